@@ -1,0 +1,114 @@
+"""The errors of trio_dask, one tree.
+
+::
+
+    TrioDaskError
+    ├── ConfigError (ValueError)                  the settings cannot be used
+    ├── CommError (OSError)
+    │   ├── PeerClosed                            the other side ended the connection
+    │   ├── AuthenticationError                   wrong or missing token, or not one of us
+    │   ├── HandshakeRefused                      versions or roles do not fit
+    │   ├── LocalProtocolError (ValueError)       we were about to break the rules
+    │   ├── RemoteProtocolError                   the peer broke them
+    │   └── SchedulerUnreachable                  nobody answers at the scheduler's address
+    ├── NoWorkerError                             there is no worker to do it
+    │   └── NoValidWorkerError                    there are workers, none of them may
+    ├── SubmitError (TypeError)                   it cannot be pickled, or is no function
+    └── TaskError                                 raised by a future's result
+        ├── RemoteError                           the user's code raised what cannot be rebuilt here
+        ├── KilledWorker                          the task's process died too often
+        ├── DataLost                              the value is gone and cannot be made again
+        └── TaskTimeout (TimeoutError)            its time was up
+
+`CancelledError` is `concurrent.futures.CancelledError`'s child and stands outside
+the tree, as a cancelled future is no failure.
+"""
+
+from __future__ import annotations
+
+import concurrent.futures
+
+
+class TrioDaskError(Exception):
+    """Base of everything trio_dask raises on its own account."""
+
+
+class ConfigError(TrioDaskError, ValueError):
+    """The settings cannot be used; the message names the setting."""
+
+
+class CommError(TrioDaskError, OSError):
+    """Something about a connection."""
+
+
+class PeerClosed(CommError):
+    """The other side ended the connection."""
+
+
+class AuthenticationError(CommError):
+    """The token is missing or wrong, or the other side is not one of us."""
+
+
+class HandshakeRefused(CommError):
+    """The two sides cannot work together: versions or roles do not fit."""
+
+
+class LocalProtocolError(CommError, ValueError):
+    """We were about to send what the protocol forbids."""
+
+
+class RemoteProtocolError(CommError):
+    """The peer sent what the protocol forbids."""
+
+
+class SchedulerUnreachable(CommError):
+    """Nobody answers at the scheduler's address."""
+
+
+class NoWorkerError(TrioDaskError):
+    """There is no worker to do it."""
+
+
+class NoValidWorkerError(NoWorkerError):
+    """There are workers, but the task's restrictions admit none of them."""
+
+
+class SubmitError(TrioDaskError, TypeError):
+    """A task cannot be described: it is no function, or it or an argument cannot be pickled."""
+
+
+class TaskError(TrioDaskError):
+    """A task did not give a value."""
+
+
+class RemoteError(TaskError):
+    """The task raised an exception that cannot be rebuilt in this process.
+
+    `kind` is its type's name, the message is the original's, and `remote_traceback`
+    its traceback as text.
+    """
+
+    def __init__(self, message: str = "", kind: str = "", remote_traceback: str = "") -> None:
+        super().__init__(message)
+        self.kind = kind
+        self.remote_traceback = remote_traceback
+
+    def __str__(self) -> str:
+        message = super().__str__()
+        return f"{self.kind}: {message}" if self.kind else message
+
+
+class KilledWorker(TaskError):
+    """The process that ran the task died, as often as is allowed; says what is known of the deaths."""
+
+
+class DataLost(TaskError):
+    """The value is gone, and nothing knows how to make it again."""
+
+
+class TaskTimeout(TaskError, TimeoutError):
+    """The task's time was up."""
+
+
+class CancelledError(concurrent.futures.CancelledError):
+    """The future was cancelled."""

@@ -1,0 +1,22 @@
+"""The words: message types, their codec, and payloads, which are opaque to servers.
+
+Read `session`, `tasks` and `values` first: they are everything that is ever said.
+"""
+
+from trio_dask.messages import session, tasks, values
+from trio_dask.messages.codec import Message, decode, encode, message, message_types, payload_bytes
+from trio_dask.messages.columns import Buffer, Payload
+
+__all__ = [
+    "Buffer",
+    "Message",
+    "Payload",
+    "decode",
+    "encode",
+    "message",
+    "message_types",
+    "payload_bytes",
+    "session",
+    "tasks",
+    "values",
+]

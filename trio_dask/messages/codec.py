@@ -1,0 +1,175 @@
+"""Messages to frames and back: the header is msgpack, large payloads stay outside it.
+
+One frame carries any number of messages. Its header is the msgpack encoding of
+``[[tag, field, …], …]``; the payloads of all messages follow it as raw buffers,
+in order, each message's header entry saying how many are its own.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, fields
+from typing import Any, ClassVar, Final, TypeVar, dataclass_transform, get_type_hints
+
+import msgpack
+
+from trio_dask.errors import LocalProtocolError, RemoteProtocolError
+from trio_dask.messages.columns import KINDS, PAYLOADS, Buffer, Check, FieldError, Pack, Payload
+
+
+class Message:
+    """What one process says to another. Subclasses are registered by `message`."""
+
+    __slots__ = ()
+    TAG: ClassVar[int]
+    #: Names of columns that must have one length; a frame where they differ is refused.
+    PARALLEL: ClassVar[tuple[str, ...]] = ()
+
+
+M = TypeVar("M", bound=type[Message])
+
+_TYPES: Final[dict[int, _Shape]] = {}
+_PACKERS: Final[dict[type[Message], _Shape]] = {}
+
+
+@dataclass(slots=True)
+class _Shape:
+    """How the fields of one message type are packed and checked."""
+
+    kind: type[Message]
+    names: tuple[str, ...]
+    pack: tuple[Pack | None, ...]  # None: payloads, which leave the header
+    check: tuple[Check | None, ...]
+
+
+def _field_kind(hint: Any) -> Any:
+    metadata = getattr(hint, "__metadata__", None)
+    return metadata[0] if metadata else hint
+
+
+@dataclass_transform(kw_only_default=False)
+def message(tag: int) -> Callable[[M], M]:
+    """Register a message type under `tag`, its number on the wire."""
+
+    def register(cls: M) -> M:
+        if tag in _TYPES:
+            msg = f"tag {tag} of {cls.__name__} is already {_TYPES[tag].kind.__name__}'s"
+            raise TypeError(msg)
+        made: Any = dataclass(slots=True)(cls)
+        made.TAG = tag
+        hints = get_type_hints(made, include_extras=True)
+        kinds = [_field_kind(hints[field.name]) for field in fields(made)]
+        shape = _Shape(
+            made,
+            tuple(field.name for field in fields(made)),
+            tuple(None if kind == PAYLOADS else KINDS[kind][0] for kind in kinds),
+            tuple(None if kind == PAYLOADS else KINDS[kind][1] for kind in kinds),
+        )
+        _TYPES[tag] = _PACKERS[made] = shape
+        return made  # type: ignore[no-any-return]
+
+    return register
+
+
+def message_types() -> dict[int, type[Message]]:
+    """All registered message types by tag."""
+    return {tag: shape.kind for tag, shape in sorted(_TYPES.items())}
+
+
+_packer = msgpack.Packer(use_bin_type=True, unicode_errors="surrogatepass", autoreset=True)
+
+
+def payload_bytes(payload: Payload) -> int:
+    """The length of a payload in bytes, whether it is in one piece or several."""
+    if isinstance(payload, list):
+        return sum(map(len, payload))
+    return len(payload)
+
+
+def encode(messages: Iterable[Message]) -> tuple[bytes, list[Payload]]:
+    """The header and the payloads of a frame with these messages.
+
+    Raises:
+        LocalProtocolError: a field holds what its annotation forbids.
+    """
+    rows: list[list[Any]] = []
+    payloads: list[Payload] = []
+    for each in messages:
+        shape = _PACKERS[type(each)]
+        row: list[Any] = [each.TAG]
+        try:
+            for name, pack in zip(shape.names, shape.pack, strict=True):
+                value = getattr(each, name)
+                if pack is None:
+                    row.append(len(value))
+                    payloads += value
+                else:
+                    row.append(pack(value))
+        except (TypeError, ValueError, OverflowError) as error:
+            msg = f"{type(each).__name__}.{name}: {error}"
+            raise LocalProtocolError(msg) from error
+        rows.append(row)
+    try:
+        return _packer.pack(rows), payloads
+    except (TypeError, ValueError, OverflowError) as error:
+        _packer.reset()
+        names = ", ".join(sorted({type(each).__name__ for each in messages}))
+        msg = f"cannot encode {names}: {error}"
+        raise LocalProtocolError(msg) from error
+
+
+def decode(header: Buffer, payloads: list[Buffer]) -> list[Message]:
+    """The messages of one frame, every field checked.
+
+    Raises:
+        RemoteProtocolError: the frame is not what a peer of this version says.
+    """
+    try:
+        rows = msgpack.unpackb(
+            header, raw=False, use_list=True, strict_map_key=True, unicode_errors="surrogatepass"
+        )
+    except (ValueError, TypeError, RecursionError, msgpack.UnpackException) as error:
+        msg = f"a header that is not msgpack: {type(error).__name__}"
+        raise RemoteProtocolError(msg) from error
+    if type(rows) is not list:
+        msg = "a header that is not a list of messages"
+        raise RemoteProtocolError(msg)
+    out: list[Message] = []
+    used = 0
+    for row in rows:
+        made, used = _decode_row(row, payloads, used)
+        out.append(made)
+    if used != len(payloads):
+        msg = f"{len(payloads)} payloads where {used} belong"
+        raise RemoteProtocolError(msg)
+    return out
+
+
+def _decode_row(row: Any, payloads: list[Buffer], used: int) -> tuple[Message, int]:
+    shape = _TYPES.get(row[0]) if type(row) is list and row and type(row[0]) is int else None
+    if shape is None:
+        msg = f"an unknown message {row[0] if type(row) is list and row else row!r:.40}"
+        raise RemoteProtocolError(msg)
+    if len(row) != len(shape.check) + 1:
+        msg = f"{shape.kind.__name__} with {len(row) - 1} fields"
+        raise RemoteProtocolError(msg)
+    values: list[Any] = []
+    try:
+        for check, raw in zip(shape.check, row[1:], strict=True):
+            if check is None:
+                if type(raw) is not int or not 0 <= raw <= len(payloads) - used:
+                    msg = "payloads that are not there"
+                    raise FieldError(msg)
+                values.append(payloads[used : used + raw])
+                used += raw
+            else:
+                values.append(check(raw))
+    except FieldError as error:
+        msg = f"{shape.kind.__name__}.{shape.names[len(values)]}: {error}"
+        raise RemoteProtocolError(msg) from error
+    made = shape.kind(*values)
+    if made.PARALLEL and len({len(getattr(made, name)) for name in made.PARALLEL}) > 1:
+        msg = f"{shape.kind.__name__} with columns of different lengths"
+        raise RemoteProtocolError(msg)
+    return made, used

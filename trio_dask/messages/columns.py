@@ -1,0 +1,112 @@
+"""How the fields of a message become bytes, and how they are checked on the way back.
+
+A field's annotation names its kind. Columns of numbers travel as packed machine
+words: one call packs a thousand of them, and no value of another type can be in
+there. Everything is checked on arrival, so that what comes out of the codec has
+the types its annotation says.
+"""
+
+from __future__ import annotations
+
+import sys
+from array import array
+from collections.abc import Callable
+from typing import Annotated, Any, Final, TypeAlias
+
+Buffer: TypeAlias = bytes | bytearray | memoryview
+#: Something large, as one piece or as the pieces that make it up in order.
+Payload: TypeAlias = Buffer | list[Buffer]
+
+Ints: TypeAlias = Annotated[list[int], "int64"]
+Floats: TypeAlias = Annotated[list[float], "float64"]
+Strs: TypeAlias = Annotated[list[str], "strs"]
+#: Small byte strings, inside the header of a frame.
+Blobs: TypeAlias = Annotated[list[bytes], "blobs"]
+#: Large byte strings, outside the header: never copied by the codec.
+Payloads: TypeAlias = Annotated[list[Payload], "payloads"]
+#: A tree of plain values: None, bool, int, float, str, bytes, list, dict with str keys.
+Plain: TypeAlias = Annotated[dict[str, Any], "plain"]
+
+Pack: TypeAlias = Callable[[Any], Any]
+Check: TypeAlias = Callable[[Any], Any]
+
+
+class FieldError(ValueError):
+    """A field does not hold what its annotation says."""
+
+
+_SWAP: Final = sys.byteorder == "big"
+
+
+def _pack_words(code: str) -> Pack:
+    def pack(column: list[Any]) -> bytes:
+        words = array(code, column)
+        if _SWAP:  # pragma: no cover - the wire is little-endian
+            words.byteswap()
+        return words.tobytes()
+
+    return pack
+
+
+def _check_words(code: str) -> Check:
+    def check(raw: Any) -> list[Any]:
+        if type(raw) is not bytes or len(raw) % 8:
+            msg = "not a column of 64-bit words"
+            raise FieldError(msg)
+        words = array(code)
+        words.frombytes(raw)
+        if _SWAP:  # pragma: no cover - the wire is little-endian
+            words.byteswap()
+        return words.tolist()
+
+    return check
+
+
+def _as_is(value: Any) -> Any:
+    return value
+
+
+def _check_type(kind: type) -> Check:
+    def check(value: Any) -> Any:
+        if type(value) is not kind:
+            msg = f"{type(value).__name__} where {kind.__name__} belongs"
+            raise FieldError(msg)
+        return value
+
+    return check
+
+
+def _check_float(value: Any) -> float:
+    if type(value) is float:
+        return value
+    if type(value) is int:
+        return float(value)
+    msg = f"{type(value).__name__} where float belongs"
+    raise FieldError(msg)
+
+
+def _check_list_of(kind: type) -> Check:
+    def check(value: Any) -> Any:
+        if type(value) is not list or (value and set(map(type, value)) != {kind}):
+            msg = f"not a list of {kind.__name__}"
+            raise FieldError(msg)
+        return value
+
+    return check
+
+
+PAYLOADS: Final = "payloads"
+
+#: For every kind of field: how it is packed, and how it is checked.
+KINDS: Final[dict[Any, tuple[Pack, Check]]] = {
+    "int64": (_pack_words("q"), _check_words("q")),
+    "float64": (_pack_words("d"), _check_words("d")),
+    "strs": (_as_is, _check_list_of(str)),
+    "blobs": (_as_is, _check_list_of(bytes)),
+    "plain": (_as_is, _check_type(dict)),
+    int: (_as_is, _check_type(int)),
+    bool: (_as_is, _check_type(bool)),
+    float: (_as_is, _check_float),
+    str: (_as_is, _check_type(str)),
+    bytes: (_as_is, _check_type(bytes)),
+}

@@ -1,0 +1,92 @@
+"""What opens, keeps and closes a session, and questions with answers."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from trio_dask.messages.codec import Message, message
+from trio_dask.messages.columns import Plain
+
+
+@message(1)
+class Goodbye(Message):
+    """The sender is about to close, on purpose; the end of the stream is then no error."""
+
+    reason: str
+
+
+@message(2)
+class RegisterClient(Message):
+    """The first message of a client to the scheduler."""
+
+    name: str
+
+
+@message(3)
+class RegisterWorker(Message):
+    """The first message of a worker to the scheduler.
+
+    `info` holds what `scheduler_info` shows and nothing depends on: host, pid,
+    versions, local directory, process it lives in.
+    """
+
+    name: str
+    address: str
+    nthreads: int
+    memory_limit: int
+    resources: Plain
+    info: Plain
+
+
+@message(4)
+class RegisterPeer(Message):
+    """The first message of whoever opens a data connection to a worker."""
+
+    name: str
+
+
+@message(5)
+class Welcome(Message):
+    """The answer to any registration; `number` is the client's or worker's own."""
+
+    number: int
+    cluster: str
+    epoch: int
+
+
+@message(6)
+class Refused(Message):
+    """The answer to a registration that cannot be accepted."""
+
+    reason: str
+
+
+@message(7)
+class Heartbeat(Message):
+    """A worker is alive; `metrics` is for people."""
+
+    metrics: Plain
+
+
+@message(8)
+class Ask(Message):
+    """A question to the scheduler, answered by exactly one `Answer` with its serial."""
+
+    serial: int
+    topic: str
+    params: Plain
+
+
+@message(9)
+class Answer(Message):
+    """The answer to `Ask`: `data` when `ok`, else `data["error"]` says why not."""
+
+    serial: int
+    ok: bool
+    data: Plain
+
+
+#: Roles in the handshake, in order of trust: none of them is trusted with another's messages.
+CLIENT: Final = "client"
+WORKER: Final = "worker"
+SCHEDULER: Final = "scheduler"
