@@ -7,7 +7,6 @@ in order, each message's header entry saying how many are its own.
 
 from __future__ import annotations
 
-import struct
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, fields
 from typing import Any, ClassVar, Final, TypeVar, dataclass_transform, get_type_hints
