@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import field
 from typing import ClassVar, Final
 
 from trio_dask.messages.codec import Message, message
@@ -186,7 +187,8 @@ class Run(Message):
     and `dep_at` have a row for each input: `INLINE` (the next of `dep_values` is it),
     `HERE`, or an index into `places`. An entry of `places` is one or more worker
     addresses, separated by spaces, best first. `keys` is empty, or has one string
-    each, empty for an automatic key.
+    each, empty for an automatic key. `dep_refs` is empty, or has for each input the
+    id by which the task's arguments call it, where that is not the value's own.
     """
 
     attempts: Ints
@@ -200,6 +202,7 @@ class Run(Message):
     dep_values: Blobs
     places: Strs
     keys: Strs
+    dep_refs: Ints = field(default_factory=list)
     PARALLEL: ClassVar = ("attempts", "tids", "fids", "ranks", "args")
 
 
