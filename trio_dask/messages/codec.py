@@ -97,6 +97,7 @@ def encode(messages: Iterable[Message]) -> tuple[bytes, list[Payload]]:
     for each in messages:
         shape = _PACKERS[type(each)]
         row: list[Any] = [each.TAG]
+        name = ""
         try:
             for name, pack in zip(shape.names, shape.pack, strict=True):
                 value = getattr(each, name)
