@@ -1,0 +1,62 @@
+"""Settings: frozen, built once at the edge; defaults < TOML < environment < arguments."""
+
+from trio_dask.config.loading import (
+    Loaded,
+    Setting,
+    config_directory,
+    known_settings,
+    load_config,
+    load_settings,
+)
+from trio_dask.config.machine import cpu_count, memory_bytes
+from trio_dask.config.scheduler_file import (
+    SchedulerFile,
+    read_scheduler_file,
+    write_scheduler_file,
+)
+from trio_dask.config.settings import (
+    AUTO,
+    ClientConfig,
+    CommConfig,
+    Config,
+    SchedulerConfig,
+    WorkerConfig,
+    complete_worker,
+)
+from trio_dask.config.token import (
+    ensure_token,
+    find_token,
+    new_token,
+    replace_token,
+    token_path,
+)
+from trio_dask.config.units import format_bytes, parse_bytes, parse_seconds
+
+__all__ = [
+    "AUTO",
+    "ClientConfig",
+    "CommConfig",
+    "Config",
+    "Loaded",
+    "SchedulerConfig",
+    "SchedulerFile",
+    "Setting",
+    "WorkerConfig",
+    "complete_worker",
+    "config_directory",
+    "cpu_count",
+    "ensure_token",
+    "find_token",
+    "format_bytes",
+    "known_settings",
+    "load_config",
+    "load_settings",
+    "memory_bytes",
+    "new_token",
+    "parse_bytes",
+    "parse_seconds",
+    "read_scheduler_file",
+    "replace_token",
+    "token_path",
+    "write_scheduler_file",
+]

@@ -1,0 +1,249 @@
+"""All settings: frozen, built once at the edge, handed down by room.
+
+A field's name says its unit (`worker_ttl_s`); the setting a user writes has none
+(``worker_ttl = "5m"``), as its value carries it. What each is for is said here once,
+for ``trio-dask config list`` and the reference as well.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any, Final, TypeVar
+
+from trio_dask.config.machine import automatic_workers, cpu_count, memory_bytes
+from trio_dask.config.units import parse_bytes, parse_seconds
+from trio_dask.errors import ConfigError
+
+#: "Work it out from the machine": `complete_worker` does.
+AUTO: Final = -1
+
+T = TypeVar("T")
+Parse = Callable[[object], Any]
+
+KIB: Final = 1024
+MIB: Final = 1024 * KIB
+
+#: What a setting's field knows besides its default.
+PARSE: Final = "parse"
+DOC: Final = "doc"
+SECRET: Final = "secret"
+
+
+def text(raw: object) -> str:
+    """Any text."""
+    if not isinstance(raw, str):
+        msg = f"{raw!r} is no text"
+        raise ConfigError(msg)
+    return raw
+
+
+def count(raw: object) -> int:
+    """A whole number, zero or more."""
+    try:
+        number = int(raw) if isinstance(raw, str | int) and not isinstance(raw, bool) else -1
+    except ValueError:
+        number = -1
+    if number < 0:
+        msg = f"{raw!r} is no whole number of at least 0"
+        raise ConfigError(msg)
+    return number
+
+
+def flag(raw: object) -> bool:
+    """Yes or no."""
+    words = {"true": True, "yes": True, "on": True, "1": True}
+    words |= {"false": False, "no": False, "off": False, "0": False}
+    value = raw if isinstance(raw, bool) else words.get(str(raw).lower())
+    if value is None:
+        msg = f"{raw!r} is neither true nor false"
+        raise ConfigError(msg)
+    return value
+
+
+def port(raw: object) -> int:
+    """A TCP port; 0 lets the system choose."""
+    number = count(raw)
+    if number > 65535:
+        msg = f"{raw!r} is no port; ports end at 65535"
+        raise ConfigError(msg)
+    return number
+
+
+def automatic_count(raw: object) -> int:
+    """A whole number of at least 1, or `AUTO`."""
+    if raw == "auto":
+        return AUTO
+    number = count(raw)
+    if number == 0:
+        msg = f"{raw!r}: there must be at least one"
+        raise ConfigError(msg)
+    return number
+
+
+def worker_count(raw: object) -> int:
+    """A whole number of at least 1, `AUTO`, or one below 0: the processors but so many, -1 for all."""
+    below = str(raw)
+    if below.startswith("-") and below[1:].isdigit():
+        return max(1, cpu_count() + 1 + int(below))
+    return automatic_count(raw)
+
+
+def memory_limit(raw: object) -> int:
+    """Bytes, a share of the machine's memory up to 1.0, 0 for no limit, or `AUTO`."""
+    if raw == "auto":
+        return AUTO
+    try:
+        share = float(raw) if isinstance(raw, str | float) else 0.0
+    except ValueError:
+        share = 0.0
+    shared = 0 < share < 1 or (share == 1 and "." in str(raw))
+    return int(share * memory_bytes()) if shared else parse_bytes(raw)
+
+
+def optional_seconds(raw: object) -> float | None:
+    """A duration, or None for ``never``."""
+    return None if raw == "never" else parse_seconds(raw)
+
+
+def resources(raw: object) -> Mapping[str, float]:
+    """Amounts by name: a table, or text like ``GPU=2 MEM=10e9``."""
+    if isinstance(raw, str):
+        pairs = [part.partition("=") for part in raw.replace(",", " ").split()]
+        raw = {name: amount for name, _, amount in pairs}
+    try:
+        if not isinstance(raw, Mapping) or "" in raw:
+            raise ValueError
+        amounts = {str(name): float(amount) for name, amount in raw.items()}
+    except (TypeError, ValueError):
+        msg = f'{raw!r} are no resources; write them as in "GPU=2 MEM=10e9"'
+        raise ConfigError(msg) from None
+    return amounts
+
+
+def _setting(default: T, doc: str, parse: Parse, *, secret: bool = False) -> T:
+    return field(
+        default=default, repr=not secret, metadata={PARSE: parse, DOC: doc, SECRET: secret}
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SchedulerConfig:
+    """How the scheduler listens and decides."""
+
+    host: str = _setting("", "Where to listen; empty: on all interfaces.", text)
+    port: int = _setting(8786, "The port to listen on; 0: any free one.", port)
+    allowed_failures: int = _setting(
+        3, "How often a task's process may die before the task fails with KilledWorker.", count
+    )
+    inline_bytes_max: int = _setting(
+        2 * KIB, "Results up to this size travel with the news that they are there.", parse_bytes
+    )
+    window_horizon_s: float = _setting(
+        0.03, "How much estimated work a worker is given ahead of time.", parse_seconds
+    )
+    window_max: int = _setting(512, "The most tasks given ahead of time, for each slot.", count)
+    tick_s: float = _setting(0.5, "How often the scheduler looks at the clock.", parse_seconds)
+    worker_ttl_s: float = _setting(
+        300.0, "A worker that is silent for so long is given up.", parse_seconds
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WorkerConfig:
+    """What one worker process offers, and how it treats its runners."""
+
+    nworkers: int = _setting(
+        1,
+        "How many workers live in the process; auto: as the processors suggest; "
+        "below 0: all processors but so many, -1 for all.",
+        worker_count,
+    )
+    nthreads: int = _setting(
+        AUTO,
+        "Slots of each worker; auto: the processors, shared among the workers.",
+        automatic_count,
+    )
+    name: str = _setting("", "The worker's name; empty: its address.", text)
+    host: str = _setting("", "Where to listen; empty: where the scheduler can reach us.", text)
+    port: int = _setting(0, "The port to listen on; 0: any free one.", port)
+    memory_limit: int = _setting(
+        AUTO,
+        "Memory of each worker: bytes, a share below 1, 0 for no limit, "
+        "auto: the machine's, in proportion to its slots.",
+        memory_limit,
+    )
+    nanny: bool = _setting(
+        True, "Run user code in a child process that is restarted when it dies.", flag
+    )
+    death_timeout_s: float | None = _setting(
+        None, "Give up when no scheduler answers for so long; never: keep trying.", optional_seconds
+    )
+    local_directory: str = _setting(
+        "", "Where tasks may write; empty: the temporary directory.", text
+    )
+    resources: Mapping[str, float] = field(
+        default_factory=dict,
+        metadata={PARSE: resources, DOC: "What tasks may ask for, of each worker.", SECRET: False},
+    )
+    inline_bytes_max: int = _setting(
+        2 * KIB, "Results up to this size travel with the news that they are there.", parse_bytes
+    )
+    heartbeat_s: float = _setting(5.0, "How often a worker says how it is.", parse_seconds)
+    restart_delay_s: float = _setting(
+        1.0, "The wait before a runner's second restart in a row; doubled each time.", parse_seconds
+    )
+    restart_delay_max_s: float = _setting(60.0, "The longest such wait.", parse_seconds)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClientConfig:
+    """How a client hands its work over."""
+
+    argument_bytes_max: int = _setting(
+        64 * KIB,
+        "Larger arguments go to a worker directly, never through the scheduler.",
+        parse_bytes,
+    )
+    submit_bytes_max: int = _setting(
+        2 * MIB, "A large submission is sent in parts of about this size.", parse_bytes
+    )
+    submit_tasks_max: int = _setting(10_000, "The most tasks in one such part.", count)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CommConfig:
+    """How connections behave."""
+
+    connect_timeout_s: float = _setting(
+        30.0, "How long a connection may take to be made.", parse_seconds
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Config:
+    """All settings of a process."""
+
+    token: str = _setting(
+        "", "The cluster's token; empty: the user's token file.", text, secret=True
+    )
+    scheduler_address: str = _setting("", "Where workers and clients find the scheduler.", text)
+    scheduler: SchedulerConfig = field(default_factory=SchedulerConfig)
+    worker: WorkerConfig = field(default_factory=WorkerConfig)
+    client: ClientConfig = field(default_factory=ClientConfig)
+    comm: CommConfig = field(default_factory=CommConfig)
+
+
+def complete_worker(config: WorkerConfig) -> WorkerConfig:
+    """The same with every `AUTO` worked out from this machine."""
+    cpus, memory = cpu_count(), memory_bytes()
+    nworkers, nthreads, limit = config.nworkers, config.nthreads, config.memory_limit
+    if nworkers == AUTO:
+        nworkers, suggested = automatic_workers(cpus)
+        nthreads = suggested if nthreads == AUTO else nthreads
+    if nthreads == AUTO:
+        nthreads = max(1, cpus // nworkers)
+    if limit == AUTO:
+        limit = int(memory * min(1.0, nthreads / cpus))
+    limit = min(limit, memory)
+    return replace(config, nworkers=nworkers, nthreads=nthreads, memory_limit=limit)
