@@ -45,6 +45,8 @@ def find_token(config: Config | None = None, *, path: Path | None = None) -> str
         token = read_private(path).strip()
     except FileNotFoundError:
         token = ""
+    except AuthenticationError:  # an OSError too, and it says all there is to say
+        raise
     except OSError as error:
         msg = f"cannot read the token file {path}: {error.strerror}"
         raise AuthenticationError(msg) from error

@@ -1,0 +1,108 @@
+"""The token and the files that carry it."""
+
+from __future__ import annotations
+
+import stat
+from typing import TYPE_CHECKING
+
+import pytest
+
+from trio_dask.config import (
+    Config,
+    SchedulerFile,
+    ensure_token,
+    find_token,
+    read_scheduler_file,
+    replace_token,
+    token_path,
+    write_scheduler_file,
+)
+from trio_dask.errors import AuthenticationError, ConfigError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+def mode(path: Path) -> int:
+    """The permissions of a file."""
+    return stat.S_IMODE(path.stat().st_mode)
+
+
+def test_a_missing_token_says_what_to_do() -> None:
+    """The message names the command that shows it, and the variable and file that take it."""
+    with pytest.raises(AuthenticationError, match=r"trio-dask token show.*TRIO_DASK_TOKEN.*0600"):
+        find_token()
+
+
+def test_ensuring_makes_one_and_keeps_it() -> None:
+    """The first call makes a token of 256 bits in a file of ours alone; later ones find it."""
+    token = ensure_token()
+    assert len(token) == 43
+    assert (mode(token_path()), mode(token_path().parent)) == (0o600, 0o700)
+    assert ensure_token() == find_token() == token
+    assert ensure_token() != replace_token() == find_token()
+
+
+def test_the_setting_wins() -> None:
+    """A token from the environment is used, and no file made."""
+    config = Config(token="from the environment")
+    assert ensure_token(config) == find_token(config) == "from the environment"
+    assert not token_path().exists()
+
+
+@pytest.mark.parametrize("bad", [0o640, 0o604, 0o660])
+def test_a_file_others_can_read_is_refused(bad: int) -> None:
+    """Also when it was ours: whoever read it may be a stranger by now."""
+    ensure_token()
+    token_path().chmod(bad)
+    for use in (find_token, ensure_token):
+        with pytest.raises(AuthenticationError, match=r"others can read it.*chmod 600"):
+            use()
+
+
+def test_an_empty_file_is_no_token() -> None:
+    """Whitespace is nothing."""
+    ensure_token()
+    token_path().write_text(" \n")
+    with pytest.raises(AuthenticationError, match="no token"):
+        find_token()
+
+
+def test_scheduler_file_round_trip(tmp_path: Path) -> None:
+    """What a scheduler writes a worker reads; only its owner can, and replacing leaves no drafts."""
+    path = tmp_path / "scheduler.json"
+    content = SchedulerFile(id="S-1", address="tcp://h:1", token="hush")
+    path.write_text("old")
+    write_scheduler_file(path, content)
+    assert read_scheduler_file(path) == content
+    assert mode(path) == 0o600
+    assert list(tmp_path.iterdir()) == [path]
+    assert "hush" not in repr(content)
+
+
+@pytest.mark.parametrize("text", ["", "[]", "{}", '{"id": 1, "address": "", "token": ""}', "\x00"])
+def test_other_files_are_no_scheduler_files(tmp_path: Path, text: str) -> None:
+    """The message names the file."""
+    path = tmp_path / "scheduler.json"
+    path.write_text(text)
+    path.chmod(0o600)
+    with pytest.raises(ConfigError, match=r"scheduler\.json is not a scheduler file"):
+        read_scheduler_file(path)
+
+
+def test_an_open_scheduler_file_is_refused(tmp_path: Path) -> None:
+    """It carries the token."""
+    path = tmp_path / "scheduler.json"
+    path.write_text("{}")
+    path.chmod(0o644)
+    with pytest.raises(AuthenticationError, match="others can read it"):
+        read_scheduler_file(path)
+
+
+def test_a_draft_is_removed_when_it_cannot_take_its_place(tmp_path: Path) -> None:
+    """A failed write leaves the directory as it was."""
+    path = tmp_path / "scheduler.json"
+    path.mkdir()
+    with pytest.raises(OSError, match="directory"):
+        write_scheduler_file(path, SchedulerFile(id="", address="", token=""))
+    assert list(tmp_path.iterdir()) == [path]
