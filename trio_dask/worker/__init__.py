@@ -1,0 +1,1 @@
+"""The worker: hosts runners, holds values, and answers for both."""

@@ -1,0 +1,32 @@
+"""What a worker decides, without any I/O: events in, actions out."""
+
+from trio_dask.worker.core.actions import (
+    Action,
+    AwaitDrain,
+    FetchFrom,
+    ToPeer,
+    ToRunner,
+    ToScheduler,
+)
+from trio_dask.worker.core.deaths import certificate
+from trio_dask.worker.core.machine import WorkerCore
+from trio_dask.worker.core.restart import GiveUp, Restart, RestartRules, Restarts
+from trio_dask.worker.core.stalls import Stalls
+from trio_dask.worker.core.store import Store
+
+__all__ = [
+    "Action",
+    "AwaitDrain",
+    "FetchFrom",
+    "GiveUp",
+    "Restart",
+    "RestartRules",
+    "Restarts",
+    "Stalls",
+    "Store",
+    "ToPeer",
+    "ToRunner",
+    "ToScheduler",
+    "WorkerCore",
+    "certificate",
+]

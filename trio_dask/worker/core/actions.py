@@ -1,0 +1,56 @@
+"""What the core wants done: the shell performs these, in order, without waiting.
+
+One `WorkerCore.flush` has at most one action for each destination.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, TypeAlias
+
+if TYPE_CHECKING:
+    from trio_dask.messages import Message
+
+
+@dataclass(frozen=True, slots=True)
+class ToScheduler:
+    """Say this to the scheduler."""
+
+    messages: list[Message]
+
+
+@dataclass(frozen=True, slots=True)
+class ToRunner:
+    """Say this to the runner."""
+
+    messages: list[Message]
+
+
+@dataclass(frozen=True, slots=True)
+class ToPeer:
+    """Say this to whoever opened the data connection `session`."""
+
+    session: int
+    messages: list[Message]
+
+
+@dataclass(frozen=True, slots=True)
+class FetchFrom:
+    """Ask the worker at `address` for values.
+
+    Answered by `WorkerCore.fetched` with this serial, or `WorkerCore.fetch_failed`.
+    """
+
+    address: str
+    serial: int
+    tids: list[int]
+
+
+@dataclass(frozen=True, slots=True)
+class AwaitDrain:
+    """Call `WorkerCore.drained` once what was said to `session` has been written."""
+
+    session: int
+
+
+Action: TypeAlias = ToScheduler | ToRunner | ToPeer | FetchFrom | AwaitDrain

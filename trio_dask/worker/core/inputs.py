@@ -1,0 +1,168 @@
+"""Where inputs come from: the runner, the store, a worker that has them, and then another.
+
+A value that several attempts wait for is fetched once. A fetch that nobody waits for any
+more is not stopped, but its value is dropped on arrival.
+"""
+
+from __future__ import annotations
+
+from trio_dask.messages import Payload, payload_bytes
+from trio_dask.messages.tasks import ERROR, Done, Unrunnable
+from trio_dask.messages.values import FOUND, UNPICKLABLE, Values
+from trio_dask.worker.core import attempts
+from trio_dask.worker.core.state import Request, Row, Want, WorkerState
+
+
+def resolve(state: WorkerState, row: Row, places: dict[int, str]) -> bool:
+    """Bring about that the row's inputs are in the runner; whether they are already.
+
+    `places` has, for each input that does not come with the row, the addresses to ask.
+    """
+    missing = [tid for tid in places if not have(state, tid)]
+    if not missing:
+        return True
+    row.missing = dict.fromkeys(missing)
+    state.waiting[row.attempt] = row
+    for tid in missing:
+        if row.attempt not in state.waiting:
+            break  # an input that nobody has: the attempt is over
+        addresses = places[tid].split()
+        want = state.wants.get(tid)
+        if want is None:
+            want = state.wants[tid] = Want(addresses)
+            want.waiting[row.attempt] = None
+            _ask_next(state, tid, want)
+        else:
+            want.waiting[row.attempt] = None
+            known = (*want.tried, *want.candidates)
+            want.candidates += [each for each in addresses if each not in known]
+    return False
+
+
+def have(state: WorkerState, tid: int) -> bool:
+    """Whether the runner holds the value, now at the latest."""
+    if tid in state.held:
+        return True
+    payload = state.store.get(tid)
+    if payload is None:
+        return False
+    _give(state, tid, payload, state.store.size(tid))
+    return True
+
+
+def _give(state: WorkerState, tid: int, payload: Payload, nbytes: int) -> None:
+    state.held[tid] = nbytes
+    state.out.give(tid, payload)
+    if not state.store.holds(state.name, tid):
+        state.out.replica(tid)
+
+
+def _ask_next(state: WorkerState, tid: int, want: Want) -> None:
+    """Ask the next one that may have the value; if there is none, the attempts cannot run."""
+    while want.candidates and want.waiting:
+        address = want.candidates.pop(0)
+        want.tried.append(address)
+        if address != state.address:  # here it is not
+            state.out.fetches.setdefault(address, []).append(tid)
+            return
+    del state.wants[tid]
+    if not want.waiting:
+        return
+    if have(state, tid):
+        _arrived(state, tid, want)
+        return
+    places = " ".join(want.tried)
+    over = Unrunnable(list(want.waiting), [tid] * len(want.waiting), [places] * len(want.waiting))
+    for attempt in want.waiting:
+        forget(state, state.waiting[attempt], known=tid)
+    state.out.scheduler.append(over)
+
+
+def forget(state: WorkerState, row: Row, known: int | None = None) -> None:
+    """The attempt will not run: nothing is fetched for it any more, but for `known`'s want."""
+    del state.waiting[row.attempt]
+    for tid in row.missing:
+        want = state.wants.get(tid)  # none yet where an earlier input could not be had
+        if want is not None and tid != known:
+            want.waiting.pop(row.attempt, None)
+
+
+def _arrived(state: WorkerState, tid: int, want: Want) -> None:
+    ready: list[Row] = []
+    for attempt in want.waiting:
+        row = state.waiting[attempt]
+        del row.missing[tid]
+        if not row.missing:
+            del state.waiting[attempt]
+            if _whole(state, row):
+                ready.append(row)
+    attempts.start(state, ready)
+
+
+def _whole(state: WorkerState, row: Row) -> bool:
+    """Whether the inputs that came first are still here; tells the scheduler if not."""
+    gone = [
+        tid
+        for tid, value in zip(row.deps, row.inline, strict=True)
+        if value is None and not have(state, tid)
+    ]
+    if gone:
+        n = len(gone)
+        state.out.scheduler.append(Unrunnable([row.attempt] * n, gone, [state.address] * n))
+    return not gone
+
+
+def on_values(state: WorkerState, message: Values) -> None:
+    """A part of the answer to a request."""
+    request = state.requests.get(message.serial)
+    if request is None:
+        return  # its connection had been given up
+    payloads, failures = iter(message.payloads), iter(message.failures)
+    for tid, status in zip(message.tids, message.statuses, strict=True):
+        payload = next(payloads, None) if status == FOUND else None
+        failure = next(failures, b"") if status == UNPICKLABLE else b""
+        if tid not in request.tids:
+            continue  # told twice, or never asked for
+        del request.tids[tid]
+        want = state.wants[tid]
+        if payload is not None:
+            _found(state, tid, want, payload)
+        elif status == UNPICKLABLE:
+            _bound_elsewhere(state, tid, want, failure)
+        else:
+            _ask_next(state, tid, want)
+    if message.last:
+        _close(state, message.serial, request)
+
+
+def _found(state: WorkerState, tid: int, want: Want, payload: Payload) -> None:
+    del state.wants[tid]
+    if not want.waiting:
+        return
+    if tid not in state.held:
+        _give(state, tid, payload, payload_bytes(payload))
+    _arrived(state, tid, want)
+
+
+def _bound_elsewhere(state: WorkerState, tid: int, want: Want, failure: bytes) -> None:
+    """The value cannot leave the runner it is in: what needs it here fails for that reason."""
+    del state.wants[tid]
+    n = len(want.waiting)
+    if n:
+        for attempt in want.waiting:
+            forget(state, state.waiting[attempt], known=tid)
+        done = Done(list(want.waiting), [ERROR] * n, [0.0] * n, [0] * n, [failure] * n)
+        state.out.scheduler.append(done)
+
+
+def _close(state: WorkerState, serial: int, request: Request) -> None:
+    del state.requests[serial]
+    for tid in request.tids:
+        _ask_next(state, tid, state.wants[tid])
+
+
+def fetch_failed(state: WorkerState, address: str) -> None:
+    """Nothing that was asked of `address` will be answered any more."""
+    for serial, request in list(state.requests.items()):
+        if request.address == address:
+            _close(state, serial, request)

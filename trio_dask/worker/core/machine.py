@@ -1,0 +1,191 @@
+"""The worker's core: what is said to it goes in, what it wants done comes out."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+from trio_dask.errors import RemoteProtocolError
+from trio_dask.messages import Message, session as hello, tasks as words, values
+from trio_dask.worker.core import attempts, inputs, serving
+from trio_dask.worker.core.state import Session, WorkerState
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from trio_dask.worker.core.actions import Action
+    from trio_dask.worker.core.store import Store
+
+#: Attempts that have been running for so long are told to the scheduler.
+RUNNING_S: Final = 1.0
+
+_FROM_SCHEDULER: Final[dict[type[Message], Callable[[WorkerState, Any], None]]] = {
+    words.Run: attempts.on_run,
+    words.Recall: attempts.on_recall,
+    words.Free: attempts.on_free,
+    words.Functions: attempts.on_functions,
+    words.ForgetFunctions: attempts.on_forget_functions,
+}
+_FROM_RUNNER: Final[dict[type[Message], Callable[[WorkerState, Any], None]]] = {
+    words.Done: attempts.on_done,
+    words.Returned: attempts.on_returned,
+    values.Values: serving.on_values,
+}
+_FROM_PEER: Final[dict[type[Message], Callable[[WorkerState, Session, Any], None]]] = {
+    hello.RegisterPeer: serving.on_register,
+    values.Fetch: serving.on_fetch,
+    values.Store: serving.on_store,
+}
+
+
+class WorkerCore:
+    """One worker: attempts, values, and who is waiting for which.
+
+    Calls do not answer: after any of them, `flush` gives what is to be done. The shell
+    tells one runner's story at a time: `runner_ready`, what it says, `runner_died`.
+    """
+
+    def __init__(self, name: str, address: str, nthreads: int, store: Store) -> None:
+        self.state = WorkerState(name, address, nthreads, store)
+
+    def on_scheduler(self, message: Message) -> None:
+        """Take in what the scheduler said.
+
+        Raises:
+            RemoteProtocolError: schedulers do not say that.
+        """
+        handle = _FROM_SCHEDULER.get(type(message))
+        if handle is None:
+            msg = f"a scheduler does not say {type(message).__name__} to a worker"
+            raise RemoteProtocolError(msg)
+        handle(self.state, message)
+
+    def on_runner(self, message: Message) -> None:
+        """Take in what the runner said.
+
+        Raises:
+            RemoteProtocolError: runners do not say that, or not now. The runner is to be
+                ended: user code may have spoiled it.
+        """
+        handle = _FROM_RUNNER.get(type(message))
+        if handle is None or not self.state.up:
+            msg = f"a runner does not say {type(message).__name__} now"
+            raise RemoteProtocolError(msg)
+        handle(self.state, message)
+
+    # ------------------------------------------------------------ the runner's life
+
+    def runner_ready(self) -> None:
+        """A runner can take work."""
+        state = self.state
+        state.up, state.answered = True, 0
+        if state.died:
+            state.out.scheduler.append(words.Slots(state.nthreads))
+
+    def runner_died(self, running: Iterable[int], certificate: dict[str, Any]) -> None:
+        """The runner has ended; `running` is what its board says it was doing.
+
+        The scheduler hears of the slots first, so that it sends nothing between the two.
+        """
+        state = self.state
+        if not state.up:
+            return
+        state.up, state.died = False, True
+        doing = [attempt for attempt in dict.fromkeys(running) if attempt in state.given]
+        for attempt in doing:
+            del state.given[attempt]
+        lost = [tid for tid in state.held if not state.store.holds(state.name, tid)]
+        queued = [*state.given, *state.waiting]
+        state.out.scheduler.append(words.Slots(0))
+        state.out.scheduler.append(words.RunnerDied(doing, queued, lost, certificate))
+        state.out.runner.clear()
+        for want in state.wants.values():
+            want.waiting.clear()
+        for books in (state.given, state.waiting, state.held, state.functions):
+            books.clear()
+        serving.runner_died(state)
+
+    # ------------------------------------------------------------ peers
+
+    def peer_joined(self, session: int, *, may_store: bool) -> None:
+        """Somebody opened a data connection; clients may store."""
+        self.state.sessions[session] = Session(session, may_store)
+
+    def on_peer(self, session: int, message: Message) -> None:
+        """Take in what a peer said.
+
+        Raises:
+            RemoteProtocolError: it makes no sense; the peer is to be let go.
+        """
+        handle = _FROM_PEER.get(type(message))
+        if handle is None:
+            msg = f"a peer does not say {type(message).__name__}"
+            raise RemoteProtocolError(msg)
+        handle(self.state, self.state.sessions[session], message)
+
+    def drained(self, session: int) -> None:
+        """What was said to the peer has been written."""
+        found = self.state.sessions.get(session)
+        if found is not None:
+            found.unsent, found.draining = 0, False
+            serving.pump(self.state, found)
+
+    def peer_left(self, session: int) -> None:
+        """The data connection ended."""
+        found = self.state.sessions.pop(session)
+        found.gone = True
+        found.queue.clear()
+        self.state.out.peers.pop(session, None)
+        self.state.out.drains.pop(session, None)
+
+    def fetched(self, message: values.Values) -> None:
+        """A part of the answer to a `FetchFrom`."""
+        inputs.on_values(self.state, message)
+
+    def fetch_failed(self, address: str) -> None:
+        """There is no answer to be had from `address`, not to any `FetchFrom` so far."""
+        inputs.fetch_failed(self.state, address)
+
+    # ------------------------------------------------------------ time, end, books
+
+    def tick(self, board: Iterable[tuple[int, float]], now: float) -> None:
+        """Time has passed; `board` says since when which attempts have been running."""
+        long = [
+            (attempt, now - began)
+            for attempt, began in board
+            if now - began >= RUNNING_S and attempt in self.state.given
+        ]
+        if long:
+            columns = [attempt for attempt, _ in long], [seconds for _, seconds in long]
+            self.state.out.scheduler.append(words.Running(*columns))
+
+    def leave(self) -> None:
+        """The worker ends: its neighbours in the process lose what only it held."""
+        self.state.store.leave(self.state.name)
+
+    def flush(self) -> list[Action]:
+        """Everything to be done since the last time."""
+        self.state.ask_runner()
+        return self.state.out.take(self.state)
+
+    @property
+    def answered(self) -> int:
+        """How many attempts the present runner has ended."""
+        return self.state.answered
+
+    def fetching_from(self) -> list[str]:
+        """Addresses that still owe an answer."""
+        return list(dict.fromkeys(each.address for each in self.state.requests.values()))
+
+    def books(self) -> dict[str, int]:
+        """How much is on the books, for people and for tests that look for leftovers."""
+        state = self.state
+        return {
+            "in_runner": len(state.given),
+            "waiting": len(state.waiting),
+            "wants": len(state.wants),
+            "requests": len(state.requests),
+            "exports": len(state.exports) + len(state.exporting),
+            "unanswered": sum(len(each.queue) for each in state.sessions.values()),
+            "held": len(state.held),
+            "functions": len(state.functions),
+        }

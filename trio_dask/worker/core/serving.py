@@ -1,0 +1,192 @@
+"""Values for others: what they ask for, from the store or the runner, no faster than they read."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from trio_dask.errors import RemoteProtocolError
+from trio_dask.messages import Payload, payload_bytes
+from trio_dask.messages.session import RegisterPeer, Welcome
+from trio_dask.messages.tasks import Stored
+from trio_dask.messages.values import (
+    ABSENT,
+    FOUND,
+    UNPICKLABLE,
+    Fetch,
+    Store as StoreValues,
+    StoreDone,
+    Values,
+)
+from trio_dask.worker.core.state import VALUES_MAX, Answering, Session, WorkerState
+
+#: So much is under way to one peer; more waits until that has been written.
+UNDERWAY_BYTES_MAX: Final = 64 << 20
+#: A peer that has asked so many questions without reading the answers is let go.
+QUESTIONS_MAX: Final = 10_000
+
+
+def on_register(state: WorkerState, session: Session, _: RegisterPeer) -> None:
+    """The peer says who it is, which is of no consequence."""
+    state.out.peer(session.number, Welcome(session.number, "", 0))
+
+
+def on_fetch(state: WorkerState, session: Session, message: Fetch) -> None:
+    """The peer wants values."""
+    if len(session.queue) >= QUESTIONS_MAX:
+        msg = f"{QUESTIONS_MAX} questions without reading the answers"
+        raise RemoteProtocolError(msg)
+    session.queue.append(Answering(session, message.serial, message.tids))
+    pump(state, session)
+
+
+def on_store(state: WorkerState, session: Session, message: StoreValues) -> None:
+    """A client leaves values here."""
+    if not session.may_store:
+        msg = "only clients store values"
+        raise RemoteProtocolError(msg)
+    rows = zip(message.tids, message.payloads, strict=True)
+    nbytes = [state.store.put(state.name, tid, payload) for tid, payload in rows]
+    state.out.peer(session.number, StoreDone(message.serial, ""))
+    if nbytes:
+        state.out.scheduler.append(Stored(message.tids, nbytes))
+
+
+class _Part:
+    """A part of an answer in the making."""
+
+    __slots__ = ("failures", "payloads", "statuses", "tids")
+
+    def __init__(self) -> None:
+        self.tids: list[int] = []
+        self.statuses: list[int] = []
+        self.failures: list[bytes] = []
+        self.payloads: list[Payload] = []
+
+    def say(self, state: WorkerState, answering: Answering, *, last: bool) -> None:
+        columns = (self.tids, self.statuses, self.failures, self.payloads)
+        session = answering.session
+        state.out.peer(session.number, Values(answering.serial, *columns, last))
+        session.unsent += sum(map(payload_bytes, self.payloads))
+
+
+def pump(state: WorkerState, session: Session) -> None:
+    """Answer as much as may be under way."""
+    while session.queue and not session.draining:
+        answering = session.queue[0]
+        if not _answer(state, answering):
+            break
+        session.queue.pop(0)
+    if session.queue and session.unsent and not session.draining:
+        session.draining = True
+        state.out.drains[session.number] = None
+
+
+def _answer(state: WorkerState, answering: Answering) -> bool:
+    """Say or request what there is room for; whether that was all."""
+    session, tids = answering.session, answering.tids
+    part = _Part()
+    size = 0
+    while answering.at < len(tids):
+        if session.unsent + session.expected + size >= UNDERWAY_BYTES_MAX:
+            break
+        if len(part.tids) >= VALUES_MAX:
+            part.say(state, answering, last=False)
+            part, size = _Part(), 0
+        tid = tids[answering.at]
+        answering.at += 1
+        payload = state.store.get(tid)
+        if payload is None and tid in state.held:
+            _export(state, tid, answering)
+            continue
+        part.tids.append(tid)
+        if payload is None:
+            part.statuses.append(ABSENT)
+        else:
+            part.statuses.append(FOUND)
+            part.payloads.append(payload)
+            size += payload_bytes(payload)
+    whole = answering.at == len(tids)
+    last = whole and not answering.exporting
+    if part.tids or last:
+        part.say(state, answering, last=last)
+    return whole
+
+
+def _export(state: WorkerState, tid: int, answering: Answering) -> None:
+    nbytes = state.held[tid]
+    answering.exporting += 1
+    answering.session.expected += nbytes
+    waiting = state.exports.get(tid)
+    if waiting is None:
+        state.exports[tid] = [(answering, nbytes)]
+        state.to_export.append(tid)
+    else:
+        waiting.append((answering, nbytes))
+
+
+def on_values(state: WorkerState, message: Values) -> None:
+    """The runner gave values out."""
+    asked = state.exporting.get(message.serial)
+    if asked is None:
+        return
+    parts: dict[Answering, _Part] = {}
+    payloads, failures = iter(message.payloads), iter(message.failures)
+    for tid, status in zip(message.tids, message.statuses, strict=True):
+        payload = next(payloads, None) if status == FOUND else None
+        failure = next(failures, b"") if status == UNPICKLABLE else None
+        if tid in asked:
+            del asked[tid]
+            _exported(state, tid, parts, payload, failure=failure)
+    if message.last:
+        del state.exporting[message.serial]
+        for tid in asked:
+            _exported(state, tid, parts)
+    _say_parts(state, parts)
+
+
+def runner_died(state: WorkerState) -> None:
+    """The runner gives nothing out any more."""
+    parts: dict[Answering, _Part] = {}
+    for tid in list(state.exports):
+        _exported(state, tid, parts)
+    state.exporting.clear()
+    state.to_export.clear()
+    _say_parts(state, parts)
+
+
+def _exported(
+    state: WorkerState,
+    tid: int,
+    parts: dict[Answering, _Part],
+    payload: Payload | None = None,
+    *,
+    failure: bytes | None = None,
+) -> None:
+    if payload is None and failure is None:
+        payload = state.store.get(tid)
+    for answering, nbytes in state.exports.pop(tid):
+        answering.exporting -= 1
+        answering.session.expected -= nbytes
+        part = parts.setdefault(answering, _Part())
+        part.tids.append(tid)
+        if payload is not None:
+            part.statuses.append(FOUND)
+            part.payloads.append(payload)
+        elif failure is not None:
+            part.statuses.append(UNPICKLABLE)
+            part.failures.append(failure)
+        else:
+            part.statuses.append(ABSENT)
+
+
+def _say_parts(state: WorkerState, parts: dict[Answering, _Part]) -> None:
+    sessions: dict[Session, None] = {}
+    for answering, part in parts.items():
+        session = answering.session
+        if session.gone:
+            continue
+        whole = answering.at == len(answering.tids) and not answering.exporting
+        part.say(state, answering, last=whole)
+        sessions[session] = None
+    for session in sessions:
+        pump(state, session)
