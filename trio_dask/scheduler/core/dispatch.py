@@ -1,0 +1,245 @@
+"""From the queues into the windows: late binding, by priority, in batches.
+
+Each worker has a window of attempts: always a task more than it has slots, and
+beyond that as much as is expected to keep it busy for a horizon. So short tasks
+travel in large batches and long ones stay here, where they can still go anywhere.
+The least loaded worker draws next, from all queues it may draw from, lowest rank
+first. The work for each task does not depend on how many workers there are.
+"""
+
+from __future__ import annotations
+
+from heapq import heapify, heappop, heappush
+from typing import TYPE_CHECKING
+
+from trio_dask.scheduler.core import state as st
+from trio_dask.scheduler.policies.placement import load_s, time_room_s, worth_moving
+
+if TYPE_CHECKING:
+    from trio_dask.scheduler.core.ready import ReadyQueue
+    from trio_dask.scheduler.core.state import ClusterState, Requirement, Task, Worker
+
+
+def touch(state: ClusterState, worker: Worker) -> None:
+    """The worker's window changed: put it in its new place in the order of load."""
+    state.stamps += 1
+    worker.stamp = state.stamps
+    if worker.alive and worker.slots:
+        heappush(state.by_load, (load_s(worker) / worker.slots, worker.stamp, worker))
+        if len(state.by_load) > 4 * len(state.workers) + 64:
+            state.by_load = [entry for entry in state.by_load if entry[1] == entry[2].stamp]
+            heapify(state.by_load)
+
+
+def _least_loaded(state: ClusterState) -> Worker | None:
+    heap = state.by_load
+    while heap:
+        _, stamp, worker = heap[0]
+        if stamp == worker.stamp and worker.alive and worker.slots:
+            return worker
+        heappop(heap)
+    return None
+
+
+def dispatch(state: ClusterState) -> None:
+    """Fill the windows."""
+    if state.restricted:
+        _dispatch_restricted(state)
+    for worker in tuple(state.homes):
+        if worker.alive and worker.slots:
+            _fill(state, worker, len(worker.home))
+        if not len(worker.home):
+            del state.homes[worker]
+    queue = state.anywhere.queue
+    while len(queue):
+        least = _least_loaded(state)
+        if least is None:
+            break
+        if not _fill(state, least, _share(state, queue)):
+            heappop(state.by_load)  # full: it comes back when its window changes
+    if state.homes:
+        _relieve_homes(state)
+
+
+def _dispatch_restricted(state: ClusterState) -> None:
+    for requirement in tuple(state.restricted):
+        for worker in sorted(_candidates(state, requirement), key=load_s):
+            _fill(state, worker, _share(state, requirement.queue))
+        if not len(requirement.queue):
+            del state.restricted[requirement]
+
+
+def _share(state: ClusterState, queue: ReadyQueue) -> int:
+    """How many of the queue one worker takes at a time, so that few tasks spread."""
+    return max(1, len(queue) // max(1, len(state.workers)))
+
+
+def _candidates(state: ClusterState, requirement: Requirement) -> list[Worker]:
+    named = [worker for worker in map(state.find_worker, requirement.workers) if worker]
+    if not named and (requirement.allow_others or not requirement.workers):
+        named = list(state.workers.values())
+    return [
+        worker for worker in dict.fromkeys(named) if worker.slots and _fits(requirement, worker)
+    ]
+
+
+def _fits(requirement: Requirement, worker: Worker) -> bool:
+    free = worker.free_resources
+    return all(free.get(name, 0) >= units for name, units in requirement.resources)
+
+
+def _may_run(state: ClusterState, requirement: Requirement, worker: Worker) -> bool:
+    if not _fits(requirement, worker):
+        return False
+    if not requirement.workers:
+        return True
+    named = [each for each in map(state.find_worker, requirement.workers) if each]
+    return worker in named or (not named and requirement.allow_others)
+
+
+def _fill(state: ClusterState, worker: Worker, share: int) -> int:
+    """Give the worker up to `share` tasks, as far as its window has room; how many it got."""
+    settings = state.settings
+    given = len(worker.window)
+    least = worker.slots + 1 - given
+    time_s = time_room_s(worker, settings)
+    most = min(share, settings.window_max * worker.slots - given)
+    total = 0
+    while most > 0 and (least > 0 or time_s > 0):
+        if state.restricted or len(worker.home):
+            queue = _best_queue(state, worker)
+            tasks = queue.pop_many(1) if queue is not None else []
+        else:
+            tasks = _pop_for(state, least, time_s, most)
+        if not tasks:
+            break
+        for task in tasks:
+            function = task.spec.function
+            estimate = function.prefix.estimate_s() if function else -1.0
+            time_s -= max(estimate, settings.estimate_min_s) if estimate >= 0 else time_s
+        least -= len(tasks)
+        most -= len(tasks)
+        total += len(tasks)
+        assign(state, worker, tasks)
+    if total:
+        touch(state, worker)
+    return total
+
+
+def _pop_for(state: ClusterState, least: int, time_s: float, most: int) -> list[Task]:
+    """Tasks from the general queue that fit the room, judged by the first one's estimate."""
+    queue = state.anywhere.queue
+    head = queue.peek()
+    if head is None or head.spec.function is None:
+        return []
+    prefix = head.spec.function.prefix
+    estimate = prefix.estimate_s()
+    count = max(least, 1)
+    if estimate >= 0 and time_s > 0:
+        count = max(count, int(time_s / max(estimate, state.settings.estimate_min_s)))
+    tasks = queue.pop_many(min(count, most))
+    for index, task in enumerate(tasks):
+        if index and task.spec is not head.spec and task.spec.function.prefix is not prefix:  # type: ignore[union-attr]
+            queue.push_sorted(tasks[index:])  # others may take longer: they are judged anew
+            return tasks[:index]
+    return tasks
+
+
+def _best_queue(state: ClusterState, worker: Worker) -> ReadyQueue | None:
+    """Of the queues that the worker may draw from, the one with the lowest rank in front."""
+    queues = [worker.home, state.anywhere.queue]
+    queues += [each.queue for each in state.restricted if _may_run(state, each, worker)]
+    best, best_rank = None, 0
+    for queue in queues:
+        head = queue.peek()
+        if head is not None and (best is None or head.rank < best_rank):
+            best, best_rank = queue, head.rank
+    return best
+
+
+def _relieve_homes(state: ClusterState) -> None:
+    """Idle workers take from the longest home queue what would wait longer than its inputs move."""
+    while True:
+        thief = _least_loaded(state)
+        if thief is None or len(thief.window) >= thief.slots:
+            return
+        victim = max(state.homes, key=lambda worker: len(worker.home), default=None)
+        task = victim.home.pop_last() if victim is not None else None
+        if task is None or victim is None:
+            return
+        if victim is thief or not worth_moving(task, victim, state.settings):
+            victim.home.push(task)
+            return
+        if not len(victim.home):
+            del state.homes[victim]
+        assign(state, thief, [task])
+        touch(state, thief)
+
+
+def assign(state: ClusterState, worker: Worker, tasks: list[Task]) -> None:
+    """Make an attempt at each of these ready tasks on `worker`."""
+    spec = None
+    for task in tasks:
+        if task.spec is not spec:
+            spec = task.spec
+            function = spec.function
+            assert function is not None, "a value that was put here is never ready to run"
+            if function.fid not in worker.functions:
+                worker.functions.add(function.fid)
+                worker.out.function(function)
+    run = worker.out.run()
+    window = worker.window
+    attempt = state.attempt
+    for task in tasks:
+        attempt += 1
+        task.state = st.ASSIGNED
+        task.attempt = attempt
+        task.worker = worker
+        window[attempt] = task
+        spec = task.spec
+        function = spec.function
+        assert function is not None
+        run.attempts.append(attempt)
+        run.tids.append(task.tid)
+        run.fids.append(function.fid)
+        run.ranks.append(task.rank)
+        run.args.append(task.args or b"")
+        if task.deps:
+            worker.out.inputs(run, task, state.refs.get(task.tid))
+        elif run.dep_counts:
+            run.dep_counts.append(0)
+        if state.names or run.keys:
+            _add_key(run.keys, len(run.attempts), state.names.get(task.tid, ""))
+        prefix = function.prefix
+        worker.load[prefix] = worker.load.get(prefix, 0) + 1
+        if spec.requirement.resources:
+            for name, units in spec.requirement.resources:
+                worker.free_resources[name] -= units
+    state.attempt = attempt
+
+
+def _add_key(keys: list[str], rows: int, key: str) -> None:
+    if key and not keys:
+        keys += [""] * (rows - 1)
+    if key or keys:
+        keys.append(key)
+
+
+def vacate(worker: Worker, attempt: int) -> Task | None:
+    """Take an attempt out of the worker's window; None if it is not there."""
+    task = worker.window.pop(attempt, None)
+    if task is None:
+        return None
+    if worker.recalled:
+        worker.recalled.pop(attempt, None)
+    spec = task.spec
+    if spec.function is not None:
+        prefix = spec.function.prefix
+        left = worker.load[prefix] - 1
+        if left:
+            worker.load[prefix] = left
+        else:
+            del worker.load[prefix]
+    for name, units in spec.requirement.resources:
+        worker.free_resources[name] += units
+    return task

@@ -1,0 +1,33 @@
+"""Failures that the scheduler itself finds, in the form in which users' exceptions travel."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from trio_dask.messages.failure import Failure
+
+
+def data_lost(key: str, reason: str) -> bytes:
+    """The failure of a task one of whose inputs is gone for good."""
+    return Failure(kind="trio_dask.errors.DataLost", message=f"{key} is lost: {reason}").to_bytes()
+
+
+def killed(key: str, deaths: list[dict[str, Any]]) -> bytes:
+    """The failure of a task whose process died too often, with all that is known of it."""
+    lines = [f"{key} was running each of the {len(deaths)} times its process died:"]
+    lines += (f"  {number}. {_describe(death)}" for number, death in enumerate(deaths, 1))
+    return Failure(kind="trio_dask.errors.KilledWorker", message="\n".join(lines)).to_bytes()
+
+
+def _describe(death: dict[str, Any]) -> str:
+    how = "ended"
+    if death.get("signal"):
+        how = f"was killed by signal {death['signal']}"
+    elif death.get("exit_code") is not None:
+        how = f"exited with code {death['exit_code']}"
+    rest = ", ".join(
+        f"{name} {value}"
+        for name, value in sorted(death.items())
+        if name not in ("signal", "exit_code") and value not in (None, "", [])
+    )
+    return f"process {how} ({rest})" if rest else f"process {how}"

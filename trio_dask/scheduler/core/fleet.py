@@ -1,0 +1,108 @@
+"""Workers come and go; work that waits behind a long task goes elsewhere."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from trio_dask.messages.session import Welcome
+from trio_dask.scheduler.core import state as st
+from trio_dask.scheduler.core.dispatch import touch, vacate
+from trio_dask.scheduler.core.intake import SLICE, place_put
+from trio_dask.scheduler.core.lifecycle import lose_copy, make_ready, recall, requeue
+from trio_dask.scheduler.core.outbox import WorkerOutbox
+from trio_dask.scheduler.core.questions import answer_waiting
+
+if TYPE_CHECKING:
+    from collections.abc import Generator
+
+    from trio_dask.messages.session import RegisterWorker
+    from trio_dask.scheduler.core.state import ClusterState, Worker
+
+
+def refusal(state: ClusterState, message: RegisterWorker) -> str | None:
+    """Why this worker cannot join, or None if it can."""
+    if message.nthreads < 1:
+        return f"nthreads must be at least 1, not {message.nthreads}"
+    if message.name in state.worker_names:
+        return f"there is already a worker named {message.name!r}"
+    if message.address in state.workers:
+        return f"there is already a worker at {message.address}"
+    return None
+
+
+def worker_joined(state: ClusterState, peer: int, message: RegisterWorker, now: float) -> Worker:
+    """A worker that can take work."""
+    state.workers_ever += 1
+    out = WorkerOutbox(peer, state.dirty)
+    out.add(Welcome(state.workers_ever, state.cluster, state.epoch))
+    worker = st.Worker(out, state.workers_ever, message.name, message.address)
+    worker.nthreads = worker.slots = message.nthreads
+    worker.memory_limit = message.memory_limit
+    worker.resources = {
+        name: float(units)
+        for name, units in message.resources.items()
+        if type(units) in (int, float)
+    }
+    worker.free_resources = dict(worker.resources)
+    worker.info = message.info
+    worker.last_seen = worker.last_done = now
+    state.workers[worker.address] = worker
+    state.worker_names[worker.name] = worker
+    touch(state, worker)
+    waiting, state.waiting_puts = state.waiting_puts, []
+    state.waiting_puts += [
+        (client, put)
+        for client, put in waiting
+        if client.number in state.clients and not place_put(state, client, put)
+    ]
+    answer_waiting(state)
+    return worker
+
+
+def worker_lost(state: ClusterState, worker: Worker, reason: str) -> Generator[None, None, None]:
+    """A worker is gone: its attempts and values are made up for elsewhere."""
+    worker.alive = False
+    worker.slots = 0
+    state.workers.pop(worker.address, None)
+    state.worker_names.pop(worker.name, None)
+    state.homes.pop(worker, None)
+    touch(state, worker)
+    for attempt in list(worker.window):
+        task = vacate(worker, attempt)
+        if task is not None:
+            requeue(state, task)
+    why = f"its only holder {worker.name} ({worker.address}) left: {reason}"
+    for row, task in enumerate(list(worker.held.values())):
+        lose_copy(state, task, worker, why)
+        if row % SLICE == SLICE - 1:
+            yield
+    for task in worker.home.pop_many(len(worker.home)):
+        make_ready(state, task)
+
+
+def relieve(state: ClusterState, now: float) -> None:
+    """Recall what waits behind long tasks, if a slot is free elsewhere and nothing else wants it."""
+    if len(state.anywhere.queue):
+        return
+    idle = sum(max(0, worker.slots - len(worker.window)) for worker in state.workers.values())
+    if not idle:
+        return
+    horizon = state.settings.window_horizon_s
+    for worker in state.workers.values():
+        surplus = len(worker.window) - worker.slots
+        if surplus <= 0 or now - worker.last_done < horizon:
+            continue
+        estimate = max((prefix.estimate_s() for prefix in worker.load), default=0.0)
+        if estimate >= 0 and now - worker.last_done < 4 * estimate:
+            continue
+        attempts = sorted(worker.window.items(), key=lambda item: item[1].rank)
+        for _, task in attempts[worker.slots :]:
+            if idle and task.spec.requirement.open:
+                recall(task)
+                idle -= 1
+
+
+def overdue(state: ClusterState, now: float) -> list[Worker]:
+    """Workers that have not been heard of for too long."""
+    limit = now - state.settings.worker_ttl_s
+    return [worker for worker in state.workers.values() if worker.last_seen < limit]

@@ -1,0 +1,332 @@
+"""What clients bring: functions, tasks, wants and values; and what they take back.
+
+Everything a client says is checked here before it touches the tables: a client can
+be wrong, and then it is let go (`Misuse`), but nobody else notices.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from trio_dask.messages import tasks as words
+from trio_dask.messages.ids import client_of
+from trio_dask.scheduler.core import state as st
+from trio_dask.scheduler.core.failures import data_lost
+from trio_dask.scheduler.core.lifecycle import (
+    KEPT,
+    end,
+    lose_copy,
+    recall,
+    require,
+    settle,
+    tell,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Generator, Sequence
+
+    from trio_dask.scheduler.core.state import Client, ClusterState, Requirement, Spec, Task
+
+SLICE: Final = 1000  # rows of a large message between two looks at other peers
+PRIORITY_MAX: Final = 1 << 17
+_ORDER_BITS: Final = 44
+
+
+class Misuse(Exception):
+    """The peer said what makes no sense; it is let go with this as the reason."""
+
+
+# ---------------------------------------------------------------- functions
+
+
+def on_functions(state: ClusterState, client: Client, message: words.Functions) -> None:
+    """Functions that the client's submissions will use."""
+    for fid, name, blob in zip(message.fids, message.names, message.blobs, strict=True):
+        if client_of(fid) != client.number:
+            raise Misuse(f"function id {fid:x} is not of client {client.number}")
+        client.functions[fid] = st.Function(fid, name, blob, state.prefix(name))
+
+
+def on_forget_functions(
+    state: ClusterState, client: Client, message: words.ForgetFunctions
+) -> None:
+    """Functions the client will not use again; tasks that have them keep them."""
+    for fid in message.fids:
+        client.functions.pop(fid, None)
+    for worker in state.workers.values():
+        known = [fid for fid in message.fids if fid in worker.functions]
+        if known:
+            worker.functions.difference_update(known)
+            worker.out.add(words.ForgetFunctions(known))
+
+
+# ---------------------------------------------------------------- submissions
+
+
+def on_submit(
+    state: ClusterState, client: Client, message: words.Submit
+) -> Generator[None, None, None]:
+    """New tasks: one for each row."""
+    count = len(message.args)
+    functions = _check_submit(state, client, message)
+    rank0, requirement, retries = _options(state, message, count)
+    specs: dict[int, Spec] = {}
+    for function in functions:
+        if function.fid not in specs:
+            specs[function.fid] = st.Spec(function, requirement, retries)
+    one = specs[functions[0].fid] if len(functions) == 1 else None
+    deps_at = 0
+    ready: list[Task] = []
+    for row in range(count):
+        tid = message.first + row
+        rank = rank0 + (message.orders[row] if message.orders else row)
+        if message.keys and message.keys[row] in state.keys:
+            _join(state, client, tid, state.keys[message.keys[row]])
+            deps_at += message.dep_counts[row] if message.dep_counts else 0
+        else:
+            task = st.Task(tid, one or specs[message.fids[row]], message.args[row], rank)
+            task.wanted = message.wanted
+            state.tasks[tid] = task
+            if message.keys:
+                state.keys[message.keys[row]] = task
+                state.names[tid] = message.keys[row]
+            if message.dep_counts and message.dep_counts[row]:
+                after = deps_at + message.dep_counts[row]
+                _link(state, task, message.dep_tids[deps_at:after])
+                deps_at = after
+            elif not task.wanted:
+                pass  # described for those that come later in this message
+            elif requirement.open and not message.orders:
+                task.state = st.READY
+                ready.append(task)
+            else:
+                require(state, [task])
+        if row % SLICE == SLICE - 1:
+            requirement.queue.push_sorted(ready)
+            ready = []
+            yield
+    requirement.queue.push_sorted(ready)
+
+
+def _check_submit(state: ClusterState, client: Client, message: words.Submit) -> list[st.Function]:
+    count = len(message.args)
+    columns: dict[str, tuple[Sequence[object], tuple[int, int]]] = {
+        "fids": (message.fids, (1, count)),
+        "dep_counts": (message.dep_counts, (0, count)),
+        "keys": (message.keys, (0, count)),
+        "orders": (message.orders, (0, count)),
+    }
+    for name, (column, lengths) in columns.items():
+        if len(column) not in lengths:
+            raise Misuse(f"Submit.{name} has {len(column)} rows for {count} tasks")
+    if sum(message.dep_counts) != len(message.dep_tids) or min(message.dep_counts, default=0) < 0:
+        raise Misuse("Submit.dep_counts and Submit.dep_tids do not agree")
+    last = message.first + max(count, 1) - 1
+    if client_of(message.first) != client.number or client_of(last) != client.number:
+        raise Misuse(f"task ids from {message.first:x} are not of client {client.number}")
+    if message.orders and not 0 <= min(message.orders) <= max(message.orders) < count:
+        raise Misuse("Submit.orders are not ranks among its tasks")
+    if message.first in state.tasks or last in state.tasks:
+        raise Misuse(f"task ids from {message.first:x} were used before")
+    try:
+        return [client.functions[fid] for fid in message.fids]
+    except KeyError as error:
+        raise Misuse(f"function id {error} is unknown") from None
+
+
+def _options(
+    state: ClusterState, message: words.Submit, count: int
+) -> tuple[int, Requirement, int]:
+    """The first rank, the requirement and the retries of a submission."""
+    options = dict(message.options)
+    priority = options.pop("priority", 0)
+    retries = options.pop("retries", 0)
+    workers = options.pop("workers", None) or []
+    allow_others = options.pop("allow_other_workers", False)
+    resources = options.pop("resources", None) or {}
+    if options:
+        raise Misuse(f"unknown option {min(options)!r}")
+    if type(priority) is not int or not -PRIORITY_MAX < priority < PRIORITY_MAX:
+        raise Misuse(f"priority {priority!r} is not a whole number below {PRIORITY_MAX}")
+    if type(retries) is not int or retries < 0:
+        raise Misuse(f"retries {retries!r} is not a number of times")
+    if type(workers) is not list or not all(type(each) is str for each in workers):
+        raise Misuse(f"workers {workers!r} is not a list of names")
+    if type(resources) is not dict or not all(
+        type(units) in (int, float) and units >= 0 for units in resources.values()
+    ):
+        raise Misuse(f"resources {resources!r} is not a map from names to units")
+    key = (tuple(workers), bool(allow_others), tuple(sorted(resources.items())))
+    requirement = state.requirements.get(key)
+    if requirement is None:
+        requirement = state.requirements[key] = st.Requirement(*key)
+    rank0 = (-priority << _ORDER_BITS) + state.order
+    state.order += count
+    return rank0, requirement, retries
+
+
+def _link(state: ClusterState, task: Task, dep_tids: list[int]) -> None:
+    """Connect a new task to its inputs."""
+    deps: dict[Task, int] = {}
+    for dep_tid in dep_tids:
+        dep = state.tasks.get(dep_tid)
+        if dep is None or dep is task:
+            end(state, task, st.FAILED, data_lost(f"{dep_tid:x}", "the scheduler does not know it"))
+            return
+        deps[dep] = dep_tid
+    task.deps = tuple(deps)
+    for dep in task.deps:
+        if dep.dependents is None:
+            dep.dependents = {}
+        dep.dependents[task] = None
+    if any(dep.tid != ref for dep, ref in deps.items()):
+        state.refs[task.tid] = list(deps.values())
+    if task.wanted:
+        require(state, [task])
+
+
+def _join(state: ClusterState, client: Client, tid: int, task: Task) -> None:
+    """The client wants, as `tid`, a task that exists already."""
+    state.tasks[tid] = task
+    if task.also is None:
+        task.also = []
+    task.also.append(tid)
+    if task.state == st.RELEASED:
+        require(state, [task])
+    elif task.state not in st.PENDING:
+        tell(state, task, tid)
+
+
+# ---------------------------------------------------------------- wants
+
+
+def on_want(state: ClusterState, client: Client, message: words.Want) -> None:
+    """The client wants tasks that others made."""
+    for tid, target in zip(message.tids, message.targets, strict=True):
+        task = state.tasks.get(target)
+        if client_of(tid) != client.number or tid in state.tasks:
+            raise Misuse(f"task id {tid:x} is not free for client {client.number}")
+        if task is None:
+            client.out.lost(tid, "nobody wanted it any more")
+        else:
+            _join(state, client, tid, task)
+
+
+def on_release(
+    state: ClusterState, client: Client, message: words.Release
+) -> Generator[None, None, None]:
+    """The client no longer wants these."""
+    for row, tid in enumerate(message.tids):
+        if client_of(tid) != client.number:
+            raise Misuse(f"task id {tid:x} is not of client {client.number}")
+        unwant(state, tid)
+        if row % SLICE == SLICE - 1:
+            yield
+
+
+def unwant(state: ClusterState, tid: int) -> None:
+    """Whoever wanted something as `tid` no longer does."""
+    task = state.tasks.get(tid)
+    if task is None:
+        return
+    if task.tid == tid:
+        task.wanted = False
+    else:
+        del state.tasks[tid]
+        if task.also and tid in task.also:
+            task.also.remove(tid)
+    if not (task.wanted or task.needed or task.also):
+        settle(state, [task])
+
+
+def on_keep(state: ClusterState, client: Client, message: words.Keep) -> None:
+    """Run these to their end, whoever wants them."""
+    for tid in message.tids:
+        task = state.tasks.get(tid)
+        if task is None or task.state >= st.DONE:
+            continue
+        if task.also is None:
+            task.also = []
+        if KEPT not in task.also:
+            task.also.append(KEPT)
+        if task.state == st.RELEASED:
+            require(state, [task])
+
+
+def on_cancel(state: ClusterState, client: Client, message: words.Cancel) -> None:
+    """Stop these; what has begun ends by itself, and its outcome is the answer."""
+    for tid in message.tids:
+        task = state.tasks.get(tid)
+        if task is None or task.state >= st.DONE:
+            continue
+        others = [each for each in _wants(task) if each and client_of(each) != client.number]
+        if others or (task.also and KEPT in task.also):
+            client.out.cancelled(tid, message.reason)
+            unwant(state, tid)
+        elif task.state == st.ASSIGNED:
+            state.cancelling[task.tid] = message.reason
+            recall(task)
+        else:
+            end(state, task, st.CANCELLED, message.reason.encode())
+
+
+def _wants(task: Task) -> list[int]:
+    return ([task.tid] if task.wanted else []) + (task.also or [])
+
+
+# ---------------------------------------------------------------- values from clients
+
+
+def on_put(state: ClusterState, client: Client, message: words.Put) -> None:
+    """The client has values: say where they should go."""
+    for tid in message.tids:
+        if client_of(tid) != client.number:
+            raise Misuse(f"task id {tid:x} is not of client {client.number}")
+        if tid not in state.tasks:
+            task = st.Task(tid, st.Spec(None, state.anywhere, 0), None, 0)
+            task.wanted = True
+            task.state = st.WAITING
+            task.missing = 1  # the value itself
+            state.tasks[tid] = task
+    if not place_put(state, client, message):
+        state.waiting_puts.append((client, message))
+
+
+def place_put(state: ClusterState, client: Client, message: words.Put) -> bool:
+    """Tell the client where to store its values, if there is a worker for them."""
+    if message.workers:
+        found = [state.find_worker(name) for name in message.workers]
+        workers = [worker for worker in found if worker is not None]
+    else:
+        workers = list(state.workers.values())
+    if not workers:
+        return False
+    workers.sort(key=lambda worker: (len(worker.held) / max(1, worker.nthreads), worker.number))
+    for row, tid in enumerate(message.tids):
+        for worker in workers if message.broadcast else [workers[row % len(workers)]]:
+            client.out.put_at(tid, worker.address)
+    return True
+
+
+def on_unreachable(state: ClusterState, client: Client, message: words.Unreachable) -> None:
+    """The client did not find values where it was told they were."""
+    worker = state.workers.get(message.address)
+    for tid in message.tids:
+        task = state.tasks.get(tid)
+        if task is None:
+            continue
+        if worker is not None and task.holders and worker in task.holders:
+            worker.out.free(task.tid)
+            lose_copy(state, task, worker, f"it could not be fetched from {worker.address}")
+        if task.state == st.DONE:
+            tell(state, task, tid)
+
+
+def client_left(state: ClusterState, client: Client) -> Generator[None, None, None]:
+    """The client is gone: nobody wants its tasks on its behalf any more."""
+    mine = [tid for tid in state.tasks if client_of(tid) == client.number]
+    for row, tid in enumerate(mine):
+        unwant(state, tid)
+        if row % SLICE == SLICE - 1:
+            yield
+    on_forget_functions(state, client, words.ForgetFunctions(list(client.functions)))

@@ -1,0 +1,285 @@
+"""From described to done and forgotten: the only places where a task changes its state.
+
+A task is *needed* while a client wants it or a pending task has it as input. What
+comes to be needed is begun (`require`), what ceases to be is brought to rest and,
+when nothing refers to it, forgotten (`settle`). All of it works on lists of tasks
+instead of recursion, for a chain may be a million tasks long.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from trio_dask.messages.ids import client_of
+from trio_dask.scheduler.core import state as st
+from trio_dask.scheduler.core.failures import data_lost
+from trio_dask.scheduler.core.outbox import places_of
+from trio_dask.scheduler.policies.placement import home_of
+
+if TYPE_CHECKING:
+    from trio_dask.scheduler.core.state import ClusterState, Task, Worker
+
+KEPT: Final = 0  # the id under which fire-and-forget tasks are wanted: no client has it
+
+
+def is_needed(task: Task) -> bool:
+    """Whether its value, if it has none, is to be made."""
+    return task.wanted or task.needed > 0 or bool(task.also)
+
+
+# ---------------------------------------------------------------- beginning
+
+
+def require(state: ClusterState, tasks: list[Task]) -> None:
+    """These tasks are needed: begin those that rest, and what they need in turn."""
+    while tasks:
+        task = tasks.pop()
+        if task.state != st.RELEASED:
+            continue
+        for dep in task.deps:
+            dep.needed += 1
+        task.state = st.WAITING
+        if not _await_inputs(state, task):
+            continue
+        tasks += (dep for dep in task.deps if dep.state == st.RELEASED)
+
+
+def requeue(state: ClusterState, task: Task) -> None:
+    """An attempt came to nothing: wait again, or rest if nobody needs it by now."""
+    task.worker = None
+    task.attempt = 0
+    task.state = st.WAITING
+    reason = state.cancelling.pop(task.tid, None)
+    if reason is not None:
+        end(state, task, st.CANCELLED, reason.encode())
+    elif not is_needed(task):
+        settle(state, [task])
+    elif _await_inputs(state, task):
+        require(state, [dep for dep in task.deps if dep.state == st.RELEASED])
+
+
+def _await_inputs(state: ClusterState, task: Task) -> bool:
+    """Count the inputs of a waiting task; False if one of them already came to a bad end."""
+    missing = 0
+    for dep in task.deps:
+        if dep.state != st.DONE:
+            missing += 1
+            if dep.state > st.DONE:
+                _share_end(state, dep, task)
+                return False
+    task.missing = missing
+    if not missing:
+        make_ready(state, task)
+    return True
+
+
+def make_ready(state: ClusterState, task: Task) -> None:
+    """All its inputs have values: into the queue that suits it."""
+    task.state = st.READY
+    requirement = task.spec.requirement
+    if not requirement.open:
+        requirement.queue.push(task)
+        state.restricted[requirement] = None
+        return
+    home = home_of(task) if task.deps else None
+    if home is None:
+        requirement.queue.push(task)
+    else:
+        home.home.push(task)
+        state.homes[home] = None
+
+
+# ---------------------------------------------------------------- ending
+
+
+def finish(state: ClusterState, task: Task, value: bytes | None, worker: Worker) -> None:
+    """The task has a value from `worker`: this one, or one that it holds."""
+    task.state = st.DONE
+    task.worker = None
+    task.attempt = 0
+    if value is not None:
+        task.value = value
+    else:
+        task.holders = [worker]
+        worker.held[task.tid] = task
+    report(state, task)
+    for dependent in task.dependents or ():
+        if dependent.state == st.WAITING:
+            dependent.missing -= 1
+            if not dependent.missing:
+                make_ready(state, dependent)
+    ended: list[Task] = []
+    for dep in task.deps:
+        dep.needed -= 1
+        if not dep.needed:
+            ended.append(dep)
+    if task.also and KEPT in task.also:
+        task.also.remove(KEPT)
+    if not is_needed(task):
+        ended.append(task)
+    if ended:
+        settle(state, ended)
+
+
+def end(state: ClusterState, task: Task, how: int, why: bytes) -> None:
+    """The task came to a bad end, and with it everything that waits for it."""
+    ended: list[Task] = []
+    todo = [(task, how, why)]
+    while todo:
+        task, how, why = todo.pop()
+        if task.state in st.PENDING:
+            ended += _let_go_of_inputs(task)
+        task.state, task.value, task.worker, task.holders = how, why, None, None
+        report(state, task)
+        if task.also and KEPT in task.also:
+            task.also.remove(KEPT)
+        ended.append(task)
+        if how == st.LOST:
+            how, why = st.FAILED, data_lost(state.key_of(task), why.decode())
+        todo += (
+            (each, how, why)
+            for each in task.dependents or ()
+            if each.state in (st.WAITING, st.READY)
+        )
+    settle(state, ended)
+
+
+def _share_end(state: ClusterState, dep: Task, task: Task) -> None:
+    """The task cannot run, as its input `dep` came to a bad end."""
+    how, why = dep.state, dep.value or b""
+    if how == st.LOST:
+        how, why = st.FAILED, data_lost(state.key_of(dep), why.decode())
+    end(state, task, how, why)
+
+
+def _let_go_of_inputs(task: Task) -> list[Task]:
+    """The pending task no longer needs its inputs; those nobody pending needs are returned."""
+    if task.queue is not None:
+        task.queue.discard(task)
+    for dep in task.deps:
+        dep.needed -= 1
+    return [dep for dep in task.deps if not dep.needed]
+
+
+# ---------------------------------------------------------------- coming to rest
+
+
+def settle(state: ClusterState, tasks: list[Task]) -> None:
+    """Bring to rest those of these tasks that nobody needs, and forget those nobody refers to."""
+    while tasks:
+        task = tasks.pop()
+        if task.wanted or task.needed or task.also:
+            continue
+        if task.state == st.ASSIGNED:
+            recall(task)
+            continue
+        if task.state == st.DONE:
+            drop_value(task)
+        elif task.state in (st.WAITING, st.READY):
+            tasks += _let_go_of_inputs(task)
+            task.state = st.RELEASED
+        if not task.dependents and state.tasks.get(task.tid) is task:
+            _forget(state, task)
+            tasks += task.deps
+            task.deps = ()
+
+
+def _forget(state: ClusterState, task: Task) -> None:
+    tid = task.tid
+    del state.tasks[tid]
+    for dep in task.deps:
+        if dep.dependents is not None:
+            dep.dependents.pop(task, None)
+    key = state.names.pop(tid, None)
+    if key is not None:
+        del state.keys[key]
+    state.refs.pop(tid, None)
+    state.retried.pop(tid, None)
+    state.deaths.pop(tid, None)
+    state.cancelling.pop(tid, None)
+
+
+def recall(task: Task) -> None:
+    """Ask the worker to give the attempt back, once."""
+    worker = task.worker
+    if worker is not None and task.attempt not in worker.recalled:
+        worker.recalled[task.attempt] = None
+        worker.out.recall(task.attempt)
+
+
+def drop_value(task: Task) -> None:
+    """Nobody needs the value: free it wherever it is."""
+    for worker in task.holders or ():
+        worker.held.pop(task.tid, None)
+        if worker.alive:
+            worker.out.free(task.tid)
+    task.holders = None
+    task.value = None
+    task.state = st.RELEASED
+
+
+# ---------------------------------------------------------------- losing
+
+
+def lose_copy(state: ClusterState, task: Task, worker: Worker, reason: str) -> None:
+    """`worker` no longer holds the value; if it was the last, make it again or say it is lost."""
+    worker.held.pop(task.tid, None)
+    if task.holders is None or worker not in task.holders:
+        return
+    task.holders.remove(worker)
+    if task.holders or task.state != st.DONE:
+        return
+    task.holders = None
+    task.state = st.RELEASED
+    for each in task.dependents or ():
+        if each.state == st.READY:
+            if each.queue is not None:
+                each.queue.discard(each)
+            each.state, each.missing = st.WAITING, 1
+        elif each.state == st.WAITING:
+            each.missing += 1
+    if task.args is None:
+        end(state, task, st.LOST, reason.encode())
+    elif is_needed(task):
+        report_again(state, task)
+        require(state, [task])
+    else:
+        settle(state, [task])
+
+
+# ---------------------------------------------------------------- telling clients
+
+
+def report(state: ClusterState, task: Task) -> None:
+    """Tell everyone who wants the task how it ended."""
+    if task.wanted:
+        tell(state, task, task.tid)
+    if task.also:
+        for tid in task.also:
+            tell(state, task, tid)
+
+
+def tell(state: ClusterState, task: Task, tid: int) -> None:
+    """Tell the client that wants the task as `tid` how it ended, if it did."""
+    client = state.clients.get(client_of(tid))
+    if client is None:
+        return
+    out, value = client.out, task.value
+    if task.state == st.DONE:
+        out.finished(
+            tid, task.nbytes, value, None if value is not None else places_of(task.holders)
+        )
+    elif task.state == st.FAILED:
+        out.failed(tid, value or b"")
+    elif task.state == st.CANCELLED:
+        out.cancelled(tid, (value or b"").decode())
+    elif task.state == st.LOST:
+        out.lost(tid, (value or b"").decode())
+
+
+def report_again(state: ClusterState, task: Task) -> None:
+    """Tell everyone who wants the task that its value is being made again."""
+    for tid in ([task.tid] if task.wanted else []) + (task.also or []):
+        client = state.clients.get(client_of(tid))
+        if client is not None:
+            client.out.again(tid)

@@ -1,0 +1,200 @@
+"""The scheduler's decisions behind one door: what peers say goes in, what to say comes out.
+
+No input or output, no clock, no chance: the same calls in the same order give the
+same answers, which is how the simulator runs this very code.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import TYPE_CHECKING, Final
+
+from trio_dask.messages import session, tasks as words
+from trio_dask.messages.ids import CLIENT_MAX
+from trio_dask.scheduler.core import fleet, intake, questions, runs
+from trio_dask.scheduler.core.dispatch import dispatch
+from trio_dask.scheduler.core.intake import Misuse
+from trio_dask.scheduler.core.outbox import ClientOutbox
+from trio_dask.scheduler.core.state import Client, ClusterState, CoreSettings, Job, Worker
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Generator
+
+    from trio_dask.messages import Message
+
+_FROM_CLIENT: Final[dict[type, Callable[..., Generator[None, None, None] | None]]] = {
+    words.Functions: intake.on_functions,
+    words.ForgetFunctions: intake.on_forget_functions,
+    words.Submit: intake.on_submit,
+    words.Release: intake.on_release,
+    words.Want: intake.on_want,
+    words.Cancel: intake.on_cancel,
+    words.Keep: intake.on_keep,
+    words.Put: intake.on_put,
+    words.Unreachable: intake.on_unreachable,
+    session.Ask: questions.on_ask,
+}
+_FROM_WORKER: Final[dict[type, Callable[..., None]]] = {
+    words.Returned: runs.on_returned,
+    words.Unrunnable: runs.on_unrunnable,
+    words.Replicas: runs.on_replicas,
+    words.Stored: runs.on_stored,
+    words.RunnerDied: runs.on_runner_died,
+    words.Slots: runs.on_slots,
+    words.Running: runs.on_running,
+    session.Heartbeat: runs.on_heartbeat,
+}
+
+
+class SchedulerCore:
+    """The scheduler without its sockets.
+
+    Peers are numbers chosen by the caller, one for each session. After any calls,
+    `flush` gives what is to be sent, and while `busy` there is more to do.
+    """
+
+    def __init__(self, settings: CoreSettings, *, cluster: str, epoch: int = 1) -> None:
+        self.state = ClusterState(settings, cluster, epoch)
+        self._jobs: deque[Job] = deque()
+        self._job_of: dict[int, Job] = {}
+
+    # ------------------------------------------------------------ who is there
+
+    def client_joined(self, peer: int, message: session.RegisterClient) -> None:
+        """A client has proved who it is and registers.
+
+        Raises:
+            Misuse: it cannot join; the text says why.
+        """
+        state = self.state
+        if state.clients_ever >= CLIENT_MAX:
+            raise Misuse("this cluster has no client numbers left")
+        state.clients_ever += 1
+        client = Client(peer, state.clients_ever, message.name, ClientOutbox(peer, state.dirty))
+        state.clients[client.number] = client
+        state.peers[peer] = client
+        client.out.add(session.Welcome(client.number, state.cluster, state.epoch))
+
+    def worker_joined(self, peer: int, message: session.RegisterWorker, now: float) -> None:
+        """A worker has proved who it is and registers.
+
+        Raises:
+            Misuse: it cannot join; the text says why.
+        """
+        state = self.state
+        why = fleet.refusal(state, message)
+        if why is not None:
+            raise Misuse(why)
+        state.peers[peer] = fleet.worker_joined(state, peer, message, now)
+
+    def left(self, peer: int, reason: str) -> None:
+        """The peer's connection ended."""
+        found = self.state.peers.pop(peer, None)
+        self.state.dirty.pop(peer, None)
+        job = self._job_of.pop(peer, None)
+        if job is not None:
+            self._jobs.remove(job)
+            job.steps.close()
+        if isinstance(found, Client):
+            self.state.clients.pop(found.number, None)
+            self._begin(peer, intake.client_left(self.state, found))
+        elif isinstance(found, Worker):
+            self._begin(peer, fleet.worker_lost(self.state, found, reason))
+
+    # ------------------------------------------------------------ what they say
+
+    def handle(self, peer: int, message: Message, now: float) -> None:
+        """Take in what a peer said.
+
+        Raises:
+            Misuse: it makes no sense; the peer is to be let go.
+        """
+        job = self._job_of.get(peer)
+        if job is not None:
+            job.backlog.append((message, now))
+            return
+        found = self.state.peers.get(peer)
+        if isinstance(found, Worker):
+            found.last_seen = now
+            if type(message) is words.Done:
+                runs.on_done(self.state, found, message, now)
+                return
+            on_worker = _FROM_WORKER.get(type(message))
+            if on_worker is None:
+                raise Misuse(f"a worker does not say {type(message).__name__}")
+            on_worker(self.state, found, message)
+        elif isinstance(found, Client):
+            on_client = _FROM_CLIENT.get(type(message))
+            if on_client is None:
+                raise Misuse(f"a client does not say {type(message).__name__}")
+            steps = on_client(self.state, found, message)
+            if steps is not None:
+                self._begin(peer, steps)
+
+    def tick(self, now: float) -> list[int]:
+        """Time has passed; returns peers that have not been heard of for too long."""
+        fleet.relieve(self.state, now)
+        return [worker.peer for worker in fleet.overdue(self.state, now)]
+
+    # ------------------------------------------------------------ large jobs
+
+    @property
+    def busy(self) -> bool:
+        """Whether `work` has something to do."""
+        return bool(self._jobs)
+
+    def work(self, slices: int = 1) -> list[tuple[int, Misuse]]:
+        """Do some of what is large; returns the peers that turned out to misbehave."""
+        bad: list[tuple[int, Misuse]] = []
+        for _ in range(slices):
+            if not self._jobs:
+                break
+            job = self._jobs[0]
+            try:
+                finished = _step(job.steps)
+                if finished:
+                    self._finish(job)
+                else:
+                    self._jobs.rotate(-1)
+            except Misuse as error:
+                job.backlog.clear()
+                if self._job_of.get(job.peer) is job:
+                    self._finish(job)
+                bad.append((job.peer, error))
+        return bad
+
+    def _begin(self, peer: int, steps: Generator[None, None, None]) -> None:
+        """Do the first slice now, and queue what is left."""
+        if not _step(steps):
+            job = Job(peer, steps)
+            self._jobs.append(job)
+            self._job_of[peer] = job
+
+    def _finish(self, job: Job) -> None:
+        self._jobs.remove(job)
+        if self._job_of.get(job.peer) is job:
+            del self._job_of[job.peer]
+        while job.backlog and job.peer not in self._job_of:
+            message, now = job.backlog.pop(0)
+            self.handle(job.peer, message, now)
+        following = self._job_of.get(job.peer)
+        if following is not None:
+            following.backlog += job.backlog
+
+    # ------------------------------------------------------------ what to say
+
+    def flush(self) -> list[tuple[int, list[Message]]]:
+        """Hand out work, and everything to be said since the last time, by peer."""
+        state = self.state
+        dispatch(state)
+        out = [(peer, outbox.take()) for peer, outbox in state.dirty.items()]
+        state.dirty.clear()
+        return out
+
+
+def _step(steps: Generator[None, None, None]) -> bool:
+    try:
+        next(steps)
+    except StopIteration:
+        return True
+    return False

@@ -1,0 +1,195 @@
+"""What is to be said to a peer, gathered in columns until the next flush.
+
+Rows of one kind that follow one another go into one message; a row of another
+kind begins a new one, so that the peer reads everything in the order in which it
+was decided.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from trio_dask.messages.tasks import (
+    INLINE,
+    Again,
+    Cancelled,
+    Failed,
+    Finished,
+    Free,
+    Functions,
+    Lost,
+    PutAt,
+    Recall,
+    Run,
+)
+
+if TYPE_CHECKING:
+    from trio_dask.messages import Message
+    from trio_dask.scheduler.core.state import Function, Task, Worker
+
+_NOWHERE: Final = -1
+
+
+class Outbox:
+    """Messages for one peer since the last flush."""
+
+    __slots__ = ("_dirty", "_places", "messages", "peer")
+
+    def __init__(self, peer: int, dirty: dict[int, Outbox]) -> None:
+        self.peer = peer
+        self.messages: list[Message] = []
+        self._dirty = dirty  # those with something to say, in the order in which they got it
+        self._places: dict[str, int] = {}
+
+    def add(self, message: Message) -> None:
+        """Say this next."""
+        if not self.messages:
+            self._dirty[self.peer] = self
+        self.messages.append(message)
+
+    def take(self) -> list[Message]:
+        """Everything said since the last time."""
+        taken, self.messages = self.messages, []
+        self._places.clear()
+        return taken
+
+    def _place(self, place: str, places: list[str]) -> int:
+        """The row of `place` in the table of the message that is being filled."""
+        row = self._places.get(place)
+        if row is None or row >= len(places) or places[row] != place:
+            row = self._places[place] = len(places)
+            places.append(place)
+        return row
+
+
+class ClientOutbox(Outbox):
+    """What a client is told about its tasks."""
+
+    __slots__ = ()
+
+    def finished(self, tid: int, nbytes: int, value: bytes | None, place: str | None) -> None:
+        """The task has a value: here it is, or there."""
+        last = self.messages[-1] if self.messages else None
+        if type(last) is not Finished:
+            last = Finished([], [], [], [], [])
+            self.add(last)
+        last.tids.append(tid)
+        last.nbytes.append(nbytes)
+        if value is not None:
+            last.values.append(value)
+            last.at.append(INLINE)
+        else:
+            last.values.append(b"")
+            last.at.append(_NOWHERE if place is None else self._place(place, last.places))
+
+    def failed(self, tid: int, failure: bytes) -> None:
+        """The task, or one of its inputs, raised."""
+        last = self.messages[-1] if self.messages else None
+        if type(last) is not Failed:
+            last = Failed([], [], [])
+            self.add(last)
+        # Everything that fails for one reason has the very same object.
+        if not last.failures or last.failures[-1] is not failure:
+            last.failures.append(failure)
+        last.tids.append(tid)
+        last.which.append(len(last.failures) - 1)
+
+    def cancelled(self, tid: int, reason: str) -> None:
+        """The task was cancelled."""
+        last = self.messages[-1] if self.messages else None
+        if type(last) is not Cancelled or last.reason != reason:
+            last = Cancelled([], reason)
+            self.add(last)
+        last.tids.append(tid)
+
+    def lost(self, tid: int, reason: str) -> None:
+        """The value is gone for good."""
+        last = self.messages[-1] if self.messages else None
+        if type(last) is not Lost or last.reason != reason:
+            last = Lost([], reason)
+            self.add(last)
+        last.tids.append(tid)
+
+    def again(self, tid: int) -> None:
+        """The value is gone, and the task is run again."""
+        last = self.messages[-1] if self.messages else None
+        if type(last) is not Again:
+            last = Again([])
+            self.add(last)
+        last.tids.append(tid)
+
+    def put_at(self, tid: int, place: str) -> None:
+        """The value is to be stored there."""
+        last = self.messages[-1] if self.messages else None
+        if type(last) is not PutAt:
+            last = PutAt([], [], [])
+            self.add(last)
+        last.tids.append(tid)
+        last.at.append(self._place(place, last.places))
+
+
+class WorkerOutbox(Outbox):
+    """What a worker is told to do."""
+
+    __slots__ = ()
+
+    def function(self, function: Function) -> None:
+        """A function that is about to be used."""
+        last = self.messages[-1] if self.messages else None
+        if type(last) is not Functions:
+            last = Functions([], [], [])
+            self.add(last)
+        last.fids.append(function.fid)
+        last.names.append(function.name)
+        last.blobs.append(function.blob)
+
+    def run(self) -> Run:
+        """The message to which tasks are added."""
+        last = self.messages[-1] if self.messages else None
+        if type(last) is not Run:
+            last = Run([], [], [], [], [], [], [], [], [], [], [], [])
+            self.add(last)
+        return last
+
+    def inputs(self, run: Run, task: Task, refs: list[int] | None) -> None:
+        """Add the inputs of the task whose row was just added to `run`."""
+        rows = len(run.attempts)
+        if not run.dep_counts:
+            run.dep_counts += [0] * (rows - 1)
+        run.dep_counts.append(len(task.deps))
+        if refs is not None and not run.dep_refs:
+            run.dep_refs += run.dep_tids
+        for index, dep in enumerate(task.deps):
+            run.dep_tids.append(dep.tid)
+            if refs is not None:
+                run.dep_refs.append(refs[index])
+            elif run.dep_refs:
+                run.dep_refs.append(dep.tid)
+            if dep.value is not None:
+                run.dep_at.append(INLINE)
+                run.dep_values.append(dep.value)
+            else:
+                run.dep_at.append(self._place(places_of(dep.holders), run.places))
+
+    def recall(self, attempt: int) -> None:
+        """Give the attempt back if it has not begun."""
+        last = self.messages[-1] if self.messages else None
+        if type(last) is not Recall:
+            last = Recall([])
+            self.add(last)
+        last.attempts.append(attempt)
+
+    def free(self, tid: int) -> None:
+        """Drop the value."""
+        last = self.messages[-1] if self.messages else None
+        if type(last) is not Free:
+            last = Free([])
+            self.add(last)
+        last.tids.append(tid)
+
+
+def places_of(holders: list[Worker] | None) -> str:
+    """The addresses of the holders that are alive, as the wire has them; three at most."""
+    if not holders:
+        return ""
+    return " ".join(worker.address for worker in holders[:3])

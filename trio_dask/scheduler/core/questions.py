@@ -1,0 +1,115 @@
+"""Answers to what clients ask."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from trio_dask.messages.session import Answer
+from trio_dask.scheduler.core.state import STATE_NAMES
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from trio_dask.messages.session import Ask
+    from trio_dask.scheduler.core.state import Client, ClusterState, Worker
+
+
+def on_ask(state: ClusterState, client: Client, message: Ask) -> None:
+    """Answer now, or when it has become true."""
+    if message.topic == "wait_for_workers":
+        wanted = message.params.get("n")
+        if type(wanted) is int and wanted >= 1:
+            state.waiting_asks.append((client, message.serial, wanted))
+            answer_waiting(state)
+        else:
+            _refuse(client, message, f"n must be a whole number of workers, not {wanted!r}")
+        return
+    answer = _TOPICS.get(message.topic)
+    if answer is None:
+        _refuse(client, message, f"nobody knows about {message.topic!r}")
+        return
+    client.out.add(Answer(message.serial, ok=True, data=answer(state, message.params)))
+
+
+def _refuse(client: Client, message: Ask, why: str) -> None:
+    client.out.add(Answer(message.serial, ok=False, data={"error": why}))
+
+
+def answer_waiting(state: ClusterState) -> None:
+    """Answer those who wait for workers that are here now."""
+    here = len(state.workers)
+    waiting, state.waiting_asks = state.waiting_asks, []
+    for client, serial, wanted in waiting:
+        if client.number not in state.clients:
+            continue
+        if wanted <= here:
+            client.out.add(Answer(serial, ok=True, data={"n": here}))
+        else:
+            state.waiting_asks.append((client, serial, wanted))
+
+
+def describe_worker(worker: Worker) -> dict[str, Any]:
+    """What people are told about a worker."""
+    return {
+        **worker.info,
+        "type": "Worker",
+        "id": worker.number,
+        "name": worker.name,
+        "nthreads": worker.nthreads,
+        "memory_limit": worker.memory_limit,
+        "resources": worker.resources,
+        "status": "running" if worker.slots else "paused",
+        "processing": len(worker.window),
+        "in_memory": len(worker.held),
+        "metrics": worker.metrics,
+    }
+
+
+def _info(state: ClusterState, params: dict[str, Any]) -> dict[str, Any]:
+    workers = {address: describe_worker(worker) for address, worker in state.workers.items()}
+    return {
+        "type": "Scheduler",
+        "id": state.cluster,
+        "epoch": state.epoch,
+        "workers": workers,
+        "n_workers": len(workers),
+        "total_threads": sum(worker.nthreads for worker in state.workers.values()),
+        "total_memory": sum(worker.memory_limit for worker in state.workers.values()),
+        "clients": len(state.clients),
+        "tasks": len(state.tasks),
+        "finished": state.finished_ever,
+    }
+
+
+def _who_has(state: ClusterState, params: dict[str, Any]) -> dict[str, Any]:
+    tids = params.get("tids")
+    who: dict[str, Any] = {}
+    for tid in tids if type(tids) is list else []:
+        task = state.tasks.get(tid) if type(tid) is int else None
+        if task is not None:
+            who[str(tid)] = [worker.address for worker in task.holders or ()]
+    return {"who_has": who}
+
+
+def _nthreads(state: ClusterState, params: dict[str, Any]) -> dict[str, Any]:
+    return {address: worker.nthreads for address, worker in state.workers.items()}
+
+
+def _counts(state: ClusterState, params: dict[str, Any]) -> dict[str, Any]:
+    counts = dict.fromkeys(STATE_NAMES, 0)
+    for task in state.tasks.values():
+        counts[STATE_NAMES[task.state]] += 1
+    return counts
+
+
+def _flush(state: ClusterState, params: dict[str, Any]) -> dict[str, Any]:
+    return {}
+
+
+_TOPICS: dict[str, Callable[[ClusterState, dict[str, Any]], dict[str, Any]]] = {
+    "info": _info,
+    "who_has": _who_has,
+    "nthreads": _nthreads,
+    "counts": _counts,
+    "flush": _flush,
+}

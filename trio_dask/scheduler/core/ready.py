@@ -1,0 +1,155 @@
+"""A priority queue that is cheap for what arrives in order.
+
+A map brings thousands of tasks already sorted. They are kept as one run, and the
+heap holds one entry for the whole run, its rank that of the run's first task. So
+a task in a run costs about as much as in a list, and the order is exactly that of
+a heap with an entry for each task.
+
+A task that stops being ready stays where it is and only forgets its queue; whoever
+comes upon it drops it. When such entries outnumber the others, the queue is rebuilt
+without them.
+"""
+
+from __future__ import annotations
+
+from heapq import heappop, heappush, heapreplace
+from typing import TYPE_CHECKING, TypeAlias
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from trio_dask.scheduler.core.state import Task
+
+
+class _Run:
+    """Tasks in rank order, the next one last."""
+
+    __slots__ = ("tasks",)
+
+    def __init__(self, tasks: list[Task]) -> None:
+        self.tasks = tasks
+
+    def __lt__(self, other: object) -> bool:
+        return False  # ranks are unique, but for two entries of one task
+
+
+_Entry: TypeAlias = "tuple[int, Task | _Run]"
+
+
+class ReadyQueue:
+    """Ready tasks, lowest rank first. A task in it has it as its `queue`."""
+
+    __slots__ = ("_dead", "_heap", "_live")
+
+    def __init__(self) -> None:
+        self._heap: list[_Entry] = []
+        self._live = 0
+        self._dead = 0
+
+    def __len__(self) -> int:
+        return self._live
+
+    def push(self, task: Task) -> None:
+        """Add one task."""
+        task.queue = self
+        heappush(self._heap, (task.rank, task))
+        self._live += 1
+
+    def push_sorted(self, tasks: list[Task]) -> None:
+        """Add tasks that are in rank order."""
+        if tasks:
+            for task in tasks:
+                task.queue = self
+            heappush(self._heap, (tasks[0].rank, _Run(tasks[::-1])))
+            self._live += len(tasks)
+
+    def discard(self, task: Task) -> None:
+        """Let go of a task of this queue."""
+        task.queue = None
+        self._live -= 1
+        self._dead += 1
+        if self._dead > self._live + 1000:
+            self._rebuild()
+
+    def peek(self) -> Task | None:
+        """The first task, which stays."""
+        while self._heap:
+            item = self._heap[0][1]
+            task = item.tasks[-1] if isinstance(item, _Run) else item
+            if task.queue is self:
+                return task
+            self._drop_first()
+            self._dead -= 1
+        return None
+
+    def pop(self) -> Task | None:
+        """Take the first task."""
+        task = self.peek()
+        if task is not None:
+            self._drop_first()
+            self._live -= 1
+            task.queue = None
+        return task
+
+    def pop_many(self, count: int) -> list[Task]:
+        """Take the first `count` tasks, or as many as there are."""
+        out: list[Task] = []
+        heap = self._heap
+        while heap and len(out) < count:
+            item = heap[0][1]
+            if not isinstance(item, _Run):
+                heappop(heap)
+                self._take((item,), out)
+                continue
+            tasks = item.tasks
+            part = tasks[-(count - len(out)) :]
+            if len(heap) > 1 and part[0].rank > min(heap[1:3])[0]:
+                part = tasks[-1:]  # something else comes in between: one at a time
+            del tasks[-len(part) :]
+            self._take(reversed(part), out)
+            if tasks:
+                heapreplace(heap, (tasks[-1].rank, item))
+            else:
+                heappop(heap)
+        return out
+
+    def pop_last(self) -> Task | None:
+        """Take some task that is not among the first: one that may as well run elsewhere."""
+        heap = self._heap
+        while heap:
+            item = heap[-1][1]
+            task = item.tasks.pop(0) if isinstance(item, _Run) else item
+            if not isinstance(item, _Run) or not item.tasks:
+                heap.pop()
+            if task.queue is self:
+                self._live -= 1
+                task.queue = None
+                return task
+            self._dead -= 1
+        return None
+
+    def _take(self, tasks: Iterable[Task], out: list[Task]) -> None:
+        for task in tasks:
+            if task.queue is self:
+                task.queue = None
+                self._live -= 1
+                out.append(task)
+            else:
+                self._dead -= 1
+
+    def _drop_first(self) -> None:
+        item = self._heap[0][1]
+        if isinstance(item, _Run):
+            item.tasks.pop()
+            if item.tasks:
+                heapreplace(self._heap, (item.tasks[-1].rank, item))
+                return
+        heappop(self._heap)
+
+    def _rebuild(self) -> None:
+        tasks: dict[Task, None] = {}
+        for _, item in self._heap:
+            tasks.update(dict.fromkeys(item.tasks if isinstance(item, _Run) else (item,)))
+        live = sorted((t for t in tasks if t.queue is self), key=lambda task: task.rank)
+        self._heap = [(live[0].rank, _Run(live[::-1]))] if live else []
+        self._live, self._dead = len(live), 0

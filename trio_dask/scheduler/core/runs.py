@@ -1,0 +1,159 @@
+"""What workers report: attempts that ended, and values they hold or lost."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from trio_dask.messages import tasks as words
+from trio_dask.scheduler.core import state as st
+from trio_dask.scheduler.core.dispatch import touch, vacate
+from trio_dask.scheduler.core.failures import killed
+from trio_dask.scheduler.core.lifecycle import end, finish, lose_copy, requeue
+
+if TYPE_CHECKING:
+    from typing import Any
+
+    from trio_dask.messages.session import Heartbeat
+    from trio_dask.scheduler.core.state import ClusterState, Prefix, Task, Worker
+
+
+def on_done(state: ClusterState, worker: Worker, message: words.Done, now: float) -> None:
+    """Attempts that ran to their end."""
+    worker.last_done = now
+    prefix: Prefix | None = None
+    total = longest = 0.0
+    count = 0
+    columns = (message.attempts, message.statuses, message.seconds, message.nbytes, message.values)
+    for attempt, status, seconds, nbytes, value in zip(*columns, strict=True):
+        task = vacate(worker, attempt)
+        if task is None:
+            continue  # an attempt of an earlier life
+        function = task.spec.function
+        if function is not None and function.prefix is not prefix:
+            if prefix is not None:
+                prefix.observe(total, count, longest)
+            prefix, total, longest, count = function.prefix, 0.0, 0.0, 0
+        total += seconds
+        count += 1
+        if seconds > longest:  # noqa: PLR1730  a call to max would cost more than all of this row
+            longest = seconds
+        if state.cancelling:
+            state.cancelling.pop(task.tid, None)  # the outcome came first
+        if status == words.ERROR:
+            _on_error(state, task, value)
+        else:
+            task.nbytes = nbytes
+            finish(state, task, value if status == words.OK_INLINE else None, worker)
+    if prefix is not None:
+        prefix.observe(total, count, longest)
+    state.finished_ever += len(message.attempts)
+    touch(state, worker)
+
+
+def _on_error(state: ClusterState, task: Task, failure: bytes) -> None:
+    if task.spec.retries:
+        tried = state.retried.get(task.tid, 0)
+        if tried < task.spec.retries:
+            state.retried[task.tid] = tried + 1
+            requeue(state, task)
+            return
+    end(state, task, st.FAILED, failure)
+
+
+def on_returned(state: ClusterState, worker: Worker, message: words.Returned) -> None:
+    """Attempts given back unbegun."""
+    for attempt in message.attempts:
+        task = vacate(worker, attempt)
+        if task is not None:
+            requeue(state, task)
+    touch(state, worker)
+
+
+def on_unrunnable(state: ClusterState, worker: Worker, message: words.Unrunnable) -> None:
+    """Attempts whose inputs were not where we said."""
+    tasks: dict[Task, None] = {}
+    for attempt, tid, place in zip(message.attempts, message.tids, message.places, strict=True):
+        task = vacate(worker, attempt)
+        if task is not None:
+            tasks[task] = None
+        dep = state.tasks.get(tid)
+        for address in place.split():
+            holder = state.workers.get(address)
+            if dep is not None and holder is not None and holder in (dep.holders or ()):
+                holder.out.free(dep.tid)
+                lose_copy(state, dep, holder, f"it was not at {address}")
+    for task in tasks:
+        requeue(state, task)
+    touch(state, worker)
+
+
+def on_replicas(state: ClusterState, worker: Worker, message: words.Replicas) -> None:
+    """The worker fetched copies."""
+    for tid in message.tids:
+        task = state.tasks.get(tid)
+        if task is None or task.state != st.DONE or task.tid != tid:
+            worker.out.free(tid)
+        elif task.holders is not None and worker not in task.holders:
+            task.holders.append(worker)
+            worker.held[tid] = task
+
+
+def on_stored(state: ClusterState, worker: Worker, message: words.Stored) -> None:
+    """A client put values there."""
+    for tid, nbytes in zip(message.tids, message.nbytes, strict=True):
+        task = state.tasks.get(tid)
+        if task is None or task.tid != tid or task.args is not None:
+            worker.out.free(tid)
+        elif task.state == st.WAITING:
+            task.nbytes = nbytes
+            finish(state, task, None, worker)
+        elif task.state == st.DONE and task.holders is not None and worker not in task.holders:
+            task.holders.append(worker)
+            worker.held[tid] = task
+
+
+def on_runner_died(state: ClusterState, worker: Worker, message: words.RunnerDied) -> None:
+    """The process that ran the worker's tasks is gone; only what was running is suspected."""
+    running = [task for task in (vacate(worker, each) for each in message.running) if task]
+    queued = [task for task in (vacate(worker, each) for each in message.queued) if task]
+    reason = f"the process of {worker.name} that held it died"
+    for tid in message.lost:
+        task = state.tasks.get(tid)
+        if task is not None:
+            lose_copy(state, task, worker, reason)
+    for task in queued:
+        requeue(state, task)
+    for task in running:
+        blame(state, task, {"worker": worker.name, **message.certificate})
+    worker.functions.clear()
+    touch(state, worker)
+
+
+def blame(state: ClusterState, task: Task, certificate: dict[str, Any]) -> None:
+    """The task was running when its process died: try again, but not for ever."""
+    deaths = state.deaths.setdefault(task.tid, [])
+    deaths.append(certificate)
+    if len(deaths) > state.settings.allowed_failures:
+        end(state, task, st.FAILED, killed(state.key_of(task), deaths))
+    else:
+        requeue(state, task)
+
+
+def on_slots(state: ClusterState, worker: Worker, message: words.Slots) -> None:
+    """How many tasks the worker runs at once from now on."""
+    worker.slots = max(0, message.nthreads)
+    touch(state, worker)
+
+
+def on_running(state: ClusterState, worker: Worker, message: words.Running) -> None:
+    """What has been running for a while lasts at least that long: estimates learn from it."""
+    for attempt, seconds in zip(message.attempts, message.seconds, strict=True):
+        task = worker.window.get(attempt)
+        function = task.spec.function if task is not None else None
+        if function is not None and seconds > function.prefix.estimate_s():
+            function.prefix.observe(seconds, 1, seconds)
+
+
+def on_heartbeat(state: ClusterState, worker: Worker, message: Heartbeat) -> None:
+    """The worker is alive."""
+    worker.metrics = message.metrics

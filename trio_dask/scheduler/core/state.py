@@ -1,0 +1,323 @@
+"""What the scheduler knows: tasks, functions, workers, clients.
+
+Records point at one another and are compared by identity. The links between a
+task and its inputs run both ways, so `forget` (in `wants`) cuts them: the garbage
+collector is off in the scheduler and nothing here may need it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Final
+
+from trio_dask.messages.ids import TaskId, auto_key, first_attempt, task_of_key
+from trio_dask.scheduler.core.ready import ReadyQueue
+
+if TYPE_CHECKING:
+    from collections.abc import Generator
+
+    from trio_dask.scheduler.core.outbox import ClientOutbox, Outbox, WorkerOutbox
+
+# States of a task. What is true in each:
+RELEASED: Final = 0  # described, has no value, nobody needs one
+WAITING: Final = 1  # needed; `missing` of its inputs have no value yet
+READY: Final = 2  # needed; all inputs have values; waits in a queue
+ASSIGNED: Final = 3  # in `worker`'s window as `attempt`
+DONE: Final = 4  # has a value: `value` (inline) or at `holders`
+FAILED: Final = 5  # `value` is the encoded failure
+CANCELLED: Final = 6  # will not run
+LOST: Final = 7  # had a value that cannot be made again
+
+STATE_NAMES: Final = (
+    "released", "waiting", "ready", "assigned", "done", "failed", "cancelled", "lost",
+)  # fmt: skip
+
+PENDING: Final = (WAITING, READY, ASSIGNED)
+
+
+class Prefix:
+    """Tasks that share a function name, and what is known of how long they take."""
+
+    __slots__ = ("_at", "_recent", "mean_s", "name")
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.mean_s = -1.0
+        self._recent: list[float] = []
+        self._at = 0
+
+    def observe(self, total_s: float, count: int, longest_s: float) -> None:
+        """Take in `count` runs that took `total_s` together, the longest `longest_s`."""
+        mean = total_s / count
+        if self.mean_s < 0:
+            self.mean_s = mean
+        else:
+            weight = 1 - 0.8 ** min(count, 16)
+            self.mean_s += weight * (mean - self.mean_s)
+        if len(self._recent) < _RECENT:
+            self._recent.append(longest_s)
+        else:
+            self._recent[self._at] = longest_s
+            self._at = (self._at + 1) % _RECENT
+
+    def estimate_s(self) -> float:
+        """How long the next one is expected to take; negative when nothing is known."""
+        if self.mean_s < 0:
+            return -1.0
+        return max(self.mean_s, max(self._recent) / 4)
+
+
+_RECENT: Final = 16
+
+
+@dataclass(slots=True, eq=False)
+class Function:
+    """A pickled function, as the client sent it."""
+
+    fid: int
+    name: str
+    blob: bytes
+    prefix: Prefix
+
+
+@dataclass(slots=True, eq=False)
+class Requirement:
+    """Which workers may run a task: tasks with equal requirements share one queue.
+
+    `workers` are names or addresses, empty for any; `resources` are units taken from
+    the worker while the task runs.
+    """
+
+    workers: tuple[str, ...] = ()
+    allow_others: bool = False
+    resources: tuple[tuple[str, float], ...] = ()
+    queue: ReadyQueue = field(default_factory=ReadyQueue)
+
+    @property
+    def open(self) -> bool:
+        """Whether any worker will do."""
+        return not self.workers and not self.resources
+
+
+@dataclass(slots=True, eq=False)
+class Spec:
+    """What the tasks of one submission have in common."""
+
+    function: Function | None  # None: a value that a client put here
+    requirement: Requirement
+    retries: int
+
+
+class Task:
+    """One task. Many exist at once, so it has only what most of them need."""
+
+    __slots__ = (
+        "also",
+        "args",
+        "attempt",
+        "dependents",
+        "deps",
+        "holders",
+        "missing",
+        "nbytes",
+        "needed",
+        "queue",
+        "rank",
+        "spec",
+        "state",
+        "tid",
+        "value",
+        "wanted",
+        "worker",
+    )
+
+    def __init__(self, tid: TaskId, spec: Spec, args: bytes | None, rank: int) -> None:
+        self.tid = tid
+        self.spec = spec
+        self.args = args  # None: cannot be run (again)
+        self.rank = rank
+        self.state = RELEASED
+        self.deps: tuple[Task, ...] = ()
+        self.dependents: dict[Task, None] | None = None
+        self.missing = 0
+        self.needed = 0  # dependents that are pending
+        self.wanted = False  # under its own id, by the client that made it
+        self.also: list[TaskId] | None = None  # other ids under which it is wanted; 0: kept
+        self.attempt = 0
+        self.worker: Worker | None = None
+        self.value: bytes | None = None
+        self.nbytes = 0
+        self.holders: list[Worker] | None = None
+        self.queue: ReadyQueue | None = None  # while READY
+
+    def __lt__(self, other: object) -> bool:
+        return False  # ranks are unique: in a queue a task only ever meets itself
+
+    def __repr__(self) -> str:
+        return f"<Task {self.tid:x} {STATE_NAMES[self.state]}>"
+
+
+class Worker:
+    """A worker in the cluster: its window of attempts and the values it holds."""
+
+    __slots__ = (
+        "address",
+        "alive",
+        "free_resources",
+        "functions",
+        "held",
+        "home",
+        "info",
+        "last_done",
+        "last_seen",
+        "load",
+        "memory_limit",
+        "metrics",
+        "name",
+        "nthreads",
+        "number",
+        "out",
+        "peer",
+        "recalled",
+        "resources",
+        "slots",
+        "stamp",
+        "window",
+    )
+
+    def __init__(self, out: WorkerOutbox, number: int, name: str, address: str) -> None:
+        self.peer = out.peer
+        self.number = number
+        self.name = name
+        self.address = address
+        self.nthreads = 1
+        self.slots = 1  # 0 while it has no runner
+        self.memory_limit = 0
+        self.resources: dict[str, float] = {}
+        self.free_resources: dict[str, float] = {}
+        self.info: dict[str, Any] = {}
+        self.metrics: dict[str, Any] = {}
+        self.out = out
+        self.alive = True
+        self.window: dict[int, Task] = {}
+        self.load: dict[Prefix, int] = {}  # how many of the window are of which prefix
+        self.recalled: dict[int, None] = {}  # attempts asked back and not answered yet
+        self.functions: set[int] = set()
+        self.held: dict[TaskId, Task] = {}
+        self.home = ReadyQueue()  # ready tasks whose inputs are mostly here
+        self.stamp = 0  # changes with the window: outdates entries in the order of load
+        self.last_done = 0.0
+        self.last_seen = 0.0
+
+    def __repr__(self) -> str:
+        return f"<Worker {self.name} {len(self.window)} in window>"
+
+
+@dataclass(slots=True, eq=False)
+class Client:
+    """A connected client."""
+
+    peer: int
+    number: int
+    name: str
+    out: ClientOutbox
+    functions: dict[int, Function] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CoreSettings:
+    """The numbers that the core decides by."""
+
+    allowed_failures: int = 3
+    #: A window covers this much estimated running time per slot, seconds.
+    window_horizon_s: float = 0.03
+    #: and never more attempts per slot than this.
+    window_max: int = 512
+    #: Estimates below this count as this: no task is free, seconds.
+    estimate_min_s: float = 20e-6
+    #: Moving a value between workers is thought to run at this rate, bytes a second.
+    bandwidth: float = 500e6
+    #: A worker that has not been heard of for this long is given up, seconds.
+    worker_ttl_s: float = 300.0
+
+
+@dataclass(slots=True, eq=False)
+class ClusterState:
+    """All the tables."""
+
+    settings: CoreSettings
+    cluster: str
+    epoch: int
+    attempt: int = 0
+    order: int = 0  # rank of the next task among those of its priority
+    tasks: dict[TaskId, Task] = field(default_factory=dict)
+    keys: dict[str, Task] = field(default_factory=dict)  # chosen by users
+    names: dict[TaskId, str] = field(default_factory=dict)  # the same the other way round
+    refs: dict[TaskId, list[TaskId]] = field(default_factory=dict)  # inputs by other ids
+    retried: dict[TaskId, int] = field(default_factory=dict)
+    deaths: dict[TaskId, list[dict[str, Any]]] = field(default_factory=dict)
+    cancelling: dict[TaskId, str] = field(default_factory=dict)  # answered when recall is
+    prefixes: dict[str, Prefix] = field(default_factory=dict)
+    requirements: dict[tuple[Any, ...], Requirement] = field(default_factory=dict)
+    restricted: dict[Requirement, None] = field(default_factory=dict)  # with ready tasks
+    homes: dict[Worker, None] = field(default_factory=dict)  # with ready tasks at home
+    workers: dict[str, Worker] = field(default_factory=dict)  # by address
+    worker_names: dict[str, Worker] = field(default_factory=dict)
+    clients: dict[int, Client] = field(default_factory=dict)  # by number
+    peers: dict[int, Client | Worker] = field(default_factory=dict)
+    dirty: dict[int, Outbox] = field(default_factory=dict)  # peers to be told something
+    clients_ever: int = 0
+    workers_ever: int = 0
+    stamps: int = 0
+    by_load: list[tuple[float, int, Worker]] = field(default_factory=list)
+    waiting_puts: list[tuple[Client, Any]] = field(default_factory=list)
+    waiting_asks: list[tuple[Client, int, int]] = field(default_factory=list)
+    finished_ever: int = 0
+
+    def __post_init__(self) -> None:
+        self.attempt = first_attempt(self.epoch)
+        anywhere = Requirement()
+        self.requirements[(), False, ()] = anywhere
+
+    @property
+    def anywhere(self) -> Requirement:
+        """The requirement of tasks that may run on any worker."""
+        return self.requirements[(), False, ()]
+
+    def find_worker(self, name: str) -> Worker | None:
+        """The worker with this name or address."""
+        return self.worker_names.get(name) or self.workers.get(name)
+
+    def prefix(self, name: str) -> Prefix:
+        """The record of a function name, made on first use."""
+        found = self.prefixes.get(name)
+        if found is None:
+            found = self.prefixes[name] = Prefix(name)
+        return found
+
+    def key_of(self, task: Task) -> str:
+        """The key that people see."""
+        key = self.names.get(task.tid)
+        if key is not None:
+            return key
+        function = task.spec.function
+        return auto_key(function.name if function else "data", task.tid)
+
+    def task_with_key(self, key: str) -> Task | None:
+        """The task people mean by `key`."""
+        found = self.keys.get(key)
+        if found is None:
+            tid = task_of_key(key)
+            found = self.tasks.get(tid) if tid is not None else None
+            if found is not None and self.key_of(found) != key:
+                return None
+        return found
+
+
+@dataclass(slots=True, eq=False)
+class Job:
+    """Something large that is done in slices; later messages of its peer wait behind it."""
+
+    peer: int
+    steps: Generator[None, None, None]
+    backlog: list[Any] = field(default_factory=list)

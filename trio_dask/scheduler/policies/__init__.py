@@ -1,0 +1,1 @@
+"""Where tasks go: pure functions that look at the tables and propose; the core acts."""

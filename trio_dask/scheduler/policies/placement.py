@@ -1,0 +1,69 @@
+"""Which worker a task suits, and how much a worker is given ahead of time."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from trio_dask.scheduler.core.state import CoreSettings, Task, Worker
+
+#: What a task of an unknown kind counts as when workers' loads are compared, seconds.
+UNKNOWN_S: Final = 0.1
+
+
+def home_of(task: Task) -> Worker | None:
+    """The worker that holds most of the task's inputs, in bytes; None if none holds any.
+
+    Inputs that travel with the task are everywhere at once and do not count.
+    """
+    deps = task.deps
+    if len(deps) == 1:
+        holders = deps[0].holders
+        return _least(holders) if holders else None
+    held: dict[Worker, int] = {}
+    for dep in deps:
+        for worker in dep.holders or ():
+            held[worker] = held.get(worker, 0) + dep.nbytes + 1
+    best = None
+    for worker, nbytes in held.items():
+        if worker.alive and (best is None or nbytes > held[best]):
+            best = worker
+    return best
+
+
+def _least(holders: list[Worker]) -> Worker | None:
+    best = None
+    for worker in holders:
+        if worker.alive and (best is None or len(worker.window) < len(best.window)):
+            best = worker
+    return best
+
+
+def load_s(worker: Worker) -> float:
+    """The estimated running time of everything in a worker's window, seconds."""
+    total = 0.0
+    for prefix, count in worker.load.items():
+        estimate = prefix.estimate_s()
+        total += count * (estimate if estimate >= 0 else UNKNOWN_S)
+    return total
+
+
+def time_room_s(worker: Worker, settings: CoreSettings) -> float:
+    """How much more estimated running time fits into a worker's window, seconds.
+
+    Zero when something of unknown length is in it: then only the slots count.
+    """
+    room = worker.slots * settings.window_horizon_s
+    for prefix, count in worker.load.items():
+        estimate = prefix.estimate_s()
+        if estimate < 0:
+            return 0.0
+        room -= count * max(estimate, settings.estimate_min_s)
+    return room
+
+
+def worth_moving(task: Task, victim: Worker, settings: CoreSettings) -> bool:
+    """Whether a task that waits for its home would start sooner after moving its inputs."""
+    nbytes = sum(dep.nbytes for dep in task.deps if dep.holders)
+    move_s = nbytes / settings.bandwidth + 0.001
+    return load_s(victim) / max(1, victim.slots) > move_s or not victim.slots
