@@ -1,0 +1,85 @@
+"""Bytes between processes: frames, the handshake, connections, listeners.
+
+The names below are imported when they are first used: a runner process needs the
+framing only, and starts without trio, anyio or ssl.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any, Final
+
+if TYPE_CHECKING:
+    from trio_dask.comm.addresses import Address, parse_address, parse_contact
+    from trio_dask.comm.anyio_connection import AnyioConnection
+    from trio_dask.comm.anyio_dialing import connect_anyio
+    from trio_dask.comm.anyio_pairs import anyio_connection_pair
+    from trio_dask.comm.auth import Keys, keys_from_token
+    from trio_dask.comm.connection import Connection
+    from trio_dask.comm.dialing import connect
+    from trio_dask.comm.framing import FrameDecoder, Limits, frame
+    from trio_dask.comm.handshake import PROTOCOL, Handshake, Hello
+    from trio_dask.comm.link import Link, Statistics
+    from trio_dask.comm.listening import Listener, open_listener
+    from trio_dask.comm.pairs import connection_pair
+    from trio_dask.comm.serving import serve
+
+_HOMES: Final[dict[str, str]] = {
+    "PROTOCOL": "handshake",
+    "Address": "addresses",
+    "AnyioConnection": "anyio_connection",
+    "Connection": "connection",
+    "FrameDecoder": "framing",
+    "Handshake": "handshake",
+    "Hello": "handshake",
+    "Keys": "auth",
+    "Limits": "framing",
+    "Link": "link",
+    "Listener": "listening",
+    "Statistics": "link",
+    "anyio_connection_pair": "anyio_pairs",
+    "connect": "dialing",
+    "connect_anyio": "anyio_dialing",
+    "connection_pair": "pairs",
+    "frame": "framing",
+    "keys_from_token": "auth",
+    "open_listener": "listening",
+    "parse_address": "addresses",
+    "parse_contact": "addresses",
+    "serve": "serving",
+}
+
+__all__ = [
+    "PROTOCOL",
+    "Address",
+    "AnyioConnection",
+    "Connection",
+    "FrameDecoder",
+    "Handshake",
+    "Hello",
+    "Keys",
+    "Limits",
+    "Link",
+    "Listener",
+    "Statistics",
+    "anyio_connection_pair",
+    "connect",
+    "connect_anyio",
+    "connection_pair",
+    "frame",
+    "keys_from_token",
+    "open_listener",
+    "parse_address",
+    "parse_contact",
+    "serve",
+]
+
+
+def __getattr__(name: str) -> Any:
+    home = _HOMES.get(name)
+    if home is None:
+        msg = f"module {__name__!r} has no attribute {name!r}"
+        raise AttributeError(msg)
+    value = getattr(importlib.import_module(f"{__name__}.{home}"), name)
+    globals()[name] = value
+    return value

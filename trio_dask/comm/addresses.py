@@ -1,0 +1,71 @@
+"""Addresses as people write them: ``tcp://host:port``, ``host:port``, ``[::1]:8786``."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Final
+
+from trio_dask.errors import ConfigError
+
+TCP: Final = "tcp"
+
+_ADDRESS: Final = re.compile(
+    r"(?:(?P<scheme>[a-z][a-z0-9+.-]*)://)?"
+    r"(?:\[(?P<v6>[0-9A-Fa-f:.]+(?:%[\w.-]+)?)\]|(?P<host>[^\[\]:/?#@\s]*))"
+    r"(?::(?P<port>[0-9]{1,5}))?/?"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """Where something listens. An empty host means all interfaces."""
+
+    host: str
+    port: int
+
+    def __str__(self) -> str:
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"{TCP}://{host}:{self.port}"
+
+
+def parse_address(text: str, *, default_port: int | None = None) -> Address:
+    """The address that is written there.
+
+    >>> parse_address("tcp://[::1]:8786")
+    Address(host='::1', port=8786)
+    >>> str(parse_address("localhost", default_port=8786))
+    'tcp://localhost:8786'
+
+    Raises:
+        ConfigError: it is no address; the message says what is wrong with it.
+    """
+    match = _ADDRESS.fullmatch(text.strip())
+    if match is None:
+        msg = f"{text!r} is no address: write tcp://host:port, and IPv6 hosts in brackets"
+        raise ConfigError(msg)
+    scheme = match["scheme"]
+    if scheme is not None and scheme != TCP:
+        msg = f"{text!r}: {scheme}:// is not known, only {TCP}://"
+        raise ConfigError(msg)
+    port = default_port if match["port"] is None else int(match["port"])
+    if port is None:
+        msg = f"{text!r} has no port: write tcp://host:port"
+        raise ConfigError(msg)
+    if port > 65535:
+        msg = f"{text!r}: port {port} is above 65535"
+        raise ConfigError(msg)
+    return Address(match["v6"] or match["host"] or "", port)
+
+
+def parse_contact(text: str, *, default_port: int | None = None) -> Address:
+    """An address to connect to: unlike one to listen at, it has a host and a real port.
+
+    Raises:
+        ConfigError: it cannot be connected to.
+    """
+    address = parse_address(text, default_port=default_port)
+    if not address.host or not address.port:
+        msg = f"{text!r} cannot be connected to: it needs a host and a port"
+        raise ConfigError(msg)
+    return address

@@ -1,0 +1,95 @@
+"""Connecting, on anyio: for the client, on Trio and on asyncio."""
+
+from __future__ import annotations
+
+import contextlib
+from typing import TYPE_CHECKING
+
+import anyio
+import anyio.abc
+
+from trio_dask.comm.addresses import parse_contact
+from trio_dask.comm.anyio_connection import AnyioConnection
+from trio_dask.comm.framing import DEFAULT_LIMITS, Limits
+from trio_dask.comm.handshake import Handshake, Hello
+from trio_dask.comm.identity import local_hello
+from trio_dask.comm.sockets import CONNECT_S, address_of, no_answer, set_options, unreachable, why
+from trio_dask.errors import AuthenticationError, CommError, HandshakeRefused, PeerClosed
+
+if TYPE_CHECKING:
+    from trio_dask.comm.auth import Keys
+
+
+async def shake_hands_anyio(stream: anyio.abc.ByteStream, handshake: Handshake) -> Hello:
+    """Go through a handshake on a stream; the caller bounds the time.
+
+    Raises:
+        AuthenticationError, HandshakeRefused: the peer is none of ours, or does not fit.
+        PeerClosed: it left in the middle.
+    """
+    try:
+        await stream.send(handshake.start())
+        while wanted := handshake.wanted:
+            answer = handshake.feed(await stream.receive(wanted))
+            if answer:
+                await stream.send(answer)
+    except (AuthenticationError, HandshakeRefused):
+        if handshake.last_words:
+            with contextlib.suppress(anyio.BrokenResourceError):
+                await stream.send(handshake.last_words)
+        raise
+    except anyio.EndOfStream:
+        raise PeerClosed(handshake.torn) from None
+    except (anyio.BrokenResourceError, anyio.ClosedResourceError) as error:
+        raise PeerClosed(f"{handshake.torn}: {why(error)}") from error
+    return handshake.peer
+
+
+async def connect_anyio(
+    address: str,
+    *,
+    keys: Keys,
+    role: str,
+    expect: str = "",
+    timeout_s: float = CONNECT_S,
+    limits: Limits = DEFAULT_LIMITS,
+) -> AnyioConnection:
+    """An authenticated connection to whoever listens at `address`. See `connect`.
+
+    Raises:
+        ConfigError: it is no address.
+        CommError: nobody answers, or not in time; the message says how far it came.
+        AuthenticationError, HandshakeRefused: somebody does, but the two do not fit.
+    """
+    contact = parse_contact(address)
+    step = "connecting"
+    with anyio.move_on_after(timeout_s):
+        try:
+            stream = await anyio.connect_tcp(contact.host, contact.port)
+        except OSError as error:
+            raise unreachable(str(contact), contact.host, error) from error
+        step = "authenticating"
+        try:
+            raw = stream.extra(anyio.abc.SocketAttribute.raw_socket)
+            set_options(raw.setsockopt)
+            handshake = Handshake(local_hello(role), keys, connecting=True, expect=expect)
+            peer = await shake_hands_anyio(stream, handshake)
+        except CommError as error:
+            await _drop(stream)
+            raise type(error)(f"{contact}: {error}") from error
+        except BaseException:
+            await _drop(stream)
+            raise
+        return AnyioConnection(
+            stream,
+            peer,
+            local_address=address_of(raw.getsockname()),
+            remote_address=str(contact),
+            limits=limits,
+        )
+    raise no_answer(str(contact), step, timeout_s)
+
+
+async def _drop(stream: anyio.abc.ByteStream) -> None:
+    with anyio.CancelScope(shield=True):
+        await anyio.aclose_forcefully(stream)

@@ -1,0 +1,162 @@
+"""What both kinds of connection have in common: everything but the I/O."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from trio_dask.comm.framing import DEFAULT_LIMITS, Limits
+from trio_dask.comm.link import Link, Statistics
+from trio_dask.errors import CommError, PeerClosed, RemoteProtocolError
+from trio_dask.messages.session import Goodbye
+
+if TYPE_CHECKING:
+    from trio_dask.comm.handshake import Hello
+    from trio_dask.messages import Buffer, Message
+
+#: How much is read at once.
+RECEIVE_BYTES: Final = 256 * 1024
+#: How long a farewell may take: what is queued, the goodbye, and the peer's end of stream.
+FAREWELL_S: Final = 2.0
+
+
+class Conversation:
+    """The state of a connection: what waits to be written, and how it ended.
+
+    The shells add three things: waking the writer, ending now, and ending soon.
+    """
+
+    def __init__(
+        self,
+        peer: Hello,
+        *,
+        local_address: str = "",
+        remote_address: str = "",
+        limits: Limits = DEFAULT_LIMITS,
+    ) -> None:
+        self.peer: Final = peer
+        self.local_address: Final = local_address
+        self.remote_address: Final = remote_address
+        self._limits: Final = limits
+        self._link: Final = Link(limits)
+        self._outcome: str | Exception | None = None  # the first one counts
+        self._write_error: Exception | None = None
+        self._parting = False  # nothing more is queued; messages that arrive are dropped
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} with {self._peer_name}>"
+
+    @property
+    def _peer_name(self) -> str:
+        return f"{self.peer.role} at {self.remote_address}"
+
+    @property
+    def queued_bytes(self) -> int:
+        """How much has been sent here and is not yet with the transport."""
+        return self._link.queued_bytes
+
+    def statistics(self) -> Statistics:
+        """What has gone through so far."""
+        return self._link.statistics()
+
+    def send(self, *messages: Message) -> None:
+        """Queue messages, as one frame. Never blocks; after the end it does nothing.
+
+        A peer that has left more than `Limits.outbox_bytes_max` unread is cut off:
+        the next message to it ends the connection.
+
+        Raises:
+            LocalProtocolError: a message cannot be sent; nothing was queued.
+        """
+        if self._parting:
+            return
+        waiting = self._link.queued_bytes
+        if waiting > self._limits.outbox_bytes_max:
+            self.cut(f"{self._peer_name} does not read: {waiting} bytes wait for it")
+            return
+        self._link.queue(messages)
+        self._wake()
+
+    def close(self, reason: str) -> None:
+        """Say goodbye after what is queued, then end `run`. Takes two seconds at most.
+
+        Messages that arrive in the meantime are dropped.
+        """
+        self._part(reason, farewell=reason)
+
+    def cut(self, reason: str) -> None:
+        """End `run` now, without farewell; it raises `CommError` with this reason."""
+        self._settle(CommError(reason))
+        self._parting = True
+        self._stop()
+
+    def _part(self, outcome: str | Exception, *, farewell: str) -> None:
+        if self._parting:
+            return
+        self._settle(outcome)
+        self._link.queue([Goodbye(farewell)])
+        self._parting = True
+        self._wake()
+        self._stop_soon()
+
+    def _settle(self, outcome: str | Exception) -> None:
+        if self._outcome is None:
+            self._outcome = outcome
+
+    def _on_data(self, data: Buffer) -> list[Message]:
+        """The messages in what was read; what breaks the rules starts the farewell."""
+        if self._parting:
+            return []
+        try:
+            messages = self._link.feed(data)
+        except RemoteProtocolError as error:
+            error.add_note(f"from {self._peer_name}")
+            self._part(error, farewell=f"protocol error: {error}")
+            return []
+        if self._link.goodbye is not None:
+            self._settle(self._link.goodbye)
+        return messages
+
+    def _on_end(self) -> None:
+        """The peer sends nothing more."""
+        try:
+            self._link.end()
+        except RemoteProtocolError as error:
+            self._settle(PeerClosed(f"{self._peer_name}: {error}"))
+        self._settle(PeerClosed(f"{self._peer_name} closed the connection without a goodbye"))
+
+    def _on_broken(self, error: Exception) -> None:
+        """The transport does not work any more."""
+        cause = error.__cause__ or error
+        lost = PeerClosed(f"the connection with {self._peer_name} is lost: {cause}")
+        lost.__cause__ = error
+        self._settle(lost)
+
+    def _on_write_broken(self, error: Exception) -> None:
+        """Nothing can be written any more.
+
+        The peer's last words may still be there to be read, so the reader decides how
+        this ends, but it does not wait for ever.
+        """
+        self._write_error = error
+        self._stop_soon()
+
+    def _result(self) -> str:
+        """What `run` gives back or raises."""
+        self._parting = True
+        if self._write_error is not None:
+            self._on_broken(self._write_error)
+        if isinstance(self._outcome, Exception):
+            raise self._outcome
+        return self._outcome or ""
+
+    def _wake(self) -> None:
+        """Let the writer look at what is queued."""
+        raise NotImplementedError
+
+    def _stop(self) -> None:
+        """End `run` now."""
+        raise NotImplementedError
+
+    def _stop_soon(self) -> None:
+        """End `run` when the farewell has taken `FAREWELL_S`."""
+        raise NotImplementedError

@@ -1,0 +1,96 @@
+"""Connecting, on Trio."""
+
+from __future__ import annotations
+
+import contextlib
+from typing import TYPE_CHECKING
+
+import trio
+
+from trio_dask.comm.addresses import parse_contact
+from trio_dask.comm.connection import Connection
+from trio_dask.comm.framing import DEFAULT_LIMITS, Limits
+from trio_dask.comm.handshake import Handshake, Hello
+from trio_dask.comm.identity import local_hello
+from trio_dask.comm.sockets import CONNECT_S, address_of, no_answer, set_options, unreachable, why
+from trio_dask.errors import AuthenticationError, CommError, HandshakeRefused, PeerClosed
+
+if TYPE_CHECKING:
+    from trio_dask.comm.auth import Keys
+
+
+async def shake_hands(stream: trio.abc.Stream, handshake: Handshake) -> Hello:
+    """Go through a handshake on a stream; the caller bounds the time.
+
+    Raises:
+        AuthenticationError, HandshakeRefused: the peer is none of ours, or does not fit.
+        PeerClosed: it left in the middle.
+    """
+    try:
+        await stream.send_all(handshake.start())
+        while wanted := handshake.wanted:
+            data = await stream.receive_some(wanted)
+            if not data:
+                raise PeerClosed(handshake.torn)
+            answer = handshake.feed(bytes(data))
+            if answer:
+                await stream.send_all(answer)
+    except (AuthenticationError, HandshakeRefused):
+        if handshake.last_words:
+            with contextlib.suppress(trio.BrokenResourceError):
+                await stream.send_all(handshake.last_words)
+        raise
+    except (trio.BrokenResourceError, trio.ClosedResourceError) as error:
+        raise PeerClosed(f"{handshake.torn}: {why(error)}") from error
+    return handshake.peer
+
+
+async def connect(
+    address: str,
+    *,
+    keys: Keys,
+    role: str,
+    expect: str = "",
+    timeout_s: float = CONNECT_S,
+    limits: Limits = DEFAULT_LIMITS,
+) -> Connection:
+    """An authenticated connection to whoever listens at `address`.
+
+    `expect` is the role that the other side has to have.
+
+    Raises:
+        ConfigError: it is no address.
+        CommError: nobody answers, or not in time; the message says how far it came.
+        AuthenticationError, HandshakeRefused: somebody does, but the two do not fit.
+    """
+    contact = parse_contact(address)
+    step = "connecting"
+    with trio.move_on_after(timeout_s):
+        try:
+            stream = await trio.open_tcp_stream(contact.host, contact.port)
+        except OSError as error:
+            raise unreachable(str(contact), contact.host, error) from error
+        step = "authenticating"
+        try:
+            set_options(stream.setsockopt)
+            handshake = Handshake(local_hello(role), keys, connecting=True, expect=expect)
+            peer = await shake_hands(stream, handshake)
+        except CommError as error:
+            await _drop(stream)
+            raise type(error)(f"{contact}: {error}") from error
+        except BaseException:
+            await _drop(stream)
+            raise
+        return Connection(
+            stream,
+            peer,
+            local_address=address_of(stream.socket.getsockname()),
+            remote_address=str(contact),
+            limits=limits,
+        )
+    raise no_answer(str(contact), step, timeout_s)
+
+
+async def _drop(stream: trio.abc.Stream) -> None:
+    with trio.CancelScope(shield=True):
+        await trio.aclose_forcefully(stream)

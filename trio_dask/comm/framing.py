@@ -1,0 +1,204 @@
+"""Frames: how messages are laid out in a stream of bytes, without any I/O.
+
+A frame is ``<II`` (bytes of header, number of payloads), then a ``<Q`` for the length
+of each payload, then the header, then the payloads one after the other.
+"""
+
+from __future__ import annotations
+
+import struct
+from dataclasses import dataclass
+from typing import Final, TypeAlias
+
+from trio_dask.errors import LocalProtocolError, RemoteProtocolError
+from trio_dask.messages import Buffer, Payload
+
+KIB: Final = 1 << 10
+MIB: Final = 1 << 20
+GIB: Final = 1 << 30
+
+#: Pieces below this are joined before they are written; larger ones are never copied.
+JOIN_BYTES_MAX: Final = 64 * KIB
+
+_PREFIX: Final = struct.Struct("<II")
+_LENGTH_BYTES: Final = 8
+
+Frame: TypeAlias = tuple[Buffer, list[Buffer]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """What a connection accepts from its peer, and how much it keeps for it."""
+
+    header_bytes_max: int = 64 * MIB
+    payloads_max: int = 65_536
+    payload_bytes_max: int = 64 * GIB
+    outbox_bytes_max: int = 256 * MIB
+
+
+DEFAULT_LIMITS: Final = Limits()
+
+
+def frame(header: bytes, payloads: list[Payload], limits: Limits = DEFAULT_LIMITS) -> list[Buffer]:
+    """The pieces to write for one frame, in order.
+
+    Payloads are not copied: whoever gives them leaves them alone until they are written.
+
+    Raises:
+        LocalProtocolError: the peer would refuse it.
+    """
+    if len(header) > limits.header_bytes_max:
+        msg = f"a header of {len(header)} bytes, limit {limits.header_bytes_max}"
+        raise LocalProtocolError(msg)
+    if not payloads:
+        return [_PREFIX.pack(len(header), 0) + header]
+    if len(payloads) > limits.payloads_max:
+        msg = f"{len(payloads)} payloads in one frame, limit {limits.payloads_max}"
+        raise LocalProtocolError(msg)
+    pieces: list[Buffer] = []
+    sizes: list[int] = []
+    for payload in payloads:
+        size = 0
+        for piece in payload if isinstance(payload, list) else (payload,):
+            flat = _flat(piece) if isinstance(piece, memoryview) else piece
+            size += len(flat)
+            if flat:
+                pieces.append(flat)
+        if size > limits.payload_bytes_max:
+            msg = f"a payload of {size} bytes, limit {limits.payload_bytes_max}"
+            raise LocalProtocolError(msg)
+        sizes.append(size)
+    lead = struct.pack(f"<II{len(sizes)}Q", len(header), len(sizes), *sizes) + header
+    return join([lead, *pieces])
+
+
+def _flat(view: memoryview) -> memoryview:
+    """The same memory as single bytes, so that its length is its size."""
+    if view.itemsize == 1 and view.ndim == 1 and view.c_contiguous:
+        return view
+    try:
+        return view.cast("B")
+    except TypeError as error:
+        msg = f"a payload that is not contiguous: {error}"
+        raise LocalProtocolError(msg) from error
+
+
+def join(pieces: list[Buffer]) -> list[Buffer]:
+    """The same bytes in fewer pieces: runs of small ones become one, large ones stay."""
+    if len(pieces) == 1:
+        return pieces
+    out: list[Buffer] = []
+    run: list[Buffer] = []
+    for piece in pieces:
+        if len(piece) < JOIN_BYTES_MAX:
+            run.append(piece)
+            continue
+        if run:
+            out.append(run[0] if len(run) == 1 else b"".join(run))
+            run = []
+        out.append(piece)
+    if run:
+        out.append(run[0] if len(run) == 1 else b"".join(run))
+    return out
+
+
+class FrameDecoder:
+    """Bytes in, by any split; whole frames out.
+
+    Nothing is set aside because a length field says so: memory grows with what has
+    really arrived. Headers may be views into the fed data, to be decoded before the
+    data is changed; payloads are the receiver's own.
+    """
+
+    __slots__ = ("_header", "_limits", "_partial", "_payloads", "_rest", "_sizes")
+
+    def __init__(self, limits: Limits = DEFAULT_LIMITS) -> None:
+        self._limits = limits
+        self._rest = bytearray()  # the beginning of a frame, up to the end of its header
+        self._header: Buffer | None = None  # of the frame whose payloads are arriving
+        self._sizes: list[int] = []
+        self._payloads: list[Buffer] = []
+        self._partial: bytearray | None = None  # a payload of which a part has arrived
+
+    @property
+    def between_frames(self) -> bool:
+        """Whether the stream may end here without tearing a frame."""
+        return not self._rest and self._header is None
+
+    def feed(self, data: Buffer) -> list[Frame]:
+        """The frames that `data` completes.
+
+        Raises:
+            RemoteProtocolError: a limit is exceeded. The decoder is of no more use.
+        """
+        if self._rest:
+            self._rest += data
+            data = self._rest
+        view = memoryview(data)
+        frames: list[Frame] = []
+        at = 0
+        while True:
+            if self._header is not None:
+                at = self._take_payloads(view, at)
+                if len(self._payloads) < len(self._sizes):
+                    break
+                frames.append((self._header, self._payloads))
+                self._header = None
+            at = self._take_header(view, at, frames)
+            if self._header is None:
+                break
+        if at or data is not self._rest:
+            # What is left came with `data`, so this copies no byte twice.
+            self._rest = bytearray(view[at:])
+        return frames
+
+    def _take_header(self, view: memoryview, at: int, frames: list[Frame]) -> int:
+        """Take whole frames without payloads, up to the first header that has some."""
+        end = len(view)
+        header_bytes_max = self._limits.header_bytes_max
+        while end - at >= _PREFIX.size:
+            header_bytes, count = _PREFIX.unpack_from(view, at)
+            if header_bytes > header_bytes_max:
+                msg = f"a header of {header_bytes} bytes, limit {header_bytes_max}"
+                raise RemoteProtocolError(msg)
+            if count > self._limits.payloads_max:
+                msg = f"{count} payloads in one frame, limit {self._limits.payloads_max}"
+                raise RemoteProtocolError(msg)
+            start = at + _PREFIX.size + _LENGTH_BYTES * count
+            if start > end:
+                return at
+            sizes: tuple[int, ...] = ()
+            if count:
+                sizes = struct.unpack_from(f"<{count}Q", view, at + _PREFIX.size)
+                if max(sizes) > self._limits.payload_bytes_max:
+                    msg = f"a payload of {max(sizes)} bytes, limit {self._limits.payload_bytes_max}"
+                    raise RemoteProtocolError(msg)
+            if start + header_bytes > end:
+                return at
+            at = start + header_bytes
+            if not count:
+                frames.append((view[start:at], []))
+                continue
+            self._header, self._sizes, self._payloads = bytes(view[start:at]), list(sizes), []
+            return at
+        return at
+
+    def _take_payloads(self, view: memoryview, at: int) -> int:
+        """Take what there is of the payloads of the present frame."""
+        end = len(view)
+        while len(self._payloads) < len(self._sizes):
+            size = self._sizes[len(self._payloads)]
+            if self._partial is None:
+                if end - at >= size:
+                    self._payloads.append(bytes(view[at : at + size]))
+                    at += size
+                    continue
+                self._partial = bytearray()
+            taken = min(size - len(self._partial), end - at)
+            self._partial += view[at : at + taken]
+            at += taken
+            if len(self._partial) < size:
+                break
+            self._payloads.append(self._partial)
+            self._partial = None
+        return at

@@ -1,0 +1,132 @@
+"""Messages to bytes and back for one connection, without any I/O."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from trio_dask.comm.framing import DEFAULT_LIMITS, FrameDecoder, Limits, frame, join
+from trio_dask.errors import RemoteProtocolError
+from trio_dask.messages import Buffer, Message, decode, encode
+from trio_dask.messages.session import Goodbye
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+
+@dataclass(frozen=True, slots=True)
+class Statistics:
+    """What has gone through a connection so far, and what waits."""
+
+    bytes_in: int
+    bytes_out: int
+    messages_in: int
+    messages_out: int
+    reads: int
+    writes: int
+    queued_bytes: int
+
+
+class Link:
+    """Both directions of one connection: messages to write, and bytes that were read.
+
+    `goodbye` is the peer's reason for leaving, once it has said so; what follows its
+    `Goodbye` in the stream is ignored.
+    """
+
+    __slots__ = (
+        "_decoder",
+        "_limits",
+        "_pieces",
+        "bytes_in",
+        "bytes_out",
+        "goodbye",
+        "messages_in",
+        "messages_out",
+        "queued_bytes",
+        "reads",
+        "writes",
+    )
+
+    def __init__(self, limits: Limits = DEFAULT_LIMITS) -> None:
+        self._limits = limits
+        self._decoder = FrameDecoder(limits)
+        self._pieces: list[Buffer] = []
+        self.goodbye: str | None = None
+        self.queued_bytes = 0  # queued or being written
+        self.bytes_in = self.bytes_out = 0
+        self.messages_in = self.messages_out = 0
+        self.reads = self.writes = 0
+
+    def queue(self, messages: Iterable[Message]) -> None:
+        """Encode these messages as one frame, to be written after what is queued already.
+
+        Raises:
+            LocalProtocolError: they cannot be sent; nothing was queued.
+        """
+        batch = tuple(messages)
+        header, payloads = encode(batch)
+        pieces = frame(header, payloads, self._limits)
+        self._pieces += pieces
+        self.queued_bytes += len(pieces[0]) if len(pieces) == 1 else sum(map(len, pieces))
+        self.messages_out += len(batch)
+
+    def take(self) -> list[Buffer]:
+        """Everything queued, to be written now; report it with `wrote`."""
+        pieces = self._pieces
+        if not pieces:
+            return pieces
+        self._pieces = []
+        return join(pieces)
+
+    def wrote(self, nbytes: int) -> None:
+        """That many bytes of what was taken have been handed to the transport."""
+        self.queued_bytes -= nbytes
+        self.bytes_out += nbytes
+        self.writes += 1
+
+    def feed(self, data: Buffer) -> list[Message]:
+        """The messages that `data` completes, in order, without the peer's `Goodbye`.
+
+        Raises:
+            RemoteProtocolError: the peer broke the rules.
+        """
+        self.reads += 1
+        self.bytes_in += len(data)
+        if self.goodbye is not None:
+            return []
+        frames = self._decoder.feed(data)
+        if len(frames) == 1:
+            messages = decode(*frames[0])
+        else:
+            messages = []
+            for header, payloads in frames:
+                messages += decode(header, payloads)
+        self.messages_in += len(messages)
+        for index, each in enumerate(messages):
+            if type(each) is Goodbye:
+                self.goodbye = each.reason
+                return messages[:index]
+        return messages
+
+    def end(self) -> None:
+        """The stream has ended.
+
+        Raises:
+            RemoteProtocolError: in the middle of a frame.
+        """
+        if self.goodbye is None and not self._decoder.between_frames:
+            msg = "the stream ended in the middle of a frame"
+            raise RemoteProtocolError(msg)
+
+    def statistics(self) -> Statistics:
+        """What has gone through so far."""
+        return Statistics(
+            bytes_in=self.bytes_in,
+            bytes_out=self.bytes_out,
+            messages_in=self.messages_in,
+            messages_out=self.messages_out,
+            reads=self.reads,
+            writes=self.writes,
+            queued_bytes=self.queued_bytes,
+        )

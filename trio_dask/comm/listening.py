@@ -1,0 +1,143 @@
+"""Listening at an address: one or more sockets with one port."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import socket
+from typing import TYPE_CHECKING, Any, Final, Self, TypeAlias
+
+import trio
+
+from trio_dask.comm.addresses import Address, parse_address
+from trio_dask.comm.sockets import contact_host
+from trio_dask.errors import CommError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from types import TracebackType
+
+#: How often a free port is looked for that is free in IPv4 and in IPv6.
+_PORT_TRIES: Final = 16
+_BACKLOG: Final = 4096
+_WILDCARDS: Final = {"", "0.0.0.0", "::"}
+_NO_SUCH_FAMILY: Final = {errno.EAFNOSUPPORT, errno.EADDRNOTAVAIL}
+
+_Target: TypeAlias = tuple[int, tuple[Any, ...]]
+
+
+class Listener:
+    """What accepts connections, until it is closed.
+
+    `address` is where others reach it; behind a wildcard host that is this machine's
+    most probable address.
+    """
+
+    def __init__(
+        self, accepting: Sequence[trio.abc.Listener[trio.abc.Stream]], address: str
+    ) -> None:
+        self.accepting: Final = tuple(accepting)
+        self.address: Final = address
+
+    @property
+    def port(self) -> int:
+        """The port it listens at."""
+        return parse_address(self.address, default_port=0).port
+
+    async def aclose(self) -> None:
+        """Accept no more. What was accepted stays."""
+        with trio.CancelScope(shield=True):
+            for each in self.accepting:
+                await trio.aclose_forcefully(each)
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        await self.aclose()
+
+
+async def open_listener(address: str) -> Listener:
+    """Listen at ``tcp://host:port``; port 0 takes a free one, no host means all interfaces.
+
+    Connections are accepted by the system from now on, and by us once `serve` runs.
+
+    Raises:
+        ConfigError: it is no address.
+        OSError: the port is in use, or the host is not this machine's.
+    """
+    wanted = parse_address(address, default_port=0)
+    targets = await _targets(wanted)
+    tries = _PORT_TRIES if wanted.port == 0 and len(targets) > 1 else 1
+    while True:
+        tries -= 1
+        try:
+            sockets = await _bind_all(targets)
+            break
+        except OSError as error:
+            if tries and error.errno == errno.EADDRINUSE:
+                continue
+            raise _explained(wanted, error) from error
+    port = sockets[0].getsockname()[1]
+    host = wanted.host
+    if host in _WILDCARDS:
+        host = contact_host(sockets[0].family)
+    return Listener(
+        [trio.SocketListener(each) for each in sockets],
+        str(Address(host, port)),
+    )
+
+
+def _explained(address: Address, error: OSError) -> OSError:
+    if error.errno == errno.EADDRINUSE:
+        return OSError(error.errno, f"{address}: port {address.port} is already in use")
+    return OSError(error.errno, f"cannot listen at {address}: {os.strerror(error.errno or 0)}")
+
+
+async def _targets(address: Address) -> list[_Target]:
+    if not address.host:
+        return [
+            (socket.AF_INET, ("0.0.0.0", address.port)),
+            (socket.AF_INET6, ("::", address.port, 0, 0)),
+        ]
+    try:
+        found = await trio.socket.getaddrinfo(
+            address.host, address.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )
+    except socket.gaierror as error:
+        msg = f"{address}: the host {address.host!r} cannot be resolved: {error.strerror}"
+        raise CommError(msg) from error
+    return list(dict.fromkeys((int(family), sockaddr) for family, _, _, _, sockaddr in found))
+
+
+async def _bind_all(targets: list[_Target]) -> list[trio.socket.SocketType]:
+    """A listening socket for each target, all with the port of the first."""
+    with contextlib.ExitStack() as undo:
+        sockets: list[trio.socket.SocketType] = []
+        missing: OSError | None = None
+        for family, (host, port, *rest) in targets:
+            at = sockets[0].getsockname()[1] if sockets else port
+            try:
+                made = undo.enter_context(trio.socket.socket(family, socket.SOCK_STREAM))
+                made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+                if family == socket.AF_INET6:
+                    made.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+                await made.bind((host, at, *rest))
+            except OSError as error:
+                # A machine without IPv6 still resolves names to it.
+                if error.errno not in _NO_SUCH_FAMILY:
+                    raise
+                missing = error
+                continue
+            made.listen(_BACKLOG)
+            sockets.append(made)
+        if missing is not None and not sockets:
+            raise missing
+        undo.pop_all()
+        return sockets

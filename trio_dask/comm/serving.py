@@ -1,0 +1,143 @@
+"""Serving: every peer that proves to hold the token gets a connection and a task of its own."""
+
+from __future__ import annotations
+
+import errno
+import logging
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Final
+
+import trio
+
+from trio_dask.comm.connection import Connection
+from trio_dask.comm.dialing import shake_hands
+from trio_dask.comm.framing import DEFAULT_LIMITS, Limits
+from trio_dask.comm.handshake import Handshake
+from trio_dask.comm.identity import local_hello
+from trio_dask.comm.sockets import address_of, set_options
+from trio_dask.errors import CommError, PeerClosed
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from trio_dask.comm.auth import Keys
+    from trio_dask.comm.listening import Listener
+
+HANDSHAKE_S: Final = 10.0
+UNAUTHENTICATED_MAX: Final = 1024
+#: How long accepting rests when the system is out of descriptors or memory.
+_EXHAUSTED_REST_S: Final = 0.1
+_EXHAUSTED: Final = {errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOBUFS}
+
+logger: Final = logging.getLogger("trio_dask.comm")
+
+
+async def serve(
+    listener: Listener,
+    *,
+    keys: Keys,
+    role: str,
+    handler: Callable[[Connection], Awaitable[None]],
+    limits: Limits = DEFAULT_LIMITS,
+    task_status: trio.TaskStatus[Listener] = trio.TASK_STATUS_IGNORED,
+) -> None:
+    """Accept peers until cancelled, and run `handler` for each that authenticates.
+
+    A peer that fails to, or whose connection breaks, is dropped with a line in the log;
+    any other exception of a handler is a fault of ours and ends it all. Closes the listener.
+    """
+    async with listener, trio.open_nursery() as peers:
+        door = _Door(keys, role, handler, limits)
+        for each in listener.accepting:
+            peers.start_soon(door.accept_from, each, peers)
+        task_status.started(listener)
+
+
+@dataclass(slots=True, eq=False)
+class _Door:
+    keys: Keys
+    role: str
+    handler: Callable[[Connection], Awaitable[None]]
+    limits: Limits
+    #: Peers that have not proved anything yet, the oldest first.
+    strangers: dict[trio.CancelScope, None] = field(default_factory=dict)
+
+    async def accept_from(
+        self, accepting: trio.abc.Listener[trio.abc.Stream], peers: trio.Nursery
+    ) -> None:
+        exhausted = False
+        while True:
+            try:
+                stream = await accepting.accept()
+            except OSError as error:
+                if error.errno not in _EXHAUSTED:
+                    raise
+                if not exhausted:
+                    logger.warning("accepts no connections for now: %s", error.strerror)
+                exhausted = True
+                await trio.sleep(_EXHAUSTED_REST_S)
+                continue
+            if exhausted:
+                exhausted = False
+                logger.info("accepts connections again")
+            peers.start_soon(self.serve_one, stream)
+
+    async def serve_one(self, stream: trio.abc.Stream) -> None:
+        remote = _remote_of(stream)
+        try:
+            connection = await self.authenticate(stream, remote)
+            if connection is not None:
+                await self.handler(connection)
+        except PeerClosed as error:
+            logger.info("%s: %s", remote, error)
+        except CommError as error:
+            logger.warning("dropped %s: %s", remote, error)
+        finally:
+            with trio.CancelScope(shield=True):
+                await trio.aclose_forcefully(stream)
+
+    async def authenticate(self, stream: trio.abc.Stream, remote: str) -> Connection | None:
+        """The connection with a peer that holds the token, None if its time was up."""
+        if len(self.strangers) >= UNAUTHENTICATED_MAX:
+            # The oldest has had the most time: one of us needs a few milliseconds.
+            next(iter(self.strangers)).cancel("too many unauthenticated connections")
+        with trio.move_on_after(HANDSHAKE_S) as scope:
+            self.strangers[scope] = None
+            try:
+                if isinstance(stream, trio.SocketStream):
+                    set_options(stream.setsockopt)
+                handshake = Handshake(local_hello(self.role), self.keys, connecting=False)
+                peer = await shake_hands(stream, handshake)
+            except OSError as error:
+                if isinstance(error, CommError):
+                    raise
+                raise PeerClosed(f"left at once: {error.strerror}") from error
+            finally:
+                del self.strangers[scope]
+            return Connection(
+                stream,
+                peer,
+                local_address=_local_of(stream),
+                remote_address=remote,
+                limits=self.limits,
+            )
+        late = "it did not authenticate in time"
+        if scope.deadline > trio.current_time():
+            late = "too many connections wait to authenticate, and it was the oldest"
+        logger.warning("dropped %s: %s", remote, late)
+        return None
+
+
+def _remote_of(stream: trio.abc.Stream) -> str:
+    if not isinstance(stream, trio.SocketStream):
+        return "memory://"
+    try:
+        return address_of(stream.socket.getpeername())
+    except OSError:
+        return "somebody who left at once"
+
+
+def _local_of(stream: trio.abc.Stream) -> str:
+    if not isinstance(stream, trio.SocketStream):
+        return "memory://"
+    return address_of(stream.socket.getsockname())

@@ -1,0 +1,85 @@
+"""What all code about TCP shares: socket options, names of ends, words for failures."""
+
+from __future__ import annotations
+
+import errno
+import os
+import socket
+from typing import TYPE_CHECKING, Any, Final
+
+from trio_dask.comm.addresses import Address
+from trio_dask.errors import CommError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+#: How long connecting may take, authentication included.
+CONNECT_S: Final = 10.0
+#: A peer whose machine is gone is noticed after this long, whether we write or not.
+SILENCE_S: Final = 30
+_KEEPALIVE_IDLE_S: Final = 10
+_KEEPALIVE_INTERVAL_S: Final = 5
+
+_OPTIONS: Final = [
+    (socket.SOL_SOCKET, "SO_KEEPALIVE", 1),
+    (socket.IPPROTO_TCP, "TCP_NODELAY", 1),
+    (socket.IPPROTO_TCP, "TCP_KEEPIDLE", _KEEPALIVE_IDLE_S),
+    (socket.IPPROTO_TCP, "TCP_KEEPINTVL", _KEEPALIVE_INTERVAL_S),
+    (socket.IPPROTO_TCP, "TCP_KEEPCNT", (SILENCE_S - _KEEPALIVE_IDLE_S) // _KEEPALIVE_INTERVAL_S),
+    (socket.IPPROTO_TCP, "TCP_USER_TIMEOUT", SILENCE_S * 1000),
+]
+
+
+def set_options(setsockopt: Callable[[int, int, int], object]) -> None:
+    """Small messages leave at once, and a dead peer is noticed; what the system lacks is skipped."""
+    for level, name, value in _OPTIONS:
+        option = getattr(socket, name, None)
+        if option is None:
+            continue
+        try:
+            setsockopt(level, option, value)
+        except OSError as error:
+            if error.errno not in {errno.ENOPROTOOPT, errno.EINVAL, errno.EOPNOTSUPP}:
+                raise
+
+
+def address_of(name: Any) -> str:
+    """What `getsockname` and `getpeername` give, as an address."""
+    if isinstance(name, tuple) and len(name) >= 2:
+        return str(Address(str(name[0]), int(name[1])))
+    return f"unix://{name}" if name else "unix://"
+
+
+def why(error: BaseException) -> str:
+    """The system's reason for an error, from the innermost group it is wrapped in."""
+    while error.__cause__ is not None or isinstance(error, BaseExceptionGroup):
+        inner = error.exceptions[0] if isinstance(error, BaseExceptionGroup) else error.__cause__
+        if not isinstance(inner, OSError | BaseExceptionGroup):
+            break
+        error = inner
+    if isinstance(error, OSError) and error.errno is not None and error.errno > 0:
+        return os.strerror(error.errno)
+    return str(error) or type(error).__name__
+
+
+def contact_host(family: int) -> str:
+    """The address of this machine that others most probably reach. Sends nothing."""
+    target = ("2001:db8::1", 9) if family == socket.AF_INET6 else ("192.0.2.1", 9)
+    try:
+        with socket.socket(family, socket.SOCK_DGRAM) as probe:
+            probe.connect(target)
+            return str(probe.getsockname()[0])
+    except OSError:
+        return "::1" if family == socket.AF_INET6 else "127.0.0.1"
+
+
+def unreachable(address: str, host: str, error: OSError) -> CommError:
+    """Why no connection came about."""
+    if isinstance(error, socket.gaierror):
+        return CommError(f"{address}: the host {host!r} cannot be resolved: {error.strerror}")
+    return CommError(f"{address}: cannot connect: {why(error)}")
+
+
+def no_answer(address: str, step: str, timeout_s: float) -> CommError:
+    """What is said when the time is up."""
+    return CommError(f"{address}: no answer within {timeout_s:g} s while {step}")
