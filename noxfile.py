@@ -1,0 +1,107 @@
+"""Everything that is checked: ``nox`` runs it all, ``nox --list`` shows what there is."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import nox
+
+nox.needs_version = ">=2025.5.1"
+nox.options.default_venv_backend = "uv|virtualenv"
+nox.options.reuse_venv = "yes"
+nox.options.error_on_missing_interpreters = False
+# `tests` is the last of them, so that pytest's closing line is the last word.
+nox.options.sessions = ["lint", "types", "docs", "simulate", "tests"]
+
+PROJECT = nox.project.load_toml("pyproject.toml")
+OTHER_PYTHONS = ["3.12", "3.13"]
+NIGHTLY_SEEDS = "10000"
+
+
+def install(session: nox.Session, *groups: str) -> None:
+    """Install the package as a user gets it, from a wheel, and the tools of some groups."""
+    session.install(".", *nox.project.dependency_groups(PROJECT, *groups))
+
+
+@nox.session
+def lint(session: nox.Session) -> None:
+    """Style, async pitfalls, layers and purity, spelling: two minutes at most."""
+    install(session, "lint")
+    session.run("ruff", "check", ".")
+    session.run("ruff", "format", "--check", ".")
+    session.run("flake8-async", "trio_dask", "tests")
+    session.run("lint-imports", "--no-cache")
+    session.run("codespell", "trio_dask", "tests", "docs", *map(str, Path().glob("*.md")))
+
+
+@nox.session
+def types(session: nox.Session) -> None:
+    """Mypy, strict, on package, tests and this file: two minutes at most."""
+    install(session, "types")
+    session.run("mypy")
+
+
+@nox.session
+def tests(session: nox.Session) -> None:
+    """All tests but the simulations on one Python: seven minutes at most."""
+    install(session, "test")
+    # Slowest first, as they are what one waits for.
+    session.run("pytest", "-m", "not simulation and not nightly", "--durations=5", *session.posargs)
+
+
+@nox.session(python=OTHER_PYTHONS, default=False)
+def other(session: nox.Session) -> None:
+    """The tests on the other Pythons."""
+    tests(session)
+
+
+@nox.session
+def simulate(session: nox.Session) -> None:
+    """Clusters simulated from seeds: three minutes at most; ``-- --seeds N`` for more."""
+    install(session, "test")
+    session.run("pytest", "-m", "simulation and not nightly", *session.posargs)
+
+
+@nox.session(default=False)
+def nightly(session: nox.Session) -> None:
+    """Long runs: many seeds, many examples."""
+    install(session, "test")
+    session.run("pytest", *session.posargs, env={"HYPOTHESIS_PROFILE": "nightly"})
+
+
+@nox.session
+def docs(session: nox.Session) -> None:
+    """The documentation, where a dangling reference is an error: two minutes at most."""
+    install(session, "docs")
+    target = Path("docs/_build/html")
+    session.run("sphinx-build", "-n", "-W", "--keep-going", "-q", "-b", "html", "docs", str(target))
+
+
+@nox.session(default=False)
+def coverage(session: nox.Session) -> None:
+    """How much of the package the tests run, branches included."""
+    install(session, "test")
+    session.install("coverage[toml]")
+    session.run("coverage", "run", "-m", "pytest", "-m", "not nightly", *session.posargs)
+    session.run("coverage", "report", "--show-missing")
+
+
+@nox.session(default=False)
+def minimums(session: nox.Session) -> None:
+    """The tests with the oldest versions that `pyproject.toml` admits."""
+    oldest = [line.replace(">=", "==") for line in PROJECT["project"]["dependencies"]]
+    session.install(".", *oldest, *nox.project.dependency_groups(PROJECT, "test"))
+    session.run("pytest", "-m", "not simulation and not nightly", *session.posargs)
+
+
+@nox.session(default=False)
+def build(session: nox.Session) -> None:
+    """Wheel and sdist; the wheel is installed and used."""
+    shutil.rmtree("dist", ignore_errors=True)
+    session.install("build")
+    session.run("python", "-m", "build")
+    session.install("--force-reinstall", *map(str, Path("dist").glob("*.whl")))
+    session.cd(session.create_tmp())
+    session.run("trio-dask", "--version")
+    session.run("trio-dask", "demo")

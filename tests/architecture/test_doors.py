@@ -1,0 +1,120 @@
+"""Rooms are entered by their doors, and public names are pinned."""
+
+from __future__ import annotations
+
+import ast
+import importlib
+from pathlib import Path
+
+import pytest
+
+import trio_dask
+
+PACKAGE = Path(trio_dask.__file__).parent
+
+#: Islands inside a room that others may enter by themselves: a runner process, or a
+#: pure core, must not load what stands beside them.
+SIDE_DOORS = frozenset({
+    "trio_dask.messages.exceptions",
+    "trio_dask.messages.failure",
+    "trio_dask.messages.ids",
+    "trio_dask.messages.payload",
+})  # fmt: skip
+
+#: What programs may rely on. A change here is a change for every user.
+PUBLIC = {
+    "trio_dask.config": [
+        "AUTO",
+        "ClientConfig",
+        "CommConfig",
+        "Config",
+        "Loaded",
+        "SchedulerConfig",
+        "SchedulerFile",
+        "Setting",
+        "WorkerConfig",
+        "complete_worker",
+        "config_directory",
+        "cpu_count",
+        "ensure_token",
+        "find_token",
+        "format_bytes",
+        "known_settings",
+        "load_config",
+        "load_settings",
+        "memory_bytes",
+        "new_token",
+        "parse_bytes",
+        "parse_seconds",
+        "read_scheduler_file",
+        "replace_token",
+        "token_path",
+        "write_scheduler_file",
+    ],
+    "trio_dask.deploy": ["ClusterHandle", "open_local_cluster"],
+    "trio_dask.cli": ["main"],
+}
+
+
+def room_of(name: str) -> str:
+    """The room a dotted module name belongs to: its second part."""
+    return ".".join(name.split(".")[:2])
+
+
+def module_name(path: Path) -> str:
+    """The dotted name of a source file of the package."""
+    parts = path.relative_to(PACKAGE.parent).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+def imported_modules(path: Path) -> set[str]:
+    """Every module of the package that a source file imports from, anywhere in it."""
+    found: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.ImportFrom) and node.module and node.level == 0:
+            found.add(node.module)
+        elif isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+    return {name for name in found if name.startswith("trio_dask.")}
+
+
+@pytest.mark.parametrize(
+    "path", sorted(PACKAGE.rglob("*.py")), ids=lambda path: str(path.relative_to(PACKAGE))
+)
+def test_rooms_are_entered_by_their_doors(path: Path) -> None:
+    """A module imports from another room's `__init__`, never from its insides."""
+    own = module_name(path)
+    deep = {
+        name
+        for name in imported_modules(path)
+        if name.count(".") > 1 and room_of(name) != room_of(own) and name not in SIDE_DOORS
+    }
+    if own.startswith("trio_dask.testing"):  # tests and their tools may look inside
+        return
+    assert deep == set()
+
+
+@pytest.mark.parametrize("name", sorted(PUBLIC))
+def test_public_names_are_pinned(name: str) -> None:
+    """`__all__` is what it was, sorted, and all of it is there."""
+    module = importlib.import_module(name)
+    assert module.__all__ == PUBLIC[name]
+    assert all(hasattr(module, each) for each in PUBLIC[name])
+
+
+@pytest.mark.parametrize("path", sorted(PACKAGE.glob("*/__init__.py")), ids=lambda p: p.parent.name)
+def test_every_door_says_what_it_opens(path: Path) -> None:
+    """Each room's `__init__` has a docstring and, if it imports anything, an `__all__`."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    assert ast.get_docstring(tree)
+    names = {
+        target.id
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Assign | ast.AnnAssign)
+        for target in (node.targets if isinstance(node, ast.Assign) else [node.target])
+        if isinstance(target, ast.Name)
+    }
+    imports = any(
+        isinstance(node, ast.ImportFrom) and node.module != "__future__" for node in tree.body
+    )
+    assert "__all__" in names or not imports
