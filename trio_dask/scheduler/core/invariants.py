@@ -1,0 +1,94 @@
+"""What is true between any two events, each rule a sentence in one place.
+
+Used by tests and by the simulator; a scheduler at work does not pay for it.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from trio_dask.scheduler.core import state as st
+
+if TYPE_CHECKING:
+    from trio_dask.scheduler.core.state import ClusterState, Task
+
+
+def violations(state: ClusterState) -> list[str]:
+    """Every rule that does not hold, in words."""
+    found: list[str] = []
+
+    def rule(holds: object, sentence: str, subject: object) -> None:
+        if not holds:
+            found.append(f"{subject}: {sentence}")
+
+    tasks = dict.fromkeys(state.tasks.values())
+    for task in tasks:
+        _check_task(state, task, rule)
+    for worker in state.workers.values():
+        for attempt, task in worker.window.items():
+            rule(task.attempt == attempt, "a window has the task's current attempt", task)
+            rule(task.worker is worker, "a task in a window knows its worker", task)
+            rule(task.state == st.ASSIGNED, "a task in a window is assigned", task)
+            rule(task in tasks, "a task in a window is not forgotten", task)
+        for task in worker.held.values():
+            rule(worker in (task.holders or ()), "who holds a value is among its holders", task)
+            rule(task in tasks, "a held value belongs to a known task", task)
+        rule(sum(worker.load.values()) == len(worker.window), "the load counts the window", worker)
+        for name, units in worker.free_resources.items():
+            rule(0 <= units <= worker.resources[name], "resources are never over-committed", worker)
+        limit = max(worker.nthreads + 1, state.settings.window_max * worker.nthreads)
+        rule(len(worker.window) <= limit, "a window is bounded", worker)
+    return found
+
+
+def _check_task(state: ClusterState, task: Task, rule: object) -> None:
+    assert callable(rule)
+    pending = task.state in st.PENDING
+    needed = task.wanted or task.needed > 0 or bool(task.also)
+    dependents = list(task.dependents or ())
+    rule(
+        task.needed == sum(each.state in st.PENDING for each in dependents),
+        "needed counts the pending dependents",
+        task,
+    )
+    rule(
+        needed or task.dependents or task.state == st.ASSIGNED,
+        "what nobody refers to is forgotten",
+        task,
+    )
+    rule(not needed or task.state != st.RELEASED, "what is needed does not rest", task)
+    rule(
+        needed or task.state in (st.RELEASED, st.ASSIGNED) or task.state > st.DONE,
+        "what nobody needs has no value and does not wait",
+        task,
+    )
+    missing = sum(dep.state != st.DONE for dep in task.deps)
+    if task.state == st.WAITING and task.args is not None:
+        rule(task.missing == missing > 0, "a waiting task misses inputs", task)
+    if task.state == st.READY:
+        rule(missing == 0, "a ready task has all inputs", task)
+    rule((task.queue is not None) == (task.state == st.READY), "exactly the ready are queued", task)
+    if task.state == st.ASSIGNED:
+        worker = task.worker
+        rule(
+            worker is not None and worker.alive and worker.window.get(task.attempt) is task,
+            "an assigned task is in a living worker's window",
+            task,
+        )
+    if task.state == st.DONE:
+        rule(task.value is not None or task.holders, "what is done has a value somewhere", task)
+        for worker in task.holders or ():
+            rule(worker.held.get(task.tid) is task, "holders hold", task)
+    else:
+        rule(not task.holders, "only what is done has holders", task)
+    for dep in task.deps:
+        rule(task in (dep.dependents or ()), "inputs know their dependents", task)
+        rule(state.tasks.get(dep.tid) is dep, "inputs of what is known are known", task)
+        if pending:
+            rule(dep.state != st.RELEASED, "inputs of what is pending are made", task)
+
+
+def check(state: ClusterState) -> None:
+    """Raise if a rule does not hold."""
+    found = violations(state)
+    assert not found, "\n".join(found)

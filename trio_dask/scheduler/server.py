@@ -1,0 +1,219 @@
+"""The scheduler as a server: sessions around the core, and nothing decided here.
+
+Reading a message, deciding and queueing the answers is one plain call, so nothing
+can slip in between. What the core has put off as too large for one call is done by
+`_work`, between which every session gets its turn.
+"""
+
+from __future__ import annotations
+
+import logging
+import secrets
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+import trio
+
+from trio_dask.comm import Address, open_listener, serve
+from trio_dask.errors import CommError, LocalProtocolError
+from trio_dask.messages import session
+from trio_dask.scheduler.core import CoreSettings, Misuse, SchedulerCore
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from trio_dask.comm import Connection, Keys, Listener
+    from trio_dask.config import Config, SchedulerConfig
+    from trio_dask.messages import Message
+
+logger = logging.getLogger("trio_dask.scheduler")
+
+FAREWELL_S: Final = 1.0
+_WORK_SLICES: Final = 4  # of large jobs, between two looks at the sockets
+
+
+@dataclass(frozen=True, slots=True)
+class SchedulerHandle:
+    """A running scheduler: where it is, and its core to look at."""
+
+    address: str
+    cluster: str
+    core: SchedulerCore
+
+
+async def run_scheduler(
+    config: Config,
+    keys: Keys,
+    *,
+    task_status: trio.TaskStatus[SchedulerHandle] = trio.TASK_STATUS_IGNORED,
+) -> None:
+    """Serve until cancelled; then say goodbye to everyone.
+
+    Raises:
+        OSError: the address cannot be listened on.
+    """
+    settings = config.scheduler
+    listener = await open_listener(str(Address(settings.host, settings.port)))
+    cluster = secrets.token_hex(8)
+    core = SchedulerCore(core_settings(settings), cluster=cluster)
+    server = _Server(core)
+    stopping = trio.Event()
+    async with trio.open_nursery() as outside:
+        outside.start_soon(_set_when_cancelled, stopping)
+        with trio.CancelScope(shield=True):
+            async with trio.open_nursery() as nursery:
+                await nursery.start(server.serve, listener, keys)
+                nursery.start_soon(server.tick, settings.tick_s)
+                nursery.start_soon(server.work)
+                task_status.started(SchedulerHandle(listener.address, cluster, core))
+                await stopping.wait()
+                with trio.move_on_after(FAREWELL_S):
+                    await server.part("the scheduler is closing")
+                nursery.cancel_scope.cancel("the scheduler is closing")
+
+
+def core_settings(settings: SchedulerConfig) -> CoreSettings:
+    """What the core needs to know of the settings."""
+    return CoreSettings(
+        allowed_failures=settings.allowed_failures,
+        window_horizon_s=settings.window_horizon_s,
+        window_max=settings.window_max,
+        worker_ttl_s=settings.worker_ttl_s,
+    )
+
+
+async def _set_when_cancelled(event: trio.Event) -> None:
+    try:
+        await trio.sleep_forever()
+    finally:
+        event.set()
+
+
+class _Server:
+    """Sessions by peer number."""
+
+    def __init__(self, core: SchedulerCore) -> None:
+        self._core = core
+        self._sessions: dict[int, Connection] = {}
+        self._peers = 0
+        self._work_waits = trio.Event()
+        self._all_gone = trio.Event()
+        self._parting = False
+
+    async def serve(
+        self,
+        listener: Listener,
+        keys: Keys,
+        *,
+        task_status: trio.TaskStatus[Listener] = trio.TASK_STATUS_IGNORED,
+    ) -> None:
+        """Accept peers until cancelled."""
+        await serve(
+            listener,
+            keys=keys,
+            role=session.SCHEDULER,
+            handler=self._serve_peer,
+            task_status=task_status,
+        )
+
+    async def tick(self, interval_s: float) -> None:
+        """Let the core look at the clock, now and then."""
+        while True:
+            await trio.sleep(interval_s)
+            for peer in self._core.tick(trio.current_time()):
+                self._sessions[peer].cut("nothing was heard of it for too long")
+            self._flush()
+
+    async def work(self) -> None:
+        """Do what the core has put off, a little at a time."""
+        while True:
+            await self._work_waits.wait()
+            self._work_waits = trio.Event()
+            while self._core.busy:
+                for peer, error in self._core.work(_WORK_SLICES):
+                    self._turn_away(peer, str(error))
+                self._flush()
+                await trio.lowlevel.checkpoint()
+
+    async def part(self, reason: str) -> None:
+        """Say goodbye to everyone, and wait until they are gone."""
+        self._parting = True
+        for connection in self._sessions.values():
+            connection.close(reason)
+        if self._sessions:
+            await self._all_gone.wait()
+
+    # ------------------------------------------------------------ one peer
+
+    async def _serve_peer(self, connection: Connection) -> None:
+        self._peers += 1
+        peer = self._peers
+        self._sessions[peer] = connection
+        receive = self._receiver(peer, connection)
+        reason = "it was cancelled"
+        try:
+            reason = await connection.run(receive)
+        except CommError as error:
+            reason = str(error)
+        finally:
+            del self._sessions[peer]
+            self._core.left(peer, reason)
+            self._flush()
+            logger.info("%s left: %s", _name(connection), reason)
+            if self._parting and not self._sessions:
+                self._all_gone.set()
+
+    def _receiver(self, peer: int, connection: Connection) -> Callable[[list[Message]], None]:
+        core = self._core
+        registered = False
+
+        def receive(messages: list[Message]) -> None:
+            nonlocal registered
+            now = trio.current_time()
+            try:
+                for message in messages:
+                    if registered:
+                        core.handle(peer, message, now)
+                    else:
+                        self._register(peer, connection, message, now)
+                        registered = True
+            except Misuse as error:
+                self._turn_away(peer, str(error))
+            self._flush()
+
+        return receive
+
+    def _register(self, peer: int, connection: Connection, message: Message, now: float) -> None:
+        role = connection.peer.role
+        if isinstance(message, session.RegisterClient) and role == session.CLIENT:
+            self._core.client_joined(peer, message)
+            logger.info("client %s joined from %s", message.name, connection.remote_address)
+        elif isinstance(message, session.RegisterWorker) and role == session.WORKER:
+            self._core.worker_joined(peer, message, now)
+            logger.info("worker %s joined: %s", message.name, message.address)
+        else:
+            msg = f"a {role} does not begin with {type(message).__name__}"
+            raise Misuse(msg)
+
+    def _turn_away(self, peer: int, reason: str) -> None:
+        connection = self._sessions.get(peer)
+        if connection is not None:
+            logger.warning("%s is let go: %s", _name(connection), reason)
+            connection.send(session.Refused(reason))
+            connection.close(reason)
+
+    def _flush(self) -> None:
+        for peer, messages in self._core.flush():
+            connection = self._sessions.get(peer)
+            if connection is None:
+                continue
+            try:
+                connection.send(*messages)
+            except LocalProtocolError as error:
+                connection.cut(f"what it has to be told cannot be sent: {error}")
+        if self._core.busy:
+            self._work_waits.set()
+
+
+def _name(connection: Connection) -> str:
+    return f"{connection.peer.role} at {connection.remote_address}"
