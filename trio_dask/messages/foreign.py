@@ -1,0 +1,153 @@
+"""Which modules another process cannot import, so that what they define travels by value.
+
+Those are the script itself (`__main__`), modules made by hand, and modules found beside
+the script or through changes to `sys.path`. What lies in the standard library, in a
+site directory (also by an editable install) or on `PYTHONPATH` is taken to be installed
+where the workers are.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import ModuleType
+from typing import Any, Final
+
+_OURS: Final = __name__.partition(".")[0]
+#: Top-level names of modules, and whether they have to travel.
+_verdicts: dict[str, bool] = {"__main__": True, _OURS: False}
+_looked_at = 0
+_needles: tuple[bytes, ...] = ()
+_lock = threading.RLock()
+
+
+def in_pickle(module: str) -> bytes:
+    """How a module's name appears in a pickle that refers to something in it."""
+    name = module.encode("utf-8", "surrogatepass")
+    return b"\x8c" + bytes((len(name),)) + name if len(name) < 256 else name
+
+
+MAIN: Final = in_pickle("__main__")
+
+
+def refers_to_foreign(pickled: bytes) -> bool:
+    """Whether a pickle names a module that another process cannot import."""
+    if len(sys.modules) != _looked_at:
+        _look_again()
+    return any(needle in pickled for needle in _needles)
+
+
+@contextmanager
+def by_value() -> Iterator[None]:
+    """While it lasts, cloudpickle takes foreign modules by value."""
+    import cloudpickle
+
+    with _lock:
+        known = set(cloudpickle.list_registry_pickle_by_value())
+        modules = [
+            module
+            for name in _foreign_modules()
+            if name not in known and isinstance(module := sys.modules.get(name), ModuleType)
+        ]
+        for module in modules:
+            cloudpickle.register_pickle_by_value(module)
+        try:
+            yield
+        finally:
+            for module in modules:
+                cloudpickle.unregister_pickle_by_value(module)
+
+
+def _foreign_modules() -> list[str]:
+    """Foreign modules by name, those inside packages too: what is pickled names those."""
+    return [
+        name
+        for name, module in list(sys.modules.items())
+        if name not in ("__main__", "__mp_main__")
+        and _is_foreign(name.partition(".")[0])
+        and getattr(module, "__name__", None) == name
+    ]
+
+
+def _look_again() -> None:
+    global _looked_at, _needles  # noqa: PLW0603 - a cache of what `sys.modules` holds
+    with _lock:
+        count = len(sys.modules)
+        names = dict.fromkeys(["__main__", *_foreign_modules()])
+        _needles = tuple(map(in_pickle, names))
+        _looked_at = count
+
+
+def _is_foreign(top: str) -> bool:
+    verdict = _verdicts.get(top)
+    if verdict is None:
+        module = sys.modules.get(top)
+        if module is None:
+            return False  # its parent is gone from sys.modules: nothing to judge by
+        verdict = _verdicts[top] = _judge(top, module)
+    return verdict
+
+
+def _judge(top: str, module: Any) -> bool:
+    if top in sys.stdlib_module_names or top in sys.builtin_module_names:
+        return False
+    spec = getattr(module, "__spec__", None)
+    if spec is None:
+        return True
+    places = list(spec.submodule_search_locations or ())
+    if spec.has_location and spec.origin:
+        places.append(spec.origin)
+    if not places or _found_by_hook(top):
+        return False
+    return not any(
+        Path(place).resolve().is_relative_to(root) for place in places for root in _roots()
+    )
+
+
+def _found_by_hook(top: str) -> bool:
+    """Whether one of the import hooks of editable installs knows it."""
+    for finder in sys.meta_path:
+        if "editable" not in f"{getattr(finder, '__module__', '')}{finder!r}".lower():
+            continue
+        try:
+            if finder.find_spec(top, None) is not None:
+                return True
+        except Exception:  # noqa: BLE001 - somebody else's hook; not finding it is an answer
+            continue
+    return False
+
+
+_known_roots: list[Path] = []
+
+
+def _roots() -> list[Path]:
+    """The directories whose modules are taken to be installed everywhere."""
+    if not _known_roots:
+        import site
+
+        sites = [*site.getsitepackages(), site.getusersitepackages()]
+        found = [str(Path(os.__file__).parent), *sites]
+        for folder in sites:
+            found += _linked(Path(folder))
+        found += [entry for entry in os.environ.get("PYTHONPATH", "").split(os.pathsep) if entry]
+        _known_roots.extend(dict.fromkeys(Path(entry).resolve() for entry in found))
+    return _known_roots
+
+
+def _linked(folder: Path) -> list[str]:
+    """The directories that the `.pth` files of a site directory add."""
+    found = []
+    for file in sorted(folder.glob("*.pth")):
+        try:
+            lines = file.read_text("utf-8", "replace").splitlines()
+        except OSError:
+            continue
+        for line in lines:
+            entry = line.strip()
+            if entry and not entry.startswith(("#", "import ", "import\t")):
+                found.append(str(folder / entry))
+    return found

@@ -1,0 +1,73 @@
+"""Functions to bytes and back: by name where any process can import them, else by value."""
+
+from __future__ import annotations
+
+import pickle
+from collections.abc import Callable
+from contextlib import nullcontext
+from typing import Any, Final
+
+from trio_dask.errors import SubmitError
+from trio_dask.messages.foreign import by_value, refers_to_foreign
+from trio_dask.messages.inputs import finding
+
+_PROTOCOL: Final = 5
+
+
+def pack_function(fn: object) -> bytes:
+    """A function as bytes, for `unpack_function` in another process.
+
+    Raises:
+        SubmitError: it is no function, or cannot be pickled; the message names the culprit.
+    """
+    if not callable(fn):
+        msg = f"{fn!r:.100} is no function: {type(fn).__name__} cannot be called"
+        raise SubmitError(msg)
+    with finding() as found:
+        data = _pickled(fn)
+    if found:
+        msg = f"{function_name(fn)} holds a future; pass futures as arguments"
+        raise SubmitError(msg)
+    return data
+
+
+def _pickled(fn: Callable[..., Any]) -> bytes:
+    first: Exception | None = None
+    try:
+        data = pickle.dumps(fn, _PROTOCOL)
+        if not refers_to_foreign(data):
+            return data
+    except Exception as error:  # noqa: BLE001 - users' reducers raise what they like
+        first = error
+    import cloudpickle
+
+    failure: Exception | None = None
+    # A foreign module that cannot travel as a whole may still be importable over there.
+    for modules in (by_value(), nullcontext()):
+        try:
+            with modules:
+                return bytes(cloudpickle.dumps(fn, _PROTOCOL))
+        except Exception as error:  # noqa: BLE001 - users' reducers raise what they like
+            failure = failure or error
+    from trio_dask.messages.culprit import find_culprit
+
+    # Of two errors, cloudpickle's is about the contents: pickle stops at the name.
+    raise SubmitError(find_culprit(fn, failure or first)) from (failure or first)
+
+
+def unpack_function(blob: bytes) -> Callable[..., Any]:
+    """The function in `blob`. Raises whatever importing or unpickling it raises."""
+    fn = pickle.loads(blob)
+    if not callable(fn):
+        msg = f"{type(fn).__name__} is no function"
+        raise TypeError(msg)
+    return fn  # type: ignore[no-any-return]
+
+
+def function_name(fn: Callable[..., Any]) -> str:
+    """The name of a function for people, also of partials and callable objects."""
+    inner = fn
+    while (wrapped := getattr(inner, "func", None)) is not None and callable(wrapped):
+        inner = wrapped  # functools.partial
+    name = getattr(inner, "__name__", None)
+    return name if isinstance(name, str) else type(inner).__name__

@@ -1,0 +1,251 @@
+"""Values to bytes and back. For runners and clients only: servers never open a payload.
+
+A payload is plain pickle bytes, or, where the value has large buffers (arrays), a block:
+magic, number of buffers, length of the pickle, a length for each buffer (its top bit
+says that it was writable), the pickle, and the buffers, each at a multiple of 64 bytes,
+so that arrays are rebuilt over the received memory without copying.
+"""
+
+from __future__ import annotations
+
+import io
+import pickle
+import struct
+from collections.abc import Callable, Mapping
+from contextlib import nullcontext
+from typing import Any, Final
+
+from trio_dask.errors import RemoteProtocolError, SubmitError
+from trio_dask.messages.columns import Buffer, Payload
+from trio_dask.messages.foreign import MAIN, by_value, refers_to_foreign
+from trio_dask.messages.functions import pack_function, unpack_function
+from trio_dask.messages.ids import TaskId
+from trio_dask.messages.inputs import collecting, finding, given, input_value, note_input
+from trio_dask.messages.sizes import sizeof
+
+__all__ = [
+    "collecting",
+    "given",
+    "input_value",
+    "note_input",
+    "pack",
+    "pack_call",
+    "pack_function",
+    "pack_small",
+    "sizeof",
+    "unpack",
+    "unpack_function",
+]
+
+PROTOCOL: Final = 5
+#: Buffers below this stay inside the pickle: a copy is cheaper than a piece of its own.
+BUFFER_BYTES_MIN: Final = 8 * 1024
+
+_MAGIC: Final = b"TDv1"
+_HEAD: Final = struct.Struct("<4sIQ")
+_ALIGN: Final = 64
+_WRITABLE: Final = 1 << 63
+_PICKLE: Final = 0x80  # the first byte of every pickle since protocol 2
+#: Types whose pickles refer to nothing, have no buffers and can always be made.
+_ATOMS: Final = frozenset((type(None), bool, int, float, complex, str, bytes))
+_SIZED: Final = frozenset((str, bytes, bytearray, list, tuple, dict, set, frozenset))
+
+_dumps = pickle.dumps
+_loads = pickle.loads
+
+
+def pack(value: Any, *, refs: list[TaskId] | None = None, ship_modules: bool = True) -> Payload:
+    """The payload of a value. With `refs`, futures inside are allowed, and their ids put there.
+
+    Pickle first; cloudpickle where that fails or what it made refers to `__main__` or,
+    with `ship_modules`, to a module that another process cannot import.
+
+    Raises:
+        SubmitError: it cannot be pickled; the message names the culprit.
+    """
+    if type(value) in _ATOMS:
+        return _dumps(value, PROTOCOL)
+    if refs is None:
+        return _pack(value, ship_modules=ship_modules)
+    with finding() as found:
+        packed = _pack(value, ship_modules=ship_modules)
+    refs += [tid for tid in found if tid not in refs] if refs else found
+    return packed
+
+
+def pack_call(
+    args: tuple[Any, ...], kwargs: Mapping[str, Any], *, refs: list[TaskId] | None = None
+) -> bytes:
+    """The arguments of a task as one blob: the payload of ``(args, kwargs)``."""
+    if not kwargs and _ATOMS.issuperset(map(type, args)):
+        return _dumps((args, {}), PROTOCOL)
+    packed = pack((args, dict(kwargs)), refs=refs)
+    return b"".join(packed) if isinstance(packed, list) else bytes(packed)
+
+
+def _pack(value: Any, *, ship_modules: bool) -> Payload:
+    buffers: list[memoryview] = []
+    keep = _keeper(buffers)
+    try:
+        data = _dumps(value, PROTOCOL, buffer_callback=keep)
+    except Exception as error:  # noqa: BLE001 - users' reducers raise what they like
+        data = _cloudpickled(value, buffers, ship_modules=ship_modules, first=error)
+    else:
+        if refers_to_foreign(data) if ship_modules else MAIN in data:
+            data = _cloudpickled(value, buffers, ship_modules=ship_modules, first=None)
+    return _laid_out(data, buffers) if buffers else data
+
+
+def _keeper(buffers: list[memoryview]) -> Callable[[pickle.PickleBuffer], bool]:
+    """A callback for the pickler: keeps large buffers outside, true for those to stay inside."""
+
+    def keep(buffer: pickle.PickleBuffer) -> bool:
+        raw = buffer.raw()
+        if raw.nbytes < BUFFER_BYTES_MIN:
+            return True
+        buffers.append(raw)
+        return False
+
+    return keep
+
+
+def _cloudpickled(
+    value: Any, buffers: list[memoryview], *, ship_modules: bool, first: Exception | None
+) -> bytes:
+    """What cloudpickle makes of it, where pickle failed by `first` or is not enough."""
+    import cloudpickle
+
+    failure: Exception | None = None
+    for modules in (by_value(), nullcontext()) if ship_modules else (nullcontext(),):
+        buffers.clear()
+        try:
+            with modules:
+                data: bytes = cloudpickle.dumps(value, PROTOCOL, buffer_callback=_keeper(buffers))
+        except Exception as error:  # noqa: BLE001 - users' reducers raise what they like
+            failure = failure or error
+        else:
+            return data
+    from trio_dask.messages.culprit import find_culprit
+
+    raise SubmitError(find_culprit(value, failure or first)) from (failure or first)
+
+
+def _laid_out(data: bytes, buffers: list[memoryview]) -> list[Buffer]:
+    """The pieces of a block. The buffers are not copied."""
+    lengths = [raw.nbytes | (0 if raw.readonly else _WRITABLE) for raw in buffers]
+    head = _HEAD.pack(_MAGIC, len(buffers), len(data)) + struct.pack(f"<{len(buffers)}Q", *lengths)
+    lead: Buffer = head + data
+    at = len(lead)
+    pieces: list[Buffer] = []
+    for raw in buffers:
+        pieces += [bytes(lead) + bytes(-at % _ALIGN), raw]
+        at += -at % _ALIGN + raw.nbytes
+        lead = b""
+    return pieces
+
+
+def unpack(payload: Buffer) -> Any:
+    """The value in a payload. Arrays are views of `payload` where that may be written to.
+
+    Raises:
+        RemoteProtocolError: it is no payload. Unpickling raises whatever users' code raises.
+    """
+    if payload and payload[0] == _PICKLE:
+        return _loads(payload)
+    return _unpack_block(memoryview(payload))
+
+
+def _unpack_block(view: memoryview) -> Any:
+    try:
+        magic, count, pickle_bytes = _HEAD.unpack_from(view)
+        if magic != _MAGIC:
+            msg = "not a payload"
+            raise ValueError(msg)
+        lengths = struct.unpack_from(f"<{count}Q", view, _HEAD.size)
+    except (struct.error, ValueError, OverflowError, MemoryError) as error:
+        msg = f"a packed value that cannot be read: {error}"
+        raise RemoteProtocolError(msg) from error
+    start = _HEAD.size + 8 * count
+    end = start + pickle_bytes
+    data, buffers = view[start:end], []
+    for length in lengths:
+        end += -end % _ALIGN
+        size = length & ~_WRITABLE
+        piece = view[end : end + size]
+        end += size
+        buffers.append(_as_it_was(piece, writable=bool(length & _WRITABLE)))
+    if end != len(view):
+        msg = f"a packed value of {len(view)} bytes where {end} belong"
+        raise RemoteProtocolError(msg)
+    return _loads(data, buffers=buffers)
+
+
+def _as_it_was(piece: memoryview, *, writable: bool) -> Buffer:
+    if not writable:
+        return piece.toreadonly()
+    # An array that could be changed when it was packed can be changed again.
+    return bytearray(piece) if piece.readonly else piece
+
+
+class _TooLarge(Exception):
+    """What is being pickled has outgrown its limit."""
+
+
+class _Capped(io.BytesIO):
+    """A file that ends the pickling as soon as it is more than `left` bytes."""
+
+    left = 0
+
+    def write(self, data: Any) -> int:
+        self.left -= len(data)
+        if self.left < 0:
+            raise _TooLarge
+        return super().write(data)
+
+
+def pack_small(value: Any, bytes_max: int) -> bytes | None:
+    """The payload of a value if it is no longer than `bytes_max`, else None.
+
+    Large values are given up early, mostly before anything was pickled. What cannot be
+    pickled has no small payload either. Never raises an `Exception`.
+    """
+    kind = type(value)
+    if kind in _SIZED and len(value) > bytes_max:
+        return None  # each member takes a byte at least
+    if kind in _ATOMS:
+        data = _dumps(value, PROTOCOL)
+        return data if len(data) <= bytes_max else None
+    try:
+        if kind.__module__ != "builtins" and getattr(value, "nbytes", 0) > bytes_max:
+            return None
+        data = _dumps_capped(pickle.Pickler, value, bytes_max)
+        return _small_by_cloudpickle(value, bytes_max) if MAIN in data else data
+    except _TooLarge:
+        return None
+    except Exception:  # noqa: BLE001 - users' reducers raise what they like
+        return _small_by_cloudpickle(value, bytes_max)
+
+
+def _small_by_cloudpickle(value: Any, bytes_max: int) -> bytes | None:
+    import cloudpickle
+
+    try:
+        return _dumps_capped(cloudpickle.Pickler, value, bytes_max)
+    except Exception:  # noqa: BLE001 - too large or unpicklable: the value stays where it is
+        return None
+
+
+def _dumps_capped(pickler: Callable[..., Any], value: Any, bytes_max: int) -> bytes:
+    file = _Capped()
+    file.left = bytes_max
+    pickler(file, PROTOCOL, buffer_callback=_inside_if_small(bytes_max)).dump(value)
+    return file.getvalue()
+
+
+def _inside_if_small(bytes_max: int) -> Callable[[pickle.PickleBuffer], bool]:
+    def inside(buffer: pickle.PickleBuffer) -> bool:
+        if buffer.raw().nbytes > bytes_max:
+            raise _TooLarge
+        return True
+
+    return inside
