@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-
 import pytest
+from worker_driver import FID, ME, A, B, absent, after, found, new_core, ready_core, run
 
 from trio_dask.errors import RemoteProtocolError
 from trio_dask.messages import values
@@ -47,8 +47,6 @@ from trio_dask.worker.core import (
     WorkerCore,
 )
 from trio_dask.worker.core.serving import UNDERWAY_BYTES_MAX
-from worker_driver import FID, ME, A, B, absent, after, found, new_core, ready_core, run
-
 
 
 def given(attempt: int, *deps: int) -> Run:

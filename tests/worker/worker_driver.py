@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
-from trio_dask.messages import Payload
+from typing import TYPE_CHECKING
+
 from trio_dask.messages.tasks import Functions, Run
 from trio_dask.messages.values import ABSENT, FOUND, Values
 from trio_dask.worker.core import Action, Store, WorkerCore
+
+if TYPE_CHECKING:
+    from trio_dask.messages import Payload
 
 ME = "tcp://me:1"
 A = "tcp://a:1"

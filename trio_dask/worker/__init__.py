@@ -1,1 +1,9 @@
-"""The worker: hosts runners, holds values, and answers for both."""
+"""The worker: hosts runners, holds values, and answers for both.
+
+`core` decides; the rest performs. Nothing in this process ever unpickles anything.
+"""
+
+from trio_dask.worker.hosting import HostedRunner, ProcessHost, RunnerHost
+from trio_dask.worker.server import WorkerHandle, run_worker
+
+__all__ = ["HostedRunner", "ProcessHost", "RunnerHost", "WorkerHandle", "run_worker"]

@@ -1,0 +1,137 @@
+"""Where runners live: by default in child processes, each in a session of its own."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import socket
+import struct
+import subprocess
+import sys
+import tempfile
+from typing import TYPE_CHECKING, Final, Protocol
+
+import trio
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+#: What a task must never see.
+_SECRETS: Final = ("TRIO_DASK_TOKEN",)
+_SLOT: Final = struct.Struct("<qd")
+
+
+class HostedRunner(Protocol):
+    """A runner that was started: the worker's end of its socket, its board, its life."""
+
+    pid: int
+    sock: socket.socket
+    board_fd: int
+
+    async def wait(self) -> int | None:
+        """Its exit status once it has ended, negative for a signal; None where it has none."""
+
+    def kill(self) -> None:
+        """End it and all it started, now."""
+
+    def close(self) -> None:
+        """Give back what belongs to it, after its end."""
+
+
+class RunnerHost(Protocol):
+    """Starts runners. Called in Trio's thread, and must not block for long."""
+
+    def __call__(self, nthreads: int) -> HostedRunner:
+        """Start one."""
+
+
+class RunnerProcess:
+    """A runner in a process of its own, whose group dies with it.
+
+    It is forked by the thread that runs the worker: the signal that ends a runner whose
+    worker is gone follows the forking *thread*, so this must not be a passing one.
+    """
+
+    def __init__(self, command: list[str], nthreads: int) -> None:
+        with contextlib.ExitStack() as undo:
+            self.board_fd = _new_board(nthreads)
+            undo.callback(os.close, self.board_fd)
+            self.sock, child = socket.socketpair()
+            undo.enter_context(self.sock)
+            with child:
+                self._process = subprocess.Popen(
+                    [*command, str(child.fileno()), str(self.board_fd)],
+                    stdin=subprocess.DEVNULL,
+                    pass_fds=(child.fileno(), self.board_fd),
+                    start_new_session=True,
+                    env={name: value for name, value in os.environ.items() if name not in _SECRETS},
+                )
+            undo.pop_all()
+        self.pid = self._process.pid
+
+    async def wait(self) -> int | None:
+        """Its exit status. What it started ends with it."""
+        if self._process.returncode is None:
+            if hasattr(os, "pidfd_open"):
+                with _owned(os.pidfd_open(self.pid)) as fd:
+                    await trio.lowlevel.wait_readable(fd)
+            else:  # pragma: no cover - macOS
+                await trio.to_thread.run_sync(_wait_unreaped, self.pid, abandon_on_cancel=True)
+            self.kill()
+        return self._process.wait()
+
+    def kill(self) -> None:
+        """Kill its group, whose number is its own until it has been reaped."""
+        if self._process.returncode is None:
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.killpg(self.pid, signal.SIGKILL)
+
+    def close(self) -> None:
+        """Close what is left of it."""
+        self.sock.close()
+        os.close(self.board_fd)
+
+
+class ProcessHost:
+    """Starts ``python -m trio_dask.runner``."""
+
+    def __init__(self, command: list[str] | None = None) -> None:
+        self._command = command or [sys.executable, "-m", "trio_dask.runner"]
+
+    def __call__(self, nthreads: int) -> HostedRunner:
+        """Start one."""
+        return RunnerProcess(self._command, nthreads)
+
+
+def _wait_unreaped(pid: int) -> None:  # pragma: no cover - macOS
+    with contextlib.suppress(ChildProcessError):
+        os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)
+
+
+@contextlib.contextmanager
+def _owned(fd: int) -> Iterator[int]:
+    try:
+        yield fd
+    finally:
+        os.close(fd)
+
+
+def _new_board(nthreads: int) -> int:
+    if hasattr(os, "memfd_create"):
+        fd = os.memfd_create("trio-dask-board")
+    else:  # pragma: no cover - macOS
+        with tempfile.TemporaryFile() as file:
+            fd = os.dup(file.fileno())
+    os.ftruncate(fd, _SLOT.size * nthreads)
+    return fd
+
+
+def read_board(fd: int, nthreads: int) -> list[tuple[int, float]]:
+    """The attempts that run, slot by slot, and when they began on the monotonic clock.
+
+    The process that writes there runs user code: whatever it says is only looked up.
+    """
+    data = os.pread(fd, _SLOT.size * nthreads, 0)
+    whole = data[: len(data) - len(data) % _SLOT.size]
+    return [(attempt, began) for attempt, began in _SLOT.iter_unpack(whole) if attempt]

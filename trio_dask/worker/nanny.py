@@ -1,0 +1,200 @@
+"""The nanny: starts a worker's runner, reads its end, and starts the next one."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import time
+from typing import TYPE_CHECKING, Any, Final
+
+import psutil
+import trio
+
+from trio_dask.comm import Connection, Hello, Limits
+from trio_dask.errors import CommError, RemoteProtocolError, TrioDaskError
+from trio_dask.messages.values import Prepare, Ready, Stop
+from trio_dask.worker.core import GiveUp, RestartRules, Restarts, certificate
+from trio_dask.worker.hosting import read_board
+
+if TYPE_CHECKING:
+    from trio_dask.messages import Message
+    from trio_dask.worker.hosting import HostedRunner, RunnerHost
+    from trio_dask.worker.worker import Worker
+
+#: A runner that is not ready by then has hung while starting.
+READY_S: Final = 60.0
+#: How long a runner that has died may leave unread what it said before.
+_LAST_WORDS_S: Final = 2.0
+#: How long a runner may take to leave when it is told to.
+STOP_S: Final = 0.5
+_KILLED_S: Final = 5.0
+#: A runner reads what it is sent whatever its tasks do, so its inputs may be of any size.
+_LIMITS: Final = Limits(outbox_bytes_max=1 << 62)
+
+logger: Final = logging.getLogger("trio_dask.worker")
+
+
+class RunnerFailed(TrioDaskError):
+    """No runner can be started."""
+
+
+class Nanny:
+    """The runners of one worker, one after the other."""
+
+    def __init__(
+        self, worker: Worker, host: RunnerHost, rules: RestartRules, settings: dict[str, Any]
+    ) -> None:
+        self._worker: Final = worker
+        self._host: Final = host
+        self._restarts: Final = Restarts(rules)
+        self._settings: Final = settings
+        self._nthreads: Final[int] = settings["nthreads"]
+        self._hosted: HostedRunner | None = None
+        self._rss: int | None = None
+        self._ready = False
+        self.any_ready: Final = trio.Event()
+
+    async def run(self, hostname: str) -> None:
+        """Have a runner, until cancelled.
+
+        Raises:
+            RunnerFailed: there is no point in trying on.
+        """
+        while True:
+            began = time.monotonic()
+            self._ready, self._rss = False, None
+            try:
+                self._hosted = hosted = self._host(self._nthreads)
+            except OSError as error:
+                why, ready = f"it cannot be started: {error}", False
+            else:
+                why = await self._live(hosted, hostname, began)
+                ready = self._ready
+            lasted = time.monotonic() - began
+            answered = self._worker.core.answered if ready else 0
+            decision = self._restarts.ended(ready=ready, answered=answered, lasted_s=lasted)
+            if isinstance(decision, GiveUp):
+                msg = f"worker {self._worker.name}: {decision.reason}; the last one: {why}"
+                raise RunnerFailed(msg)
+            when = f" in {decision.delay_s:g} s" if decision.delay_s else ""
+            logger.warning(
+                "The runner of worker %s has ended: %s; starting another%s",
+                self._worker.name, why, when,
+            )  # fmt: skip
+            await trio.sleep(decision.delay_s)
+
+    async def _live(self, hosted: HostedRunner, hostname: str, began: float) -> str:
+        """The life of one runner; why it ended."""
+        connection = Connection(
+            trio.SocketStream(trio.socket.from_stdlib_socket(hosted.sock)),
+            Hello("runner", "", ""),
+            remote_address=f"process {hosted.pid}",
+            limits=_LIMITS,
+        )
+        fault = ""
+        try:
+            connection.send(Prepare(self._settings))
+            fault = await self._converse(hosted, connection)
+        except BaseException:
+            await self._end(hosted, connection)
+            raise
+        # Whatever it left running must not outlive it, nor change the board any more.
+        hosted.kill()
+        with trio.CancelScope(shield=True), trio.move_on_after(_KILLED_S):
+            status = await hosted.wait()
+        death = certificate(
+            status, pid=hosted.pid, host=hostname,
+            lasted_s=time.monotonic() - began, rss=self._rss, reason=fault,
+        )  # fmt: skip
+        board = read_board(hosted.board_fd, self._nthreads)
+        self._forget(hosted)
+        self._worker.core.runner_died([attempt for attempt, _ in board], death)
+        self._worker.perform()
+        return str(death["reason"])
+
+    async def _converse(self, hosted: HostedRunner, connection: Connection) -> str:
+        """Until the runner is silent for good; what it did wrong, if it did."""
+        fault: list[str] = []
+        worker = self._worker
+
+        def on_messages(messages: list[Message]) -> None:
+            try:
+                for message in messages:
+                    if type(message) is Ready and not self._ready:
+                        self._ready = True
+                        ready_scope.deadline = float("inf")
+                        worker.runner = connection
+                        worker.core.runner_ready()
+                        self.any_ready.set()
+                    else:
+                        worker.core.on_runner(message)
+            finally:
+                worker.perform()
+
+        async def watch() -> None:
+            await hosted.wait()
+            # Results that it sent before it died count; a child that it forked may keep
+            # the socket open for ever.
+            await trio.sleep(_LAST_WORDS_S)
+            connection.cut("it has ended")
+
+        with trio.CancelScope(deadline=trio.current_time() + READY_S) as ready_scope:
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(watch)
+                try:
+                    await connection.run(on_messages)
+                except RemoteProtocolError as error:
+                    fault.append(f"it broke the rules: {error}")
+                except CommError:
+                    await self._let_exit(hosted)
+                nursery.cancel_scope.cancel("the runner is silent")
+        if ready_scope.cancelled_caught:
+            fault.append(f"it was not ready after {READY_S:g} s")
+        return "".join(fault)
+
+    async def _let_exit(self, hosted: HostedRunner) -> None:
+        """Its socket is closed: give it the moment it needs to have an exit status of its own."""
+        with trio.move_on_after(STOP_S):
+            await hosted.wait()
+
+    async def _end(self, hosted: HostedRunner, connection: Connection) -> None:
+        """The worker ends: the runner leaves, or is killed."""
+        self._worker.runner = None
+        connection.cut("the worker ends")
+        with trio.CancelScope(shield=True):
+            with trio.move_on_after(STOP_S):
+                await hosted.wait()
+            hosted.kill()
+            with trio.move_on_after(_KILLED_S):
+                await hosted.wait()
+        self._forget(hosted)
+
+    def _forget(self, hosted: HostedRunner) -> None:
+        self._worker.runner = self._hosted = None
+        with contextlib.suppress(OSError):
+            hosted.close()
+
+    def stop(self) -> None:
+        """Tell the runner that it is over."""
+        if self._worker.runner is not None:
+            self._worker.runner.send(Stop("the worker ends"))
+
+    def tick(self) -> None:
+        """Look at what has been running for long."""
+        core = self._worker.core
+        if self._hosted is not None and self._ready and core.state.given:
+            core.tick(read_board(self._hosted.board_fd, self._nthreads), time.monotonic())
+            self._worker.perform()
+
+    def metrics(self) -> dict[str, Any]:
+        """What the runner uses; also remembered for its death certificate."""
+        if self._hosted is None:
+            return {}
+        try:
+            process = psutil.Process(self._hosted.pid)
+            with process.oneshot():
+                self._rss = process.memory_info().rss
+                times = process.cpu_times()
+        except psutil.Error:
+            return {}
+        return {"pid": self._hosted.pid, "rss": self._rss, "cpu_s": times.user + times.system}

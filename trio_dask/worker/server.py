@@ -1,0 +1,349 @@
+"""The worker process: several workers in one nursery, one store of values."""
+
+from __future__ import annotations
+
+import contextlib
+import gc
+import logging
+import os
+import platform
+import shutil
+import socket
+import tempfile
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+import psutil
+import trio
+
+from trio_dask.comm import connect, open_listener, parse_address, parse_contact, serve
+from trio_dask.config import complete_worker
+from trio_dask.errors import (
+    AuthenticationError,
+    CommError,
+    ConfigError,
+    HandshakeRefused,
+    SchedulerUnreachable,
+)
+from trio_dask.messages.session import (
+    SCHEDULER,
+    WORKER,
+    Heartbeat,
+    Refused,
+    RegisterWorker,
+    Welcome,
+)
+from trio_dask.worker.core import RestartRules, Store, WorkerCore
+from trio_dask.worker.hosting import ProcessHost
+from trio_dask.worker.nanny import Nanny
+from trio_dask.worker.worker import Worker
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from trio_dask.comm import Connection, Keys, Listener
+    from trio_dask.config import Config, WorkerConfig
+    from trio_dask.messages import Message
+    from trio_dask.worker.hosting import RunnerHost
+
+DEFAULT_PORT: Final = 8786
+TICK_S: Final = 1.0
+#: The wait between attempts to reach the scheduler: doubled each time.
+RETRY_S: Final = 0.5
+RETRY_MAX_S: Final = 30.0
+
+logger: Final = logging.getLogger("trio_dask.worker")
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerHandle:
+    """The workers of a process, once all are registered."""
+
+    workers: tuple[Worker, ...]
+    store: Store
+
+    @property
+    def addresses(self) -> list[str]:
+        """Where they are reached."""
+        return [worker.address for worker in self.workers]
+
+
+async def run_worker(
+    config: Config,
+    scheduler_address: str,
+    keys: Keys,
+    *,
+    runner_host: RunnerHost | None = None,
+    task_status: trio.TaskStatus[WorkerHandle] = trio.TASK_STATUS_IGNORED,
+) -> None:
+    """Host `config.worker.nworkers` workers until the scheduler says goodbye, or cancelled.
+
+    `runner_host` starts the runners; by default child processes.
+
+    Raises:
+        SchedulerUnreachable: nobody answered within the death timeout.
+        CommError: the scheduler was lost, or refused us.
+        RunnerFailed: no runner can be started.
+    """
+    settings = complete_worker(config.worker)
+    address = str(parse_contact(scheduler_address, default_port=DEFAULT_PORT))
+    if runner_host is None:
+        if not settings.nanny:
+            msg = "worker.nanny = false: runners in this process need a host for them"
+            raise ConfigError(msg)
+        runner_host = ProcessHost()
+    with _no_garbage_collector(), _directory(settings.local_directory) as directory:
+        process = _Process(
+            settings, address, keys, runner_host, directory,
+            config.comm.connect_timeout_s,
+        )  # fmt: skip
+        try:
+            await process.run(task_status)
+        except BaseExceptionGroup as group:
+            raise _first(group) from None
+
+
+def _first(error: BaseException) -> BaseException:
+    """The error that ended it all: others of its group are consequences of it."""
+    while isinstance(error, BaseExceptionGroup):
+        real = error.split(trio.Cancelled)[1] or error
+        error = real.exceptions[0]
+    return error
+
+
+@contextlib.contextmanager
+def _no_garbage_collector() -> Iterator[None]:
+    """The cores make no cycles; a pass over all they hold would stop everything for long."""
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()
+
+
+@contextlib.contextmanager
+def _directory(parent: str) -> Iterator[str]:
+    """A directory of this process, for tasks to write to."""
+    try:
+        if parent:
+            os.makedirs(parent, exist_ok=True)  # noqa: PTH103 - once, at the start
+        made = tempfile.mkdtemp(prefix="trio-dask-worker-", dir=parent or None)
+    except OSError as error:
+        msg = f"worker.local_directory: {error}"
+        raise ConfigError(msg) from error
+    try:
+        yield made
+    finally:
+        shutil.rmtree(made, ignore_errors=True)
+
+
+@dataclass(slots=True, eq=False)
+class _Process:
+    """What the workers of a process have in common."""
+
+    settings: WorkerConfig
+    scheduler_address: str
+    keys: Keys
+    host: RunnerHost
+    directory: str
+    connect_s: float
+
+    async def run(self, task_status: trio.TaskStatus[WorkerHandle]) -> None:
+        store = Store()
+        neighbours: dict[str, Worker] = {}
+        workers: list[Worker | None] = [None] * self.settings.nworkers
+        async with trio.open_nursery() as nursery:
+            async with trio.open_nursery() as starting:
+
+                async def start(index: int) -> None:
+                    workers[index] = await nursery.start(self._work, index, store, neighbours)
+
+                for index in range(self.settings.nworkers):
+                    starting.start_soon(start, index)
+            task_status.started(WorkerHandle(tuple(each for each in workers if each), store))
+
+    async def _work(
+        self,
+        index: int,
+        store: Store,
+        neighbours: dict[str, Worker],
+        *,
+        task_status: trio.TaskStatus[Worker],
+    ) -> None:
+        """One worker, from the first call to the scheduler to its goodbye."""
+        settings = self.settings
+        scheduler = await self._reach_scheduler()
+        try:
+            host = settings.host or parse_address(scheduler.local_address).host
+            port = settings.port + index if settings.port else 0
+            listener = await open_listener(f"tcp://{_bracketed(host)}:{port}")
+        except BaseException:
+            await _drop(scheduler)
+            raise
+        logger.info("Start worker at:  %s", listener.address)
+        name = _name(settings, index, listener.address)
+        core = WorkerCore(name, listener.address, settings.nthreads, store)
+        worker = Worker(core, scheduler, self.keys, neighbours)
+        worker.open_for_neighbours()
+        try:
+            async with listener:
+                await self._serve(worker, listener, task_status)
+        finally:
+            worker.close_for_neighbours()
+            core.leave()
+
+    async def _serve(
+        self, worker: Worker, listener: Listener, task_status: trio.TaskStatus[Worker]
+    ) -> None:
+        settings = self.settings
+        rules = RestartRules(
+            delay_s=settings.restart_delay_s, delay_max_s=settings.restart_delay_max_s
+        )
+        prepare = {
+            "name": worker.name,
+            "address": worker.address,
+            "nthreads": settings.nthreads,
+            "inline_bytes_max": settings.inline_bytes_max,
+            "local_directory": self.directory,
+        }
+        nanny = Nanny(worker, self.host, rules, prepare)
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self._keep_link, worker, nanny, nursery)
+            await nursery.start(worker.peers.run)
+
+            async def serve_peers(*, task_status: trio.TaskStatus[Listener]) -> None:
+                await serve(
+                    listener,
+                    keys=self.keys,
+                    role=WORKER,
+                    handler=worker.serve_peer,
+                    task_status=task_status,
+                )
+
+            await nursery.start(serve_peers)
+            nursery.start_soon(nanny.run, socket.gethostname())
+            # Who is registered is given work, so first there is somebody to do it.
+            await nanny.any_ready.wait()
+            worker.scheduler.send(self._registration(worker))
+            await worker.registered.wait()
+            logger.info("Registered to:    %s", worker.scheduler.remote_address)
+            task_status.started(worker)
+            await self._tick(worker, nanny)
+
+    def _registration(self, worker: Worker) -> RegisterWorker:
+        settings = self.settings
+        info: dict[str, Any] = {
+            "host": socket.gethostname(),
+            "pid": os.getpid(),
+            "python": platform.python_version(),
+            "local_directory": self.directory,
+        }
+        return RegisterWorker(
+            worker.name,
+            worker.address,
+            settings.nthreads,
+            settings.memory_limit,
+            dict(settings.resources),
+            info,
+        )
+
+    async def _keep_link(self, worker: Worker, nanny: Nanny, nursery: trio.Nursery) -> None:
+        """The conversation with the scheduler; its end is the worker's."""
+
+        def on_messages(messages: list[Message]) -> None:
+            for message in messages:
+                if worker.registered.is_set():
+                    worker.core.on_scheduler(message)
+                elif type(message) is Welcome:
+                    worker.on_registered()
+                elif type(message) is Refused:
+                    raise HandshakeRefused(f"{self.scheduler_address}: {message.reason}")
+            worker.perform()
+
+        async def say_goodbye_at_the_end() -> None:
+            try:
+                await trio.sleep_forever()
+            finally:
+                nanny.stop()
+                worker.scheduler.close("the worker ends")
+
+        async with trio.open_nursery() as parting:
+            parting.start_soon(say_goodbye_at_the_end)
+            with trio.CancelScope(shield=True):  # bounded: `close` ends it within two seconds
+                try:
+                    reason = await worker.scheduler.run(on_messages)
+                except HandshakeRefused:
+                    raise
+                except CommError as error:
+                    raise CommError(f"the scheduler is lost: {error}") from error
+            parting.cancel_scope.cancel("the conversation is over")
+        if not worker.registered.is_set():
+            raise CommError(f"{worker.scheduler.remote_address} is not taking workers: {reason}")
+        logger.info("End worker %s: %s", worker.name, reason)
+        nursery.cancel_scope.cancel("the scheduler said goodbye")
+
+    async def _tick(self, worker: Worker, nanny: Nanny) -> None:
+        beat_at = 0.0
+        while True:
+            now = trio.current_time()
+            if now >= beat_at:
+                beat_at = now + self.settings.heartbeat_s
+                worker.scheduler.send(Heartbeat(_metrics(worker, nanny)))
+            await trio.sleep(min(TICK_S, self.settings.heartbeat_s))
+            nanny.tick()
+            worker.peers.tick()
+
+    async def _reach_scheduler(self) -> Connection:
+        """A connection to the scheduler, as soon as there is one.
+
+        Raises:
+            SchedulerUnreachable: not within the death timeout.
+            AuthenticationError, HandshakeRefused: there is one that we do not belong to.
+        """
+        limit_s = self.settings.death_timeout_s
+        deadline = float("inf") if limit_s is None else trio.current_time() + limit_s
+        delay, why = RETRY_S, "no answer"
+        with trio.CancelScope(deadline=deadline):
+            while True:
+                try:
+                    return await connect(
+                        self.scheduler_address, keys=self.keys, role=WORKER, expect=SCHEDULER,
+                        timeout_s=self.connect_s,
+                    )  # fmt: skip
+                except (AuthenticationError, HandshakeRefused):
+                    raise
+                except CommError as error:
+                    why = str(error)
+                logger.warning("Waiting for the scheduler: %s; next try in %g s", why, delay)
+                await trio.sleep(delay)
+                delay = min(2 * delay, RETRY_MAX_S)
+        msg = f"Timed out starting worker: no scheduler within {limit_s:g} s: {why}"
+        raise SchedulerUnreachable(msg)
+
+
+def _bracketed(host: str) -> str:
+    return f"[{host}]" if ":" in host else host
+
+
+def _name(settings: WorkerConfig, index: int, address: str) -> str:
+    if not settings.name:
+        return address
+    return settings.name if settings.nworkers == 1 else f"{settings.name}-{index}"
+
+
+async def _drop(connection: Connection) -> None:
+    connection.cut("not needed")
+    with trio.CancelScope(shield=True), contextlib.suppress(CommError):
+        await connection.run(lambda _: None)
+
+
+def _metrics(worker: Worker, nanny: Nanny) -> dict[str, Any]:
+    process = psutil.Process()
+    return {
+        "rss": process.memory_info().rss,
+        "store_bytes": worker.core.state.store.nbytes,
+        "runner": nanny.metrics(),
+        "books": worker.core.books(),
+    }

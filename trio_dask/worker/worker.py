@@ -1,0 +1,219 @@
+"""One worker: its core, and the hands that perform what the core wants done."""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING, Final
+
+import trio
+
+from trio_dask.messages.session import CLIENT
+from trio_dask.messages.values import Fetch, Values
+from trio_dask.worker.core import (
+    Action,
+    AwaitDrain,
+    FetchFrom,
+    ToPeer,
+    ToRunner,
+    ToScheduler,
+    WorkerCore,
+)
+from trio_dask.worker.peers import Peers
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from trio_dask.comm import Connection, Keys
+    from trio_dask.messages import Message
+
+#: How often a connection that is full is looked at.
+_LOOK_AGAIN_S: Final = 0.005
+#: A peer that has read nothing for so long, while values wait for it, is let go.
+STALLED_S: Final = 60.0
+
+logger: Final = logging.getLogger("trio_dask.worker")
+
+
+class LocalSession:
+    """A neighbour in the same process that asks for values: the answers are calls."""
+
+    def __init__(self, asker: Worker, answer: Callable[[Values], None]) -> None:
+        self.asker = asker
+        self.answer = answer
+
+
+class Worker:
+    """What a worker's parts share: the core, the links, and `perform`.
+
+    Whoever tells the core something calls `perform` afterwards; all of it is synchronous.
+    """
+
+    def __init__(
+        self, core: WorkerCore, scheduler: Connection, keys: Keys, neighbours: dict[str, Worker]
+    ) -> None:
+        self.core: Final = core
+        self.name: Final = core.state.name
+        self.address: Final = core.state.address
+        self.scheduler: Final = scheduler
+        self.runner: Connection | None = None
+        self.registered = trio.Event()
+        self.peers: Final = Peers(self, keys)
+        self._neighbours: Final = neighbours
+        self._sessions: dict[int, Connection | LocalSession] = {}
+        self._session_of: dict[Worker, int] = {}  # of neighbours
+        self._nurseries: dict[int, trio.Nursery] = {}
+        self._last_session = 0
+        self._performing = False
+        self._held_back: list[Message] = []  # for the scheduler, until we are registered
+
+    # ------------------------------------------------------------ performing
+
+    def perform(self) -> None:
+        """Do what the core wants done.
+
+        What that leads to here, as with neighbours, is done by the outermost call, so
+        that everything leaves in the order in which it was decided.
+        """
+        if self._performing:
+            return
+        self._performing = True
+        try:
+            while actions := self.core.flush():
+                for action in actions:
+                    self._perform_one(action)
+        finally:
+            self._performing = False
+
+    def _perform_one(self, action: Action) -> None:
+        match action:
+            case ToScheduler(messages) if not self.registered.is_set():
+                self._held_back += messages
+            case ToScheduler(messages):
+                _send_each(self.scheduler, messages)
+            case ToRunner(messages):
+                if self.runner is not None:
+                    _send_each(self.runner, messages)
+            case ToPeer(session, messages):
+                self._tell_peer(session, messages)
+            case FetchFrom(address, serial, tids):
+                self._fetch(address, Fetch(serial, tids))
+            case AwaitDrain(session):
+                self._await_drain(session)
+
+    def _fetch(self, address: str, question: Fetch) -> None:
+        neighbour = self._neighbours.get(address)
+        if neighbour is not None:
+            neighbour.ask_here(self, question)
+        else:
+            self.peers.fetch(address, question)
+
+    def _tell_peer(self, session: int, messages: list[Message]) -> None:
+        peer = self._sessions.get(session)
+        if isinstance(peer, LocalSession):
+            for message in messages:
+                if isinstance(message, Values):
+                    peer.answer(message)
+        elif peer is not None:
+            _send_each(peer, messages)
+
+    def on_registered(self) -> None:
+        """The scheduler knows us: it may hear the rest."""
+        self.registered.set()
+        _send_each(self.scheduler, self._held_back)
+        self._held_back.clear()
+
+    # ------------------------------------------------------------ peers that ask
+
+    async def serve_peer(self, connection: Connection) -> None:
+        """Answer one peer, or client, until it leaves."""
+        session = self._join(connection, may_store=connection.peer.role == CLIENT)
+
+        def on_messages(messages: list[Message]) -> None:
+            try:
+                for message in messages:
+                    self.core.on_peer(session, message)
+            finally:
+                self.perform()
+
+        try:
+            async with trio.open_nursery() as nursery:
+                self._nurseries[session] = nursery
+                await connection.run(on_messages)
+                nursery.cancel_scope.cancel("the peer left")
+        except* OSError as errors:
+            # `serve` knows how to say these, one at a time.
+            raise errors.exceptions[0] from None
+        finally:
+            del self._nurseries[session]
+            self._leave(session)
+
+    def _join(self, peer: Connection | LocalSession, *, may_store: bool) -> int:
+        self._last_session += 1
+        self._sessions[self._last_session] = peer
+        self.core.peer_joined(self._last_session, may_store=may_store)
+        return self._last_session
+
+    def _leave(self, session: int) -> None:
+        del self._sessions[session]
+        self.core.peer_left(session)
+        self.perform()
+
+    def _await_drain(self, session: int) -> None:
+        connection = self._sessions.get(session)
+        if isinstance(connection, LocalSession):
+            self.core.drained(session)
+        elif connection is not None:
+            self._nurseries[session].start_soon(self._drain, session, connection)
+
+    async def _drain(self, session: int, connection: Connection) -> None:
+        """Wait until the peer has taken what was said to it."""
+        before, since = connection.queued_bytes, trio.current_time()
+        while waiting := connection.queued_bytes:
+            if waiting != before:
+                before, since = waiting, trio.current_time()
+            elif trio.current_time() - since > STALLED_S:
+                connection.cut(f"{waiting} bytes have waited for {STALLED_S:g} s")
+            await trio.sleep(_LOOK_AGAIN_S)
+        self.core.drained(session)
+        self.perform()
+
+    # ------------------------------------------------------------ neighbours
+
+    def ask_here(self, asker: Worker, question: Fetch) -> None:
+        """A neighbour wants values; no bytes are copied for it."""
+        session = self._session_of.get(asker)
+        if session is None:
+
+            def answer(values: Values) -> None:
+                asker.core.fetched(values)
+                asker.perform()
+
+            session = self._join(LocalSession(asker, answer), may_store=False)
+            self._session_of[asker] = session
+        self.core.on_peer(session, question)
+        self.perform()
+
+    def open_for_neighbours(self) -> None:
+        """From now on neighbours ask us by a call."""
+        self._neighbours[self.address] = self
+
+    def close_for_neighbours(self) -> None:
+        """We end: what neighbours still wait for they will not get, and we ask nothing more."""
+        self._neighbours.pop(self.address, None)
+        for asker in self._session_of:
+            asker.core.fetch_failed(self.address)
+            asker.perform()
+        for neighbour in self._neighbours.values():
+            neighbour.forget_neighbour(self)
+
+    def forget_neighbour(self, asker: Worker) -> None:
+        """A neighbour has ended: its questions need no answer."""
+        session = self._session_of.pop(asker, None)
+        if session is not None:
+            self._leave(session)
+
+
+def _send_each(connection: Connection, messages: list[Message]) -> None:
+    """A frame for each message: together they might exceed what one may hold."""
+    for message in messages:
+        connection.send(message)
