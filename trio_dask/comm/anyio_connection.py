@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 import anyio
 import anyio.abc
 
-from trio_dask.comm.conversation import FAREWELL_S, RECEIVE_BYTES, Conversation
+from trio_dask.comm.conversation import FAREWELL_S, Conversation
 from trio_dask.comm.framing import DEFAULT_LIMITS, MIB, Limits
 
 if TYPE_CHECKING:
@@ -73,7 +73,7 @@ class AnyioConnection(Conversation):
         link = self._link
         while True:
             try:
-                data = await self._stream.receive(RECEIVE_BYTES)
+                data = await self._stream.receive(self._receive_bytes)
             except anyio.EndOfStream:
                 self._on_end()
                 return

@@ -71,7 +71,7 @@ async def connect_anyio(
         step = "authenticating"
         try:
             raw = stream.extra(anyio.abc.SocketAttribute.raw_socket)
-            set_options(raw.setsockopt)
+            set_options(raw)
             handshake = Handshake(local_hello(role), keys, connecting=True, expect=expect)
             peer = await shake_hands_anyio(stream, handshake)
         except CommError as error:

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Final
 
 import trio
 
-from trio_dask.comm.conversation import FAREWELL_S, RECEIVE_BYTES, Conversation
+from trio_dask.comm.conversation import FAREWELL_S, Conversation
 from trio_dask.comm.framing import DEFAULT_LIMITS, Limits
+from trio_dask.comm.stream import SocketByteStream
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from trio_dask.comm.handshake import Hello
-    from trio_dask.messages import Message
+    from trio_dask.messages import Buffer, Message
+
+#: Messages to one peer that are closer together than this are written together.
+TOGETHER_S: Final = 100e-6
 
 
 class Connection(Conversation):
@@ -36,6 +41,10 @@ class Connection(Conversation):
         )
         self._stream: Final = stream
         self._scope: Final = trio.CancelScope()
+        self._send_nowait: Final = (
+            stream.send_nowait if isinstance(stream, SocketByteStream) else None
+        )
+        self._wrote_at = -math.inf
         self._idle: Final = trio.lowlevel.ParkingLot()  # where the writer waits for work
 
     async def run(self, on_messages: Callable[[list[Message]], None]) -> str:
@@ -69,7 +78,7 @@ class Connection(Conversation):
         link = self._link
         while True:
             try:
-                data = await self._stream.receive_some(RECEIVE_BYTES)
+                data = await self._stream.receive_some(self._receive_bytes)
             except (trio.BrokenResourceError, trio.ClosedResourceError) as error:
                 self._on_broken(error)
                 return
@@ -105,7 +114,31 @@ class Connection(Conversation):
             self._on_write_broken(error)
 
     def _wake(self) -> None:
-        self._idle.unpark()
+        if len(self._idle):
+            if self._send_nowait is not None and self._wrote_now(self._send_nowait):
+                return
+            self._idle.unpark()
+
+    def _wrote_now(self, send_nowait: Callable[[Buffer], int]) -> bool:
+        """Write what is queued at once, without the writer, which is idle; False: it has to go on.
+
+        Saves waking it, which is a fifth of a small message's way. Messages that follow one
+        another closely are left to the writer, which then has several to write together.
+        """
+        now = trio.current_time()
+        if self._parting or now - self._wrote_at < TOGETHER_S:
+            return False
+        self._wrote_at = now
+        pieces = self._link.take()
+        try:
+            sent = send_nowait(pieces[0])
+        except trio.BrokenResourceError:
+            sent = 0  # the writer will find out
+        self._link.wrote(sent)
+        if len(pieces) == 1 and sent == len(pieces[0]):
+            return True
+        self._link.put_back([memoryview(pieces[0])[sent:], *pieces[1:]])
+        return False
 
     def _stop(self) -> None:
         self._scope.cancel()

@@ -12,7 +12,8 @@ from trio_dask.comm.connection import Connection
 from trio_dask.comm.framing import DEFAULT_LIMITS, Limits
 from trio_dask.comm.handshake import Handshake, Hello
 from trio_dask.comm.identity import local_hello
-from trio_dask.comm.sockets import CONNECT_S, address_of, no_answer, set_options, unreachable, why
+from trio_dask.comm.sockets import CONNECT_S, address_of, no_answer, unreachable, why
+from trio_dask.comm.stream import adopt
 from trio_dask.errors import AuthenticationError, CommError, HandshakeRefused, PeerClosed
 
 if TYPE_CHECKING:
@@ -67,12 +68,12 @@ async def connect(
     step = "connecting"
     with trio.move_on_after(timeout_s):
         try:
-            stream = await trio.open_tcp_stream(contact.host, contact.port)
+            theirs = await trio.open_tcp_stream(contact.host, contact.port)
         except OSError as error:
             raise unreachable(str(contact), contact.host, error) from error
         step = "authenticating"
+        stream = adopt(theirs)
         try:
-            set_options(stream.setsockopt)
             handshake = Handshake(local_hello(role), keys, connecting=True, expect=expect)
             peer = await shake_hands(stream, handshake)
         except CommError as error:

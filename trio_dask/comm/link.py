@@ -79,6 +79,10 @@ class Link:
         self._pieces = []
         return join(pieces)
 
+    def put_back(self, pieces: list[Buffer]) -> None:
+        """The rest of what was taken; nothing was queued in between."""
+        self._pieces = pieces
+
     def wrote(self, nbytes: int) -> None:
         """That many bytes of what was taken have been handed to the transport."""
         self.queued_bytes -= nbytes

@@ -14,7 +14,8 @@ from trio_dask.comm.dialing import shake_hands
 from trio_dask.comm.framing import DEFAULT_LIMITS, Limits
 from trio_dask.comm.handshake import Handshake
 from trio_dask.comm.identity import local_hello
-from trio_dask.comm.sockets import address_of, set_options
+from trio_dask.comm.sockets import address_of
+from trio_dask.comm.stream import SocketByteStream, adopt
 from trio_dask.errors import CommError, PeerClosed
 
 if TYPE_CHECKING:
@@ -80,6 +81,12 @@ class _Door:
             if exhausted:
                 exhausted = False
                 logger.info("accepts connections again")
+            if isinstance(stream, trio.SocketStream):
+                try:
+                    stream = adopt(stream)
+                except OSError as error:
+                    logger.info("somebody left at once: %s", error.strerror)
+                    continue
             peers.start_soon(self.serve_one, stream)
 
     async def serve_one(self, stream: trio.abc.Stream) -> None:
@@ -104,14 +111,8 @@ class _Door:
         with trio.move_on_after(HANDSHAKE_S) as scope:
             self.strangers[scope] = None
             try:
-                if isinstance(stream, trio.SocketStream):
-                    set_options(stream.setsockopt)
                 handshake = Handshake(local_hello(self.role), self.keys, connecting=False)
                 peer = await shake_hands(stream, handshake)
-            except OSError as error:
-                if isinstance(error, CommError):
-                    raise
-                raise PeerClosed(f"left at once: {error.strerror}") from error
             finally:
                 del self.strangers[scope]
             return Connection(
@@ -129,7 +130,7 @@ class _Door:
 
 
 def _remote_of(stream: trio.abc.Stream) -> str:
-    if not isinstance(stream, trio.SocketStream):
+    if not isinstance(stream, SocketByteStream):
         return "memory://"
     try:
         return address_of(stream.socket.getpeername())
@@ -138,6 +139,6 @@ def _remote_of(stream: trio.abc.Stream) -> str:
 
 
 def _local_of(stream: trio.abc.Stream) -> str:
-    if not isinstance(stream, trio.SocketStream):
+    if not isinstance(stream, SocketByteStream):
         return "memory://"
     return address_of(stream.socket.getsockname())

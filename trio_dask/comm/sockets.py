@@ -5,13 +5,10 @@ from __future__ import annotations
 import errno
 import os
 import socket
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 from trio_dask.comm.addresses import Address
 from trio_dask.errors import CommError
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
 
 #: How long connecting may take, authentication included.
 CONNECT_S: Final = 10.0
@@ -30,14 +27,14 @@ _OPTIONS: Final = [
 ]
 
 
-def set_options(setsockopt: Callable[[int, int, int], object]) -> None:
+def set_options(sock: socket.socket) -> None:
     """Small messages leave at once, and a dead peer is noticed; what the system lacks is skipped."""
     for level, name, value in _OPTIONS:
         option = getattr(socket, name, None)
         if option is None:
             continue
         try:
-            setsockopt(level, option, value)
+            sock.setsockopt(level, option, value)
         except OSError as error:
             if error.errno not in {errno.ENOPROTOOPT, errno.EINVAL, errno.EOPNOTSUPP}:
                 raise

@@ -1,0 +1,99 @@
+"""A byte stream over a socket that saves the scheduler passes a general one makes.
+
+`trio.SocketStream` yields to other tasks in every call, also when the bytes are there
+or have room. A connection's reader and writer have places of their own where they
+wait, so here a read yields once, before it, and a write that has room not at all.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+from typing import Final
+
+import trio
+
+from trio_dask.comm.sockets import set_options
+
+
+class SocketByteStream(trio.abc.HalfCloseableStream):
+    """A connected stream socket of any family. One task reads, one writes."""
+
+    def __init__(self, sock: socket.socket) -> None:
+        sock.settimeout(0.0)  # never blocks
+        self.socket: Final = sock
+
+    async def receive_some(self, max_bytes: int | None = None) -> bytes:
+        """What there is, at least one byte; none at the end of the stream."""
+        with _translated():
+            while True:
+                await trio.lowlevel.wait_readable(self.socket)
+                with contextlib.suppress(BlockingIOError):
+                    return self.socket.recv(max_bytes or 65536)
+
+    def send_nowait(self, data: bytes | bytearray | memoryview) -> int:
+        """Write as much as there is room for; returns how many bytes that was.
+
+        Raises:
+            trio.BrokenResourceError: nobody will read it.
+        """
+        try:
+            return self.socket.send(data)
+        except BlockingIOError:
+            return 0
+        except OSError as error:
+            raise trio.BrokenResourceError(str(error)) from error
+
+    async def send_all(self, data: bytes | bytearray | memoryview) -> None:
+        """Write all of it. Yields only when it has to wait for room."""
+        sent = self.send_nowait(data)
+        if sent == len(data):
+            return
+        with _translated(), memoryview(data) as view:
+            while sent < len(view):
+                await trio.lowlevel.wait_writable(self.socket)
+                with view[sent:] as rest:
+                    sent += self.send_nowait(rest)
+
+    async def wait_send_all_might_not_block(self) -> None:
+        """Wait until there is room."""
+        with _translated():
+            await trio.lowlevel.wait_writable(self.socket)
+
+    async def send_eof(self) -> None:
+        """Nothing more will be written."""
+        with _translated():
+            self.socket.shutdown(socket.SHUT_WR)
+        await trio.lowlevel.checkpoint()
+
+    async def aclose(self) -> None:
+        """Close it; whoever waits for it gets `trio.ClosedResourceError`."""
+        if self.socket.fileno() != -1:
+            trio.lowlevel.notify_closing(self.socket)
+            self.socket.close()
+        await trio.lowlevel.checkpoint()
+
+
+def adopt(stream: trio.SocketStream) -> SocketByteStream:
+    """The same connected TCP socket with our options, as a stream of ours."""
+    theirs = stream.socket
+    made = socket.socket(theirs.family, theirs.type, theirs.proto, fileno=theirs.detach())
+    try:
+        set_options(made)
+        return SocketByteStream(made)
+    except BaseException:
+        made.close()
+        raise
+
+
+class _translated(contextlib.AbstractContextManager[None]):  # noqa: N801 - reads as a verb
+    """The errors of a socket as those of a stream. A class: the readers pass here often."""
+
+    __slots__ = ()
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        if isinstance(error, OSError):
+            raise trio.BrokenResourceError(str(error)) from error
