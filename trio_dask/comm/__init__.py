@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from trio_dask.comm.listening import Listener, open_listener
     from trio_dask.comm.pairs import connection_pair
     from trio_dask.comm.serving import serve
+    from trio_dask.comm.stream import SocketByteStream
 
 _HOMES: Final[dict[str, str]] = {
     "PROTOCOL": "handshake",
@@ -36,6 +37,7 @@ _HOMES: Final[dict[str, str]] = {
     "Limits": "framing",
     "Link": "link",
     "Listener": "listening",
+    "SocketByteStream": "stream",
     "Statistics": "link",
     "anyio_connection_pair": "anyio_pairs",
     "connect": "dialing",
@@ -61,6 +63,7 @@ __all__ = [
     "Limits",
     "Link",
     "Listener",
+    "SocketByteStream",
     "Statistics",
     "anyio_connection_pair",
     "connect",

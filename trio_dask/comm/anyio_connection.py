@@ -41,6 +41,7 @@ class AnyioConnection(Conversation):
         self._stream: Final = stream
         self._scope: Final = anyio.CancelScope()
         self._idle: anyio.Event | None = None  # set when the writer has something to do
+        self._room: anyio.Event | None = None  # set when something has been written
 
     async def run(self, on_messages: Callable[[list[Message]], None]) -> str:
         """Read and write until the end; `on_messages` gets all messages of one read at a time.
@@ -52,6 +53,7 @@ class AnyioConnection(Conversation):
             RemoteProtocolError: the peer broke the rules, and was told so.
             CommError: it was cut.
         """
+        self._start()
         failure: list[Exception] = []
         try:
             with self._scope:
@@ -61,6 +63,7 @@ class AnyioConnection(Conversation):
                     group.cancel_scope.cancel("the connection has ended")
         finally:
             self._parting = True
+            self._note_room()
             with anyio.CancelScope(shield=True):
                 await anyio.aclose_forcefully(self._stream)
         if failure:
@@ -113,12 +116,26 @@ class AnyioConnection(Conversation):
         if nbytes <= _PART_BYTES:
             await self._stream.send(piece)  # type: ignore[arg-type]
             self._link.wrote(nbytes)
+            self._note_room()
             return
         whole = memoryview(piece)
         for start in range(0, nbytes, _PART_BYTES):
             part = whole[start : start + _PART_BYTES]
             await self._stream.send(part)  # type: ignore[arg-type]
             self._link.wrote(len(part))
+            self._note_room()
+
+    async def drained(self, below_bytes: int = 0) -> None:
+        """Wait until no more than that is queued, or the connection has ended."""
+        while self._link.queued_bytes > below_bytes and not self._parting:
+            if self._room is None:
+                self._room = anyio.Event()
+            await self._room.wait()
+
+    def _note_room(self) -> None:
+        if self._room is not None:
+            self._room.set()
+            self._room = None
 
     def _wake(self) -> None:
         if self._idle is not None:

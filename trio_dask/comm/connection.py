@@ -46,6 +46,7 @@ class Connection(Conversation):
         )
         self._wrote_at = -math.inf
         self._idle: Final = trio.lowlevel.ParkingLot()  # where the writer waits for work
+        self._room: Final = trio.lowlevel.ParkingLot()  # where those wait who send much
 
     async def run(self, on_messages: Callable[[list[Message]], None]) -> str:
         """Read and write until the end; `on_messages` gets all messages of one read at a time.
@@ -57,6 +58,7 @@ class Connection(Conversation):
             RemoteProtocolError: the peer broke the rules, and was told so.
             CommError: it was cut.
         """
+        self._start()
         failure: list[Exception] = []
         try:
             with self._scope:
@@ -66,6 +68,7 @@ class Connection(Conversation):
                     nursery.cancel_scope.cancel("the connection has ended")
         finally:
             self._parting = True
+            self._room.unpark_all()
             with trio.CancelScope(shield=True):
                 await trio.aclose_forcefully(self._stream)
         if failure:
@@ -103,6 +106,8 @@ class Connection(Conversation):
                 for piece in pieces:
                     await stream.send_all(piece)
                     link.wrote(len(piece))
+                    if len(self._room):
+                        self._room.unpark_all()
                 if pieces:
                     continue
                 if self._parting:
@@ -112,6 +117,11 @@ class Connection(Conversation):
                 await stream.send_eof()
         except (trio.BrokenResourceError, trio.ClosedResourceError) as error:
             self._on_write_broken(error)
+
+    async def drained(self, below_bytes: int = 0) -> None:
+        """Wait until no more than that is queued, or the connection has ended."""
+        while self._link.queued_bytes > below_bytes and not self._parting:
+            await self._room.park()
 
     def _wake(self) -> None:
         if len(self._idle):

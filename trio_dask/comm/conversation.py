@@ -43,6 +43,7 @@ class Conversation:
         self._outcome: str | Exception | None = None  # the first one counts
         self._receive_bytes = RECEIVE_BYTES
         self._write_error: Exception | None = None
+        self._started = False
         self._parting = False  # nothing more is queued; messages that arrive are dropped
 
     def __repr__(self) -> str:
@@ -63,6 +64,8 @@ class Conversation:
 
     def send(self, *messages: Message) -> None:
         """Queue messages, as one frame. Never blocks; after the end it does nothing.
+
+        Payloads are not copied: leave them alone until they are written.
 
         A peer that has left more than `Limits.outbox_bytes_max` unread is cut off:
         the next message to it ends the connection.
@@ -100,6 +103,17 @@ class Conversation:
         self._parting = True
         self._wake()
         self._stop_soon()
+
+    def _start(self) -> None:
+        """A connection runs once: after that its stream may hold a torn frame.
+
+        Raises:
+            RuntimeError: it has run.
+        """
+        if self._started:
+            msg = f"{self!r} has run already"
+            raise RuntimeError(msg)
+        self._started = True
 
     def _settle(self, outcome: str | Exception) -> None:
         if self._outcome is None:
@@ -148,12 +162,18 @@ class Conversation:
 
     def _result(self) -> str:
         """What `run` gives back or raises."""
-        self._parting = True
         if self._write_error is not None:
             self._on_broken(self._write_error)
         if isinstance(self._outcome, Exception):
             raise self._outcome
         return self._outcome or ""
+
+    async def drained(self, below_bytes: int = 0) -> None:
+        """Wait until no more than that is queued, or the connection has ended.
+
+        For whoever sends much: `send` itself never waits.
+        """
+        raise NotImplementedError
 
     def _wake(self) -> None:
         """Let the writer look at what is queued."""

@@ -95,10 +95,10 @@ class _Door:
             connection = await self.authenticate(stream, remote)
             if connection is not None:
                 await self.handler(connection)
-        except PeerClosed as error:
-            logger.info("%s: %s", remote, error)
-        except CommError as error:
-            logger.warning("dropped %s: %s", remote, error)
+        except* CommError as group:
+            error = _first(group)
+            level = logging.INFO if isinstance(error, PeerClosed) else logging.WARNING
+            logger.log(level, "dropped %s: %s", remote, error)
         finally:
             with trio.CancelScope(shield=True):
                 await trio.aclose_forcefully(stream)
@@ -107,14 +107,16 @@ class _Door:
         """The connection with a peer that holds the token, None if its time was up."""
         if len(self.strangers) >= UNAUTHENTICATED_MAX:
             # The oldest has had the most time: one of us needs a few milliseconds.
-            next(iter(self.strangers)).cancel("too many unauthenticated connections")
+            oldest = next(iter(self.strangers))
+            del self.strangers[oldest]
+            oldest.cancel("too many unauthenticated connections")
         with trio.move_on_after(HANDSHAKE_S) as scope:
             self.strangers[scope] = None
             try:
                 handshake = Handshake(local_hello(self.role), self.keys, connecting=False)
                 peer = await shake_hands(stream, handshake)
             finally:
-                del self.strangers[scope]
+                self.strangers.pop(scope, None)
             return Connection(
                 stream,
                 peer,
@@ -142,3 +144,9 @@ def _local_of(stream: trio.abc.Stream) -> str:
     if not isinstance(stream, SocketByteStream):
         return "memory://"
     return address_of(stream.socket.getsockname())
+
+
+def _first(group: BaseExceptionGroup[CommError]) -> CommError:
+    """One of the errors in a group: they have one cause, the connection's end."""
+    inner = group.exceptions[0]
+    return _first(inner) if isinstance(inner, BaseExceptionGroup) else inner
