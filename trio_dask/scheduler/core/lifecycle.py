@@ -36,6 +36,9 @@ def require(state: ClusterState, tasks: list[Task]) -> None:
         task = tasks.pop()
         if task.state != st.RELEASED:
             continue
+        if task.args is None:
+            end(state, task, st.LOST, b"it was let go of, and only its client could make it")
+            continue
         for dep in task.deps:
             dep.needed += 1
         task.state = st.WAITING
