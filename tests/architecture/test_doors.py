@@ -19,6 +19,9 @@ SIDE_DOORS = frozenset({
     "trio_dask.messages.failure",
     "trio_dask.messages.ids",
     "trio_dask.messages.payload",
+    "trio_dask.messages.session",
+    "trio_dask.messages.tasks",
+    "trio_dask.messages.values",
 })  # fmt: skip
 
 #: What programs may rely on. A change here is a change for every user.

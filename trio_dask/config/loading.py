@@ -18,6 +18,8 @@ from trio_dask.config.settings import DOC, PARSE, SECRET, Config
 from trio_dask.errors import ConfigError
 
 PREFIX: Final = "TRIO_DASK_"
+#: The origin of settings given as arguments.
+ARGUMENTS: Final = "arguments"
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +107,7 @@ def load_settings(
     given |= _from_environment(environ, known)
     for name, raw in (overrides or {}).items():
         if raw is not None:
-            given[_checked(name, known, "arguments")] = raw, "arguments"
+            given[_checked(name, known, ARGUMENTS)] = raw, ARGUMENTS
     values = {
         known[name].attribute: _parsed(known[name], raw, origin)
         for name, (raw, origin) in given.items()
@@ -167,8 +169,9 @@ def _parsed(setting: Setting, raw: object, origin: str) -> object:
     try:
         return setting.field.metadata[PARSE](raw)
     except ConfigError as error:
-        # A variable says which setting it is; of a file or the arguments one has to be told.
-        where = origin if origin == setting.variable else f"{origin}: {setting.name}"
+        # A variable says which setting it is, and of an argument its name says it best.
+        places = {setting.variable: origin, ARGUMENTS: setting.name}
+        where = places.get(origin, f"{origin}: {setting.name}")
         msg = f"{where}: {error}"
         raise ConfigError(msg) from None
 

@@ -1,0 +1,75 @@
+"""``trio-dask config``: what the settings are and where they came from."""
+
+from __future__ import annotations
+
+import difflib
+from typing import TYPE_CHECKING, Any
+
+from trio_dask.config import AUTO, Loaded, Setting, known_settings, load_settings
+from trio_dask.errors import ConfigError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+
+def list_settings(*, verbose: bool = False) -> None:
+    """Print every setting, its value, and where the value came from if it is no default.
+
+    `trio-dask config list --verbose` says what each is for and which environment
+    variable sets it.
+
+    Args:
+        verbose: Explain each setting.
+    """
+    loaded = load_settings()
+    known = known_settings()
+    width = max(map(len, known))
+    for setting in known.values():
+        origin = loaded.origins.get(setting.name)
+        source = f"  # {origin}" if origin else ""
+        print(f"{setting.name:{width}} = {_shown(loaded, setting)}{source}")
+        if verbose:
+            print(f"    {setting.doc}\n    {setting.variable}")
+
+
+def show(name: str) -> None:
+    """Print the value of one setting: `trio-dask config show scheduler.port`.
+
+    Args:
+        name: The setting's name, as `config list` has it.
+    """
+    known = known_settings()
+    setting = known.get(name.replace("-", "_"))
+    if setting is None:
+        near = difflib.get_close_matches(name, known, n=1, cutoff=0.0)
+        msg = f"unknown setting {name}; the nearest known one is {near[0]}"
+        raise ConfigError(msg)
+    print(_shown(load_settings(), setting))
+
+
+def _shown(loaded: Loaded, setting: Setting) -> str:
+    value: Any = loaded.config
+    for attribute in setting.attribute.split("."):
+        value = getattr(value, attribute)
+    if setting.secret:
+        return "(set)" if value else "(not set)"
+    return _toml(value, setting)
+
+
+def _toml(value: object, setting: Setting) -> str:
+    """The value as a TOML file would have it."""
+    if value is None:
+        return '"never"'
+    if value == AUTO and setting.default == AUTO:
+        return '"auto"'
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, str):
+        return f'"{value}"'
+    if isinstance(value, dict):
+        return _table(value)
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def _table(value: Mapping[str, float]) -> str:
+    return "{ " + ", ".join(f"{name} = {amount:g}" for name, amount in value.items()) + " }"

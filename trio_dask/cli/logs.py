@@ -1,0 +1,41 @@
+"""Log lines on stderr: time - logger - level - message; colours only on a terminal."""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+from typing import Final, Literal
+
+LogLevel = Literal["debug", "info", "warning", "error"]
+
+_FORMAT: Final = "%(asctime)s - %(name)s - %(levelname)s - %(message)s"
+_COLOURS: Final = {
+    logging.DEBUG: "\x1b[2m",
+    logging.WARNING: "\x1b[33m",
+    logging.ERROR: "\x1b[31m",
+    logging.CRITICAL: "\x1b[1;31m",
+}
+_PLAIN: Final = "\x1b[0m"
+
+
+class ColourFormatter(logging.Formatter):
+    """Marks what is worse than information, for eyes on a terminal."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """The line, in the colour of its level."""
+        line = super().format(record)
+        colour = _COLOURS.get(record.levelno)
+        return f"{colour}{line}{_PLAIN}" if colour else line
+
+
+def log_to_stderr(level: LogLevel) -> None:
+    """Send what the package logs to stderr, from `level` on."""
+    handler = logging.StreamHandler(sys.stderr)
+    coloured = sys.stderr.isatty() and "NO_COLOR" not in os.environ
+    handler.setFormatter((ColourFormatter if coloured else logging.Formatter)(_FORMAT))
+    logger = logging.getLogger("trio_dask")
+    logger.addHandler(handler)
+    logger.setLevel(level.upper())
+    # A lost line of the log must not become a traceback on the same stderr.
+    logging.raiseExceptions = False

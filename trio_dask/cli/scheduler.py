@@ -1,0 +1,78 @@
+"""``trio-dask scheduler``."""
+
+from __future__ import annotations
+
+import logging
+import os
+from functools import partial
+from pathlib import Path
+from typing import Annotated, Literal
+
+import trio
+from cyclopts import Parameter
+
+from trio_dask.cli.logs import LogLevel, log_to_stderr
+from trio_dask.cli.serving import listen_at, owned_file, pid_file, run_until_signal
+from trio_dask.comm import keys_from_token
+from trio_dask.config import (
+    Config,
+    SchedulerFile,
+    ensure_token,
+    load_config,
+    token_path,
+    write_scheduler_file,
+)
+from trio_dask.scheduler import run_scheduler
+
+logger = logging.getLogger("trio_dask.scheduler")
+
+
+def scheduler(
+    *,
+    host: str | None = None,
+    port: int | None = None,
+    interface: str | None = None,
+    protocol: Literal["tcp"] = "tcp",
+    scheduler_file: Path | None = None,
+    pid_file: Path | None = None,
+    log_level: LogLevel = "info",
+    tied: Annotated[bool, Parameter(show=False, negative="")] = False,
+) -> None:
+    """Start the scheduler of a cluster, and run it until a signal comes.
+
+    Workers and clients need the cluster's token: `trio-dask token show` prints it.
+    The scheduler makes one if there is none.
+
+    Args:
+        host: Where to listen, as `127.0.0.1`, `::1` or `127.0.0.1:8786`; by default on all
+            interfaces.
+        port: The port to listen on; 0: any free one. [default: 8786]
+        interface: The network interface to listen on, as `eth0` or `ib0`.
+        protocol: How connections are made.
+        scheduler_file: Write address and token to this file, for workers and clients on the
+            same file system.
+        pid_file: Write the process id to this file.
+        log_level: The least important lines to show on stderr.
+        tied: End when standard input ends.
+    """
+    del protocol  # there is but one; the option is there because scripts give it
+    at = listen_at(host, port, interface)
+    config = load_config(overrides={"scheduler.host": at.host, "scheduler.port": at.port})
+    log_to_stderr(log_level)
+    run_until_signal(partial(_serve, config, scheduler_file, pid_file), tied=tied)
+
+
+async def _serve(config: Config, scheduler_path: Path | None, pid_path: Path | None) -> None:
+    found = config.token or token_path().exists()
+    token = ensure_token(config)
+    # Nothing that this process starts needs it.
+    os.environ.pop("TRIO_DASK_TOKEN", None)
+    if not found:
+        logger.info("Made a new token:   %s", token_path())
+    with pid_file(pid_path):
+        async with trio.open_nursery() as nursery:
+            handle = await nursery.start(run_scheduler, config, keys_from_token(token))
+            content = SchedulerFile(id=handle.cluster, address=handle.address, token=token)
+            with owned_file(scheduler_path, partial(write_scheduler_file, content=content)):
+                logger.info("Scheduler at:   %s", handle.address)
+                await trio.sleep_forever()

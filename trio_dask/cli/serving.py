@@ -1,0 +1,147 @@
+"""Running a server from the command line: signals, a parent to follow, files of its own."""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import sys
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+import trio
+
+from trio_dask.comm import parse_address
+from trio_dask.errors import ConfigError
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+    from pathlib import Path
+
+logger = logging.getLogger("trio_dask.cli")
+
+_NO_PORT: Final = -1
+_owned_files: Final[set[Path]] = set()
+
+
+def run_until_signal(main: Callable[[], Awaitable[None]], *, tied: bool = False) -> None:
+    """Run `main` on Trio until it ends, or SIGINT or SIGTERM cancels it.
+
+    A second signal ends the process at once, without further ado. With `tied` the end
+    of standard input counts as a signal: it is how a child notices that its parent
+    is gone, whatever became of it.
+    """
+    if sys.platform == "win32":
+        msg = "servers run on Linux and macOS; on Windows there is only the client"
+        raise ConfigError(msg)
+    trio.run(_run, main, tied)
+
+
+async def _run(main: Callable[[], Awaitable[None]], tied: bool) -> None:
+    with trio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
+        async with trio.open_nursery() as watchers:
+            work = trio.CancelScope()
+            watchers.start_soon(_watch_signals, signals, work)
+            if tied:
+                watchers.start_soon(_watch_parent, work)
+            with work:
+                await main()
+            watchers.cancel_scope.cancel("the command has ended")
+
+
+async def _watch_signals(signals: AsyncIterator[int], work: trio.CancelScope) -> None:
+    first = signal.Signals(await anext(signals)).name
+    logger.info("Ending: %s", first)
+    work.cancel(f"{first} received")
+    async for again in signals:
+        logger.warning("Ending at once: %s", signal.Signals(again).name)
+        for path in list(_owned_files):
+            with suppress(OSError):
+                path.unlink()
+        os._exit(0)
+
+
+async def _watch_parent(work: trio.CancelScope) -> None:
+    async with trio.lowlevel.FdStream(os.dup(sys.stdin.fileno())) as parent:
+        with suppress(trio.BrokenResourceError):
+            while await parent.receive_some():
+                pass
+    logger.info("Ending: the process that started this one is gone")
+    work.cancel("the parent is gone")
+
+
+@contextmanager
+def owned_file(path: Path | None, write: Callable[[Path], object]) -> Iterator[None]:
+    """A file that is written now and goes when the block ends, also if that is at once."""
+    if path is None:
+        yield
+        return
+    write(path)
+    _owned_files.add(path)
+    try:
+        yield
+    finally:
+        with suppress(OSError):
+            path.unlink()
+        _owned_files.discard(path)
+
+
+@contextmanager
+def pid_file(path: Path | None) -> Iterator[None]:
+    """The process's id in a file, as long as it runs."""
+    with owned_file(path, lambda path: path.write_text(f"{os.getpid()}\n", encoding="ascii")):
+        yield
+
+
+def interface_host(interface: str) -> str:
+    """The address of a network interface, version 4 if it has one.
+
+    Raises:
+        ConfigError: there is no such interface, or it has no address.
+    """
+    import socket
+
+    import psutil
+
+    interfaces = psutil.net_if_addrs()
+    if interface not in interfaces:
+        msg = f"no network interface {interface!r}; there are {', '.join(sorted(interfaces))}"
+        raise ConfigError(msg)
+    for family in (socket.AF_INET, socket.AF_INET6):
+        for each in interfaces[interface]:
+            if each.family == family:
+                return str(each.address)
+    msg = f"network interface {interface!r} has no address"
+    raise ConfigError(msg)
+
+
+@dataclass(frozen=True, slots=True)
+class ListenAt:
+    """Where to listen, as far as the options say."""
+
+    host: str | None
+    port: int | None
+
+
+def listen_at(host: str | None, port: int | None, interface: str | None) -> ListenAt:
+    """Host and port from the options that say so; the host may bring its port along.
+
+    Raises:
+        ConfigError: they contradict each other, or make no sense.
+    """
+    if interface is not None:
+        if host is not None:
+            msg = "--host and --interface say the same thing; give one of them"
+            raise ConfigError(msg)
+        return ListenAt(interface_host(interface), port)
+    if host is None:
+        return ListenAt(None, port)
+    bare_v6 = host.count(":") > 1 and "[" not in host
+    address = parse_address(f"[{host}]" if bare_v6 else host, default_port=_NO_PORT)
+    if address.port == _NO_PORT:
+        return ListenAt(address.host, port)
+    if port not in {None, address.port}:
+        msg = f"--host {host} and --port {port} name two ports; give one of them"
+        raise ConfigError(msg)
+    return ListenAt(address.host, address.port)

@@ -1,0 +1,135 @@
+"""``trio-dask worker``."""
+
+from __future__ import annotations
+
+import logging
+import math
+import os
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import Annotated
+
+import trio
+from cyclopts import Parameter
+
+from trio_dask.cli.logs import LogLevel, log_to_stderr
+from trio_dask.cli.serving import listen_at, pid_file, run_until_signal
+from trio_dask.comm import keys_from_token
+from trio_dask.config import (
+    Config,
+    complete_worker,
+    find_token,
+    load_config,
+    read_scheduler_file,
+)
+from trio_dask.errors import ConfigError, SchedulerUnreachable
+from trio_dask.worker import run_worker
+
+logger = logging.getLogger("trio_dask.worker")
+
+_LOOK_AGAIN_S = 0.5
+
+
+def worker(
+    scheduler: str | None = None,
+    /,
+    *,
+    nworkers: Annotated[str | None, Parameter(allow_leading_hyphen=True)] = None,
+    nthreads: int | None = None,
+    name: str | None = None,
+    memory_limit: str | None = None,
+    host: str | None = None,
+    interface: str | None = None,
+    worker_port: int | None = None,
+    scheduler_file: Path | None = None,
+    death_timeout: str | None = None,
+    local_directory: Path | None = None,
+    nanny: bool | None = None,
+    resources: str | None = None,
+    pid_file: Path | None = None,
+    log_level: LogLevel = "info",
+    tied: Annotated[bool, Parameter(show=False, negative="")] = False,
+) -> None:
+    """Start workers that run tasks for a scheduler.
+
+    On another machine than the scheduler's, set `TRIO_DASK_TOKEN` to what
+    `trio-dask token show` prints there.
+
+    Args:
+        scheduler: Where the scheduler is, as `tcp://192.0.2.10:8786`; by default the address in
+            the scheduler file, or in `TRIO_DASK_SCHEDULER_ADDRESS`.
+        nworkers: How many workers; `auto` for what suits the processors, -1 for one each.
+            [default: 1]
+        nthreads: How many tasks each worker runs at once; by default the processors, shared.
+        name: The worker's name; of several workers `name-0`, `name-1` …
+        memory_limit: Memory of each worker, as `4GiB`, `0.25` (of the machine's), `auto`, or 0
+            for no limit.
+        host: Where to listen; by default the address by which the scheduler is reached.
+        interface: The network interface to listen on, as `eth0` or `ib0`.
+        worker_port: The port to listen on; by default any free one.
+        scheduler_file: The file a scheduler wrote with its option of the same name.
+        death_timeout: Give up, and exit with 1, when no scheduler answers for so long.
+        local_directory: Where tasks may write files.
+        nanny: Run tasks in a child process that is restarted when it dies.
+        resources: What tasks may ask for, of each worker, as `"GPU=2 MEM=10e9"`.
+        pid_file: Write the process id to this file.
+        log_level: The least important lines to show on stderr.
+        tied: End when standard input ends.
+    """
+    at = listen_at(host, worker_port, interface)
+    config = load_config(
+        overrides={
+            "scheduler_address": scheduler,
+            "worker.nworkers": nworkers,
+            "worker.nthreads": nthreads,
+            "worker.name": name,
+            "worker.memory_limit": memory_limit,
+            "worker.host": at.host,
+            "worker.port": at.port,
+            "worker.death_timeout": death_timeout,
+            "worker.local_directory": local_directory and str(local_directory),
+            "worker.nanny": nanny,
+            "worker.resources": resources,
+        }
+    )
+    config = replace(config, worker=complete_worker(config.worker))
+    if scheduler is not None:
+        scheduler_file = None
+    if not config.scheduler_address and scheduler_file is None:
+        msg = (
+            "where is the scheduler? Give its address, as in `trio-dask worker "
+            "tcp://192.0.2.10:8786`, or --scheduler-file, or set TRIO_DASK_SCHEDULER_ADDRESS"
+        )
+        raise ConfigError(msg)
+    log_to_stderr(log_level)
+    run_until_signal(partial(_serve, config, scheduler_file, pid_file), tied=tied)
+
+
+async def _serve(config: Config, scheduler_path: Path | None, pid_path: Path | None) -> None:
+    with pid_file(pid_path):
+        if scheduler_path is None:
+            address, token = config.scheduler_address, find_token(config)
+        else:
+            address, token = await _from_file(scheduler_path, config.worker.death_timeout_s)
+        # Tasks run in children of this process: the token is none of their business.
+        os.environ.pop("TRIO_DASK_TOKEN", None)
+        await run_worker(config, address, keys_from_token(token))
+
+
+async def _from_file(path: Path, timeout_s: float | None) -> tuple[str, str]:
+    """Address and token from a scheduler file, which may be there only in a while."""
+    with trio.move_on_after(math.inf if timeout_s is None else timeout_s):
+        told = False
+        while True:
+            try:
+                content = read_scheduler_file(path)
+            except FileNotFoundError:
+                if not told:
+                    logger.info("Waiting for scheduler file:   %s", path)
+                told = True
+                await trio.sleep(_LOOK_AGAIN_S)
+            else:
+                return content.address, content.token
+    msg = f"no scheduler has written {path} in {timeout_s:g} s"
+    raise SchedulerUnreachable(msg)
