@@ -134,9 +134,7 @@ class Simulation:
         for client in clients:
             found += client.violations
             if not client.finished:
-                unfinished += (
-                    f"{client.name}: {tid:x} is {status}" for tid, status in client.status.items()
-                )
+                unfinished += client.unfinished()
         if not found and not unfinished:
             found += (f"{task!r} is left at rest" for task in state.tasks.values())
             for worker in workers:

@@ -143,6 +143,12 @@ class SimClient:
             self._stopped.add(tid)
             self._say(words.Cancel([tid], "by plan"))
 
+    def unfinished(self) -> list[str]:
+        """What it still waits for, in words."""
+        waiting = [f"{tid:x} is pending" for tid, each in self.status.items() if each == PENDING]
+        waiting += (f"{tid:x} is being fetched from {at}" for tid, at in self._asked.items())
+        return [f"{self.name}: {each}" for each in waiting] or [f"{self.name} is not through"]
+
     # ---------------------------------------------------------------- what it hears
 
     def _receive(self, messages: list[Message]) -> None:
