@@ -1,0 +1,1 @@
+"""Clients: what users hold. The core decides, the shells do the I/O."""

@@ -1,0 +1,287 @@
+"""The client without its sockets, threads and pickles.
+
+What users ask for and peers say comes in by plain calls; what is to be sent comes out
+of `flush`: messages to the scheduler, and to workers' data listeners. Payloads are bytes
+here. Nothing waits: who wants to wait hands in something to be woken.
+
+All calls are for one thread at a time; only `drops.append` may come from anywhere.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
+
+from trio_dask.client.core.batch import FINISHED, PENDING, SHARED_ROWS, Batch, Function, Watch
+from trio_dask.client.core.fetching import Fetcher, Request
+from trio_dask.client.core.outflow import Outflow
+from trio_dask.client.core.storing import Storer
+from trio_dask.client.core.submission import OpenSubmit, Rows, cut
+from trio_dask.client.core.table import Table
+from trio_dask.client.core.watching import Groups, Watching
+from trio_dask.messages.ids import first_id
+from trio_dask.messages.session import Answer, Ask, RegisterClient, Welcome
+from trio_dask.messages.tasks import (
+    Again,
+    Cancel,
+    Cancelled,
+    Failed,
+    Finished,
+    ForgetFunctions,
+    Functions,
+    Keep,
+    Lost,
+    PutAt,
+    Release,
+    Unreachable,
+)
+from trio_dask.messages.values import StoreDone, Values
+
+if TYPE_CHECKING:
+    from trio_dask.messages import Message, Payload
+
+Answered: TypeAlias = Callable[[Answer], None]
+
+
+class ClientCore:
+    """What one client has asked for, and what has come of it."""
+
+    def __init__(self, name: str) -> None:
+        self.name: Final = name
+        self.number = 0  # 0: not registered yet
+        self.cluster = ""
+        self.epoch = 0
+        #: Why nothing more will be heard of the scheduler; empty while it is there.
+        self.ended = ""
+        self.watching: Final = Watching()
+        self.table: Final = Table(self, settled=self._on_settled, idle=self._on_idle)
+        self._serials = 0
+        self._fids = 0
+        self._functions: dict[int, Function] = {}
+        self._open: OpenSubmit | None = None
+        self._out: Final = Outflow(self._serial)
+        self._data: list[tuple[str, Message]] = []
+        self._asked: dict[int, Answered] = {}
+        self._unheld: dict[int, None] = {}  # values to be released once they are stored
+        self._fetcher: Final = Fetcher(self._send_data, self._serial, self._on_unfetchable)
+        self._storer: Final = Storer(self._send, self._send_data, self._serial, self._on_unstorable)
+        self._handlers: Final[dict[type[Message], Callable[[Any], None]]] = {
+            Welcome: self._on_welcome,
+            Finished: self.table.on_finished,
+            Failed: self.table.on_failed,
+            Cancelled: self.table.on_cancelled,
+            Lost: self.table.on_lost,
+            Again: self.table.on_again,
+            PutAt: self._storer.on_put_at,
+            Answer: self._on_answer,
+        }
+
+    # ------------------------------------------------------------ messages
+
+    def register(self) -> RegisterClient:
+        """The first message to the scheduler."""
+        return RegisterClient(self.name)
+
+    def handle(self, messages: Iterable[Message]) -> None:
+        """What the scheduler says."""
+        for message in messages:
+            handler = self._handlers.get(type(message))
+            if handler is not None:
+                handler(message)
+
+    def flush(self) -> tuple[list[Message], list[tuple[str, Message]]]:
+        """What is to be sent: to the scheduler, and to the workers at these addresses."""
+        self._drop()
+        self._close_open()
+        data, self._data = self._data, []
+        return self._out.take(), data
+
+    def _send(self, message: Message) -> None:
+        self._close_open()
+        self._out.append(message)
+
+    def _send_data(self, address: str, message: Message) -> None:
+        self._data.append((address, message))
+
+    def _serial(self) -> int:
+        self._serials += 1
+        return self._serials
+
+    def _on_welcome(self, message: Welcome) -> None:
+        self.number, self.cluster, self.epoch = message.number, message.cluster, message.epoch
+        self.table.begin(message.number)
+        self._fids = first_id(message.number)
+
+    def end(self, reason: str) -> None:
+        """The scheduler is gone, or the client is closed: wake all who wait."""
+        if not self.ended:
+            self.ended = reason
+            self.table.drops.end()
+            self._storer.clear()
+            self._asked, asked = {}, self._asked
+            for serial, answered in asked.items():
+                answered(Answer(serial, ok=False, data={"error": reason}))
+            self.watching.break_all()
+            self._fetcher.break_all()
+
+    # ------------------------------------------------------------ functions and tasks
+
+    def function(self, name: str, blob: bytes) -> Function:
+        """Make a function known to the scheduler. It stays so while its `uses` are counted."""
+        function = Function(self._fids, name, blob)
+        self._fids += 1
+        self._functions[function.fid] = function
+        self._send(Functions([function.fid], [name], [blob]))
+        return function
+
+    def unuse(self, function: Function) -> None:
+        """One use less."""
+        function.uses -= 1
+        if not function.uses:
+            self._on_idle(function)
+
+    def _on_idle(self, function: Function) -> None:
+        if self._functions.pop(function.fid, None) is not None and not self.ended:
+            self._send(ForgetFunctions([function.fid]))
+
+    def submit(self, function: Function, rows: Rows, options: dict[str, Any]) -> tuple[Batch, int]:
+        """New tasks. Returns their batch and the first one's id; the others follow."""
+        count, first = len(rows.args), self.table.next_tid
+        batch = self.table.add(count, function.name, rows.keys or None, function)
+        if count >= SHARED_ROWS:
+            self._close_open()
+            for message in cut(first, [function.fid], rows, options):
+                self._out.append(message)
+            return batch, first
+        opened = self._open
+        if (
+            opened is None
+            or not opened.fits(first, options, rows)
+            or opened.has_keys != bool(rows.keys)
+        ):
+            self._close_open()
+            opened = self._open = OpenSubmit(first, options)
+        opened.add(function.fid, rows)
+        return batch, first
+
+    def _close_open(self) -> None:
+        opened, self._open = self._open, None
+        if opened is not None:
+            for message in opened.close():
+                self._out.append(message)
+
+    def put(
+        self,
+        payloads: list[Payload],
+        names: list[str],
+        *,
+        workers: list[str] | None = None,
+        broadcast: bool = False,
+        held: bool = True,
+    ) -> list[tuple[Batch, int]]:
+        """Values to store on workers. Without `held` they are released when they are there."""
+        first = self.table.next_tid
+        placed = [
+            (self.table.add(1, name, None, None), first + row) for row, name in enumerate(names)
+        ]
+        if not held:
+            self._unheld.update(dict.fromkeys(tid for _, tid in placed))
+        self._storer.put(first, payloads, workers or [], broadcast=broadcast)
+        return placed
+
+    def cancel(self, tids: list[int], reason: str) -> None:
+        """Stop these, for everyone; each comes to an end of some kind."""
+        self._send(Cancel(tids, reason))
+
+    def keep(self, tids: list[int]) -> None:
+        """Run these to their end even if nobody wants them."""
+        self._send(Keep(tids))
+
+    def release(self, tids: list[int]) -> None:
+        """Nobody holds the futures of these any more."""
+        if self.ended:
+            return
+        released, pending = self.table.release(tids)
+        for tid in pending:
+            self._storer.forget(tid)
+            self._unheld.pop(tid, None)
+        if released:
+            self._send(Release(released))
+
+    def _drop(self) -> None:
+        if self.table.drops.tids:
+            self.release(self.table.drops.take())
+
+    def _on_settled(self, batch: Batch, rows: list[int]) -> None:
+        """Some tasks have ended: what was kept for their sake can go."""
+        for row in rows:
+            self._storer.forget(batch.first + row)
+        if self._unheld:
+            tids = [batch.first + row for row in rows if batch.first + row in self._unheld]
+            for tid in tids:
+                del self._unheld[tid]
+            if tids:
+                self.release(tids)
+
+    # ------------------------------------------------------------ waiting
+
+    def watch(self, watch: Watch, groups: Groups) -> None:
+        """Tell `watch` when these are done; not about those that are already."""
+        self.watching.watch(watch, groups)
+
+    def unwatch(self, watch: Watch) -> None:
+        """It does not wait any more."""
+        self.watching.unwatch(watch)
+
+    def ask(self, topic: str, params: dict[str, Any], answered: Answered) -> int:
+        """A question to the scheduler; `answered` is called once, at the end if need be."""
+        serial = self._serial()
+        self._asked[serial] = answered
+        self._send(Ask(serial, topic, params))
+        return serial
+
+    def forget(self, serial: int) -> None:
+        """The answer to this question is not wanted any more."""
+        self._asked.pop(serial, None)
+
+    def _on_answer(self, message: Answer) -> None:
+        if not self._out.arrived(message.serial):
+            answered = self._asked.pop(message.serial, None)
+            if answered is not None:
+                answered(message)
+
+    # ------------------------------------------------------------ values
+
+    def request(self, wanted: Iterable[tuple[int, str]], wake: Callable[[], None]) -> Request:
+        """Fetch finished tasks' values from where they are."""
+        return self._fetcher.request(wanted, wake)
+
+    def abandon(self, request: Request) -> None:
+        """Nobody waits for these values any more."""
+        self._fetcher.abandon(request)
+
+    def handle_data(self, address: str, messages: Iterable[Message]) -> None:
+        """What a worker's data listener says."""
+        for message in messages:
+            if isinstance(message, Values):
+                self._fetcher.on_values(address, message)
+            elif isinstance(message, StoreDone):
+                self._storer.on_store_done(address, message)
+
+    def data_lost(self, address: str, reason: str) -> None:
+        """A worker's data listener cannot be reached, or the connection has ended."""
+        if not self.ended:
+            self._fetcher.on_lost(address)
+            self._storer.on_lost(address, reason)
+
+    def _on_unfetchable(self, tid: int, address: str) -> None:
+        batch = self.table.find(tid)
+        if batch is not None and batch.status[tid - batch.first] == FINISHED:
+            self.table.reopen([tid])
+            self._send(Unreachable([tid], address))
+
+    def _on_unstorable(self, tid: int, reason: str) -> None:
+        batch = self.table.find(tid)
+        if batch is not None and batch.status[tid - batch.first] == PENDING:
+            self._send(Cancel([tid], reason))
+            self.table.lose([tid], reason)

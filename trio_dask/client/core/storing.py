@@ -1,0 +1,140 @@
+"""Values to workers: what a client scatters, and arguments too large for the scheduler."""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from trio_dask.messages import Message, Payload, payload_bytes
+from trio_dask.messages.tasks import Put, PutAt
+from trio_dask.messages.values import Store, StoreDone
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+#: A worker is sent about so much before it says that it has it.
+STORE_BYTES_MAX: Final = 32 << 20
+#: So many places are tried for a value.
+TRIES: Final = 4
+
+
+@dataclass(slots=True)
+class _Put:
+    """A value on its way to a worker."""
+
+    payload: Payload
+    workers: list[str]
+    broadcast: bool
+    tries: int = 1
+
+
+@dataclass(slots=True)
+class _Line:
+    """What goes to one worker: one message under way, and what waits behind it."""
+
+    waiting: deque[int]
+    serial: int = -1  # of the message under way
+    sent: tuple[int, ...] = ()
+
+
+class Storer:
+    """Keeps values until the scheduler says that they are stored.
+
+    Args:
+        tell: queue a message to the scheduler.
+        send: queue a message to a worker's data listener.
+        serial: a new serial number.
+        give_up: the value could not be stored anywhere, and why.
+    """
+
+    def __init__(
+        self,
+        tell: Callable[[Message], None],
+        send: Callable[[str, Message], None],
+        serial: Callable[[], int],
+        give_up: Callable[[int, str], None],
+    ) -> None:
+        self._tell = tell
+        self._send = send
+        self._serial = serial
+        self._give_up = give_up
+        self._puts: dict[int, _Put] = {}
+        self._lines: dict[str, _Line] = {}
+
+    def put(
+        self, first: int, payloads: list[Payload], workers: list[str], *, broadcast: bool
+    ) -> None:
+        """Values with ids from `first`; the scheduler is asked where they should be."""
+        tids = list(range(first, first + len(payloads)))
+        for tid, payload in zip(tids, payloads, strict=True):
+            self._puts[tid] = _Put(payload, workers, broadcast)
+        self._tell(Put(tids, list(map(payload_bytes, payloads)), workers, broadcast))
+
+    def forget(self, tid: int) -> None:
+        """It is stored, or nobody wants it."""
+        if self._puts:
+            self._puts.pop(tid, None)
+
+    def on_put_at(self, message: PutAt) -> None:
+        """The scheduler's answer: send each value where it belongs."""
+        touched: dict[str, None] = {}
+        for tid, at in zip(message.tids, message.at, strict=True):
+            if tid in self._puts and 0 <= at < len(message.places):
+                address = message.places[at]
+                self._lines.setdefault(address, _Line(deque())).waiting.append(tid)
+                touched[address] = None
+        for address in touched:
+            self._go_on(address)
+
+    def on_store_done(self, address: str, message: StoreDone) -> None:
+        """The worker has, or has not, what was sent last."""
+        line = self._lines.get(address)
+        if line is None or line.serial != message.serial:
+            return
+        sent, line.sent, line.serial = line.sent, (), -1
+        if message.error:
+            for tid in sent:
+                self._again(tid, f"{address}: {message.error}")
+        self._go_on(address)
+
+    def on_lost(self, address: str, reason: str) -> None:
+        """The worker cannot be reached, or its connection ended."""
+        line = self._lines.pop(address, None)
+        if line is not None:
+            for tid in (*line.sent, *line.waiting):
+                self._again(tid, reason)
+
+    def clear(self) -> None:
+        """Nothing is stored any more."""
+        self._puts, self._lines = {}, {}
+
+    def _go_on(self, address: str) -> None:
+        line = self._lines[address]
+        if line.serial >= 0:
+            return
+        tids: list[int] = []
+        payloads: list[Payload] = []
+        nbytes = 0
+        while line.waiting and nbytes < STORE_BYTES_MAX:
+            tid = line.waiting.popleft()
+            put = self._puts.get(tid)
+            if put is not None:
+                tids.append(tid)
+                payloads.append(put.payload)
+                nbytes += payload_bytes(put.payload)
+        if not tids:
+            del self._lines[address]
+            return
+        line.serial, line.sent = self._serial(), tuple(tids)
+        self._send(address, Store(line.serial, tids, payloads))
+
+    def _again(self, tid: int, reason: str) -> None:
+        put = self._puts.get(tid)
+        if put is None:
+            return
+        put.tries += 1
+        if put.tries > TRIES:
+            self._give_up(tid, f"it could not be stored: {reason}")
+            return
+        self._tell(Put([tid], [payload_bytes(put.payload)], put.workers, put.broadcast))
