@@ -255,6 +255,53 @@ def test_puts_wait_for_a_worker(cluster: Driver) -> None:
     assert cluster.heard(CLIENT) == [words.PutAt([first], [0], [a])]
 
 
+def test_a_put_at_a_worker_that_left_is_placed_again(cluster: Driver) -> None:
+    """The worker may have died before it could say that it stores the value."""
+    first = cluster.client()
+    cluster.worker(A)
+    cluster.tell(CLIENT, words.Put([first], [100], [], False))
+    cluster.heard(CLIENT)
+    cluster.leave(A)
+    assert cluster.heard(CLIENT) == []
+    b = cluster.worker(B)
+    assert cluster.heard(CLIENT) == [words.PutAt([first], [0], [b])]
+
+
+def test_scattered_data_let_go_of_cannot_be_made_again(cluster: Driver) -> None:
+    """A result whose scattered input was released is lost with its holder, and says why."""
+    first = cluster.client()
+    cluster.worker(A)
+    cluster.tell(CLIENT, words.Put([first], [100], [], False))
+    cluster.tell(A, words.Stored([first], [100]))
+    cluster.submit(first + 1, [b"b"], [[first]])
+    cluster.tell(CLIENT, words.Release([first]))
+    cluster.done(A, cluster.run(A), None)
+    cluster.heard(CLIENT)
+    cluster.leave(A)
+    again, failed = cluster.heard(CLIENT)
+    assert again == words.Again([first + 1])
+    assert isinstance(failed, words.Failed)
+    assert "let go of" in Failure.from_bytes(failed.failures[0]).message
+    cluster.tell(CLIENT, words.Release([first + 1]))
+    assert cluster.at_rest()
+
+
+def test_one_bad_input_stops_the_others(cluster: Driver) -> None:
+    """Inputs begun for a task that cannot run after all are brought to rest again."""
+    first = cluster.client()
+    cluster.worker(A)
+    cluster.tell(CLIENT, words.Put([first], [100], [], False))
+    cluster.tell(A, words.Stored([first], [100]))
+    cluster.submit(first + 1, [b"a"])
+    cluster.submit(first + 2, [b"b"], [[first + 1, first]])
+    cluster.tell(CLIENT, words.Release([first, first + 1]))
+    cluster.done(A, cluster.run(A), b"small")
+    cluster.done(A, cluster.run(A), None)
+    cluster.leave(A)
+    cluster.worker(B)
+    assert cluster.heard(B) == []
+
+
 def test_a_broadcast_goes_everywhere(cluster: Driver) -> None:
     """Every worker gets the value, and holds it until it is released."""
     first = cluster.client()

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from trio_dask.messages.session import Welcome
 from trio_dask.scheduler.core import state as st
 from trio_dask.scheduler.core.dispatch import touch, vacate
-from trio_dask.scheduler.core.intake import SLICE, place_put
+from trio_dask.scheduler.core.intake import SLICE, place_put, replace_puts
 from trio_dask.scheduler.core.lifecycle import lose_copy, make_ready, recall, requeue
 from trio_dask.scheduler.core.outbox import WorkerOutbox
 from trio_dask.scheduler.core.questions import answer_waiting
@@ -67,6 +67,7 @@ def worker_lost(state: ClusterState, worker: Worker, reason: str) -> Generator[N
     state.worker_names.pop(worker.name, None)
     state.homes.pop(worker, None)
     touch(state, worker)
+    replace_puts(state, worker)
     for attempt in list(worker.window):
         task = vacate(worker, attempt)
         if task is not None:

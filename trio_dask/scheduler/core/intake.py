@@ -25,7 +25,14 @@ from trio_dask.scheduler.core.lifecycle import (
 if TYPE_CHECKING:
     from collections.abc import Generator, Sequence
 
-    from trio_dask.scheduler.core.state import Client, ClusterState, Requirement, Spec, Task
+    from trio_dask.scheduler.core.state import (
+        Client,
+        ClusterState,
+        Requirement,
+        Spec,
+        Task,
+        Worker,
+    )
 
 SLICE: Final = 1000  # rows of a large message between two looks at other peers
 PRIORITY_MAX: Final = 1 << 17
@@ -303,9 +310,25 @@ def place_put(state: ClusterState, client: Client, message: words.Put) -> bool:
         return False
     workers.sort(key=lambda worker: (len(worker.held) / max(1, worker.nthreads), worker.number))
     for row, tid in enumerate(message.tids):
-        for worker in workers if message.broadcast else [workers[row % len(workers)]]:
+        targets = workers if message.broadcast else [workers[row % len(workers)]]
+        state.puts[tid] = targets
+        for worker in targets:
             client.out.put_at(tid, worker.address)
     return True
+
+
+def replace_puts(state: ClusterState, lost: Worker) -> None:
+    """What was being stored at a worker that left is to be stored elsewhere.
+
+    The client may believe that it is stored: it keeps values until it is told `Finished`.
+    """
+    for tid in [tid for tid, targets in state.puts.items() if lost in targets]:
+        del state.puts[tid]
+        task, client = state.tasks.get(tid), state.clients.get(client_of(tid))
+        if task is not None and client is not None and task.state == st.WAITING:
+            put = words.Put([tid], [task.nbytes], [], broadcast=False)
+            if not place_put(state, client, put):
+                state.waiting_puts.append((client, put))
 
 
 def on_unreachable(state: ClusterState, client: Client, message: words.Unreachable) -> None:

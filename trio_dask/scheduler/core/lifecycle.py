@@ -34,8 +34,8 @@ def require(state: ClusterState, tasks: list[Task]) -> None:
     """These tasks are needed: begin those that rest, and what they need in turn."""
     while tasks:
         task = tasks.pop()
-        if task.state != st.RELEASED:
-            continue
+        if task.state != st.RELEASED or not is_needed(task):
+            continue  # what needed it may have come to a bad end over another input
         if task.args is None:
             end(state, task, st.LOST, b"it was let go of, and only its client could make it")
             continue
@@ -200,6 +200,7 @@ def _forget(state: ClusterState, task: Task) -> None:
     state.retried.pop(tid, None)
     state.deaths.pop(tid, None)
     state.cancelling.pop(tid, None)
+    state.puts.pop(tid, None)
 
 
 def recall(task: Task) -> None:

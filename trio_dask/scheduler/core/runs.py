@@ -105,9 +105,12 @@ def on_stored(state: ClusterState, worker: Worker, message: words.Stored) -> Non
         if task is None or task.tid != tid or task.args is not None:
             worker.out.free(tid)
         elif task.state == st.WAITING:
+            state.puts.pop(tid, None)
             task.nbytes = nbytes
             finish(state, task, None, worker)
-        elif task.state == st.DONE and task.holders is not None and worker not in task.holders:
+        elif task.state != st.DONE or task.holders is None:
+            worker.out.free(tid)
+        elif worker not in task.holders:
             task.holders.append(worker)
             worker.held[tid] = task
 
