@@ -18,6 +18,7 @@ SIDE_DOORS = frozenset({
     "trio_dask.messages.exceptions",
     "trio_dask.messages.failure",
     "trio_dask.messages.ids",
+    "trio_dask.messages.inputs",
     "trio_dask.messages.payload",
     "trio_dask.messages.session",
     "trio_dask.messages.tasks",
@@ -54,7 +55,7 @@ PUBLIC = {
         "token_path",
         "write_scheduler_file",
     ],
-    "trio_dask.deploy": ["ClusterHandle", "open_local_cluster"],
+    "trio_dask.deploy": ["ClusterHandle", "open_local_cluster", "thread_host"],
     "trio_dask.cli": ["main"],
 }
 

@@ -24,7 +24,7 @@ from trio_dask.config import (
     read_scheduler_file,
 )
 from trio_dask.errors import ConfigError, SchedulerUnreachable
-from trio_dask.worker import run_worker
+from trio_dask.worker import RunnerHost, run_worker
 
 logger = logging.getLogger("trio_dask.worker")
 
@@ -114,7 +114,15 @@ async def _serve(config: Config, scheduler_path: Path | None, pid_path: Path | N
             address, token = await _from_file(scheduler_path, config.worker.death_timeout_s)
         # Tasks run in children of this process: the token is none of their business.
         os.environ.pop("TRIO_DASK_TOKEN", None)
-        await run_worker(config, address, keys_from_token(token))
+        host = None if config.worker.nanny else _thread_host()
+        await run_worker(config, address, keys_from_token(token), runner_host=host)
+
+
+def _thread_host() -> RunnerHost:
+    """What starts runners inside this process; it loads what runs user code, so only if asked."""
+    from trio_dask.deploy import thread_host
+
+    return thread_host
 
 
 async def _from_file(path: Path, timeout_s: float | None) -> tuple[str, str]:
