@@ -17,6 +17,17 @@ hypothesis.settings.register_profile("nightly", max_examples=5000, deadline=None
 hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "dev"))
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """How many clusters to simulate."""
+    parser.addoption("--seeds", type=int, default=200, help="simulate so many clusters")
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """A test that takes `simulation_seed` runs once for each."""
+    if "simulation_seed" in metafunc.fixturenames:
+        metafunc.parametrize("simulation_seed", range(metafunc.config.getoption("--seeds")))
+
+
 @pytest.fixture(autouse=True)
 def own_settings(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Path:
     """An empty directory of settings, and no ``TRIO_DASK_…`` variables; also for child processes."""

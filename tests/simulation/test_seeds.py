@@ -10,13 +10,12 @@ import pytest
 
 from trio_dask.testing import Simulation
 
-SEEDS = int(os.environ.get("TRIO_DASK_TEST_SEEDS", "40"))
+pytestmark = pytest.mark.simulation
 
 
-@pytest.mark.parametrize("seed", range(SEEDS))
-def test_everything_wanted_ends(seed: int) -> None:
+def test_everything_wanted_ends(simulation_seed: int) -> None:
     """With faults: right values, whole books after every step, nothing left in the end."""
-    run = Simulation(seed=seed).run()
+    run = Simulation(seed=simulation_seed).run()
     assert run.ok, run.report()
 
 
