@@ -42,6 +42,21 @@ def test_a_function_travels_once_to_each_worker(cluster: Driver) -> None:
     assert [type(each) for each in cluster.heard(A)] == [words.Run]
 
 
+def test_a_function_is_forgotten_when_it_is_in_no_window(cluster: Driver) -> None:
+    """Its client will not use it again, but a task given out still may."""
+    first = cluster.client()
+    cluster.worker(A)
+    cluster.submit(first, [b"1"])
+    run = cluster.run(A)
+    cluster.tell(CLIENT, words.ForgetFunctions([first]))
+    assert cluster.heard(A) == []
+    cluster.done(A, run)
+    cluster.tick(1.0)
+    assert cluster.heard(A) == [words.ForgetFunctions([first])]
+    cluster.tick(1.0)
+    assert cluster.heard(A) == []
+
+
 def test_without_workers_tasks_wait(cluster: Driver) -> None:
     """Tasks submitted to an empty cluster start when a worker joins."""
     first = cluster.client()

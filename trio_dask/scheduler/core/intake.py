@@ -59,12 +59,27 @@ def on_forget_functions(
 ) -> None:
     """Functions the client will not use again; tasks that have them keep them."""
     for fid in message.fids:
-        client.functions.pop(fid, None)
+        if client.functions.pop(fid, None) is not None:
+            state.unused_functions[fid] = None
+    forget_functions(state)
+
+
+def forget_functions(state: ClusterState) -> None:
+    """Let workers drop functions that are in no window any more; the others wait for the tick."""
+    if not state.unused_functions:
+        return
+    waiting: dict[int, None] = {}
     for worker in state.workers.values():
-        known = [fid for fid in message.fids if fid in worker.functions]
-        if known:
-            worker.functions.difference_update(known)
-            worker.out.add(words.ForgetFunctions(known))
+        known = [fid for fid in state.unused_functions if fid in worker.functions]
+        if not known:
+            continue
+        used = {task.spec.function.fid for task in worker.window.values() if task.spec.function}
+        waiting.update(dict.fromkeys(fid for fid in known if fid in used))
+        unused = [fid for fid in known if fid not in used]
+        if unused:
+            worker.functions.difference_update(unused)
+            worker.out.add(words.ForgetFunctions(unused))
+    state.unused_functions = waiting
 
 
 # ---------------------------------------------------------------- submissions

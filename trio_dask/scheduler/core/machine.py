@@ -134,6 +134,7 @@ class SchedulerCore:
     def tick(self, now: float) -> list[int]:
         """Time has passed; returns peers that have not been heard of for too long."""
         fleet.relieve(self.state, now)
+        intake.forget_functions(self.state)
         return [worker.peer for worker in fleet.overdue(self.state, now)]
 
     # ------------------------------------------------------------ large jobs
