@@ -1,0 +1,97 @@
+"""``python -m trio_dask.runner <socket> <board>``: a runner with a process to itself."""
+
+from __future__ import annotations
+
+import atexit
+import os
+import signal
+import sys
+import time
+from contextlib import suppress
+from functools import partial
+from typing import TYPE_CHECKING, Any, Final, NoReturn
+
+from trio_dask.errors import RemoteProtocolError
+from trio_dask.runner.board import Board
+from trio_dask.runner.runner import Runner
+
+if TYPE_CHECKING:
+    from types import FrameType
+
+_PR_SET_PDEATHSIG: Final = 1
+#: How long a process that is told to stop may take for its users' exit functions.
+_LEAVE_S: Final = 1.0
+
+
+def main(arguments: list[str]) -> NoReturn:
+    """Run until the worker says `Stop` or is gone. Does not return."""
+    fd, board_fd = map(int, arguments)
+    parent = os.getppid()
+    _stand_apart()
+    for each in (fd, board_fd):
+        os.set_inheritable(each, False)  # noqa: FBT003 - positional only
+    runner = Runner(fd, Board(board_fd))
+    os.register_at_fork(after_in_child=runner.outbox.forked)
+    runner.start(range(1, runner.slots.count), read=partial(_read, runner, parent))
+    runner.slots.run(0)
+    with suppress(BaseException):
+        atexit._run_exitfuncs()  # noqa: SLF001 - and then leave without waiting for threads
+    _leave()
+
+
+def _stand_apart() -> None:
+    """Be out of the reach of the terminal: Ctrl-C is the worker's business."""
+    if os.getsid(0) != os.getpid() and os.getpgrp() != os.getpid():
+        os.setsid()
+    # Not SIG_IGN: processes that tasks start would inherit that.
+    signal.signal(signal.SIGINT, _ignore)
+    for stream in (sys.stdout, sys.stderr):
+        # What tasks print is seen when they print it, and not lost when they are killed.
+        reconfigure: Any = getattr(stream, "reconfigure", None)
+        if reconfigure is not None:
+            reconfigure(line_buffering=True)
+
+
+def _ignore(_number: int, _frame: FrameType | None) -> None:
+    """The handler of signals that mean nothing here."""
+
+
+def _read(runner: Runner, parent: int) -> None:
+    """The reader thread: at its end the process ends, whatever the slots are doing."""
+    status = 0
+    try:
+        runner.read(on_ready=partial(_die_with, parent))
+    except RemoteProtocolError as error:
+        status = 1
+        sys.stderr.write(f"trio_dask.runner: {error}\n")
+    idle = runner.slots.queue.parked[0]
+    runner.close()
+    if idle:
+        # The main thread leaves by itself, after the users' exit functions.
+        time.sleep(_LEAVE_S)
+    _leave(status)
+
+
+def _die_with(parent: int) -> None:
+    """Be killed when the worker ends, even if a task then holds the interpreter's lock."""
+    if not sys.platform.startswith("linux"):
+        return
+    import ctypes  # after `Ready`: it takes a while
+
+    with suppress(OSError, AttributeError):
+        # The kernel does it while this thread lives, which is as long as the process.
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, int(signal.SIGKILL), 0, 0, 0)
+    if os.getppid() != parent:
+        os._exit(1)
+
+
+def _leave(status: int = 0) -> NoReturn:
+    """End the process without waiting for threads that tasks have left behind."""
+    for stream in (sys.stdout, sys.stderr):
+        with suppress(Exception):
+            stream.flush()
+    os._exit(status)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

@@ -1,0 +1,100 @@
+"""Values for others: packed in a thread of their own, so that neither reader nor slots wait."""
+
+from __future__ import annotations
+
+from queue import SimpleQueue
+from threading import Thread
+from typing import TYPE_CHECKING, Any, Final
+
+from trio_dask.errors import TaskError
+from trio_dask.messages.codec import payload_bytes
+from trio_dask.messages.payload import pack
+from trio_dask.messages.values import ABSENT, FOUND, UNPICKLABLE, Fetch, Values
+from trio_dask.runner.failing import bounded
+from trio_dask.runner.holdings import Packed, reason
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from trio_dask.messages.columns import Payload
+    from trio_dask.messages.ids import TaskId
+    from trio_dask.runner.wire import Outbox
+
+#: A part of an answer is sent when it has this much, so that results go in between.
+_PART_BYTES: Final = 1 << 20
+_PART_ROWS: Final = 1024
+_ABSENT: Final = object()
+
+
+class Exports:
+    """Answers `Fetch`, one after the other."""
+
+    def __init__(self, held: Mapping[TaskId, Any], outbox: Outbox) -> None:
+        self._held = held
+        self._outbox = outbox
+        self._asked: SimpleQueue[Fetch | None] = SimpleQueue()
+        self._thread: Thread | None = None
+
+    def ask(self, fetch: Fetch) -> None:
+        """Answer soon. The first question starts the thread."""
+        self._asked.put(fetch)
+        if self._thread is None:
+            self._thread = Thread(target=self._run, name="exports", daemon=True)
+            self._thread.start()
+
+    def close(self) -> None:
+        """End the thread after what was asked before."""
+        self._asked.put(None)
+
+    def _run(self) -> None:
+        while (fetch := self._asked.get()) is not None:
+            self._answer(fetch)
+
+    def _answer(self, fetch: Fetch) -> None:
+        part, size = Values(fetch.serial, [], [], [], [], last=False), 0
+        for tid in fetch.tids:
+            if size >= _PART_BYTES or len(part.tids) >= _PART_ROWS:
+                self._outbox.say_and_wait(part)
+                part, size = Values(fetch.serial, [], [], [], [], last=False), 0
+            size += self._add(part, tid)
+        part.last = True
+        self._outbox.say_and_wait(part)
+
+    def _add(self, part: Values, tid: TaskId) -> int:
+        """Add a row to the answer; how many bytes that is."""
+        part.tids.append(tid)
+        value = self._held.get(tid, _ABSENT)
+        if value is _ABSENT:
+            part.statuses.append(ABSENT)
+            return 0
+        try:
+            payload = _payload(value)
+        except BaseException as error:  # noqa: BLE001 - reducers are the user's
+            failure = _unpicklable(value, error)
+            part.statuses.append(UNPICKLABLE)
+            part.failures.append(failure)
+            return len(failure)
+        part.statuses.append(FOUND)
+        part.payloads.append(payload)
+        return payload_bytes(payload)
+
+
+def _payload(value: Any) -> Payload:
+    if type(value) is Packed:
+        buffer = value.buffer
+        if buffer is not None:
+            return buffer
+        value = value.value()
+    return pack(value, ship_modules=False)
+
+
+def _unpicklable(value: Any, error: BaseException) -> bytes:
+    from trio_dask.messages.exceptions import describe
+
+    kind = f"{type(value).__module__}.{type(value).__qualname__}".removeprefix("builtins.")
+    msg = f"the result of type {kind} stays where it was made, as it cannot be pickled: {error}"
+    try:
+        told = TaskError(msg)
+    except Exception:  # noqa: BLE001 - the text of a broken exception
+        told = TaskError(f"a result of type {kind} cannot be pickled: {reason(error)}")
+    return bounded(describe(told))

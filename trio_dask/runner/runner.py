@@ -1,0 +1,190 @@
+"""The runner: what it does about each message, and its life from `Prepare` to `Stop`.
+
+Threads: the slots (the first is the process's main thread), a reader, a writer, and, once
+they are needed, one that packs values for others and one with a Trio loop for async tasks.
+Nothing here ever waits for a peer: what tasks need is given before they are.
+"""
+
+from __future__ import annotations
+
+import os
+from itertools import islice, repeat
+from threading import Thread
+from typing import TYPE_CHECKING, Any
+
+from trio_dask.errors import RemoteProtocolError
+from trio_dask.messages.tasks import (
+    HERE,
+    INLINE,
+    ForgetFunctions,
+    Free,
+    Functions,
+    Recall,
+    Returned,
+    Run,
+)
+from trio_dask.messages.values import Fetch, Give, Prepare, Ready, Stop
+from trio_dask.runner.exports import Exports
+from trio_dask.runner.holdings import Function, Missing, Packed
+from trio_dask.runner.slots import Slots, Task
+from trio_dask.runner.wire import Outbox, read_messages
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from trio_dask.messages.codec import Message
+    from trio_dask.messages.ids import FunctionId, TaskId
+    from trio_dask.runner.board import Board
+
+
+class Runner:
+    """One runner, whether it has a process to itself or lives in threads of another."""
+
+    def __init__(self, fd: int, board: Board) -> None:
+        """Wait for `Prepare`, the first message.
+
+        Raises:
+            RemoteProtocolError: the first message is another one.
+        """
+        self._incoming: Iterator[list[Message]] = read_messages(fd)
+        first: list[Message] = next(self._incoming, [Stop("nobody is there")])
+        self._stopped = type(first[0]) is Stop
+        if not self._stopped and type(first[0]) is not Prepare:
+            msg = f"{type(first[0]).__name__} before Prepare"
+            raise RemoteProtocolError(msg)
+        settings = {"nthreads": 1, "inline_bytes_max": 2048}
+        if type(first[0]) is Prepare:
+            settings |= first[0].settings
+        self._early = first[1:]
+        self.outbox = Outbox(fd)
+        self.slots = Slots(settings, board, self.outbox)
+        self._held = self.slots.held
+        self._functions: dict[FunctionId, Function] = {}
+        self._exports = Exports(self._held, self.outbox)
+        self._serial = 0
+        self._acts: dict[type[Message], Callable[[Any], None]] = {
+            Run: self._on_run,
+            Functions: self._on_functions,
+            ForgetFunctions: self._on_forget,
+            Give: self._on_give,
+            Free: self._on_free,
+            Fetch: self._exports.ask,
+            Recall: self._on_recall,
+            Stop: self._on_stop,
+        }
+
+    def start(self, slots: range, *, read: Callable[[], None] | None = None) -> None:
+        """Start the threads of these slots, the writer, and, where the caller is not it, the reader."""
+        threads = [
+            Thread(target=self.slots.run, args=(slot,), name=f"slot-{slot}") for slot in slots
+        ]
+        threads.append(Thread(target=self.outbox.run_writer, name="writer"))
+        if read is not None:
+            threads.append(Thread(target=read, name="reader"))
+        for thread in threads:
+            thread.daemon = True
+            thread.start()
+
+    def read(self, *, on_ready: Callable[[], None] | None = None) -> None:
+        """Be ready, and act on what comes, until the worker says `Stop` or is gone.
+
+        Raises:
+            RemoteProtocolError: the worker says what no worker says.
+        """
+        if self._stopped:
+            return
+        self.outbox.say(Ready(os.getpid()))
+        if on_ready is not None:
+            on_ready()
+        acts = self._acts
+        messages: list[Message] | None = self._early
+        while messages is not None:
+            for message in messages:
+                act = acts.get(type(message))
+                if act is None:
+                    msg = f"{type(message).__name__} is nothing to say to a runner"
+                    raise RemoteProtocolError(msg)
+                act(message)
+            messages = next(self._incoming, None)
+
+    def close(self) -> None:
+        """Start nothing more, send what is finished, and let the threads end."""
+        self.slots.queue.stop()
+        self.outbox.flush()
+        self.outbox.close()
+        self._exports.close()
+        self.slots.close()
+
+    # -------------------------------------------------------------------------- messages
+
+    def _on_run(self, run: Run) -> None:
+        count, serial = len(run.attempts), self._serial
+        self._serial += count
+        functions = [self._functions.get(fid) or Function(f"{fid:x}", None) for fid in run.fids]
+        inputs = self._inputs(run) if run.dep_counts else repeat(None)
+        if run.keys and len(run.keys) != count:
+            msg = "Run with columns of different lengths"
+            raise RemoteProtocolError(msg)
+        tasks: list[Task] = list(
+            zip(  # noqa: B905 - some columns go on for ever
+                run.ranks,
+                range(serial, self._serial),
+                run.attempts,
+                run.tids,
+                functions,
+                run.args,
+                inputs,
+                run.keys or repeat(""),
+            )
+        )
+        self.slots.queue.push(tasks)
+
+    def _inputs(self, run: Run) -> list[dict[TaskId, Any] | None]:
+        """For each task its inputs by the ids that its arguments call them.
+
+        Values held here are taken now: a `Free` that comes later does not take them away.
+        """
+        refs = run.dep_refs or run.dep_tids
+        sources = list(self._sources(run))
+        if not len(sources) == len(refs) == sum(run.dep_counts) or len(run.dep_counts) != len(
+            run.attempts
+        ):
+            msg = "Run with inputs that do not add up"
+            raise RemoteProtocolError(msg)
+        pairs = iter(zip(refs, sources, strict=True))
+        return [dict(islice(pairs, count)) if count else None for count in run.dep_counts]
+
+    def _sources(self, run: Run) -> Iterator[Any]:
+        inline = iter(run.dep_values)
+        for tid, at in zip(run.dep_tids, run.dep_at, strict=False):
+            if at == HERE:
+                yield self._held[tid] if tid in self._held else Missing(tid)
+            elif at == INLINE and (value := next(inline, None)) is not None:
+                yield Packed(value)
+            else:
+                yield Missing(tid)
+
+    def _on_functions(self, message: Functions) -> None:
+        for fid, name, blob in zip(message.fids, message.names, message.blobs, strict=True):
+            self._functions[fid] = Function(name, blob)
+
+    def _on_forget(self, message: ForgetFunctions) -> None:
+        for fid in message.fids:
+            self._functions.pop(fid, None)
+
+    def _on_give(self, message: Give) -> None:
+        for tid, payload in zip(message.tids, message.payloads, strict=True):
+            assert not isinstance(payload, list)  # what arrives is in one piece
+            self._held[tid] = Packed(payload)
+
+    def _on_free(self, message: Free) -> None:
+        for tid in message.tids:
+            self._held.pop(tid, None)
+
+    def _on_recall(self, message: Recall) -> None:
+        back = self.slots.queue.recall(message.attempts)
+        if back:
+            self.outbox.say(Returned(back))
+
+    def _on_stop(self, _message: Stop) -> None:
+        self._incoming = iter(())  # nothing after it is read

@@ -1,0 +1,151 @@
+"""Both directions of a runner's socket, with plain blocking calls."""
+
+from __future__ import annotations
+
+import os
+from collections import deque
+from queue import SimpleQueue
+from threading import Lock
+from typing import TYPE_CHECKING, Final, TypeAlias
+
+from trio_dask.comm.framing import FrameDecoder, frame
+from trio_dask.messages.codec import Message, decode, encode
+from trio_dask.messages.tasks import Done
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from trio_dask.messages.columns import Buffer
+
+#: A row of `Done`: attempt, status, seconds, bytes, value.
+Row: TypeAlias = tuple[int, int, float, int, bytes]
+
+_READ_BYTES: Final = 256 * 1024
+_PIECES_MAX: Final = 512
+_ROWS_MAX: Final = 2048
+_FRAME_BYTES: Final = 4 << 20
+
+
+def read_messages(fd: int) -> Iterator[list[Message]]:
+    """All messages that come through a socket, as many at a time as one read gave.
+
+    Raises:
+        RemoteProtocolError: these are no messages.
+    """
+    decoder = FrameDecoder()
+    size = 64 * 1024
+    while True:
+        try:
+            data = os.read(fd, size)
+        except ConnectionResetError:
+            return
+        if not data:
+            return
+        # A large buffer costs page faults, so only those who send much get one.
+        size = _READ_BYTES if len(data) == size else 64 * 1024
+        frames = decoder.feed(data)
+        if len(frames) == 1:
+            yield decode(*frames[0])
+        elif frames:
+            yield [message for each in frames for message in decode(*each)]
+
+
+class Outbox:
+    """What a runner has to say, written by whoever comes first.
+
+    A slot that has nothing more to do writes itself; that is the fast way for a single
+    task. A slot that goes on wakes the writer thread, and whatever comes together until
+    that thread gets its turn is one frame. So no result waits for the end of a later task.
+    """
+
+    def __init__(self, fd: int) -> None:
+        self.rows: deque[Row] = deque()
+        self._words: deque[Message] = deque()
+        self._fd = fd
+        self._closed = False
+        self._writing = Lock()
+        self._wake: SimpleQueue[str] = SimpleQueue()
+        #: Whether the writer thread will look at everything that is there now.
+        self.awake = False
+
+    def wake(self) -> None:
+        """Let the writer thread write, soon."""
+        if not self.awake:
+            self.awake = True
+            self._wake.put("write")
+
+    def flush(self) -> None:
+        """Write everything, or leave it to the thread that is writing or to the writer."""
+        while self.rows or self._words:
+            if not self._writing.acquire(blocking=False):
+                self.wake()
+                return
+            try:
+                self._write_all()
+            finally:
+                self._writing.release()
+
+    def say(self, message: Message) -> None:
+        """Send a message after those before it, without waiting for others' writes."""
+        self._words.append(message)
+        self.flush()
+
+    def say_and_wait(self, message: Message) -> None:
+        """Send a message; for what is large, so that not much of it waits here."""
+        self._words.append(message)
+        with self._writing:
+            self._write_all()
+
+    def run_writer(self) -> None:
+        """The writer thread, until `close`."""
+        while self._wake.get():
+            self.awake = False
+            with self._writing:
+                self._write_all()
+
+    def close(self) -> None:
+        """Write nothing more, and end the writer thread."""
+        with self._writing:
+            self._closed = True
+        self._wake.put("")
+
+    def forked(self) -> None:
+        """In a child that a task forked: what the parent says is not the child's to say."""
+        os.close(self._fd)
+        self._fd = -1
+
+    def _write_all(self) -> None:
+        while self.rows or self._words:
+            if self._fd < 0:
+                os._exit(0)  # a task forked, and its child came back into the slot
+            words: list[Message] = [self._words.popleft() for _ in range(len(self._words))]
+            # Results before words: a value is asked for only after its task was done.
+            header, payloads = encode([*self._take_rows(), *words])
+            if not self._closed:
+                try:
+                    _write(self._fd, frame(header, payloads))
+                except OSError:
+                    self._closed = True  # nobody is there; the reader finds out and ends
+
+    def _take_rows(self) -> list[Done]:
+        rows, room = [], _FRAME_BYTES
+        popleft = self.rows.popleft
+        for _ in range(min(len(self.rows), _ROWS_MAX)):
+            row = popleft()
+            rows.append(row)
+            room -= len(row[4])
+            if room < 0:
+                break
+        return [Done(*map(list, zip(*rows, strict=True)))] if rows else []
+
+
+def _write(fd: int, pieces: list[Buffer]) -> None:
+    while pieces:
+        sent = os.write(fd, pieces[0]) if len(pieces) == 1 else os.writev(fd, pieces[:_PIECES_MAX])
+        done = 0
+        while done < len(pieces) and sent >= len(pieces[done]):
+            sent -= len(pieces[done])
+            done += 1
+        pieces = pieces[done:]
+        if sent:
+            pieces[0] = memoryview(pieces[0])[sent:]
