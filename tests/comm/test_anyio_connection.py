@@ -107,6 +107,7 @@ async def test_a_message_that_cannot_be_sent() -> None:
     one, _ = anyio_connection_pair()
     with pytest.raises(LocalProtocolError):
         one.send(Free(["x"]))  # type: ignore[list-item]
+    await one.drained()
 
 
 async def test_a_peer_that_stops_reading_is_cut() -> None:

@@ -307,6 +307,7 @@ async def test_a_broken_write_leaves_the_last_words_to_be_read() -> None:
     from_peer = trio.testing.MemoryReceiveStream()
 
     async def broken() -> None:
+        await trio.lowlevel.checkpoint()
         msg = "reset"
         raise trio.BrokenResourceError(msg)
 
@@ -331,6 +332,7 @@ async def test_a_broken_write_is_the_end(autojump_clock: MockClock) -> None:
     """A stream that cannot be written to and says nothing more is given up after two seconds."""
 
     async def broken() -> None:
+        await trio.lowlevel.checkpoint()
         msg = "reset by somebody"
         raise trio.BrokenResourceError(msg)
 

@@ -11,6 +11,14 @@ from trio_dask.comm.handshake import HELLO_BYTES_MAX
 from trio_dask.errors import AuthenticationError, CommError, HandshakeRefused
 
 
+def feed(hand: Handshake, data: bytes) -> bytes:
+    """One step, which raises if it is refused."""
+    answer = hand.feed(data)
+    if hand.refusal is not None:
+        raise hand.refusal
+    return answer
+
+
 def run(one: Handshake, other: Handshake) -> list[CommError]:
     """Let two sides talk until both are done or out of words; returns what they raised."""
     raised: list[CommError] = []
@@ -21,11 +29,9 @@ def run(one: Handshake, other: Handshake) -> list[CommError]:
             data, inbox[side] = inbox[side], b""
             while data and hand.wanted and side not in dead:
                 part, data = data[: hand.wanted], data[hand.wanted :]
-                try:
-                    inbox[1 - side] += hand.feed(part)
-                except CommError as error:
-                    raised.append(error)
-                    inbox[1 - side] += hand.last_words
+                inbox[1 - side] += hand.feed(part)
+                if hand.refusal is not None:
+                    raised.append(hand.refusal)
                     dead.add(side)
     return raised
 
@@ -47,11 +53,11 @@ def test_any_split(data: st.DataObject) -> None:
     while client.wanted or scheduler.wanted:
         if to_scheduler and scheduler.wanted:
             size = data.draw(st.integers(1, min(len(to_scheduler), scheduler.wanted)))
-            to_client += scheduler.feed(to_scheduler[:size])
+            to_client += feed(scheduler, to_scheduler[:size])
             to_scheduler = to_scheduler[size:]
         if to_client and client.wanted:
             size = data.draw(st.integers(1, min(len(to_client), client.wanted)))
-            to_scheduler += client.feed(to_client[:size])
+            to_scheduler += feed(client, to_client[:size])
             to_client = to_client[size:]
     assert (to_client, to_scheduler) == (b"", b"")
 
@@ -72,42 +78,42 @@ def test_an_accepting_side_without_the_token() -> None:
     """Whoever accepts any proof still has to show its own."""
     client = hands("client", connecting=True)
     fake = hello("scheduler").to_bytes()
-    assert client.feed(fake[:12]) == b""
-    assert len(client.feed(fake[12:])) == 32
-    assert client.feed(b"\x01") == b""
+    assert feed(client, fake[:12]) == b""
+    assert len(feed(client, fake[12:])) == 32
+    assert feed(client, b"\x01") == b""
     with pytest.raises(AuthenticationError, match="does not hold the cluster's token"):
-        client.feed(bytes(32))
+        feed(client, bytes(32))
 
 
 def test_reflection() -> None:
     """Sending back what the other side says proves nothing, as client or as server."""
     client = hands("client", connecting=True)
     mine = client.start()
-    client.feed(mine[:12])
+    feed(client, mine[:12])
     with pytest.raises(AuthenticationError, match="repeats"):
-        client.feed(mine[12:])
+        feed(client, mine[12:])
 
     victim = hands("worker", connecting=True)
     mirror = Hello("worker", "3.11.4", "1.0", b"m" * 32).to_bytes()
-    victim.feed(mirror[:12])
-    proof = victim.feed(mirror[12:])
-    victim.feed(b"\x01")
+    feed(victim, mirror[:12])
+    proof = feed(victim, mirror[12:])
+    feed(victim, b"\x01")
     with pytest.raises(AuthenticationError, match="does not hold"):
-        victim.feed(proof)
+        feed(victim, proof)
 
 
 def test_a_proof_from_another_connection() -> None:
     """A proof is good for the nonces it was made with and for no others."""
     client, scheduler = hands("client", connecting=True), hands("scheduler", connecting=False)
     greeting = scheduler.start()
-    client.feed(greeting[:12])
-    proof = client.feed(greeting[12:])
+    feed(client, greeting[:12])
+    proof = feed(client, greeting[12:])
     again = Handshake(hello("scheduler", nonce=b"n" * 32), KEYS, connecting=False)
     said = client.start()
-    again.feed(said[:12])
-    again.feed(said[12:])
+    feed(again, said[:12])
+    feed(again, said[12:])
     with pytest.raises(AuthenticationError, match="wrong token"):
-        again.feed(proof)
+        feed(again, proof)
 
 
 def test_the_channel_is_part_of_the_proof() -> None:
@@ -126,7 +132,7 @@ def test_every_byte_counts(at: int, flip: int) -> None:
     spoken[at % len(spoken)] ^= flip
     client.start = lambda: bytes(spoken)  # type: ignore[method-assign]
     run(client, scheduler)
-    assert scheduler.wanted > 0
+    assert scheduler.wanted > 0 or scheduler.refusal is not None
 
 
 @pytest.mark.parametrize(
@@ -167,7 +173,7 @@ def test_another_protocol() -> None:
     """The number is in a place that will never move, so that the message can be clear."""
     future = Hello("client", "3.11.4", "9.0", protocol=2).to_bytes()
     with pytest.raises(HandshakeRefused, match="speaks protocol 2, this process 1"):
-        hands("scheduler", connecting=False).feed(future[:12])
+        feed(hands("scheduler", connecting=False), future[:12])
 
 
 @pytest.mark.parametrize(
@@ -176,7 +182,7 @@ def test_another_protocol() -> None:
 def test_strangers(said: bytes) -> None:
     """Another protocol's first bytes are shown in the message."""
     with pytest.raises(AuthenticationError, match="no trio_dask process: it said b"):
-        hands("scheduler", connecting=False).feed(said[:12])
+        feed(hands("scheduler", connecting=False), said[:12])
 
 
 @given(st.binary(max_size=700))
@@ -188,7 +194,7 @@ def test_garbage(said: bytes) -> None:
         while data and scheduler.wanted:
             assert scheduler.wanted <= HELLO_BYTES_MAX
             part, data = data[: scheduler.wanted], data[scheduler.wanted :]
-            scheduler.feed(part)
+            feed(scheduler, part)
     except (AuthenticationError, HandshakeRefused):
         pass
     else:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import logging
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import TYPE_CHECKING
 
 import pytest
@@ -36,17 +37,8 @@ async def echo(connection: Connection) -> None:
 async def serving(listener: MemoryListener) -> AsyncIterator[None]:
     """A scheduler that echoes, for as long as the block takes."""
     async with trio.open_nursery() as nursery:
-
-        async def run(task_status: trio.TaskStatus[object] = trio.TASK_STATUS_IGNORED) -> None:
-            await serve(
-                listener.listener(),
-                keys=KEYS,
-                role="scheduler",
-                handler=echo,
-                task_status=task_status,
-            )
-
-        await nursery.start(run)
+        start = partial(serve, listener.listener(), keys=KEYS, role="scheduler", handler=echo)
+        await nursery.start(start)
         yield
         nursery.cancel_scope.cancel()
 
@@ -152,7 +144,8 @@ async def test_slow_loris(autojump_clock: MockClock) -> None:
         async def drip() -> None:
             for byte in hands("client", connecting=True).start():
                 await stream.send_all(bytes([byte]))
-                await trio.sleep(0.9)
+                with trio.move_on_after(0.9):
+                    await trio.sleep_forever()
 
         with pytest.raises(trio.BrokenResourceError):
             await drip()
@@ -253,6 +246,7 @@ async def test_errors_in_a_group_are_a_peers_too() -> None:
     async def nested(connection: Connection) -> None:
         async with trio.open_nursery() as nursery:
             nursery.start_soon(connection.run, Heard())
+            nursery.start_soon(connection.drained)
 
     async with trio.open_nursery() as nursery:
 

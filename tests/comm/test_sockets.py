@@ -7,6 +7,7 @@ import socket
 import subprocess
 import sys
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import TYPE_CHECKING
 
 import pytest
@@ -49,12 +50,8 @@ async def echoing(address: str = "tcp://127.0.0.1:0") -> AsyncIterator[Listener]
     async with trio.open_nursery() as nursery:
         listener = await open_listener(address)
 
-        async def run(task_status: trio.TaskStatus[object] = trio.TASK_STATUS_IGNORED) -> None:
-            await serve(
-                listener, keys=KEYS, role="scheduler", handler=echo, task_status=task_status
-            )
-
-        await nursery.start(run)
+        start = partial(serve, listener, keys=KEYS, role="scheduler", handler=echo)
+        await nursery.start(start)
         yield listener
         nursery.cancel_scope.cancel()
 

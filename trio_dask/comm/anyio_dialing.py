@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 from typing import TYPE_CHECKING
 
 import anyio
@@ -14,7 +13,7 @@ from trio_dask.comm.framing import DEFAULT_LIMITS, Limits
 from trio_dask.comm.handshake import Handshake, Hello
 from trio_dask.comm.identity import local_hello
 from trio_dask.comm.sockets import CONNECT_S, address_of, no_answer, set_options, unreachable, why
-from trio_dask.errors import AuthenticationError, CommError, HandshakeRefused, PeerClosed
+from trio_dask.errors import CommError, PeerClosed
 
 if TYPE_CHECKING:
     from trio_dask.comm.auth import Keys
@@ -33,15 +32,13 @@ async def shake_hands_anyio(stream: anyio.abc.ByteStream, handshake: Handshake) 
             answer = handshake.feed(await stream.receive(wanted))
             if answer:
                 await stream.send(answer)
-    except (AuthenticationError, HandshakeRefused):
-        if handshake.last_words:
-            with contextlib.suppress(anyio.BrokenResourceError):
-                await stream.send(handshake.last_words)
-        raise
     except anyio.EndOfStream:
         raise PeerClosed(handshake.torn) from None
     except (anyio.BrokenResourceError, anyio.ClosedResourceError) as error:
-        raise PeerClosed(f"{handshake.torn}: {why(error)}") from error
+        if handshake.refusal is None:
+            raise PeerClosed(f"{handshake.torn}: {why(error)}") from error
+    if handshake.refusal is not None:
+        raise handshake.refusal
     return handshake.peer
 
 
@@ -73,12 +70,13 @@ async def connect_anyio(
             raw = stream.extra(anyio.abc.SocketAttribute.raw_socket)
             set_options(raw)
             handshake = Handshake(local_hello(role), keys, connecting=True, expect=expect)
-            peer = await shake_hands_anyio(stream, handshake)
-        except CommError as error:
-            await _drop(stream)
-            raise type(error)(f"{contact}: {error}") from error
+            try:
+                peer = await shake_hands_anyio(stream, handshake)
+            except CommError as error:
+                raise type(error)(f"{contact}: {error}") from error
         except BaseException:
-            await _drop(stream)
+            with anyio.move_on_after(1.0, shield=True):
+                await anyio.aclose_forcefully(stream)
             raise
         return AnyioConnection(
             stream,
@@ -88,8 +86,3 @@ async def connect_anyio(
             limits=limits,
         )
     raise no_answer(str(contact), step, timeout_s)
-
-
-async def _drop(stream: anyio.abc.ByteStream) -> None:
-    with anyio.CancelScope(shield=True):
-        await anyio.aclose_forcefully(stream)

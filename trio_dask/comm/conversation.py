@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import abc
 from typing import TYPE_CHECKING, Final
 
 from trio_dask.comm.framing import DEFAULT_LIMITS, KIB, MIB, Limits
@@ -21,7 +22,7 @@ RECEIVE_MORE_BYTES: Final = MIB
 FAREWELL_S: Final = 2.0
 
 
-class Conversation:
+class Conversation(abc.ABC):
     """The state of a connection: what waits to be written, and how it ended.
 
     The shells add three things: waking the writer, ending now, and ending soon.
@@ -168,21 +169,21 @@ class Conversation:
             raise self._outcome
         return self._outcome or ""
 
+    @abc.abstractmethod
     async def drained(self, below_bytes: int = 0) -> None:
         """Wait until no more than that is queued, or the connection has ended.
 
         For whoever sends much: `send` itself never waits.
         """
-        raise NotImplementedError
 
+    @abc.abstractmethod
     def _wake(self) -> None:
         """Let the writer look at what is queued."""
-        raise NotImplementedError
 
+    @abc.abstractmethod
     def _stop(self) -> None:
         """End `run` now."""
-        raise NotImplementedError
 
+    @abc.abstractmethod
     def _stop_soon(self) -> None:
         """End `run` when the farewell has taken `FAREWELL_S`."""
-        raise NotImplementedError

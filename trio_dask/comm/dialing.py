@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 from typing import TYPE_CHECKING
 
 import trio
@@ -14,7 +13,7 @@ from trio_dask.comm.handshake import Handshake, Hello
 from trio_dask.comm.identity import local_hello
 from trio_dask.comm.sockets import CONNECT_S, address_of, no_answer, unreachable, why
 from trio_dask.comm.stream import adopt
-from trio_dask.errors import AuthenticationError, CommError, HandshakeRefused, PeerClosed
+from trio_dask.errors import CommError, PeerClosed
 
 if TYPE_CHECKING:
     from trio_dask.comm.auth import Keys
@@ -36,13 +35,11 @@ async def shake_hands(stream: trio.abc.Stream, handshake: Handshake) -> Hello:
             answer = handshake.feed(bytes(data))
             if answer:
                 await stream.send_all(answer)
-    except (AuthenticationError, HandshakeRefused):
-        if handshake.last_words:
-            with contextlib.suppress(trio.BrokenResourceError):
-                await stream.send_all(handshake.last_words)
-        raise
     except (trio.BrokenResourceError, trio.ClosedResourceError) as error:
-        raise PeerClosed(f"{handshake.torn}: {why(error)}") from error
+        if handshake.refusal is None:
+            raise PeerClosed(f"{handshake.torn}: {why(error)}") from error
+    if handshake.refusal is not None:
+        raise handshake.refusal
     return handshake.peer
 
 
@@ -75,12 +72,12 @@ async def connect(
         stream = adopt(theirs)
         try:
             handshake = Handshake(local_hello(role), keys, connecting=True, expect=expect)
-            peer = await shake_hands(stream, handshake)
-        except CommError as error:
-            await _drop(stream)
-            raise type(error)(f"{contact}: {error}") from error
+            try:
+                peer = await shake_hands(stream, handshake)
+            except CommError as error:
+                raise type(error)(f"{contact}: {error}") from error
         except BaseException:
-            await _drop(stream)
+            stream.close()
             raise
         return Connection(
             stream,
@@ -90,8 +87,3 @@ async def connect(
             limits=limits,
         )
     raise no_answer(str(contact), step, timeout_s)
-
-
-async def _drop(stream: trio.abc.Stream) -> None:
-    with trio.CancelScope(shield=True):
-        await trio.aclose_forcefully(stream)

@@ -122,8 +122,8 @@ def check_fit(mine: Hello, peer: Hello, *, connecting: bool, expect: str = "") -
 class Handshake:
     """One side of the handshake. Send `start()`, then feed it bytes until `wanted` is 0.
 
-    Each `feed` returns what is to be sent next. When it raises, `last_words` is to be
-    sent before the connection is closed.
+    Each `feed` returns what is to be sent next, also when it is the last: `refusal` says
+    why there will be no connection.
     """
 
     def __init__(
@@ -146,12 +146,12 @@ class Handshake:
         self._next: Callable[[bytes], bytes] = self._on_fixed
         self._need = _FIXED.size
         self._peer: Hello | None = None
-        self.last_words = b""
+        self.refusal: AuthenticationError | HandshakeRefused | None = None
 
     @property
     def wanted(self) -> int:
         """How many bytes to read at most, 0 when the handshake is over."""
-        return self._need - len(self._received)
+        return 0 if self.refusal is not None else self._need - len(self._received)
 
     @property
     def peer(self) -> Hello:
@@ -173,17 +173,16 @@ class Handshake:
         return self._mine.to_bytes()
 
     def feed(self, data: bytes) -> bytes:
-        """Take up to `wanted` bytes; returns what is to be sent.
-
-        Raises:
-            AuthenticationError: the peer is not one of us.
-            HandshakeRefused: it is, but does not fit.
-        """
+        """Take up to `wanted` bytes; returns what is to be sent."""
         self._received += data
         if self.wanted > 0:
             return b""
         step, self._received = self._received, b""
-        return self._next(step)
+        try:
+            return self._next(step)
+        except (AuthenticationError, HandshakeRefused) as error:
+            self.refusal = error
+            return _REFUSED if self._next == self._on_connect_proof else b""
 
     def _on_fixed(self, fixed: bytes) -> bytes:
         self._need = _body_bytes(fixed)
@@ -205,7 +204,6 @@ class Handshake:
 
     def _on_connect_proof(self, proof: bytes) -> bytes:
         if not same(proof, connect_proof(self._keys, self._transcript)):
-            self.last_words = _REFUSED
             msg = f"a {self.peer.role} with a wrong token"
             raise AuthenticationError(msg)
         self._need = 0

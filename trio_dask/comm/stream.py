@@ -66,11 +66,15 @@ class SocketByteStream(trio.abc.HalfCloseableStream):
             self.socket.shutdown(socket.SHUT_WR)
         await trio.lowlevel.checkpoint()
 
-    async def aclose(self) -> None:
-        """Close it; whoever waits for it gets `trio.ClosedResourceError`."""
+    def close(self) -> None:
+        """Close it now; whoever waits for it gets `trio.ClosedResourceError`."""
         if self.socket.fileno() != -1:
             trio.lowlevel.notify_closing(self.socket)
             self.socket.close()
+
+    async def aclose(self) -> None:
+        """Close it, like any stream."""
+        self.close()
         await trio.lowlevel.checkpoint()
 
 
