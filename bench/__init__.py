@@ -1,0 +1,1 @@
+"""Measurements: `python -m bench --help`. Not part of the installed package."""

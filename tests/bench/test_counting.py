@@ -1,0 +1,40 @@
+"""What a task costs does not grow unnoticed: counted, so that it is the same everywhere."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parents[2]))
+
+from bench import counting
+
+
+def test_counts_are_the_same_every_time() -> None:
+    """No clock, no chance."""
+    first, second = counting.run(3_000), counting.run(3_000)
+    memory = "bytes of memory in the scheduler, pending"
+    assert first.pop(memory) == pytest.approx(second.pop(memory), rel=0.02)
+    assert first == second
+
+
+@pytest.mark.parametrize(
+    ("figure", "budget"),
+    [
+        ("bytes client → scheduler", 60),
+        ("bytes scheduler → worker", 100),
+        ("bytes worker → runner", 100),
+        ("bytes runner → worker", 50),
+        ("bytes worker → scheduler", 50),
+        ("bytes scheduler → client", 45),
+        ("messages scheduler → worker", 0.05),
+        ("calls in the scheduler", 32),
+        ("calls in the worker", 3),
+        ("bytes of memory in the scheduler, pending", 600),
+    ],
+)
+def test_a_task_keeps_to_its_budget(figure: str, budget: float) -> None:
+    """Per task of a large map of no-ops, arguments of 45 bytes and values of 5 included."""
+    assert 0 < counting.run(10_000)[figure] <= budget
