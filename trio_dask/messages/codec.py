@@ -25,6 +25,20 @@ class Message:
     #: Names of columns that must have one length; a frame where they differ is refused.
     PARALLEL: ClassVar[tuple[str, ...]] = ()
 
+    # Once for all types: made for each of them, these would be half of the import.
+    def __eq__(self, other: object) -> bool:
+        if type(self) is not type(other):
+            return NotImplemented
+        names = _PACKERS[type(self)].names
+        return all(getattr(self, name) == getattr(other, name) for name in names)
+
+    __hash__ = None  # type: ignore[assignment]
+
+    def __repr__(self) -> str:
+        names = _PACKERS[type(self)].names
+        inside = ", ".join(f"{name}={getattr(self, name)!r}" for name in names)
+        return f"{type(self).__name__}({inside})"
+
 
 M = TypeVar("M", bound=type[Message])
 
@@ -55,7 +69,7 @@ def message(tag: int) -> Callable[[M], M]:
         if tag in _TYPES:
             msg = f"tag {tag} of {cls.__name__} is already {_TYPES[tag].kind.__name__}'s"
             raise TypeError(msg)
-        made: Any = dataclass(slots=True)(cls)
+        made: Any = dataclass(slots=True, eq=False, repr=False)(cls)
         made.TAG = tag
         hints = get_type_hints(made, include_extras=True)
         kinds = [_field_kind(hints[field.name]) for field in fields(made)]

@@ -13,9 +13,11 @@ import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from types import ModuleType
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 _OURS: Final = __name__.partition(".")[0]
 #: Top-level names of modules, and whether they have to travel.
@@ -98,6 +100,8 @@ def _judge(top: str, module: Any) -> bool:
     spec = getattr(module, "__spec__", None)
     if spec is None:
         return True
+    from pathlib import Path  # a runner seldom gets here, and starts faster without
+
     places = list(spec.submodule_search_locations or ())
     if spec.has_location and spec.origin:
         places.append(spec.origin)
@@ -128,19 +132,23 @@ def _roots() -> list[Path]:
     """The directories whose modules are taken to be installed everywhere."""
     if not _known_roots:
         import site
+        from pathlib import Path
 
         sites = [*site.getsitepackages(), site.getusersitepackages()]
         found = [str(Path(os.__file__).parent), *sites]
         for folder in sites:
-            found += _linked(Path(folder))
+            found += _linked(folder)
         found += [entry for entry in os.environ.get("PYTHONPATH", "").split(os.pathsep) if entry]
         _known_roots.extend(dict.fromkeys(Path(entry).resolve() for entry in found))
     return _known_roots
 
 
-def _linked(folder: Path) -> list[str]:
+def _linked(site_directory: str) -> list[str]:
     """The directories that the `.pth` files of a site directory add."""
+    from pathlib import Path
+
     found = []
+    folder = Path(site_directory)
     for file in sorted(folder.glob("*.pth")):
         try:
             lines = file.read_text("utf-8", "replace").splitlines()
