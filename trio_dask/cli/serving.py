@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 import logging
 import os
 import signal
@@ -137,11 +138,17 @@ def listen_at(host: str | None, port: int | None, interface: str | None) -> List
         return ListenAt(interface_host(interface), port)
     if host is None:
         return ListenAt(None, port)
-    bare_v6 = host.count(":") > 1 and "[" not in host
-    address = parse_address(f"[{host}]" if bare_v6 else host, default_port=_NO_PORT)
+    address = parse_address(f"[{host}]" if _is_ipv6(host) else host, default_port=_NO_PORT)
     if address.port == _NO_PORT:
         return ListenAt(address.host, port)
     if port not in {None, address.port}:
         msg = f"--host {host} and --port {port} name two ports; give one of them"
         raise ConfigError(msg)
     return ListenAt(address.host, address.port)
+
+
+def _is_ipv6(host: str) -> bool:
+    with suppress(ValueError):
+        ipaddress.IPv6Address(host)
+        return True
+    return False

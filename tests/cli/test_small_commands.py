@@ -1,0 +1,181 @@
+"""Commands that start nothing, and all that can be wrong with a command line."""
+
+from __future__ import annotations
+
+import io
+import logging
+import sys
+from typing import TYPE_CHECKING
+
+import pytest
+
+from trio_dask.cli import main
+from trio_dask.cli.logs import log_to_stderr
+from trio_dask.cli.serving import interface_host, listen_at
+from trio_dask.config import ensure_token, find_token, token_path
+from trio_dask.errors import ConfigError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+def run(*words: str) -> int:
+    """The exit code of a command, however it comes about."""
+    try:
+        return main(words)
+    except SystemExit as leaving:
+        return leaving.code if isinstance(leaving.code, int) else 0
+
+
+def test_help_lists_the_commands(capsys: pytest.CaptureFixture[str]) -> None:
+    """Every command is on the first page."""
+    assert run("--help") == 0
+    shown = capsys.readouterr().out
+    assert all(name in shown for name in ("scheduler", "worker", "demo", "token", "config"))
+
+
+@pytest.mark.parametrize("command", ["scheduler", "worker", "demo", "token create", "config list"])
+def test_every_command_has_help(command: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """Each says what it does and explains every option it has."""
+    assert run(*command.split(), "--help") == 0
+    shown = capsys.readouterr().out
+    assert f"Usage: trio-dask {command}" in shown
+    assert "--tied" not in shown
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["wurker"], "wurker"),
+        (["scheduler", "--prot", "1"], "--prot"),
+        (["scheduler", "--port", "many"], "many"),
+        (["scheduler", "--port", "65536"], "65536"),
+        (["scheduler", "--protocol", "ucx"], "ucx"),
+        (["scheduler", "--host", "a", "--interface", "lo"], "give one of them"),
+        (["scheduler", "--interface", "nowhere0"], "nowhere0"),
+        (["scheduler", "--host", "h:1", "--port", "2"], "two ports"),
+        (["worker"], "where is the scheduler?"),
+        (["worker", "tcp://h:1", "--nthreads", "0"], "at least one"),
+        (["worker", "tcp://h:1", "--nworkers", "few"], "few"),
+        (["worker", "tcp://h:1", "--memory-limit", "lots"], "lots"),
+        (["worker", "tcp://h:1", "--death-timeout", "soon"], "soon"),
+        (["worker", "tcp://h:1", "--resources", "GPU"], "GPU"),
+        (["config", "show", "scheduler.prt"], "nearest known one is scheduler.port"),
+    ],
+)
+def test_what_is_not_understood(
+    words: list[str], said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Exit code 2 and a message that names the culprit, never a traceback."""
+    assert run(*words) == 2
+    shown = capsys.readouterr()
+    # Parse errors are framed by the parser, which prints them on either stream.
+    assert said in shown.err + shown.out
+    assert "Traceback" not in shown.err + shown.out
+
+
+def test_an_unknown_variable_is_not_understood(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A setting with a typo is no setting that is silently left out."""
+    monkeypatch.setenv("TRIO_DASK_SCHEDULER__PROT", "1")
+    assert run("config", "list") == 2
+    assert capsys.readouterr().err == (
+        "trio-dask: unknown environment variable TRIO_DASK_SCHEDULER__PROT; "
+        "the nearest known one is TRIO_DASK_SCHEDULER__PORT\n"
+    )
+
+
+def test_token_commands(capsys: pytest.CaptureFixture[str]) -> None:
+    """None, made, shown, kept, replaced."""
+    assert run("token", "show") == 1
+    assert "no token" in capsys.readouterr().err
+    assert run("token", "create") == 0
+    first = find_token()
+    assert capsys.readouterr().out == f"{token_path()}\n"
+    assert run("token", "show") == 0
+    assert capsys.readouterr().out == f"{first}\n"
+    assert run("token", "create") == 1
+    assert "--replace" in capsys.readouterr().err
+    assert run("token", "create", "--replace") == 0
+    assert find_token() != first
+
+
+def test_config_list_shows_values_and_origins(
+    own_settings: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What is no default says where it came from; the token is never shown."""
+    monkeypatch.setenv("TRIO_DASK_TOKEN", "hush")
+    monkeypatch.setenv("TRIO_DASK_WORKER__RESOURCES", "GPU=2")
+    directory = own_settings / "trio-dask"
+    directory.mkdir()
+    (directory / "config.toml").write_text("[scheduler]\nport = 1234\n", encoding="utf-8")
+    assert run("config", "list") == 0
+    lines = capsys.readouterr().out.splitlines()
+    shown = {name.strip(): rest for name, _, rest in (line.partition(" = ") for line in lines)}
+    assert shown["scheduler.port"] == f"1234  # {directory / 'config.toml'}"
+    assert shown["token"] == "(set)  # TRIO_DASK_TOKEN"
+    assert shown["worker.resources"] == "{ GPU = 2 }  # TRIO_DASK_WORKER__RESOURCES"
+    assert shown["worker.nthreads"] == '"auto"'
+    assert run("config", "list", "--verbose") == 0
+    assert "TRIO_DASK_SCHEDULER__PORT" in capsys.readouterr().out
+    assert run("config", "show", "scheduler.worker-ttl") == 0
+    assert capsys.readouterr().out == "300\n"
+
+
+@pytest.mark.parametrize(
+    ("host", "port", "expected"),
+    [
+        (None, None, (None, None)),
+        (None, 1, (None, 1)),
+        ("a", None, ("a", None)),
+        ("a", 1, ("a", 1)),
+        ("a:1", None, ("a", 1)),
+        ("a:1", 1, ("a", 1)),
+        ("tcp://a:1", None, ("a", 1)),
+        ("::1", 5, ("::1", 5)),
+        ("[::1]:7", None, ("::1", 7)),
+    ],
+)
+def test_where_to_listen(
+    host: str | None, port: int | None, expected: tuple[str | None, int | None]
+) -> None:
+    """The host may bring its port, with or without a scheme."""
+    at = listen_at(host, port, None)
+    assert (at.host, at.port) == expected
+
+
+def test_interfaces_have_addresses() -> None:
+    """The loopback interface's is known; a missing one is an error that lists what there is."""
+    assert interface_host("lo" if sys.platform == "linux" else "lo0") == "127.0.0.1"
+    with pytest.raises(ConfigError, match=r"no network interface 'no0'; there are .*lo"):
+        interface_host("no0")
+
+
+@pytest.mark.parametrize("terminal", [True, False])
+def test_colours_are_for_terminals(terminal: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a terminal a warning is coloured, in a file nothing is."""
+
+    class Stream(io.StringIO):
+        def isatty(self) -> bool:
+            return terminal
+
+    stream = Stream()
+    monkeypatch.setattr(sys, "stderr", stream)
+    monkeypatch.delenv("NO_COLOR", raising=False)
+    monkeypatch.setattr(logging, "raiseExceptions", True)
+    logger = logging.getLogger("trio_dask")
+    monkeypatch.setattr(logger, "handlers", [])
+    monkeypatch.setattr(logger, "level", logger.level)
+    log_to_stderr("info")
+    logger.info("all is well")
+    logger.warning("careful")
+    well, careful = stream.getvalue().splitlines()
+    assert well.endswith(" - trio_dask - INFO - all is well")
+    assert careful.startswith("\x1b[33m") == careful.endswith("\x1b[0m") == terminal
+
+
+def test_a_token_is_made_before_it_is_needed() -> None:
+    """The path that `token create` prints is where `ensure_token` looks."""
+    assert run("token", "create") == 0
+    assert ensure_token() == find_token()
