@@ -1,0 +1,228 @@
+"""What dies costs time, not results; what cannot be made again is lost with a reason."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from trio_dask.messages import session, tasks as words
+from trio_dask.messages.failure import Failure
+
+if TYPE_CHECKING:
+    from conftest import Driver
+
+CLIENT, A, B = 1, 10, 11
+
+
+def test_a_lost_worker_costs_time_only(cluster: Driver) -> None:
+    """Its attempts and the values only it held are made again elsewhere."""
+    first = cluster.client()
+    cluster.worker(A)
+    cluster.submit(first, [b"a"])
+    cluster.done(A, cluster.run(A), None)
+    cluster.submit(first + 1, [b"b"], [[first]])
+    assert cluster.run(A).tids == [first + 1]
+    b = cluster.worker(B)
+    cluster.heard(CLIENT)
+    cluster.leave(A)
+    assert cluster.heard(CLIENT) == [words.Again([first])]
+    run = cluster.run(B)
+    assert run.tids == [first]
+    cluster.done(B, run, None)
+    assert cluster.heard(CLIENT) == [words.Finished([first], [9], [b""], [0], [b])]
+    assert cluster.run(B).tids == [first + 1]
+
+
+def test_what_was_released_is_made_again_for_a_dependent(cluster: Driver) -> None:
+    """An intermediate nobody holds any more is run again if a later value is lost."""
+    first = cluster.client()
+    cluster.worker(A)
+    cluster.submit(first, [b"a"])
+    cluster.submit(first + 1, [b"b"], [[first]])
+    cluster.tell(CLIENT, words.Release([first]))
+    cluster.done(A, cluster.run(A), b"small")
+    cluster.done(A, cluster.run(A), None)
+    cluster.worker(B)
+    cluster.leave(A)
+    run = cluster.run(B)
+    assert run.tids == [first]
+    cluster.done(B, run, b"small")
+    assert cluster.run(B).tids == [first + 1]
+
+
+def test_scattered_values_are_lost_with_a_reason(cluster: Driver) -> None:
+    """A value that a client put on a dead worker is lost, and so is what needs it."""
+    first = cluster.client()
+    a = cluster.worker(A)
+    cluster.tell(CLIENT, words.Put([first], [100], [], False))
+    assert cluster.heard(CLIENT) == [words.PutAt([first], [0], [a])]
+    cluster.submit(first + 1, [b"b"], [[first]])
+    cluster.tell(A, words.Stored([first], [100]))
+    assert cluster.heard(CLIENT) == [words.Finished([first], [100], [b""], [0], [a])]
+    cluster.run(A)
+    cluster.leave(A)
+    failed, lost = sorted(cluster.heard(CLIENT), key=lambda each: type(each).__name__)
+    assert isinstance(failed, words.Failed)
+    assert isinstance(lost, words.Lost)
+    assert (lost.tids, failed.tids) == ([first], [first + 1])
+    assert "w10" in lost.reason
+    cluster.tell(CLIENT, words.Release([first, first + 1]))
+    assert cluster.at_rest()
+
+
+def test_a_dependent_of_a_lost_value_fails(cluster: Driver) -> None:
+    """It fails at once, with DataLost, whether it waited or comes later."""
+    first = cluster.client()
+    cluster.worker(A)
+    cluster.tell(CLIENT, words.Put([first], [100], [], False))
+    cluster.tell(A, words.Stored([first], [100]))
+    cluster.leave(A)
+    cluster.heard(CLIENT)
+    cluster.submit(first + 1, [b"b"], [[first]])
+    (failed,) = cluster.heard(CLIENT)
+    assert isinstance(failed, words.Failed)
+    failure = Failure.from_bytes(failed.failures[0])
+    assert failure.kind == "trio_dask.errors.DataLost"
+    assert "left" in failure.message
+
+
+def test_puts_wait_for_a_worker(cluster: Driver) -> None:
+    """Where to store is said when there is somewhere."""
+    first = cluster.client()
+    cluster.tell(CLIENT, words.Put([first], [100], [], False))
+    assert cluster.heard(CLIENT) == []
+    a = cluster.worker(A)
+    assert cluster.heard(CLIENT) == [words.PutAt([first], [0], [a])]
+
+
+def test_a_put_at_a_worker_that_left_is_placed_again(cluster: Driver) -> None:
+    """The worker may have died before it could say that it stores the value."""
+    first = cluster.client()
+    cluster.worker(A)
+    cluster.tell(CLIENT, words.Put([first], [100], [], False))
+    cluster.heard(CLIENT)
+    cluster.leave(A)
+    assert cluster.heard(CLIENT) == []
+    b = cluster.worker(B)
+    assert cluster.heard(CLIENT) == [words.PutAt([first], [0], [b])]
+
+
+def test_scattered_data_let_go_of_cannot_be_made_again(cluster: Driver) -> None:
+    """A result whose scattered input was released is lost with its holder, and says why."""
+    first = cluster.client()
+    cluster.worker(A)
+    cluster.tell(CLIENT, words.Put([first], [100], [], False))
+    cluster.tell(A, words.Stored([first], [100]))
+    cluster.submit(first + 1, [b"b"], [[first]])
+    cluster.tell(CLIENT, words.Release([first]))
+    cluster.done(A, cluster.run(A), None)
+    cluster.heard(CLIENT)
+    cluster.leave(A)
+    again, failed = cluster.heard(CLIENT)
+    assert again == words.Again([first + 1])
+    assert isinstance(failed, words.Failed)
+    assert "let go of" in Failure.from_bytes(failed.failures[0]).message
+    cluster.tell(CLIENT, words.Release([first + 1]))
+    assert cluster.at_rest()
+
+
+def test_one_bad_input_stops_the_others(cluster: Driver) -> None:
+    """Inputs begun for a task that cannot run after all are brought to rest again."""
+    first = cluster.client()
+    cluster.worker(A)
+    cluster.tell(CLIENT, words.Put([first], [100], [], False))
+    cluster.tell(A, words.Stored([first], [100]))
+    cluster.submit(first + 1, [b"a"])
+    cluster.submit(first + 2, [b"b"], [[first + 1, first]])
+    cluster.tell(CLIENT, words.Release([first, first + 1]))
+    cluster.done(A, cluster.run(A), b"small")
+    cluster.done(A, cluster.run(A), None)
+    cluster.leave(A)
+    cluster.worker(B)
+    assert cluster.heard(B) == []
+
+
+def test_a_broadcast_goes_everywhere(cluster: Driver) -> None:
+    """Every worker gets the value, and holds it until it is released."""
+    first = cluster.client()
+    a, b = cluster.worker(A), cluster.worker(B)
+    cluster.tell(CLIENT, words.Put([first], [100], [], True))
+    assert cluster.heard(CLIENT) == [words.PutAt([first, first], [0, 1], [a, b])]
+    cluster.tell(A, words.Stored([first], [100]))
+    cluster.tell(B, words.Stored([first], [100]))
+    cluster.leave(A)
+    assert [type(each) for each in cluster.heard(CLIENT)] == [words.Finished]
+    cluster.tell(CLIENT, words.Release([first]))
+    assert cluster.heard(B) == [words.Free([first])]
+
+
+def test_a_dead_runner_is_blamed_on_what_ran(cluster: Driver) -> None:
+    """What was running when it died is tried again, but not for ever; the rest is innocent."""
+    first = cluster.client()
+    cluster.worker(A)
+    cluster.submit(first, [b"killer", b"bystander"])
+    for death in range(4):
+        cluster.tell(A, words.Slots(1))
+        running, *queued = cluster.run(A).attempts
+        cluster.tell(A, words.Slots(0))
+        cluster.tell(A, words.RunnerDied([running], queued, [], {"signal": 9, "pid": death}))
+    (failed,) = cluster.heard(CLIENT)
+    assert isinstance(failed, words.Failed)
+    assert failed.tids == [first]
+    failure = Failure.from_bytes(failed.failures[0])
+    assert failure.kind == "trio_dask.errors.KilledWorker"
+    assert failure.message.count("signal 9") == 4
+    cluster.tell(A, words.Slots(1))
+    assert cluster.run(A).args == [b"bystander"]
+
+
+def test_a_worker_without_runner_gets_nothing(cluster: Driver) -> None:
+    """Zero slots, zero tasks."""
+    first = cluster.client()
+    cluster.worker(A)
+    cluster.tell(A, words.Slots(0))
+    cluster.submit(first, [b"a"])
+    assert cluster.heard(A) == []
+    cluster.tell(A, words.Slots(2))
+    assert cluster.run(A).tids == [first]
+
+
+def test_missing_inputs_are_found_elsewhere(cluster: Driver) -> None:
+    """A holder that does not hold is corrected, and the value is made again."""
+    first = cluster.client()
+    a = cluster.worker(A)
+    cluster.submit(first, [b"a"])
+    cluster.done(A, cluster.run(A), None)
+    cluster.submit(first + 1, [b"b"], [[first]])
+    run = cluster.run(A)
+    cluster.tell(A, words.Unrunnable(run.attempts, [first], [a]))
+    free, rerun = cluster.heard(A)
+    assert free == words.Free([first])
+    assert isinstance(rerun, words.Run)
+    assert rerun.tids == [first]
+
+
+def test_replicas_are_freed_with_the_value(cluster: Driver) -> None:
+    """Copies that workers fetched are known, useful when one is lost, and dropped at the end."""
+    first = cluster.client()
+    cluster.worker(A)
+    cluster.worker(B)
+    cluster.submit(first, [b"a"])
+    holder, other = (A, B) if cluster.said[A] else (B, A)
+    cluster.done(holder, cluster.run(holder), None)
+    cluster.tell(other, words.Replicas([first]))
+    cluster.heard(CLIENT)
+    cluster.leave(holder)
+    assert cluster.heard(CLIENT) == []
+    cluster.tell(CLIENT, words.Release([first]))
+    assert cluster.heard(other) == [words.Free([first])]
+    cluster.tell(other, words.Replicas([first]))
+    assert cluster.heard(other) == [words.Free([first])], "it came too late to be of use"
+
+
+def test_silent_workers_are_reported(cluster: Driver) -> None:
+    """A worker that says nothing for its time to live is named by the tick."""
+    cluster.worker(A)
+    cluster.worker(B)
+    cluster.now = 200.0
+    cluster.tell(B, session.Heartbeat({}))
+    assert cluster.tick(150.0) == [A]

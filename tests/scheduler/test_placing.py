@@ -1,0 +1,222 @@
+"""Tasks on their way to workers and back: what peers say, and the whole of what they are told."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from trio_dask.messages import tasks as words
+
+if TYPE_CHECKING:
+    from conftest import Driver
+
+CLIENT, A, B = 1, 10, 11
+
+
+def test_a_task_runs_and_its_value_comes_back(cluster: Driver) -> None:
+    """Function, task and small value travel, and after release nothing is left."""
+    first = cluster.client()
+    cluster.worker(A)
+    (tid,) = cluster.submit(first, [b"args"])
+    functions, run = cluster.heard(A)
+    assert functions == words.Functions([first], ["inc"], [b"INC"])
+    assert isinstance(run, words.Run)
+    assert (run.tids, run.args, run.dep_counts) == ([tid], [b"args"], [])
+    cluster.done(A, run, b"11")
+    assert cluster.heard(CLIENT) == [words.Finished([tid], [9], [b"11"], [words.INLINE], [])]
+    cluster.tell(CLIENT, words.Release([tid]))
+    assert cluster.heard(A) == []
+    assert cluster.at_rest()
+
+
+def test_a_function_travels_once_to_each_worker(cluster: Driver) -> None:
+    """The second task with a function brings only its arguments."""
+    first = cluster.client()
+    cluster.worker(A)
+    cluster.submit(first, [b"1"])
+    cluster.done(A, cluster.run(A))
+    cluster.submit(first + 1, [b"2"])
+    assert [type(each) for each in cluster.heard(A)] == [words.Run]
+
+
+def test_a_function_is_forgotten_when_it_is_in_no_window(cluster: Driver) -> None:
+    """Its client will not use it again, but a task given out still may."""
+    first = cluster.client()
+    cluster.worker(A)
+    cluster.submit(first, [b"1"])
+    run = cluster.run(A)
+    cluster.tell(CLIENT, words.ForgetFunctions([first]))
+    assert cluster.heard(A) == []
+    cluster.done(A, run)
+    cluster.tick(1.0)
+    assert cluster.heard(A) == [words.ForgetFunctions([first])]
+    cluster.tick(1.0)
+    assert cluster.heard(A) == []
+
+
+def test_without_workers_tasks_wait(cluster: Driver) -> None:
+    """Tasks submitted to an empty cluster start when a worker joins."""
+    first = cluster.client()
+    cluster.submit(first, [b"1"])
+    assert cluster.heard(CLIENT) == []
+    cluster.worker(A)
+    assert cluster.run(A).tids == [first]
+
+
+def test_few_tasks_spread(cluster: Driver) -> None:
+    """Two tasks and two idle workers: one each."""
+    first = cluster.client()
+    cluster.worker(A)
+    cluster.worker(B)
+    cluster.submit(first, [b"1", b"2"])
+    assert len(cluster.run(A).tids) == len(cluster.run(B).tids) == 1
+
+
+def test_of_unknown_length_only_the_slots_count(cluster: Driver) -> None:
+    """A worker gets one task more than it has slots, until something is known of them."""
+    first = cluster.client()
+    cluster.worker(A, nthreads=3)
+    cluster.submit(first, [b"x"] * 100)
+    run = cluster.run(A)
+    assert len(run.tids) == 4
+    cluster.done(A, run, seconds=1e-6)
+    assert len(cluster.run(A).tids) == 96, "short ones travel in large batches"
+
+
+def test_long_tasks_are_not_given_ahead(cluster: Driver) -> None:
+    """Of tasks longer than the horizon a worker has one more than slots."""
+    first = cluster.client()
+    cluster.worker(A)
+    cluster.submit(first, [b"x"] * 100)
+    run = cluster.run(A)
+    cluster.done(A, run, seconds=10.0)
+    assert len(cluster.run(A).tids) == 2
+
+
+def test_lower_rank_first(cluster: Driver) -> None:
+    """Higher priority is given out first, then whatever was submitted first."""
+    first = cluster.client()
+    cluster.submit(first, [b"low"])
+    cluster.submit(first + 1, [b"high"], priority=5)
+    cluster.submit(first + 2, [b"high too"], priority=5)
+    cluster.submit(first + 3, [b"negative"], priority=-1)
+    cluster.worker(A, nthreads=8)
+    run = cluster.run(A)
+    assert run.args == [b"high", b"high too", b"low", b"negative"]
+    assert run.ranks == sorted(run.ranks)
+
+
+def test_inputs_that_are_small_travel_with_the_task(cluster: Driver) -> None:
+    """An inline value is given to whoever needs it, and dropped when nobody does."""
+    first = cluster.client()
+    cluster.worker(A)
+    cluster.submit(first, [b"a"])
+    cluster.submit(first + 1, [b"b"], [[first]])
+    cluster.tell(CLIENT, words.Release([first]))
+    cluster.done(A, cluster.run(A), b"VALUE")
+    run = cluster.run(A)
+    assert (run.dep_tids, run.dep_at, run.dep_values) == ([first], [words.INLINE], [b"VALUE"])
+    cluster.done(A, run)
+    assert cluster.core.state.tasks[first].value is None, "nobody needs it any more"
+    cluster.tell(CLIENT, words.Release([first + 1]))
+    assert cluster.at_rest()
+
+
+def test_held_inputs_say_where_they_are(cluster: Driver) -> None:
+    """A task with a large input goes to its holder, and the value is freed after its last use."""
+    first = cluster.client()
+    a = cluster.worker(A)
+    cluster.worker(B)
+    cluster.submit(first, [b"a"])
+    holder = A if cluster.said[A] else B
+    cluster.done(holder, cluster.run(holder), None)
+    address = a if holder == A else f"tcp://host:{B}"
+    assert cluster.heard(CLIENT) == [words.Finished([first], [9], [b""], [0], [address])]
+    cluster.submit(first + 1, [b"b"], [[first]])
+    cluster.tell(CLIENT, words.Release([first]))
+    run = cluster.run(holder)
+    assert (run.dep_at, run.places) == ([0], [address])
+    cluster.done(holder, run)
+    assert cluster.heard(holder) == [words.Free([first])]
+
+
+def test_an_error_fails_dependents(cluster: Driver) -> None:
+    """Everything downstream fails with the same failure, which is sent once."""
+    first = cluster.client()
+    cluster.worker(A)
+    cluster.submit(first, [b"a"])
+    cluster.submit(first + 1, [b"b", b"c"], [[first], [first + 1]])
+    cluster.fail(A, cluster.run(A), b"boom")
+    (failed,) = cluster.heard(CLIENT)
+    assert failed == words.Failed([first, first + 1, first + 2], [0, 0, 0], [b"boom"])
+    cluster.submit(first + 3, [b"late"], [[first]])
+    assert cluster.heard(CLIENT) == [words.Failed([first + 3], [0], [b"boom"])]
+    cluster.tell(CLIENT, words.Release([first, first + 1, first + 2, first + 3]))
+    assert cluster.at_rest()
+
+
+def test_retries(cluster: Driver) -> None:
+    """A task with two retries is run three times at most."""
+    first = cluster.client()
+    cluster.worker(A)
+    cluster.submit(first, [b"a"], retries=2)
+    attempts = []
+    for _ in range(2):
+        run = cluster.run(A)
+        attempts += run.attempts
+        cluster.fail(A, run)
+        assert cluster.heard(CLIENT) == []
+    run = cluster.run(A)
+    assert len({*attempts, *run.attempts}) == 3, "each try is an attempt of its own"
+    cluster.fail(A, run, b"boom")
+    assert cluster.heard(CLIENT) == [words.Failed([first], [0], [b"boom"])]
+
+
+def test_a_report_about_another_attempt_is_ignored(cluster: Driver) -> None:
+    """What a worker says of attempts that are not in its window changes nothing."""
+    first = cluster.client()
+    cluster.worker(A)
+    cluster.submit(first, [b"a"])
+    run = cluster.run(A)
+    stale = words.Run([run.attempts[0] + 99], [first], [first], [0], [b""], [], [], [], [], [], [])
+    cluster.done(A, stale)
+    assert cluster.heard(CLIENT) == []
+    cluster.done(A, run)
+    cluster.done(A, run)
+    assert len(cluster.heard(CLIENT)) == 1
+
+
+def test_restricted_tasks_go_where_they_may(cluster: Driver) -> None:
+    """Named workers only, by name or address; others when allowed and none of the named is here."""
+    first = cluster.client()
+    cluster.worker(A)
+    cluster.submit(first, [b"only b"], workers=["w11"])
+    cluster.submit(first + 1, [b"b if possible"], workers=["w11"], allow_other_workers=True)
+    assert cluster.run(A).args == [b"b if possible"]
+    cluster.worker(B)
+    assert cluster.run(B).args == [b"only b"]
+
+
+def test_resources_are_not_over_committed(cluster: Driver) -> None:
+    """A task takes its units for as long as it is in the window."""
+    first = cluster.client()
+    cluster.worker(A, nthreads=4, resources={"GPU": 2})
+    cluster.submit(first, [b"x"] * 5, resources={"GPU": 1})
+    run = cluster.run(A)
+    assert len(run.tids) == 2
+    cluster.done(A, run)
+    assert len(cluster.run(A).tids) == 2
+
+
+def test_what_waits_behind_a_long_task_is_recalled(cluster: Driver) -> None:
+    """When a slot is free elsewhere, the un-begun move there; the worker confirms first."""
+    first = cluster.client()
+    cluster.worker(A)
+    cluster.submit(first, [b"long", b"behind"])
+    run = cluster.run(A)
+    cluster.worker(B)
+    cluster.tick(1.0)
+    assert cluster.heard(A) == [words.Recall(run.attempts[1:])]
+    cluster.tick(1.0)
+    assert cluster.heard(A) == [], "it is asked once"
+    cluster.tell(A, words.Returned(run.attempts[1:]))
+    assert cluster.run(B).args == [b"behind"]
