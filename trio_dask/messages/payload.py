@@ -18,13 +18,14 @@ from typing import Any, Final
 from trio_dask.errors import RemoteProtocolError, SubmitError
 from trio_dask.messages.columns import Buffer, Payload
 from trio_dask.messages.foreign import MAIN, by_value, refers_to_foreign
-from trio_dask.messages.functions import pack_function, unpack_function
+from trio_dask.messages.functions import function_name, pack_function, unpack_function
 from trio_dask.messages.ids import TaskId
 from trio_dask.messages.inputs import collecting, finding, given, input_value, note_input
 from trio_dask.messages.sizes import sizeof
 
 __all__ = [
     "collecting",
+    "function_name",
     "given",
     "input_value",
     "note_input",

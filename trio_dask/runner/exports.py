@@ -7,7 +7,7 @@ from threading import Thread
 from typing import TYPE_CHECKING, Any, Final
 
 from trio_dask.errors import TaskError
-from trio_dask.messages.codec import payload_bytes
+from trio_dask.messages import payload_bytes
 from trio_dask.messages.payload import pack
 from trio_dask.messages.values import ABSENT, FOUND, UNPICKLABLE, Fetch, Values
 from trio_dask.runner.failing import bounded
@@ -16,7 +16,7 @@ from trio_dask.runner.holdings import Packed, reason
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from trio_dask.messages.columns import Payload
+    from trio_dask.messages import Payload
     from trio_dask.messages.ids import TaskId
     from trio_dask.runner.wire import Outbox
 

@@ -11,7 +11,7 @@ from trio_dask.messages.payload import unpack, unpack_function
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from trio_dask.messages.columns import Buffer
+    from trio_dask.messages import Buffer
     from trio_dask.messages.ids import TaskId
 
 

@@ -32,7 +32,7 @@ from trio_dask.runner.wire import Outbox, read_messages
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from trio_dask.messages.codec import Message
+    from trio_dask.messages import Message
     from trio_dask.messages.ids import FunctionId, TaskId
     from trio_dask.runner.board import Board
 

@@ -8,14 +8,14 @@ from queue import SimpleQueue
 from threading import Lock
 from typing import TYPE_CHECKING, Final, TypeAlias
 
-from trio_dask.comm.framing import FrameDecoder, frame
-from trio_dask.messages.codec import Message, decode, encode
+from trio_dask.comm import FrameDecoder, frame
+from trio_dask.messages import Message, decode, encode
 from trio_dask.messages.tasks import Done
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from trio_dask.messages.columns import Buffer
+    from trio_dask.messages import Buffer
 
 #: A row of `Done`: attempt, status, seconds, bytes, value.
 Row: TypeAlias = tuple[int, int, float, int, bytes]
