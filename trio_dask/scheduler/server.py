@@ -7,6 +7,8 @@ can slip in between. What the core has put off as too large for one call is done
 
 from __future__ import annotations
 
+import contextlib
+import gc
 import logging
 import secrets
 from dataclasses import dataclass
@@ -20,7 +22,7 @@ from trio_dask.messages import session
 from trio_dask.scheduler.core import CoreSettings, Misuse, SchedulerCore
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from trio_dask.comm import Connection, Keys, Listener
     from trio_dask.config import Config, SchedulerConfig
@@ -29,6 +31,8 @@ if TYPE_CHECKING:
 logger = logging.getLogger("trio_dask.scheduler")
 
 FAREWELL_S: Final = 1.0
+#: With more tasks than this a pass of the garbage collector would be noticed.
+_COLLECT_TASKS_MAX: Final = 10_000
 _WORK_SLICES: Final = 4  # of large jobs, between two looks at the sockets
 
 
@@ -54,6 +58,17 @@ async def run_scheduler(
     """
     settings = config.scheduler
     listener = await open_listener(str(Address(settings.host, settings.port)))
+    with _garbage_by_hand():
+        await _run(config, keys, listener, task_status)
+
+
+async def _run(
+    config: Config,
+    keys: Keys,
+    listener: Listener,
+    task_status: trio.TaskStatus[SchedulerHandle],
+) -> None:
+    settings = config.scheduler
     cluster = secrets.token_hex(8)
     core = SchedulerCore(core_settings(settings), cluster=cluster)
     server = _Server(core)
@@ -82,6 +97,21 @@ def core_settings(settings: SchedulerConfig) -> CoreSettings:
     )
 
 
+@contextlib.contextmanager
+def _garbage_by_hand() -> Iterator[None]:
+    """No collector that runs when it likes: a pass over a million tasks takes a third of a second.
+
+    The core makes no cycles. Sessions leave some, which `_Server.tick` collects.
+    """
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()
+
+
 async def _set_when_cancelled(event: trio.Event) -> None:
     try:
         await trio.sleep_forever()
@@ -99,6 +129,7 @@ class _Server:
         self._work_waits = trio.Event()
         self._all_gone = trio.Event()
         self._parting = False
+        self._sessions_ended = False  # since the last collection of garbage
 
     async def serve(
         self,
@@ -123,6 +154,9 @@ class _Server:
             for peer in self._core.tick(trio.current_time()):
                 self._sessions[peer].cut("nothing was heard of it for too long")
             self._flush()
+            if self._sessions_ended and len(self._core.state.tasks) < _COLLECT_TASKS_MAX:
+                self._sessions_ended = False
+                gc.collect()
 
     async def work(self) -> None:
         """Do what the core has put off, a little at a time."""
@@ -157,6 +191,7 @@ class _Server:
             reason = str(error)
         finally:
             del self._sessions[peer]
+            self._sessions_ended = True
             self._core.left(peer, reason)
             self._flush()
             logger.info("%s left: %s", _name(connection), reason)
