@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from bench.clusters import cpu_by_role, inc, our_roles
 
 if TYPE_CHECKING:
-    from trio_dask import AsyncClient
+    from trio_dask.client import AsyncClient
 
 
 def median(values: list[float]) -> float:
