@@ -52,6 +52,7 @@ def test_many_failures_do_not_overflow() -> None:
     ("status", "reason", "words"),
     [
         (-9, "", {"signal": 9, "reason": "killed by SIGKILL, as the system does when memory runs out"}),
+        (-9, "hung", {"signal": 9, "reason": "killed by SIGKILL (hung)"}),
         (-64, "", {"signal": 64, "reason": "killed by signal 64"}),
         (3, "", {"exit_code": 3, "reason": "ended with exit code 3"}),
         (-15, "it broke the rules", {"signal": 15, "reason": "killed by SIGTERM (it broke the rules)"}),

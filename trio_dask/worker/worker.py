@@ -26,8 +26,9 @@ if TYPE_CHECKING:
     from trio_dask.comm import Connection, Keys
     from trio_dask.messages import Message
 
-#: How often a connection that is full is looked at.
+#: How often a connection that is full is looked at: less and less, while it stays so.
 _LOOK_AGAIN_S: Final = 0.005
+_LOOK_AGAIN_MAX_S: Final = 0.5
 #: A peer that has read nothing for so long, while values wait for it, is let go.
 STALLED_S: Final = 60.0
 
@@ -167,13 +168,15 @@ class Worker:
 
     async def _drain(self, session: int, connection: Connection) -> None:
         """Wait until the peer has taken what was said to it."""
-        before, since = connection.queued_bytes, trio.current_time()
+        before, since, pause = connection.queued_bytes, trio.current_time(), _LOOK_AGAIN_S
         while waiting := connection.queued_bytes:
             if waiting != before:
-                before, since = waiting, trio.current_time()
+                before, since, pause = waiting, trio.current_time(), _LOOK_AGAIN_S
             elif trio.current_time() - since > STALLED_S:
                 connection.cut(f"{waiting} bytes have waited for {STALLED_S:g} s")
-            await trio.sleep(_LOOK_AGAIN_S)
+                return
+            await trio.sleep(pause)
+            pause = min(2 * pause, _LOOK_AGAIN_MAX_S)
         self.core.drained(session)
         self.perform()
 

@@ -25,7 +25,7 @@ def certificate(
     elif status < 0:
         known["signal"] = -status
         known["reason"] = f"killed by {_SIGNALS.get(-status, f'signal {-status}')}"
-        if status == -9:
+        if status == -9 and not reason:
             known["reason"] += ", as the system does when memory runs out"
     else:
         known["exit_code"] = status

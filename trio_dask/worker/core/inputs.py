@@ -59,6 +59,10 @@ def _give(state: WorkerState, tid: int, payload: Payload, nbytes: int) -> None:
 
 def _ask_next(state: WorkerState, tid: int, want: Want) -> None:
     """Ask the next one that may have the value; if there is none, the attempts cannot run."""
+    if want.waiting and have(state, tid):  # it has come here by another way
+        del state.wants[tid]
+        _arrived(state, tid, want)
+        return
     while want.candidates and want.waiting:
         address = want.candidates.pop(0)
         want.tried.append(address)
@@ -67,9 +71,6 @@ def _ask_next(state: WorkerState, tid: int, want: Want) -> None:
             return
     del state.wants[tid]
     if not want.waiting:
-        return
-    if have(state, tid):
-        _arrived(state, tid, want)
         return
     places = " ".join(want.tried)
     over = Unrunnable(list(want.waiting), [tid] * len(want.waiting), [places] * len(want.waiting))

@@ -1,0 +1,290 @@
+"""Whatever happens in whatever order: the rules that the worker's books obey."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from hypothesis import strategies as st
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    invariant,
+    precondition,
+    rule,
+)
+from worker_driver import FID, ME, A, B, run
+
+from trio_dask.messages.tasks import (
+    HERE,
+    OK_HELD,
+    OK_INLINE,
+    Done,
+    Free,
+    Functions,
+    Recall,
+    Replicas,
+    Returned,
+    Run,
+    RunnerDied,
+    Slots,
+    Stored,
+    Unrunnable,
+)
+from trio_dask.messages.values import ABSENT, FOUND, Fetch, Give, Store as Put, Values
+from trio_dask.worker.core import AwaitDrain, FetchFrom, Store, ToPeer, ToRunner, WorkerCore
+
+if TYPE_CHECKING:
+    from trio_dask.messages import Message
+
+TIDS = st.integers(1, 6)
+PLACES = st.sampled_from(["", A, B, f"{A} {B}", f"{ME} {A}", f"{B} {ME}"])
+
+
+class WorkerMachine(RuleBasedStateMachine):
+    """A core, and around it a scheduler, a runner, other workers and peers that keep the rules."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.core = WorkerCore("me", ME, 2, Store())
+        self.last = 0
+        self.open: set[int] = set()  # attempts that wait for their one answer
+        self.believed: set[int] = set()  # what the scheduler thinks we hold
+        self.up = False
+        self.slots: bool | None = None  # what the scheduler was told after its registration
+        self.fids: set[int] = set()
+        self.queue: list[tuple[int, int]] = []  # in the runner
+        self.values: set[int] = set()  # in the runner
+        self.exports: list[Fetch] = []
+        self.fetches: dict[int, FetchFrom] = {}
+        self.sessions: dict[int, dict[int, set[int]]] = {}  # → serial → values not told yet
+        self.drains: set[int] = set()
+        self.serial = 0
+
+    # ------------------------------------------------------------ the world around the core
+
+    def act(self) -> None:
+        for action in self.core.flush():
+            match action:
+                case ToRunner(messages):
+                    assert self.up
+                    for message in messages:
+                        self.runner_hears(message)
+                case ToPeer(session, messages):
+                    for message in messages:
+                        self.peer_hears(session, message)
+                case FetchFrom(address, serial, tids):
+                    assert address != ME
+                    asked = [tid for each in self.fetches.values() for tid in each.tids]
+                    assert not set(tids) & set(asked), "one fetch for each value"
+                    assert not set(tids) & self.values, "what is held is not fetched"
+                    assert all(self.core.state.store.get(tid) is None for tid in tids)
+                    self.fetches[serial] = action
+                case AwaitDrain(session):
+                    self.drains.add(session)
+                case _:
+                    for message in action.messages:
+                        self.scheduler_hears(message)
+
+    def runner_hears(self, message: Message) -> None:
+        match message:
+            case Functions():
+                self.fids.update(message.fids)
+            case Give():
+                self.values.update(message.tids)
+            case Free():
+                assert set(message.tids) <= self.values
+                self.values.difference_update(message.tids)
+            case Fetch():
+                self.exports.append(message)
+            case Run():
+                assert set(message.fids) <= self.fids
+                here = zip(message.dep_tids, message.dep_at, strict=True)
+                assert {tid for tid, at in here if at == HERE} <= self.values
+                self.queue += zip(message.attempts, message.tids, strict=True)
+            case Recall():
+                back = [each for each in self.queue if each[0] in message.attempts]
+                self.queue = [each for each in self.queue if each not in back]
+                self.core.on_runner(Returned([attempt for attempt, _ in back]))
+            case _:
+                raise AssertionError(message)
+
+    def scheduler_hears(self, message: Message) -> None:
+        match message:
+            case Done() | Returned():
+                self.answered(message.attempts)
+            case Unrunnable():
+                self.answered(list(dict.fromkeys(message.attempts)))
+                self.core.on_scheduler(
+                    Free([t for t, p in zip(message.tids, message.places, strict=True) if ME in p])
+                )
+            case RunnerDied():
+                self.answered([*message.running, *message.queued])
+                self.believed.difference_update(message.lost)
+            case Replicas() | Stored():
+                self.believed.update(message.tids)
+            case Slots():
+                self.slots = bool(message.nthreads)
+            case _:
+                raise AssertionError(message)
+
+    def answered(self, attempts: list[int]) -> None:
+        for attempt in attempts:
+            assert attempt in self.open, f"attempt {attempt} answered twice"
+            self.open.remove(attempt)
+
+    def peer_hears(self, session: int, message: Message) -> None:
+        if isinstance(message, Values):
+            waiting = self.sessions[session][message.serial]
+            assert set(message.tids) <= waiting
+            waiting.difference_update(message.tids)
+            if message.last:
+                assert not waiting
+                del self.sessions[session][message.serial]
+
+    # ------------------------------------------------------------ what may happen
+
+    @precondition(lambda self: not self.up)
+    @rule()
+    def start_runner(self) -> None:
+        self.up, self.fids, self.values, self.queue, self.exports = True, set(), set(), [], []
+        self.core.runner_ready()
+        self.core.on_scheduler(Functions([FID], ["f"], [b"f"]))
+        self.act()
+
+    @precondition(lambda self: self.up)
+    @rule(running=st.integers(0, 2))
+    def kill_runner(self, running: int) -> None:
+        self.up = False
+        board = [attempt for attempt, _ in self.queue[:running]]
+        self.queue, self.values, self.exports = [], set(), []
+        self.core.runner_died(board, {})
+        self.act()
+
+    @rule(rows=st.lists(st.dictionaries(TIDS, PLACES, max_size=3), min_size=1, max_size=3))
+    def run_tasks(self, rows: list[dict[int, str]]) -> None:
+        attempts = range(self.last + 1, self.last + 1 + len(rows))
+        self.last = attempts[-1]
+        self.open.update(attempts)
+        self.core.on_scheduler(run(*zip(attempts, rows, strict=True)))
+        self.act()
+
+    @precondition(lambda self: self.open)
+    @rule(data=st.data())
+    def recall(self, data: Any) -> None:
+        attempts = data.draw(st.lists(st.sampled_from(sorted(self.open)), unique=True))
+        self.core.on_scheduler(Recall([*attempts, 10**6]))
+        self.act()
+        self.act()
+
+    @rule(tids=st.lists(TIDS, unique=True))
+    def free(self, tids: list[int]) -> None:
+        self.believed.difference_update(tids)
+        self.core.on_scheduler(Free(tids))
+        self.act()
+        self.act()
+
+    @precondition(lambda self: self.queue)
+    @rule(held=st.booleans())
+    def finish(self, held: bool) -> None:
+        attempt, tid = self.queue.pop(0)
+        status = OK_HELD if held else OK_INLINE
+        if held:
+            self.values.add(tid)
+            self.believed.add(tid)
+        self.core.on_runner(Done([attempt], [status], [0.1], [1], [b"" if held else b"v"]))
+        self.act()
+
+    @precondition(lambda self: self.exports)
+    @rule()
+    def export(self) -> None:
+        asked = self.exports.pop(0)
+        there = [tid in self.values for tid in asked.tids]
+        statuses = [FOUND if here else ABSENT for here in there]
+        self.core.on_runner(
+            Values(asked.serial, asked.tids, statuses, [], [b"v"] * sum(there), last=True)
+        )
+        self.act()
+
+    @precondition(lambda self: self.fetches)
+    @rule(data=st.data(), found=st.booleans(), last=st.booleans())
+    def answer_fetch(self, data: Any, found: bool, last: bool) -> None:
+        serial = data.draw(st.sampled_from(sorted(self.fetches)))
+        tids = self.fetches[serial].tids
+        told = data.draw(st.lists(st.sampled_from(tids), unique=True)) if tids else []
+        self.fetches[serial] = FetchFrom(
+            self.fetches[serial].address, serial, [tid for tid in tids if tid not in told]
+        )
+        if last:
+            del self.fetches[serial]
+        statuses = [FOUND if found else ABSENT] * len(told)
+        payloads: Any = [b"v"] * len(told) if found else []
+        self.core.fetched(Values(serial, told, statuses, [], payloads, last))
+        self.act()
+        self.act()
+
+    @rule(address=st.sampled_from([A, B]))
+    def lose_worker(self, address: str) -> None:
+        self.fetches = {s: each for s, each in self.fetches.items() if each.address != address}
+        self.core.fetch_failed(address)
+        self.act()
+        self.act()
+
+    @rule(session=st.integers(1, 3))
+    def peer_comes_or_goes(self, session: int) -> None:
+        if session in self.sessions:
+            del self.sessions[session]
+            self.drains.discard(session)
+            self.core.peer_left(session)
+        else:
+            self.sessions[session] = {}
+            self.core.peer_joined(session, may_store=True)
+        self.act()
+
+    @precondition(lambda self: self.sessions)
+    @rule(data=st.data(), tids=st.lists(TIDS, unique=True))
+    def peer_fetches(self, data: Any, tids: list[int]) -> None:
+        session = data.draw(st.sampled_from(sorted(self.sessions)))
+        self.serial += 1
+        self.sessions[session][self.serial] = set(tids)
+        self.core.on_peer(session, Fetch(self.serial, tids))
+        self.act()
+
+    @precondition(lambda self: self.sessions)
+    @rule(tid=TIDS)
+    def client_stores(self, tid: int) -> None:
+        self.core.on_peer(min(self.sessions), Put(0, [tid], [b"v"]))
+        self.act()
+
+    # ------------------------------------------------------------ what holds
+
+    @invariant()
+    def books_agree(self) -> None:
+        state = self.core.state
+        assert set(state.held) == (self.values if self.up else set())
+        assert set(state.given) | set(state.waiting) == self.open
+        assert set(state.given) == {attempt for attempt, _ in self.queue if self.up}
+        for attempt, row in state.waiting.items():
+            assert row.missing
+            assert all(attempt in state.wants[tid].waiting for tid in row.missing)
+        asked = [tid for each in state.requests.values() for tid in each.tids]
+        assert sorted(asked) == sorted(state.wants)
+        assert self.slots in {None, self.up}
+        alone = {tid for tid in state.held if not state.store.holds("me", tid)}
+        assert alone <= self.believed, "the scheduler knows what it has to free"
+
+    def teardown(self) -> None:
+        for address in (A, B, A, B):
+            self.lose_worker(address)
+        self.core.on_scheduler(Recall(sorted(self.open)))
+        self.act()
+        self.act()
+        while self.exports and self.up:
+            self.export()
+        self.free([*range(1, 7), *range(1000, self.last + 1001)])
+        assert not self.open, "each attempt is answered"
+        assert all(not waiting for waiting in self.sessions.values()), "each question is answered"
+        assert len(self.core.state.store) == self.core.state.store.nbytes == 0
+        left = {name: count for name, count in self.core.books().items() if count}
+        assert set(left) <= {"functions"}
+
+
+TestWorkerMachine = WorkerMachine.TestCase
