@@ -69,7 +69,7 @@ def _default(setting: Setting) -> str:
         return "never"
     if value == AUTO:
         return "auto"
-    return f"`{value}`" if value not in {"", ()} and value != {} else "empty"
+    return "empty" if value in ("", {}) else f"`{value}`"
 
 
 def messages() -> str:

@@ -56,8 +56,7 @@ async def command(*words: str, **environ: str) -> AsyncIterator[Child]:
 async def ended(child: Child) -> int:
     """The exit code, after everything it said has been read."""
     code = await child.process.wait()
-    while not child.silent:
-        await trio.lowlevel.checkpoint()
+    await child.silent.wait()
     return code
 
 

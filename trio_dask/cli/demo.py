@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import platform
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
@@ -11,9 +11,9 @@ import trio
 from rich.console import Console
 from rich.table import Table
 
-from trio_dask import AsyncClient
 from trio_dask.cli.demo_job import Tally, merge, source_files, tally_file
 from trio_dask.cli.serving import run_until_signal
+from trio_dask.config import load_config
 from trio_dask.deploy import open_local_cluster
 
 if TYPE_CHECKING:
@@ -43,7 +43,7 @@ def demo(*, nworkers: int = 2) -> None:
 
 
 async def _demo(nworkers: int) -> None:
-    console = Console(highlight=False)
+    console = Console(highlight=False, soft_wrap=True)
     files = source_files()
     console.print(
         f"A scheduler and {nworkers} workers on this machine parse the {len(files):,} source files\n"
@@ -55,9 +55,12 @@ async def _demo(nworkers: int) -> None:
 
 
 async def _work(files: list[str], nworkers: int) -> Outcome:
+    from trio_dask import AsyncClient  # not for `trio-dask demo --help`
+
     began = trio.current_time()
     async with open_local_cluster(n_workers=nworkers) as cluster:
-        async with AsyncClient(cluster.address, token=cluster.token) as client:
+        config = replace(load_config(), token=cluster.token)
+        async with AsyncClient(cluster.address, config=config) as client:
             ready = trio.current_time()
             level: list[AsyncFuture[Tally]] = client.map(tally_file, files)
             tasks = len(level)

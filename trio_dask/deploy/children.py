@@ -32,7 +32,8 @@ class Child:
     tail: deque[str] = field(default_factory=lambda: deque(maxlen=_TAIL_LINES))
     _heard: dict[str, list[str]] = field(default_factory=dict)
     _more: trio.Event = field(default_factory=trio.Event)
-    silent: bool = False
+    #: Set when stderr has been read to its end.
+    silent: trio.Event = field(default_factory=trio.Event)
 
     async def wait_for(self, label: str, count: int = 1) -> list[str]:
         """What follows `label` on the first `count` lines that have it, as ``Scheduler at:``.
@@ -43,7 +44,7 @@ class Child:
         found = self._heard.setdefault(label, [])
         found[:] = [_after(line, label) for line in self.tail if label in line]
         while len(found) < count:
-            if self.silent:
+            if self.silent.is_set():
                 code = await self.process.wait()
                 last = self.tail[-1] if self.tail else "it said nothing"
                 msg = f"the {self.name} did not start (exit code {code}): {last}"
@@ -61,7 +62,7 @@ class Child:
             *lines, rest = (rest + data).split(b"\n")
             for raw in lines:
                 self._hear(raw.decode(errors="replace"), on_line)
-        self.silent = True
+        self.silent.set()
         self._wake()
 
     def _hear(self, line: str, on_line: Callable[[str], None] | None) -> None:
