@@ -10,15 +10,87 @@ import importlib
 from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
-    from trio_dask.errors import TrioDaskError as TrioDaskError
+    from trio_dask.client import (
+        AsyncClient as AsyncClient,
+        AsyncFuture as AsyncFuture,
+        as_completed as as_completed,
+        fire_and_forget as fire_and_forget,
+        wait as wait,
+    )
+    from trio_dask.errors import (
+        AuthenticationError as AuthenticationError,
+        CancelledError as CancelledError,
+        CommError as CommError,
+        ConfigError as ConfigError,
+        DataLost as DataLost,
+        HandshakeRefused as HandshakeRefused,
+        KilledWorker as KilledWorker,
+        LocalProtocolError as LocalProtocolError,
+        NoValidWorkerError as NoValidWorkerError,
+        NoWorkerError as NoWorkerError,
+        PeerClosed as PeerClosed,
+        RemoteError as RemoteError,
+        RemoteProtocolError as RemoteProtocolError,
+        SchedulerUnreachable as SchedulerUnreachable,
+        SubmitError as SubmitError,
+        TaskError as TaskError,
+        TaskTimeout as TaskTimeout,
+        TrioDaskError as TrioDaskError,
+    )
 
 __version__ = "2026.11.0"
 
 _HOMES: Final[dict[str, str]] = {
+    "AsyncClient": "trio_dask.client",
+    "AsyncFuture": "trio_dask.client",
+    "as_completed": "trio_dask.client",
+    "fire_and_forget": "trio_dask.client",
+    "wait": "trio_dask.client",
+    "AuthenticationError": "trio_dask.errors",
+    "CancelledError": "trio_dask.errors",
+    "CommError": "trio_dask.errors",
+    "ConfigError": "trio_dask.errors",
+    "DataLost": "trio_dask.errors",
+    "HandshakeRefused": "trio_dask.errors",
+    "KilledWorker": "trio_dask.errors",
+    "LocalProtocolError": "trio_dask.errors",
+    "NoValidWorkerError": "trio_dask.errors",
+    "NoWorkerError": "trio_dask.errors",
+    "PeerClosed": "trio_dask.errors",
+    "RemoteError": "trio_dask.errors",
+    "RemoteProtocolError": "trio_dask.errors",
+    "SchedulerUnreachable": "trio_dask.errors",
+    "SubmitError": "trio_dask.errors",
+    "TaskError": "trio_dask.errors",
+    "TaskTimeout": "trio_dask.errors",
     "TrioDaskError": "trio_dask.errors",
 }
 
-__all__ = ["TrioDaskError"]
+__all__ = [
+    "AsyncClient",
+    "AsyncFuture",
+    "AuthenticationError",
+    "CancelledError",
+    "CommError",
+    "ConfigError",
+    "DataLost",
+    "HandshakeRefused",
+    "KilledWorker",
+    "LocalProtocolError",
+    "NoValidWorkerError",
+    "NoWorkerError",
+    "PeerClosed",
+    "RemoteError",
+    "RemoteProtocolError",
+    "SchedulerUnreachable",
+    "SubmitError",
+    "TaskError",
+    "TaskTimeout",
+    "TrioDaskError",
+    "as_completed",
+    "fire_and_forget",
+    "wait",
+]
 
 
 def __getattr__(name: str) -> Any:

@@ -1,1 +1,43 @@
-"""Clients: what users hold. The core decides, the shells do the I/O."""
+"""Clients: what users hold.
+
+The core decides and needs no loop; so the names below, which need one, are imported
+when they are first used.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any, Final
+
+if TYPE_CHECKING:
+    from trio_dask.client.async_client import AsyncClient
+    from trio_dask.client.futures import AsyncFuture
+    from trio_dask.client.waiting import DoneAndNotDone, as_completed, fire_and_forget, wait
+
+_HOMES: Final[dict[str, str]] = {
+    "AsyncClient": "async_client",
+    "AsyncFuture": "futures",
+    "DoneAndNotDone": "waiting",
+    "as_completed": "waiting",
+    "fire_and_forget": "waiting",
+    "wait": "waiting",
+}
+
+__all__ = [
+    "AsyncClient",
+    "AsyncFuture",
+    "DoneAndNotDone",
+    "as_completed",
+    "fire_and_forget",
+    "wait",
+]
+
+
+def __getattr__(name: str) -> Any:
+    home = _HOMES.get(name)
+    if home is None:
+        msg = f"module {__name__!r} has no attribute {name!r}"
+        raise AttributeError(msg)
+    value = getattr(importlib.import_module(f"trio_dask.client.{home}"), name)
+    globals()[name] = value
+    return value

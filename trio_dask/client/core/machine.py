@@ -46,7 +46,7 @@ Answered: TypeAlias = Callable[[Answer], None]
 class ClientCore:
     """What one client has asked for, and what has come of it."""
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, owner: object = None) -> None:
         self.name: Final = name
         self.number = 0  # 0: not registered yet
         self.cluster = ""
@@ -54,10 +54,12 @@ class ClientCore:
         #: Why nothing more will be heard of the scheduler; empty while it is there.
         self.ended = ""
         self.watching: Final = Watching()
-        self.table: Final = Table(self, settled=self._on_settled, idle=self._on_idle)
+        self.table: Final = Table(
+            self if owner is None else owner, settled=self._on_settled, idle=self._on_idle
+        )
         self._serials = 0
         self._fids = 0
-        self._functions: dict[int, Function] = {}
+        self._functions: dict[bytes, Function] = {}
         self._open: OpenSubmit | None = None
         self._out: Final = Outflow(self._serial)
         self._data: list[tuple[str, Message]] = []
@@ -127,10 +129,13 @@ class ClientCore:
     # ------------------------------------------------------------ functions and tasks
 
     def function(self, name: str, blob: bytes) -> Function:
-        """Make a function known to the scheduler. It stays so while its `uses` are counted."""
+        """Make a function known to the scheduler, unless it is. It stays so while it has `uses`."""
+        known = self._functions.get(blob)
+        if known is not None and known.name == name:
+            return known
         function = Function(self._fids, name, blob)
         self._fids += 1
-        self._functions[function.fid] = function
+        self._functions[blob] = function
         self._send(Functions([function.fid], [name], [blob]))
         return function
 
@@ -141,7 +146,9 @@ class ClientCore:
             self._on_idle(function)
 
     def _on_idle(self, function: Function) -> None:
-        if self._functions.pop(function.fid, None) is not None and not self.ended:
+        if self._functions.get(function.blob) is function:
+            del self._functions[function.blob]
+        if not self.ended:
             self._send(ForgetFunctions([function.fid]))
 
     def submit(self, function: Function, rows: Rows, options: dict[str, Any]) -> tuple[Batch, int]:

@@ -1,0 +1,112 @@
+"""Futures: small views of a task in a batch."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
+
+from trio_dask.client.core import (
+    CANCELLED,
+    PENDING,
+    RELEASED,
+    STATUS_NAMES,
+    Batch,
+)
+from trio_dask.client.describing import reduce_future
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Generator
+
+    from trio_dask.client.async_client import AsyncClient
+    from trio_dask.messages.ids import TaskId
+
+T = TypeVar("T")
+
+
+class BaseFuture(Generic[T]):
+    """What the futures of both clients have in common: everything that needs no waiting.
+
+    The task is released when its future is released, or collected as garbage.
+    """
+
+    __slots__ = ("__weakref__", "_batch", "_tid")
+
+    def __init__(self, batch: Batch, tid: TaskId) -> None:
+        self._batch = batch
+        self._tid = tid
+
+    def __del__(self) -> None:
+        self._batch.drops.append(self._tid)
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__}: {self.status}, key: {self.key}>"
+
+    def __reduce_ex__(self, protocol: object) -> Any:
+        return reduce_future(self._batch.owner, self._tid, self.key)
+
+    @property
+    def _code(self) -> int:
+        return self._batch.status[self._tid - self._batch.first]
+
+    @property
+    def key(self) -> str:
+        """The task's name in the cluster."""
+        return self._batch.key(self._tid)
+
+    @property
+    def status(self) -> str:
+        """One of ``pending``, ``finished``, ``error``, ``cancelled``, ``lost``."""
+        return STATUS_NAMES[self._code]
+
+    def done(self) -> bool:
+        """Whether it came to an end, good or bad."""
+        return self._code != PENDING
+
+    def cancelled(self) -> bool:
+        """Whether it was cancelled, or released here."""
+        return self._code in (CANCELLED, RELEASED)
+
+    def release(self) -> None:
+        """Let go of the task now. What nobody else wants is not run, or its value is freed."""
+        self._batch.drops.append(self._tid)
+
+
+class AsyncFuture(BaseFuture[T]):
+    """A task of an `AsyncClient`. Await it for its value."""
+
+    __slots__ = ()
+
+    @property
+    def client(self) -> AsyncClient:
+        """Whose task it is."""
+        return cast("AsyncClient", self._batch.owner)
+
+    def __await__(self) -> Generator[Any, Any, T]:
+        return self.result().__await__()
+
+    async def result(self, timeout: float | None = None) -> T:  # noqa: ASYNC109 - as in Dask
+        """The value, or the error that the task raised.
+
+        Waiting less long, or not to the end, does nothing to the task.
+
+        Raises:
+            TimeoutError: it was not done within `timeout` seconds.
+            CancelledError: it was cancelled.
+            SchedulerUnreachable: the connection was lost before it was done.
+        """
+        return cast("T", await self.client.live.values.one(self._batch, self._tid, timeout))
+
+    async def exception(self, timeout: float | None = None) -> BaseException | None:  # noqa: ASYNC109
+        """The error that the task raised, or None if it gave a value.
+
+        Raises:
+            TimeoutError, CancelledError, SchedulerUnreachable: as `result` does.
+        """
+        return await self.client.live.values.error(self._batch, self._tid, timeout)
+
+    async def cancel(self, reason: str = "") -> None:
+        """Stop the task, for everyone. See `AsyncClient.cancel`."""
+        await self.client.cancel([self], reason=reason)
+
+    def add_done_callback(self, callback: Callable[[AsyncFuture[T]], object]) -> None:
+        """Call `callback` with this future, on the loop, when it is done; soon if it is."""
+        self.client.call_when_done(self, callback)

@@ -1,0 +1,262 @@
+"""A client's life: connect, register, talk, part."""
+
+from __future__ import annotations
+
+import logging
+from collections import deque
+from typing import TYPE_CHECKING, Any, Final
+
+import anyio
+import anyio.abc
+
+from trio_dask.client.core import ClientCore, Watch
+from trio_dask.client.loops import waker
+from trio_dask.client.results import Results
+from trio_dask.client.session import DataLinks, Dial, reach_scheduler
+from trio_dask.errors import HandshakeRefused, SchedulerUnreachable, TrioDaskError
+from trio_dask.messages.session import Answer, Refused
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from trio_dask.client.entrance import Entrance
+    from trio_dask.comm import AnyioConnection
+    from trio_dask.messages import Message
+
+logger = logging.getLogger("trio_dask.client")
+
+#: Leaving takes no longer than this, and this much more where something was to be kept running.
+CLOSE_S: Final = 3.0
+KEEP_S: Final = 10.0
+_REGISTER_S_MIN: Final = 1.0
+_CLOSED: Final = "the client was closed"
+
+
+class Live:
+    """The core of a client and its connections, on the loop it was opened on."""
+
+    def __init__(self, entrance: Entrance, name: str, owner: object, dial: Dial) -> None:
+        self.entrance: Final = entrance
+        self.core: Final = ClientCore(name, owner)
+        self.values: Final = Results(self.core, self.flush_now)
+        #: Whether something is to arrive even if we leave at once.
+        self.must_arrive = False
+        self._dial = dial
+        self._tasks: anyio.abc.TaskGroup | None = None
+        self._scope: Final = anyio.CancelScope(shield=True)
+        self._connection: AnyioConnection | None = None
+        self._data: DataLinks | None = None
+        self._registered: Final = anyio.Event()
+        self._finished: Final = anyio.Event()
+        self._refused = ""
+        self._open = self._closing = False
+        self._armed = False  # whether the loop was told to flush
+        self._wake: Callable[[], None] | None = None
+        self._forgotten: deque[Watch] = deque()
+
+    @property
+    def state(self) -> str:
+        """In a word."""
+        if self._open:
+            return "lost" if self.core.ended else "open"
+        return "closed" if self._closing else "not open"
+
+    # ------------------------------------------------------------ beginning and end
+
+    async def open(self) -> None:
+        """Connect and register.
+
+        Raises:
+            SchedulerUnreachable, AuthenticationError, HandshakeRefused: it cannot be.
+        """
+        if self._tasks is not None or self._closing:
+            msg = "an AsyncClient is opened once; make another"
+            raise RuntimeError(msg)
+        timeout_s = self.entrance.connect_timeout_s
+        self._connection = await reach_scheduler(
+            self.entrance.address, self.entrance.keys, timeout_s, self._dial
+        )
+        tasks = await anyio.create_task_group().__aenter__()
+        self._tasks = tasks
+        tasks.start_soon(self._run, self._connection)
+        try:
+            with anyio.move_on_after(max(timeout_s, _REGISTER_S_MIN)):
+                await self._registered.wait()
+            self._check_welcome()
+        except BaseException:
+            self._closing = True
+            self._scope.cancel()
+            await tasks.__aexit__(None, None, None)
+            raise
+        wake = waker(self._on_wake)
+        self._wake = self.core.table.drops.wake = wake
+        self._open = True
+
+    def _check_welcome(self) -> None:
+        if self.core.number:
+            return
+        if self._refused:
+            raise HandshakeRefused(f"{self.entrance.address}: {self._refused}")
+        limit_s = self.entrance.connect_timeout_s
+        why = self.core.ended or f"it does not welcome us within {limit_s:g} s"
+        msg = f"the scheduler at {self.entrance.address}: {why}"
+        raise SchedulerUnreachable(msg)
+
+    async def leave(self) -> None:
+        """Close, and see the last of our tasks off."""
+        await self.close()
+        if self._tasks is not None:
+            # They are over. An error of the user's block is no concern of theirs, so that
+            # it comes out as it is, not in a group.
+            await self._tasks.__aexit__(None, None, None)
+
+    async def close(self) -> None:
+        """Release everything and say goodbye. Takes a few seconds at most."""
+        if self._closing or self._tasks is None:
+            return
+        self._closing = True
+        with anyio.CancelScope(shield=True):
+            if self.must_arrive and not self.core.ended:
+                with anyio.move_on_after(KEEP_S):
+                    await self._arrived()
+            self._open = False
+            self.core.table.end_pending(_CLOSED)
+            self.core.end(_CLOSED)
+            if self._data is not None:
+                self._data.close(_CLOSED)
+            if self._connection is not None:
+                self._connection.close(_CLOSED)
+            with anyio.move_on_after(CLOSE_S):
+                await self._finished.wait()
+            self._scope.cancel()
+
+    async def _arrived(self) -> None:
+        """Wait until the scheduler has everything, or is gone."""
+        try:
+            await self.ask("flush", {})
+        except SchedulerUnreachable as error:
+            logger.warning("tasks to be kept may not have arrived: %s", error)
+
+    # ------------------------------------------------------------ talking
+
+    async def _run(self, connection: AnyioConnection) -> None:
+        """Own all connections, until the end."""
+        try:
+            with self._scope:
+                async with anyio.create_task_group() as links:
+                    self._data = DataLinks(
+                        self.core.name,
+                        self.entrance.keys,
+                        start=links.start_soon,
+                        handle=self._on_data,
+                        lost=self._on_data_lost,
+                        dial=self._dial,
+                    )
+                    connection.send(self.core.register())
+                    await self._talk(connection)
+                    self._data.close("the scheduler is gone")
+        except Exception as error:
+            logger.exception("the client of %s failed", self.entrance.address)
+            self._on_end(f"the client failed: {error!r}")
+        finally:
+            self._finished.set()
+
+    async def _talk(self, connection: AnyioConnection) -> None:
+        try:
+            reason = await connection.run(self._on_messages)
+        except (TrioDaskError, OSError) as error:
+            reason = str(error)
+        self._on_end(f"the connection to the scheduler at {self.entrance.address} ended: {reason}")
+
+    def _on_end(self, reason: str) -> None:
+        self.core.end(reason)
+        self._registered.set()
+
+    def _on_messages(self, messages: list[Message]) -> None:
+        self.core.handle(messages)
+        if not self._registered.is_set():
+            for message in messages:
+                if isinstance(message, Refused):
+                    self._refused = message.reason
+            if self.core.number or self._refused:
+                self._registered.set()
+        self.flush_now()
+
+    def _on_data(self, address: str, messages: list[Message]) -> None:
+        self.core.handle_data(address, messages)
+        self.flush_now()
+
+    def _on_data_lost(self, address: str, reason: str) -> None:
+        self.core.data_lost(address, reason)
+        self.flush_now()
+
+    # ------------------------------------------------------------ sending
+
+    def flush_now(self) -> None:
+        """Send what is to be sent, without waiting."""
+        while self._forgotten:
+            self.core.unwatch(self._forgotten.popleft())
+        if self.core.ended or self._connection is None:
+            return
+        messages, data = self.core.flush()
+        if messages:
+            self._connection.send(*messages)
+        if self._data is not None:
+            for address, message in data:
+                self._data.send(address, message)
+
+    def soon(self) -> None:
+        """Flush when the loop comes around: once for a burst of calls."""
+        if not self._armed and self._wake is not None:
+            self._armed = True
+            self._wake()
+
+    def _on_wake(self) -> None:
+        self._armed = False
+        self.flush_now()
+
+    def check_open(self) -> None:
+        """Whether anything can be asked for.
+
+        Raises:
+            RuntimeError: the client is not open.
+            SchedulerUnreachable: the connection is lost.
+        """
+        if self._open and not self.core.ended:
+            return
+        if self.core.ended and not self._closing:
+            raise SchedulerUnreachable(self.core.ended)
+        msg = "this AsyncClient is closed" if self._closing else "use `async with AsyncClient(…)`"
+        raise RuntimeError(msg)
+
+    def forget(self, watch: Watch) -> None:
+        """It does not wait any more. May be called by the garbage collector."""
+        self._forgotten.append(watch)
+
+    async def ask(self, topic: str, params: dict[str, Any]) -> dict[str, Any]:
+        """Ask the scheduler and wait for the answer.
+
+        Raises:
+            SchedulerUnreachable: there will be none.
+            ValueError: the scheduler says that the question makes no sense.
+        """
+        if not self._closing:
+            self.check_open()
+        event, answers = anyio.Event(), list[Answer]()
+
+        def answered(answer: Answer) -> None:
+            answers.append(answer)
+            event.set()
+
+        serial = self.core.ask(topic, params, answered)
+        try:
+            self.flush_now()
+            await event.wait()
+        finally:
+            self.core.forget(serial)
+        [answer] = answers
+        if answer.ok:
+            return answer.data
+        if self.core.ended:
+            raise SchedulerUnreachable(self.core.ended)
+        raise ValueError(str(answer.data.get("error", "the scheduler refused to answer")))

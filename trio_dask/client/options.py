@@ -1,0 +1,87 @@
+"""What can be asked for with a task, checked where it is asked."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any, Final
+
+from trio_dask.errors import SubmitError
+
+PRIORITY_MAX: Final = (1 << 17) - 1
+#: Names of options to come: a function's keyword argument of this name would change its
+#: meaning then, so it is refused now.
+RESERVED: Final = ("actor", "deadline", "executor", "on_cancel", "timeout")
+
+
+def task_options(
+    *,
+    priority: int,
+    retries: int,
+    resources: Mapping[str, float] | None,
+    workers: str | Iterable[str] | None,
+    allow_other_workers: bool,
+) -> dict[str, Any]:
+    """The options of a submission as they are sent: what has its default is not there.
+
+    Raises:
+        SubmitError: one of them makes no sense; the message names it.
+    """
+    options: dict[str, Any] = {}
+    if priority != 0:
+        if type(priority) is not int or abs(priority) > PRIORITY_MAX:
+            msg = f"priority={priority!r}: it is a whole number from -{PRIORITY_MAX} to {PRIORITY_MAX}"
+            raise SubmitError(msg)
+        options["priority"] = priority
+    if retries != 0:
+        if type(retries) is not int or not 0 <= retries < 1 << 31:
+            msg = f"retries={retries!r}: it is a whole number of times, 0 or more"
+            raise SubmitError(msg)
+        options["retries"] = retries
+    if resources:
+        options["resources"] = _resources(resources)
+    if workers is not None:
+        options["workers"] = worker_names(workers)
+    if allow_other_workers:
+        if workers is None:
+            msg = "allow_other_workers=True needs workers="
+            raise SubmitError(msg)
+        options["allow_other_workers"] = True
+    return options
+
+
+def worker_names(workers: str | Iterable[str]) -> list[str]:
+    """Names or addresses of workers.
+
+    Raises:
+        SubmitError: there are none, or they are no strings.
+    """
+    names: list[Any] = [workers] if isinstance(workers, str) else list(workers)
+    if not names or not all(isinstance(name, str) and name for name in names):
+        msg = f"workers={workers!r}: it is the name or address of a worker, or a list of such"
+        raise SubmitError(msg)
+    return names
+
+
+def _resources(resources: Any) -> dict[str, float]:
+    if not isinstance(resources, Mapping):
+        msg = f'resources={resources!r}: write them as in {{"GPU": 1}}'
+        raise SubmitError(msg)
+    amounts: dict[str, float] = {}
+    for name, amount in resources.items():
+        if not isinstance(name, str) or not isinstance(amount, int | float) or not amount >= 0:
+            msg = f'resources={resources!r}: write them as in {{"GPU": 1}}'
+            raise SubmitError(msg)
+        amounts[name] = float(amount)
+    return amounts
+
+
+def refuse_reserved(kwargs: Mapping[str, Any]) -> None:
+    """Keyword arguments for the function must not look like options to come.
+
+    Raises:
+        SubmitError: one does.
+    """
+    for name in RESERVED:
+        if name in kwargs:
+            msg = f"{name}= is reserved for an option that this version does not have"
+            raise SubmitError(msg)
