@@ -14,7 +14,16 @@ from typing import Any, ClassVar, Final, TypeVar, dataclass_transform, get_type_
 import msgpack
 
 from trio_dask.errors import LocalProtocolError, RemoteProtocolError
-from trio_dask.messages.columns import KINDS, PAYLOADS, Buffer, Check, FieldError, Pack, Payload
+from trio_dask.messages.columns import (
+    KINDS,
+    PAYLOADS,
+    Buffer,
+    Check,
+    FieldError,
+    Pack,
+    Payload,
+    check_payloads,
+)
 
 
 class Message:
@@ -96,8 +105,8 @@ _packer = msgpack.Packer(use_bin_type=True, unicode_errors="surrogatepass", auto
 def payload_bytes(payload: Payload) -> int:
     """The length of a payload in bytes, whether it is in one piece or several."""
     if isinstance(payload, list):
-        return sum(map(len, payload))
-    return len(payload)
+        return sum(map(payload_bytes, payload))
+    return payload.nbytes if isinstance(payload, memoryview) else len(payload)
 
 
 def encode(messages: Iterable[Message]) -> tuple[bytes, list[Payload]]:
@@ -116,19 +125,21 @@ def encode(messages: Iterable[Message]) -> tuple[bytes, list[Payload]]:
             for name, pack in zip(shape.names, shape.pack, strict=True):
                 value = getattr(each, name)
                 if pack is None:
-                    row.append(len(value))
+                    row.append(len(check_payloads(value)))
                     payloads += value
                 else:
                     row.append(pack(value))
-        except (TypeError, ValueError, OverflowError) as error:
+        except (TypeError, ValueError, OverflowError, AttributeError) as error:
             msg = f"{type(each).__name__}.{name}: {error}"
             raise LocalProtocolError(msg) from error
+        if each.PARALLEL and (uneven := _uneven(each)):
+            raise LocalProtocolError(uneven)
         rows.append(row)
     try:
         return _packer.pack(rows), payloads
-    except (TypeError, ValueError, OverflowError) as error:
+    except (TypeError, ValueError, OverflowError, BufferError) as error:
         _packer.reset()
-        names = ", ".join(sorted({type(each).__name__ for each in messages}))
+        names = ", ".join(sorted({_TYPES[row[0]].kind.__name__ for row in rows}))
         msg = f"cannot encode {names}: {error}"
         raise LocalProtocolError(msg) from error
 
@@ -163,7 +174,9 @@ def decode(header: Buffer, payloads: list[Buffer]) -> list[Message]:
 def _decode_row(row: Any, payloads: list[Buffer], used: int) -> tuple[Message, int]:
     shape = _TYPES.get(row[0]) if type(row) is list and row and type(row[0]) is int else None
     if shape is None:
-        msg = f"an unknown message {row[0] if type(row) is list and row else row!r:.40}"
+        tag = row[0] if type(row) is list and row else row
+        # Not the repr of whatever it is: a peer chooses how deep that is.
+        msg = f"an unknown message {tag if type(tag) is int else type(tag).__name__}"
         raise RemoteProtocolError(msg)
     if len(row) != len(shape.check) + 1:
         msg = f"{shape.kind.__name__} with {len(row) - 1} fields"
@@ -183,7 +196,14 @@ def _decode_row(row: Any, payloads: list[Buffer], used: int) -> tuple[Message, i
         msg = f"{shape.kind.__name__}.{shape.names[len(values)]}: {error}"
         raise RemoteProtocolError(msg) from error
     made = shape.kind(*values)
-    if made.PARALLEL and len({len(getattr(made, name)) for name in made.PARALLEL}) > 1:
-        msg = f"{shape.kind.__name__} with columns of different lengths"
-        raise RemoteProtocolError(msg)
+    if made.PARALLEL and (uneven := _uneven(made)):
+        raise RemoteProtocolError(uneven)
     return made, used
+
+
+def _uneven(made: Message) -> str:
+    """What is wrong with the lengths of a message's columns, or nothing."""
+    if len({len(getattr(made, name)) for name in made.PARALLEL}) == 1:
+        return ""
+    lengths = ", ".join(f"{name} {len(getattr(made, name))}" for name in made.PARALLEL)
+    return f"{type(made).__name__} with columns of different lengths: {lengths}"

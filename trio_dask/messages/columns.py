@@ -62,10 +62,6 @@ def _check_words(code: str) -> Check:
     return check
 
 
-def _as_is(value: Any) -> Any:
-    return value
-
-
 def _check_type(kind: type) -> Check:
     def check(value: Any) -> Any:
         if type(value) is not kind:
@@ -74,6 +70,13 @@ def _check_type(kind: type) -> Check:
         return value
 
     return check
+
+
+def _check_int(value: Any) -> int:
+    if type(value) is not int or not _INT_MIN <= value <= _INT_MAX:
+        msg = f"{type(value).__name__} where a 64-bit int belongs"
+        raise FieldError(msg)
+    return value
 
 
 def _check_float(value: Any) -> float:
@@ -85,28 +88,62 @@ def _check_float(value: Any) -> float:
     raise FieldError(msg)
 
 
-def _check_list_of(kind: type) -> Check:
+def _check_list_of(*kinds: type) -> Check:
+    allowed = frozenset(kinds)
+
     def check(value: Any) -> Any:
-        if type(value) is not list or (value and set(map(type, value)) != {kind}):
-            msg = f"not a list of {kind.__name__}"
+        if type(value) is not list or not allowed.issuperset(map(type, value)):
+            msg = f"not a list of {kinds[0].__name__}"
             raise FieldError(msg)
         return value
 
     return check
 
 
+def _check_plain(value: Any) -> Any:
+    """Check a tree of plain values, without recursion: a peer chooses its depth."""
+    if type(value) is not dict:
+        msg = f"{type(value).__name__} where dict belongs"
+        raise FieldError(msg)
+    nodes: list[Any] = [value]
+    for node in nodes:  # grows while it is walked
+        kind = type(node)
+        if kind is dict:
+            if not _KEYS.issuperset(map(type, node)):
+                msg = "a dict with keys that are not str"
+                raise FieldError(msg)
+            nodes += node.values()
+        elif kind is list or kind is tuple:
+            nodes += node
+        elif kind not in _LEAVES:
+            msg = f"{kind.__name__} among plain values"
+            raise FieldError(msg)
+        if len(nodes) > _NODES_MAX:
+            msg = "too many plain values"
+            raise FieldError(msg)
+    return value
+
+
+_INT_MIN, _INT_MAX = -(1 << 63), (1 << 63) - 1
+_KEYS: Final = frozenset((str,))
+_LEAVES: Final = frozenset((type(None), bool, int, float, str, bytes))
+#: Also the end of a value that contains itself.
+_NODES_MAX: Final = 1_000_000
+
 PAYLOADS: Final = "payloads"
+#: What may be sent as payloads; what arrives is in one piece, and needs no check.
+check_payloads: Final = _check_list_of(bytes, bytearray, memoryview, list)
 
 #: For every kind of field: how it is packed, and how it is checked.
 KINDS: Final[dict[Any, tuple[Pack, Check]]] = {
     "int64": (_pack_words("q"), _check_words("q")),
     "float64": (_pack_words("d"), _check_words("d")),
-    "strs": (_as_is, _check_list_of(str)),
-    "blobs": (_as_is, _check_list_of(bytes)),
-    "plain": (_as_is, _check_type(dict)),
-    int: (_as_is, _check_type(int)),
-    bool: (_as_is, _check_type(bool)),
-    float: (_as_is, _check_float),
-    str: (_as_is, _check_type(str)),
-    bytes: (_as_is, _check_type(bytes)),
+    "strs": (_check_list_of(str), _check_list_of(str)),
+    "blobs": (_check_list_of(bytes, bytearray, memoryview), _check_list_of(bytes)),
+    "plain": (_check_plain, _check_plain),
+    int: (_check_int, _check_int),
+    bool: (_check_type(bool), _check_type(bool)),
+    float: (_check_float, _check_float),
+    str: (_check_type(str), _check_type(str)),
+    bytes: (_check_type(bytes), _check_type(bytes)),
 }

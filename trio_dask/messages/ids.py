@@ -63,9 +63,11 @@ def task_of_key(key: str) -> TaskId | None:
     """
     _, dash, digits = key.rpartition("-")
     try:
-        return int(digits, 16) if dash and digits else None
+        task = int(digits, 16)
     except ValueError:
         return None
+    # `int` also reads "0x10", "1_0" and " 10".
+    return task if dash and f"{task:x}" == digits else None
 
 
 def epoch_of(attempt: Attempt) -> int:
