@@ -1,0 +1,122 @@
+"""Processes die at bad moments: results stay right, and every process ends as it should."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from typing import TYPE_CHECKING
+
+import numpy as np
+import psutil
+import pytest
+
+from trio_dask.client import AsyncClient
+from trio_dask.errors import DataLost, KilledWorker
+
+if TYPE_CHECKING:
+    from conftest import Cluster
+
+
+def slow(x: int) -> int:
+    """A task long enough to be killed in."""
+    time.sleep(0.01)
+    return x + 1
+
+
+def array(x: int) -> np.ndarray:
+    """A value that stays in the runner."""
+    return np.full(10_000, x)
+
+
+async def test_killed_runners_cost_time_only(cluster: Cluster) -> None:
+    """SIGKILL to each runner in the middle of a map: all results right, runners back."""
+    workers = cluster.workers(2, "--nthreads", "1")
+    async with AsyncClient(cluster.address, config=cluster.config) as client:
+        held = client.map(array, range(20))
+        futures = client.map(slow, range(400))
+        await futures[30]
+        first = {child.pid for child in workers.children()}
+        for pid in first:
+            os.kill(pid, signal.SIGKILL)
+        await futures[200]
+        second = {child.pid for child in workers.children()}
+        os.kill(min(second), signal.SIGKILL)
+        assert await client.gather(futures) == list(range(1, 401))
+        assert [int(each[0]) for each in await client.gather(held)] == list(range(20))
+        assert not first & second
+
+
+async def test_a_killed_worker_is_made_up_for(cluster: Cluster) -> None:
+    """SIGKILL to a worker process: what it held and ran is made again on the other."""
+    doomed = cluster.workers(1, "--nthreads", "1")
+    async with AsyncClient(cluster.address, config=cluster.config) as client:
+        held = client.map(array, range(20))
+        await client.gather(held)
+        futures = client.map(slow, range(300))
+        cluster.workers(1, "--nthreads", "1")
+        await futures[50]
+        runners = doomed.children()
+        doomed.process.kill()
+        assert await client.gather(futures) == list(range(1, 301))
+        assert [int(each[0]) for each in await client.gather(held)] == list(range(20))
+        assert psutil.wait_procs(runners, timeout=10)[1] == [], "runners outlive their worker"
+
+
+async def test_scattered_data_is_lost_with_a_reason(cluster: Cluster) -> None:
+    """Its only holder dies: the future says lost and why, what needs it fails, nothing hangs."""
+    doomed = cluster.workers(1)
+    async with AsyncClient(cluster.address, config=cluster.config) as client:
+        scattered = await client.scatter(np.ones(1000))
+        doomed.process.kill()
+        cluster.workers(1)
+        with pytest.raises(DataLost, match="left"):
+            await client.submit(np.sum, scattered)
+        with pytest.raises(DataLost):
+            await scattered
+        assert scattered.status == "lost"
+
+
+async def test_a_task_that_kills_its_process_is_given_up(cluster: Cluster) -> None:
+    """After the allowed number of deaths it fails, with a certificate of each; others are well."""
+    cluster.workers(2, "--nthreads", "1")
+    async with AsyncClient(cluster.address, config=cluster.config) as client:
+        killer = client.submit(os._exit, 7)
+        others = client.map(slow, range(50))
+        with pytest.raises(KilledWorker, match="exited with code 7"):
+            await killer
+        assert await client.gather(others) == list(range(1, 51))
+
+
+@pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM])
+def test_signals_end_everything(cluster: Cluster, signum: int) -> None:
+    """Exit code 0, only log lines on stderr, no process left; workers first or scheduler first."""
+    first, second = cluster.workers(2), cluster.workers(1)
+    runners = first.children() + second.children()
+    assert len(runners) == 3
+    assert first.end(signum) == 0
+    assert cluster.scheduler.end(signum) == 0
+    assert second.wait() == 0, second.lines
+    assert psutil.wait_procs(runners, timeout=10)[1] == []
+    for command in (first, second, cluster.scheduler):
+        assert all(" - INFO - " in line for line in command.lines), command.lines
+
+
+def test_a_worker_says_that_it_waits(cluster: Cluster) -> None:
+    """Nobody at the address: a line, retries, and an exit with 1 when its time is up."""
+    worker = cluster.command("worker", "tcp://127.0.0.1:1", "--death-timeout", "1s")
+    worker.wait_for("127.0.0.1:1")
+    assert worker.wait() == 1
+    assert len(worker.lines) >= 2
+    assert not any("Traceback" in line for line in worker.lines)
+
+
+def test_a_wrong_token_is_said(cluster: Cluster) -> None:
+    """A worker of another cluster is told what to do, and exits with 1."""
+    token, cluster.token = cluster.token, "f" * 64
+    try:
+        worker = cluster.command("worker", cluster.address)
+        worker.wait_for("token")
+        assert worker.wait() == 1
+    finally:
+        cluster.token = token
