@@ -27,6 +27,32 @@ SIDE_DOORS = frozenset({
 
 #: What programs may rely on. A change here is a change for every user.
 PUBLIC = {
+    "trio_dask": [
+        "AsyncClient",
+        "AsyncFuture",
+        "AuthenticationError",
+        "CancelledError",
+        "CommError",
+        "ConfigError",
+        "DataLost",
+        "HandshakeRefused",
+        "KilledWorker",
+        "LocalProtocolError",
+        "NoValidWorkerError",
+        "NoWorkerError",
+        "PeerClosed",
+        "RemoteError",
+        "RemoteProtocolError",
+        "SchedulerUnreachable",
+        "SubmitError",
+        "TaskError",
+        "TaskTimeout",
+        "TrioDaskError",
+        "as_completed",
+        "fire_and_forget",
+        "wait",
+    ],
+    "trio_dask.testing": ["Simulation", "SimulationResult"],
     "trio_dask.config": [
         "AUTO",
         "ClientConfig",

@@ -22,7 +22,6 @@ T = TypeVar("T")
 Parse = Callable[[object], Any]
 
 KIB: Final = 1024
-MIB: Final = 1024 * KIB
 
 #: What a setting's field knows besides its default.
 PARSE: Final = "parse"
@@ -136,9 +135,6 @@ class SchedulerConfig:
     allowed_failures: int = _setting(
         3, "How often a task's process may die before the task fails with KilledWorker.", count
     )
-    inline_bytes_max: int = _setting(
-        2 * KIB, "Results up to this size travel with the news that they are there.", parse_bytes
-    )
     window_horizon_s: float = _setting(
         0.03, "How much estimated work a worker is given ahead of time.", parse_seconds
     )
@@ -205,10 +201,6 @@ class ClientConfig:
         "Larger arguments go to a worker directly, never through the scheduler.",
         parse_bytes,
     )
-    submit_bytes_max: int = _setting(
-        2 * MIB, "A large submission is sent in parts of about this size.", parse_bytes
-    )
-    submit_tasks_max: int = _setting(10_000, "The most tasks in one such part.", count)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
