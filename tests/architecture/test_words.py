@@ -35,9 +35,9 @@ def sleeps(tree: ast.AST, *, virtual: bool = False) -> Iterator[int]:
             inside = virtual or bool(CLOCKS & {each.arg for each in node.args.args})
         # Not awaited, it is a task's own business: what long tasks in tests are made of.
         called = node.value if isinstance(node, ast.Await) else None
-        if isinstance(called, ast.Call) and not inside:
-            if isinstance(called.func, ast.Attribute) and called.func.attr == "sleep":
-                yield called.lineno
+        function = called.func if isinstance(called, ast.Call) else None
+        if isinstance(function, ast.Attribute) and function.attr == "sleep" and not inside:
+            yield function.lineno
         yield from sleeps(node, virtual=inside)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
@@ -66,6 +66,10 @@ class Talk:
             assert self.ended is None, f"it ended ({self.ended}) without {kind.__name__}"
             await self._changed.wait()
 
+    async def wait_more(self) -> None:
+        """Until something more is heard, or the end."""
+        await self._changed.wait()
+
     async def run(self) -> None:
         """Until the end."""
         try:
@@ -101,15 +105,16 @@ class FakeScheduler:
         talk = Talk(connection)
         async with trio.open_nursery() as nursery:
             nursery.start_soon(talk.run)
-            try:
-                registration = await talk.hear(RegisterWorker)
-            except AssertionError:
-                return  # it left again
-            self.registrations[registration.name] = registration
-            self.talks[registration.name] = talk
-            self._changed.set()
-            self._changed = trio.Event()
-            talk.say(self._answer or Welcome(1, "c", 1), Functions([7], ["f"], [b"f"]))
+            with suppress(AssertionError):  # it left again
+                self.welcome(await talk.hear(RegisterWorker), talk)
+
+    def welcome(self, registration: RegisterWorker, talk: Talk) -> None:
+        """Take a worker in."""
+        self.registrations[registration.name] = registration
+        self.talks[registration.name] = talk
+        self._changed.set()
+        self._changed = trio.Event()
+        talk.say(self._answer or Welcome(1, "c", 1), Functions([7], ["f"], [b"f"]))
 
 
 @asynccontextmanager
