@@ -14,6 +14,7 @@ import pytest
 import trio
 from fake_scheduler import KEYS, Talk, fake_scheduler, settings
 
+from trio_dask.deploy.threads import thread_host
 from trio_dask.messages.payload import pack, pack_function, unpack
 from trio_dask.messages.tasks import (
     ERROR,
@@ -26,8 +27,7 @@ from trio_dask.messages.tasks import (
     Running,
     Slots,
 )
-from trio_dask.runner import host_runner
-from trio_dask.worker import ProcessHost, ThreadHost, WorkerHandle, run_worker
+from trio_dask.worker import ProcessHost, WorkerHandle, run_worker
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -63,9 +63,7 @@ class Boss:
         self.talk.say(Run([n], [1000 + n], [fid], [n], [blob], [], [], [], [], [], []))
 
 
-@pytest.mark.parametrize(
-    "host", [ProcessHost(), ThreadHost(host_runner)], ids=["processes", "threads"]
-)
+@pytest.mark.parametrize("host", [ProcessHost(), thread_host], ids=["processes", "threads"])
 async def test_the_real_runner(tmp_path: Path, host: RunnerHost) -> None:
     """Small values, large ones, errors, and a clean end."""
     threads = set(threading.enumerate())
@@ -85,7 +83,7 @@ async def test_the_real_runner(tmp_path: Path, host: RunnerHost) -> None:
         assert (await boss.call(bytes, 1 << 20)).statuses == [OK_HELD]
         assert (await boss.call(divmod, 1, 0)).statuses == [ERROR]
         pid = await boss.call(os.getpid)
-        assert (unpack(pid.values[0]) == os.getpid()) == isinstance(host, ThreadHost)
+        assert (unpack(pid.values[0]) == os.getpid()) == (host is thread_host)
         nursery.cancel_scope.cancel()
     assert psutil.Process().children() == []
     for each in set(threading.enumerate()) - threads:

@@ -3,7 +3,7 @@
 `core` decides; the rest performs. Nothing in this process ever unpickles anything.
 """
 
-from trio_dask.worker.hosting import HostedRunner, ProcessHost, RunnerHost, ThreadHost
+from trio_dask.worker.hosting import HostedRunner, ProcessHost, RunnerHost
 from trio_dask.worker.nanny import RunnerFailed
 from trio_dask.worker.server import WorkerHandle, run_worker
 
@@ -12,7 +12,6 @@ __all__ = [
     "ProcessHost",
     "RunnerFailed",
     "RunnerHost",
-    "ThreadHost",
     "WorkerHandle",
     "run_worker",
 ]

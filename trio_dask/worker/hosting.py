@@ -15,11 +15,7 @@ from typing import TYPE_CHECKING, Final, Protocol
 import trio
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-    from threading import Thread
-    from typing import TypeAlias
-
-    StartThreads: TypeAlias = Callable[[socket.socket, int], Thread]
+    from collections.abc import Iterator
 
 #: What a task must never see.
 _SECRETS: Final = ("TRIO_DASK_TOKEN",)
@@ -106,52 +102,6 @@ class ProcessHost:
     def __call__(self, nthreads: int) -> HostedRunner:
         """Start one."""
         return RunnerProcess(self._command, nthreads)
-
-
-class RunnerThreads:
-    """A runner in threads of this process: it cannot be killed, only left to itself."""
-
-    def __init__(self, start: StartThreads, nthreads: int) -> None:
-        self.pid = os.getpid()
-        with contextlib.ExitStack() as undo:
-            self.board_fd = _new_board(nthreads)
-            undo.callback(os.close, self.board_fd)
-            self.sock, theirs = socket.socketpair()
-            undo.enter_context(self.sock)
-            self._thread = start(theirs, self.board_fd)
-            undo.pop_all()
-
-    async def wait(self) -> int | None:
-        """Nothing, once its thread has ended."""
-        # A limiter of its own: waiting for long-lived threads must not keep others from theirs.
-        await trio.to_thread.run_sync(
-            self._thread.join, abandon_on_cancel=True, limiter=trio.CapacityLimiter(1)
-        )
-        return None
-
-    def kill(self) -> None:
-        """Have it notice that nobody listens."""
-        with contextlib.suppress(OSError):
-            self.sock.shutdown(socket.SHUT_RDWR)
-
-    def close(self) -> None:
-        """Close what is left of it."""
-        self.sock.close()
-        os.close(self.board_fd)
-
-
-class ThreadHost:
-    """Starts runners in threads of this process, by a function that knows how.
-
-    The function gets the runner's end of the socket, which becomes its own, and the board.
-    """
-
-    def __init__(self, start: StartThreads) -> None:
-        self._start = start
-
-    def __call__(self, nthreads: int) -> HostedRunner:
-        """Start one."""
-        return RunnerThreads(self._start, nthreads)
 
 
 def _wait_unreaped(pid: int) -> None:  # pragma: no cover - macOS

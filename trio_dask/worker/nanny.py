@@ -96,7 +96,8 @@ class Nanny:
             connection.send(Prepare(self._settings))
             fault = await self._converse(hosted, connection)
         except BaseException:
-            await self._end(hosted, connection)
+            with trio.move_on_after(STOP_S + _KILLED_S + 1, shield=True):
+                await self._end(hosted, connection)
             raise
         # Whatever it left running must not outlive it, nor change the board any more.
         hosted.kill()
@@ -158,15 +159,14 @@ class Nanny:
             await hosted.wait()
 
     async def _end(self, hosted: HostedRunner, connection: Connection) -> None:
-        """The worker ends: the runner leaves, or is killed."""
+        """The worker ends: the runner leaves, or is killed. Called with a shield."""
         self._worker.runner = None
         connection.cut("the worker ends")
-        with trio.CancelScope(shield=True):
-            with trio.move_on_after(STOP_S):
-                await hosted.wait()
-            hosted.kill()
-            with trio.move_on_after(_KILLED_S):
-                await hosted.wait()
+        with trio.move_on_after(STOP_S):
+            await hosted.wait()
+        hosted.kill()
+        with trio.move_on_after(_KILLED_S):
+            await hosted.wait()
         self._forget(hosted)
 
     def _forget(self, hosted: HostedRunner) -> None:

@@ -47,6 +47,8 @@ if TYPE_CHECKING:
     from trio_dask.worker.hosting import RunnerHost
 
 DEFAULT_PORT: Final = 8786
+#: How long closing a connection that was never used may take.
+DROP_S: Final = 2.0
 TICK_S: Final = 1.0
 #: The wait between attempts to reach the scheduler: doubled each time.
 RETRY_S: Final = 0.5
@@ -180,7 +182,8 @@ class _Process:
             port = settings.port + index if settings.port else 0
             listener = await open_listener(f"tcp://{_bracketed(host)}:{port}")
         except BaseException:
-            await _drop(scheduler)
+            with trio.move_on_after(DROP_S, shield=True):
+                await _drop(scheduler)
             raise
         logger.info("Start worker at:  %s", listener.address)
         name = _name(settings, index, listener.address)
@@ -335,7 +338,7 @@ def _name(settings: WorkerConfig, index: int, address: str) -> str:
 
 async def _drop(connection: Connection) -> None:
     connection.cut("not needed")
-    with trio.CancelScope(shield=True), contextlib.suppress(CommError):
+    with contextlib.suppress(CommError):
         await connection.run(lambda _: None)
 
 

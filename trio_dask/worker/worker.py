@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 import trio
 
+from trio_dask.errors import CommError
 from trio_dask.messages.session import CLIENT
 from trio_dask.messages.values import Fetch, Values
 from trio_dask.worker.core import (
@@ -136,17 +137,20 @@ class Worker:
             finally:
                 self.perform()
 
+        failure: CommError | None = None
         try:
             async with trio.open_nursery() as nursery:
                 self._nurseries[session] = nursery
-                await connection.run(on_messages)
+                try:
+                    await connection.run(on_messages)
+                except CommError as error:  # to be said by `serve`, and not in a group
+                    failure = error
                 nursery.cancel_scope.cancel("the peer left")
-        except* OSError as errors:
-            # `serve` knows how to say these, one at a time.
-            raise errors.exceptions[0] from None
         finally:
             del self._nurseries[session]
             self._leave(session)
+        if failure is not None:
+            raise failure
 
     def _join(self, peer: Connection | LocalSession, *, may_store: bool) -> int:
         self._last_session += 1
