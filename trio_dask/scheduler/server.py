@@ -8,6 +8,7 @@ can slip in between. What the core has put off as too large for one call is done
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import gc
 import logging
 import secrets
@@ -129,6 +130,7 @@ class _Server:
         self._work_waits = trio.Event()
         self._all_gone = trio.Event()
         self._parting = False
+        self._shrinks_seen = 0
         self._sessions_ended = False  # since the last collection of garbage
 
     async def serve(
@@ -154,9 +156,16 @@ class _Server:
             for peer in self._core.tick(trio.current_time()):
                 self._sessions[peer].cut("nothing was heard of it for too long")
             self._flush()
-            if self._sessions_ended and len(self._core.state.tasks) < _COLLECT_TASKS_MAX:
-                self._sessions_ended = False
-                gc.collect()
+            self._tidy()
+
+    def _tidy(self) -> None:
+        """Give memory back to the system when much has become free."""
+        if self._sessions_ended and len(self._core.state.tasks) < _COLLECT_TASKS_MAX:
+            self._sessions_ended = False
+            gc.collect()
+        if self._core.shrinks > self._shrinks_seen:
+            self._shrinks_seen = self._core.shrinks
+            _trim()
 
     async def work(self) -> None:
         """Do what the core has put off, a little at a time."""
@@ -248,6 +257,12 @@ class _Server:
                 connection.cut(f"what it has to be told cannot be sent: {error}")
         if self._core.busy:
             self._work_waits.set()
+
+
+def _trim() -> None:
+    """Ask the C library, where it can, to return what it has put by."""
+    with contextlib.suppress(OSError, AttributeError):
+        ctypes.CDLL(None).malloc_trim(0)
 
 
 def _name(connection: Connection) -> str:

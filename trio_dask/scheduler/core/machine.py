@@ -46,6 +46,10 @@ _FROM_WORKER: Final[dict[type, Callable[..., None]]] = {
 }
 
 
+#: A table of so many tasks is large.
+_LARGE: Final = 10_000
+
+
 class SchedulerCore:
     """The scheduler without its sockets.
 
@@ -56,6 +60,8 @@ class SchedulerCore:
     def __init__(self, settings: CoreSettings, *, cluster: str, epoch: int = 1) -> None:
         self.state = ClusterState(settings, cluster, epoch)
         self._jobs: deque[Job] = deque()
+        self._tasks_high = 0  # the most tasks since the table was last made anew
+        self.shrinks = 0  # how often much memory became free
         self._job_of: dict[int, Job] = {}
 
     # ------------------------------------------------------------ who is there
@@ -135,7 +141,17 @@ class SchedulerCore:
         """Time has passed; returns peers that have not been heard of for too long."""
         fleet.relieve(self.state, now)
         intake.forget_functions(self.state)
+        self._shrink()
         return [worker.peer for worker in fleet.overdue(self.state, now)]
+
+    def _shrink(self) -> None:
+        """Give back the memory of tables that were large: a dict keeps its size when emptied."""
+        count = len(self.state.tasks)
+        self._tasks_high = max(self._tasks_high, count)
+        if self._tasks_high > _LARGE and count < self._tasks_high // 8:
+            self.state.tasks = dict(self.state.tasks)
+            self._tasks_high = count
+            self.shrinks += 1
 
     # ------------------------------------------------------------ large jobs
 
