@@ -27,6 +27,7 @@ class _Put:
     workers: list[str]
     broadcast: bool
     tries: int = 1
+    at: str = ""  # the worker that says it has it, before the scheduler says so
 
 
 @dataclass(slots=True)
@@ -93,17 +94,20 @@ class Storer:
         if line is None or line.serial != message.serial:
             return
         sent, line.sent, line.serial = line.sent, (), -1
-        if message.error:
-            for tid in sent:
+        for tid in sent:
+            if message.error:
                 self._again(tid, f"{address}: {message.error}")
+            elif tid in self._puts:
+                self._puts[tid].at = address
         self._go_on(address)
 
     def on_lost(self, address: str, reason: str) -> None:
         """The worker cannot be reached, or its connection ended."""
         line = self._lines.pop(address, None)
-        if line is not None:
-            for tid in (*line.sent, *line.waiting):
-                self._again(tid, reason)
+        tids = [] if line is None else [*line.sent, *line.waiting]
+        tids += [tid for tid, put in self._puts.items() if put.at == address]
+        for tid in tids:
+            self._again(tid, reason)
 
     def clear(self) -> None:
         """Nothing is stored any more."""
@@ -133,6 +137,7 @@ class Storer:
         put = self._puts.get(tid)
         if put is None:
             return
+        put.at = ""
         put.tries += 1
         if put.tries > TRIES:
             self._give_up(tid, f"it could not be stored: {reason}")
