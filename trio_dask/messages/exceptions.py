@@ -51,7 +51,8 @@ class _Describer:
         self._pickle_limit = pickle_limit
         self._done: dict[int, Failure] = {}
         self._begun: set[int] = set()
-        self._room = NODES_MAX // 2  # the other half is for what says that members were left out
+        # The other half is for what says, in every group, that members were left out.
+        self._room = NODES_MAX // 2 - 1
 
     def describe(self, exc: BaseException) -> Failure:
         """Describe those behind it first, without recursion: chains may be long."""
