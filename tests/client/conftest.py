@@ -1,13 +1,8 @@
-"""Makes this room's helpers importable, and runs tests marked ``anyio`` on both loops."""
+"""Tests marked ``anyio`` run on both loops."""
 
 from __future__ import annotations
 
-import sys
-from pathlib import Path
-
 import pytest
-
-sys.path.insert(0, str(Path(__file__).parent))
 
 
 @pytest.fixture(params=["trio", "asyncio"])

@@ -8,9 +8,9 @@ import threading
 from typing import Any, NamedTuple
 
 import pytest
-from fake_cluster import client_of, open_client
-from jobs import add, fail, inc, size, total, zeros
 
+from tests.client.fake_cluster import client_of, open_client
+from tests.client.jobs import add, fail, inc, size, total, zeros
 from trio_dask.errors import CancelledError, SubmitError
 from trio_dask.messages import tasks
 

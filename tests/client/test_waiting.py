@@ -6,9 +6,9 @@ from typing import Any
 
 import anyio
 import pytest
-from fake_cluster import open_client
-from jobs import fail, inc, zeros
 
+from tests.client.fake_cluster import open_client
+from tests.client.jobs import fail, inc, zeros
 from trio_dask import as_completed, fire_and_forget, wait
 from trio_dask.errors import CancelledError, SchedulerUnreachable
 from trio_dask.messages import tasks

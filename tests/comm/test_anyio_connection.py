@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 import anyio
 import pytest
-from comm_driver import KEYS
 
+from tests.comm.comm_driver import KEYS
 from trio_dask.comm import AnyioConnection, Hello, Limits, anyio_connection_pair
 from trio_dask.comm.anyio_pairs import memory_stream_pair
 from trio_dask.errors import CommError, LocalProtocolError, PeerClosed, RemoteProtocolError

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 import pytest
 import trio
 import trio.testing
-from comm_driver import Heard, read_to_end
 
+from tests.comm.comm_driver import Heard, read_to_end
 from trio_dask.comm import Connection, FrameDecoder, Hello, Limits, connection_pair
 from trio_dask.errors import CommError, LocalProtocolError, PeerClosed, RemoteProtocolError
 from trio_dask.messages.session import Goodbye, RegisterClient

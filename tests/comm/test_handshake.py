@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import pytest
-from comm_driver import KEYS, OTHER_KEYS, TOKEN, hands, hello
 from hypothesis import given, settings, strategies as st
 
+from tests.comm.comm_driver import KEYS, OTHER_KEYS, TOKEN, hands, hello
 from trio_dask.comm import Handshake, Hello, keys_from_token
 from trio_dask.comm.handshake import HELLO_BYTES_MAX
 from trio_dask.errors import AuthenticationError, CommError, HandshakeRefused

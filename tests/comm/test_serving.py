@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 import pytest
 import trio
 import trio.testing
-from comm_driver import KEYS, OTHER_KEYS, Heard, MemoryListener, hands, read_to_end
 
+from tests.comm.comm_driver import KEYS, OTHER_KEYS, Heard, MemoryListener, hands, read_to_end
 from trio_dask.comm import Connection, Handshake, Keys, serve
 from trio_dask.comm.dialing import shake_hands
 from trio_dask.comm.identity import local_hello

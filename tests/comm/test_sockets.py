@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING
 import pytest
 import trio
 import trio.testing
-from comm_driver import KEYS, OTHER_KEYS, TOKEN
 
+from tests.comm.comm_driver import KEYS, OTHER_KEYS, TOKEN
 from trio_dask.comm import (
     AnyioConnection,
     Connection,

@@ -6,8 +6,8 @@ from typing import Any, cast
 import msgpack
 import pytest
 from hypothesis import given, strategies as st
-from message_strategies import ANY_MESSAGE, kinds_of, messages_of
 
+from tests.messages.message_strategies import ANY_MESSAGE, kinds_of, messages_of
 from trio_dask.errors import LocalProtocolError, RemoteProtocolError
 from trio_dask.messages import (
     Buffer,

@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from trio_dask.messages import session, tasks as words
+from trio_dask.messages import Message, session, tasks as words
 from trio_dask.messages.failure import Failure
 from trio_dask.scheduler.core import Misuse
 
 if TYPE_CHECKING:
-    from conftest import Driver
+    from tests.scheduler.conftest import Driver
 
 CLIENT, A, B = 1, 10, 11
 
@@ -161,7 +161,7 @@ def test_questions(cluster: Driver) -> None:
     ],
     ids=repr,
 )
-def test_nonsense_is_refused(cluster: Driver, message: words.Message) -> None:
+def test_nonsense_is_refused(cluster: Driver, message: Message) -> None:
     """What makes no sense raises, and leaves the tables as they were."""
     cluster.client()
     with pytest.raises(Misuse):

@@ -8,7 +8,7 @@ from trio_dask.messages import session, tasks as words
 from trio_dask.messages.failure import Failure
 
 if TYPE_CHECKING:
-    from conftest import Driver
+    from tests.scheduler.conftest import Driver
 
 CLIENT, A, B = 1, 10, 11
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from trio_dask.messages import tasks as words
 
 if TYPE_CHECKING:
-    from conftest import Driver
+    from tests.scheduler.conftest import Driver
 
 CLIENT, A, B = 1, 10, 11
 
@@ -220,3 +220,29 @@ def test_what_waits_behind_a_long_task_is_recalled(cluster: Driver) -> None:
     assert cluster.heard(A) == [], "it is asked once"
     cluster.tell(A, words.Returned(run.attempts[1:]))
     assert cluster.run(B).args == [b"behind"]
+
+
+def test_tasks_go_to_inputs_that_cannot_move(cluster: Driver) -> None:
+    """A value that cannot be pickled: its consumers run where it is, or fail saying why."""
+    first = cluster.client()
+    cluster.worker(A)
+    cluster.worker(B)
+    a, b = f"tcp://host:{A}", f"tcp://host:{B}"
+    cluster.submit(first, [b"a"], workers=["w10"])
+    cluster.submit(first + 1, [b"b"], workers=["w11"])
+    for peer in (A, B):
+        cluster.done(peer, cluster.run(peer), None)
+    cluster.heard(CLIENT)
+    cluster.submit(first + 2, [b"on b by force"], [[first]], workers=["w11"])
+    run = cluster.run(B)
+    cluster.tell(B, words.Pinned(run.attempts, [first], [a], [b"a is stuck"]))
+    assert cluster.heard(CLIENT) == [words.Failed([first + 2], [0], [b"a is stuck"])]
+    cluster.submit(first + 3, [b"needs both"], [[first + 1, first]])
+    assert cluster.run(A).tids == [first + 3]
+    attempt = cluster.core.state.tasks[first + 3].attempt
+    cluster.tell(A, words.Pinned([attempt], [first + 1], [b], [b"b is stuck"]))
+    (failed,) = cluster.heard(CLIENT)
+    assert isinstance(failed, words.Failed)
+    cluster.submit(first + 4, [b"x"] * 50, [[first]] * 50)
+    assert cluster.heard(B) == [], "idle, but it cannot help"
+    assert cluster.run(A).tids[0] == first + 4

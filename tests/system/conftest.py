@@ -78,7 +78,8 @@ class Command:
 
     def children(self) -> list[psutil.Process]:
         """The processes it has started: runners."""
-        return psutil.Process(self.process.pid).children(recursive=True)
+        children: list[psutil.Process] = psutil.Process(self.process.pid).children(recursive=True)
+        return children
 
 
 class Cluster:

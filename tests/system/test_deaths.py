@@ -11,11 +11,11 @@ import numpy as np
 import psutil
 import pytest
 
-from trio_dask.client import AsyncClient
+from trio_dask.client import AsyncClient, AsyncFuture
 from trio_dask.errors import DataLost, KilledWorker
 
 if TYPE_CHECKING:
-    from conftest import Cluster
+    from tests.system.conftest import Cluster
 
 
 def slow(x: int) -> int:
@@ -81,7 +81,7 @@ async def test_a_task_that_kills_its_process_is_given_up(cluster: Cluster) -> No
     """After the allowed number of deaths it fails, with a certificate of each; others are well."""
     cluster.workers(2, "--nthreads", "1")
     async with AsyncClient(cluster.address, config=cluster.config) as client:
-        killer = client.submit(os._exit, 7)
+        killer: AsyncFuture[None] = client.submit(os._exit, 7)
         others = client.map(slow, range(50))
         with pytest.raises(KilledWorker, match="exited with code 7"):
             await killer

@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 
-from trio_dask.client import AsyncClient, as_completed, fire_and_forget
+from trio_dask.client import AsyncClient, AsyncFuture, as_completed, fire_and_forget
 from trio_dask.errors import RemoteError, SubmitError
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from conftest import Cluster
+    from tests.system.conftest import Cluster
 
 pytestmark = pytest.mark.anyio
 
@@ -36,7 +36,7 @@ async def test_a_map_and_its_sum(shared: Cluster) -> None:
     """Futures as inputs, in order and by value, over two workers."""
     async with AsyncClient(shared.address, config=shared.config) as client:
         futures = client.map(inc, range(2000))
-        total = client.submit(sum, futures)
+        total: AsyncFuture[int] = client.submit(sum, futures)
         assert await client.gather(futures) == list(range(1, 2001))
         assert await total == sum(range(1, 2001))
 
@@ -96,7 +96,7 @@ async def test_errors_come_back(shared: Cluster) -> None:
         with pytest.raises(RemoteError, match="1 and 2"):
             await client.submit(odd)
         with pytest.raises(SubmitError, match="lock"):
-            client.submit(inc, threading.Lock())
+            _ = client.submit(inc, threading.Lock())
 
 
 async def test_async_functions_run_on_trio(shared: Cluster) -> None:

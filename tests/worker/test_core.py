@@ -3,13 +3,23 @@
 from __future__ import annotations
 
 import pytest
-from worker_driver import FID, ME, A, B, absent, after, found, new_core, ready_core, run
 
+from tests.worker.worker_driver import (
+    FID,
+    ME,
+    A,
+    B,
+    absent,
+    after,
+    found,
+    new_core,
+    ready_core,
+    run,
+)
 from trio_dask.errors import RemoteProtocolError
 from trio_dask.messages import values
 from trio_dask.messages.session import Goodbye, RegisterPeer, Welcome
 from trio_dask.messages.tasks import (
-    ERROR,
     HERE,
     INLINE,
     OK_HELD,
@@ -18,6 +28,7 @@ from trio_dask.messages.tasks import (
     ForgetFunctions,
     Free,
     Functions,
+    Pinned,
     Recall,
     Replicas,
     Returned,
@@ -191,14 +202,14 @@ def test_a_neighbours_value_needs_no_fetch() -> None:
     assert after(other) == []
 
 
-def test_pinned_value_fails_its_tasks_with_the_reason() -> None:
-    """A value that cannot leave its runner fails those who need it elsewhere."""
+def test_tasks_go_to_a_pinned_value() -> None:
+    """A value cannot leave its runner: the scheduler hears where it is, and why."""
     core = ready_core()
     core.on_scheduler(run((1, {50: A}), (2, {50: A})))
     after(core)
     core.fetched(Values(1, [50], [UNPICKLABLE], [b"why"], [], last=True))
-    done = Done([1, 2], [ERROR] * 2, [0.0] * 2, [0] * 2, [b"why"] * 2)
-    assert after(core) == [ToScheduler([done])]
+    pinned = Pinned([1, 2], [50] * 2, [A] * 2, [b"why"] * 2)
+    assert after(core) == [ToScheduler([pinned])]
 
 
 def test_recall() -> None:

@@ -11,8 +11,8 @@ from hypothesis.stateful import (
     precondition,
     rule,
 )
-from worker_driver import FID, ME, A, B, run
 
+from tests.worker.worker_driver import FID, ME, A, B, run
 from trio_dask.messages.tasks import (
     HERE,
     OK_HELD,

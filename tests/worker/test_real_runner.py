@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 import psutil
 import pytest
 import trio
-from fake_scheduler import KEYS, Talk, fake_scheduler, settings
 
+from tests.worker.fake_scheduler import KEYS, Talk, fake_scheduler, settings
 from trio_dask.deploy.threads import thread_host
 from trio_dask.messages.payload import pack, pack_function, unpack
 from trio_dask.messages.tasks import (

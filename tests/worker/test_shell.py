@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING
 import psutil
 import pytest
 import trio
-from fake_scheduler import (
+
+from tests.worker.fake_scheduler import (
     FAKE_RUNNER,
     KEYS,
     FakeScheduler,
@@ -22,7 +23,6 @@ from fake_scheduler import (
     settings,
     workers,
 )
-
 from trio_dask.comm import Connection, connect, keys_from_token
 from trio_dask.errors import (
     AuthenticationError,
