@@ -159,3 +159,18 @@ async def test_the_books_are_empty_after_all_this(shared: Cluster) -> None:
             pass  # the last of another client's is being let go of
         assert info["clients"] == 1
         assert info["n_workers"] == 2
+
+
+async def test_what_cannot_be_pickled_is_used_where_it_is(shared: Cluster) -> None:
+    """A lock made by a task: tasks that need it go to its runner; fetching it says what it is."""
+
+    def hold(lock: Any, number: int) -> int:
+        with lock:
+            return number
+
+    async with AsyncClient(shared.address, config=shared.config) as client:
+        lock = client.submit(threading.Lock)
+        futures = [client.submit(hold, lock, number) for number in range(100)]
+        assert await client.gather(futures) == list(range(100))
+        with pytest.raises(Exception, match="lock"):
+            await lock

@@ -260,6 +260,20 @@ class Unrunnable(Message):
     PARALLEL: ClassVar = ("attempts", "tids", "places")
 
 
+@message(68)
+class Pinned(Message):
+    """Attempts that cannot start here: input `tids` cannot leave the runner at `places`.
+
+    The attempt is over; one row for each, with the encoded `Failure` that says why.
+    """
+
+    attempts: Ints
+    tids: Ints
+    places: Strs
+    failures: Blobs
+    PARALLEL: ClassVar = ("attempts", "tids", "places", "failures")
+
+
 @message(63)
 class Replicas(Message):
     """The worker now also holds copies of these values."""

@@ -167,7 +167,8 @@ def _relieve_homes(state: ClusterState) -> None:
         task = victim.home.pop_last() if victim is not None else None
         if task is None or victim is None:
             return
-        if victim is thief or not worth_moving(task, victim, state.settings):
+        bound = state.pinned and any(dep.tid in state.pinned for dep in task.deps)
+        if victim is thief or bound or not worth_moving(task, victim, state.settings):
             victim.home.push(task)
             return
         if not len(victim.home):

@@ -80,16 +80,32 @@ def make_ready(state: ClusterState, task: Task) -> None:
     """All its inputs have values: into the queue that suits it."""
     task.state = st.READY
     requirement = task.spec.requirement
-    if not requirement.open:
-        requirement.queue.push(task)
-        state.restricted[requirement] = None
-        return
-    home = home_of(task) if task.deps else None
-    if home is None:
-        requirement.queue.push(task)
-    else:
+    home = home_of(task) if task.deps and requirement.open else None
+    if state.pinned:
+        pinned = [dep for dep in task.deps if dep.tid in state.pinned]
+        if pinned:
+            home = _only_home(state, task, pinned)
+            if home is None:
+                end(state, task, st.FAILED, state.pinned[pinned[0].tid])
+                return
+    if home is not None:
         home.home.push(task)
         state.homes[home] = None
+        return
+    requirement.queue.push(task)
+    if not requirement.open:
+        state.restricted[requirement] = None
+
+
+def _only_home(state: ClusterState, task: Task, pinned: list[Task]) -> Worker | None:
+    """The one worker that holds all of the task's inputs that cannot be moved."""
+    holders = dict.fromkeys(worker for dep in pinned for worker in dep.holders or ())
+    if len(holders) != 1:
+        return None
+    (home,) = holders
+    requirement = task.spec.requirement
+    named = not requirement.workers or {home.name, home.address} & set(requirement.workers)
+    return home if named and not requirement.resources else None
 
 
 # ---------------------------------------------------------------- ending
@@ -201,6 +217,7 @@ def _forget(state: ClusterState, task: Task) -> None:
     state.deaths.pop(tid, None)
     state.cancelling.pop(tid, None)
     state.puts.pop(tid, None)
+    state.pinned.pop(tid, None)
 
 
 def recall(task: Task) -> None:

@@ -37,6 +37,7 @@ _FROM_CLIENT: Final[dict[type, Callable[..., Generator[None, None, None] | None]
 _FROM_WORKER: Final[dict[type, Callable[..., None]]] = {
     words.Returned: runs.on_returned,
     words.Unrunnable: runs.on_unrunnable,
+    words.Pinned: runs.on_pinned,
     words.Replicas: runs.on_replicas,
     words.Stored: runs.on_stored,
     words.RunnerDied: runs.on_runner_died,

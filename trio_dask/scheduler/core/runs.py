@@ -87,6 +87,22 @@ def on_unrunnable(state: ClusterState, worker: Worker, message: words.Unrunnable
     touch(state, worker)
 
 
+def on_pinned(state: ClusterState, worker: Worker, message: words.Pinned) -> None:
+    """Attempts one of whose inputs cannot leave the place where it is: they go there."""
+    tasks: dict[Task, None] = {}
+    rows = zip(message.attempts, message.tids, message.failures, strict=True)
+    for attempt, tid, failure in rows:
+        dep = state.tasks.get(tid)
+        if dep is not None and dep.tid == tid:
+            state.pinned[tid] = failure
+        task = vacate(worker, attempt)
+        if task is not None:
+            tasks[task] = None
+    for task in tasks:
+        requeue(state, task)
+    touch(state, worker)
+
+
 def on_replicas(state: ClusterState, worker: Worker, message: words.Replicas) -> None:
     """The worker fetched copies."""
     for tid in message.tids:

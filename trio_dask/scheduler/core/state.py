@@ -270,6 +270,7 @@ class ClusterState:
     workers_ever: int = 0
     stamps: int = 0
     by_load: list[tuple[float, int, Worker]] = field(default_factory=list)
+    pinned: dict[TaskId, bytes] = field(default_factory=dict)  # cannot be moved, and why
     unused_functions: dict[int, None] = field(default_factory=dict)  # known to workers
     puts: dict[TaskId, list[Worker]] = field(default_factory=dict)  # being stored there
     waiting_puts: list[tuple[Client, Any]] = field(default_factory=list)

@@ -7,7 +7,7 @@ more is not stopped, but its value is dropped on arrival.
 from __future__ import annotations
 
 from trio_dask.messages import Payload, payload_bytes
-from trio_dask.messages.tasks import ERROR, Done, Unrunnable
+from trio_dask.messages.tasks import Pinned, Unrunnable
 from trio_dask.messages.values import FOUND, UNPICKLABLE, Values
 from trio_dask.worker.core import attempts
 from trio_dask.worker.core.state import Request, Row, Want, WorkerState
@@ -146,14 +146,14 @@ def _found(state: WorkerState, tid: int, want: Want, payload: Payload) -> None:
 
 
 def _bound_elsewhere(state: WorkerState, tid: int, want: Want, failure: bytes) -> None:
-    """The value cannot leave the runner it is in: what needs it here fails for that reason."""
+    """The value cannot leave the runner it is in: what needs it has to go there."""
     del state.wants[tid]
     n = len(want.waiting)
     if n:
         for attempt in want.waiting:
             forget(state, state.waiting[attempt], known=tid)
-        done = Done(list(want.waiting), [ERROR] * n, [0.0] * n, [0] * n, [failure] * n)
-        state.out.scheduler.append(done)
+        pinned = Pinned(list(want.waiting), [tid] * n, want.tried[-1:] * n, [failure] * n)
+        state.out.scheduler.append(pinned)
 
 
 def _close(state: WorkerState, serial: int, request: Request) -> None:
