@@ -7,6 +7,7 @@ import logging
 from typing import Any
 
 import anyio
+import anyio.lowlevel
 import pytest
 
 from tests.client.fake_cluster import CONFIG, SCHEDULER, client_of, open_client, open_fake
@@ -129,6 +130,7 @@ async def test_wrong_token_says_what_to_do() -> None:
     """At once, without trying again."""
 
     async def dial(address: str, **options: Any) -> Any:
+        await anyio.lowlevel.checkpoint()
         raise AuthenticationError("not the cluster's token")
 
     with pytest.raises(AuthenticationError) as caught:

@@ -85,7 +85,7 @@ class AsyncClient:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        await self.live.leave()
+        await self.live.leave()  # noqa: ASYNC102 - bounded in there
 
     async def close(self) -> None:
         """Release everything and leave the cluster. Takes a few seconds at most, mostly none."""

@@ -43,11 +43,12 @@ class Live:
         self.must_arrive = False
         self._dial = dial
         self._tasks: anyio.abc.TaskGroup | None = None
-        self._scope: Final = anyio.CancelScope(shield=True)
+        # These three are made when the loop is there.
+        self._scope: anyio.CancelScope
+        self._registered: anyio.Event
+        self._finished: anyio.Event
         self._connection: AnyioConnection | None = None
         self._data: DataLinks | None = None
-        self._registered: Final = anyio.Event()
-        self._finished: Final = anyio.Event()
         self._refused = ""
         self._open = self._closing = False
         self._armed = False  # whether the loop was told to flush
@@ -76,6 +77,8 @@ class Live:
         self._connection = await reach_scheduler(
             self.entrance.address, self.entrance.keys, timeout_s, self._dial
         )
+        self._scope = anyio.CancelScope(shield=True)
+        self._registered, self._finished = anyio.Event(), anyio.Event()
         tasks = await anyio.create_task_group().__aenter__()
         self._tasks = tasks
         tasks.start_soon(self._run, self._connection)
@@ -86,7 +89,7 @@ class Live:
         except BaseException:
             self._closing = True
             self._scope.cancel()
-            await tasks.__aexit__(None, None, None)
+            await tasks.__aexit__(None, None, None)  # noqa: ASYNC102 - all of it is cancelled
             raise
         wake = waker(self._on_wake)
         self._wake = self.core.table.drops.wake = wake

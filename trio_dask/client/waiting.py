@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections import deque
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple
 
 import anyio
+import anyio.lowlevel
 
 from trio_dask.client.core import PENDING, EachDone, group
 from trio_dask.client.futures import AsyncFuture
@@ -14,6 +15,10 @@ from trio_dask.errors import SchedulerUnreachable
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterable
+
+
+#: An iterator that never has to wait lets other tasks run this often.
+_STEPS_MAX: Final = 64
 
 
 class DoneAndNotDone(NamedTuple):
@@ -108,6 +113,7 @@ class as_completed:  # noqa: N801 - the name Dask and concurrent.futures have
         self._timeout = timeout
         self._deadline: float | None = None
         self._bell = _Bell()
+        self._steps = 0
         self._clients: dict[Any, EachDone] = {}
         self._waiting: dict[int, list[AsyncFuture[Any]]] = {}
         self._pending = 0
@@ -200,7 +206,7 @@ class as_completed:  # noqa: N801 - the name Dask and concurrent.futures have
             self._deadline = anyio.current_time() + self._timeout
         self._collect()
         if self._ready or not self._pending:
-            await anyio.lowlevel.checkpoint()
+            await self._yield()
         while not self._ready and self._pending:
             for client in self._clients:
                 if client.live.core.ended:
@@ -215,6 +221,14 @@ class as_completed:  # noqa: N801 - the name Dask and concurrent.futures have
                 msg = f"{self._pending} futures are not done after {self._timeout:g} s"
                 raise TimeoutError(msg)
         return bool(self._ready)
+
+    async def _yield(self) -> None:
+        """Let others run, not at each step: that would make each release a message of its own."""
+        self._steps += 1
+        if self._steps % _STEPS_MAX:
+            await anyio.lowlevel.checkpoint_if_cancelled()
+        else:
+            await anyio.lowlevel.checkpoint()
 
     def _seconds_left(self) -> float | None:
         if self._deadline is None:
