@@ -57,7 +57,7 @@ class Pair(Exception):
         self.left = left
 
 
-class MyGroup(ExceptionGroup[Exception]):
+class MyGroup(ExceptionGroup[Exception]):  # noqa: ASYNC126 - as users write them
     def __new__(cls, message: str, members: list[Exception], code: int = 0) -> Self:
         made = super().__new__(cls, message, members)
         made.code = code
