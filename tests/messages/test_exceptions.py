@@ -37,7 +37,7 @@ class Mute(Exception):
 
 class Irreducible(Exception):
     def __reduce__(self) -> Any:
-        raise SystemError
+        raise SystemExit
 
 
 class Stateful(Exception):

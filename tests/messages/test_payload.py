@@ -65,6 +65,13 @@ class Raising:
         raise SystemError("no")
 
 
+class Leaving:
+    """Pickling it would end the program."""
+
+    def __reduce__(self) -> Any:
+        raise SystemExit(3)
+
+
 @dataclasses.dataclass
 class Point:
     x: int
@@ -197,7 +204,9 @@ def test_large_values_are_given_up_before_they_are_pickled() -> None:
 
 
 @pytest.mark.parametrize(
-    "value", [(each for each in [1]), threading.Lock(), [threading.Lock()], Raising()], ids=str
+    "value",
+    [(each for each in [1]), threading.Lock(), [threading.Lock()], Raising(), Leaving()],
+    ids=lambda each: type(each).__name__,
 )
 def test_what_cannot_be_pickled_has_no_small_payload(value: Any) -> None:
     """A result that cannot travel is no error: it stays where it is."""
@@ -468,7 +477,7 @@ def test_sizes_never_fail() -> None:
     class Odd:
         @property
         def nbytes(self) -> int:
-            raise RuntimeError
+            raise SystemExit
 
     around: list[Any] = []
     around.append(around)

@@ -35,7 +35,7 @@ _OURS: Final = ("__notes__",)
 def describe(
     exc: BaseException, *, origin: dict[str, Any] | None = None, pickle_limit: int = 1 << 20
 ) -> Failure:
-    """All there is to say about an exception, as data. Never raises an `Exception`.
+    """All there is to say about an exception, as data. Never raises.
 
     `origin` says where it happened; `pickle_limit` is how many bytes the pickled part
     of each exception may have.
@@ -134,7 +134,7 @@ def _notes(exc: BaseException) -> tuple[str, ...]:
     try:
         notes = getattr(exc, "__notes__", None)
         return tuple(_cut(str(note)) for note in notes) if isinstance(notes, (list, tuple)) else ()
-    except Exception:  # noqa: BLE001 - a broken note is no reason to lose the error
+    except BaseException:  # noqa: BLE001 - a broken note is no reason to lose the error
         return ()
 
 
@@ -147,7 +147,7 @@ def _own_frames(exc: BaseException) -> str:
         frame = frame.tb_next
     try:
         return _cut("".join(traceback.format_tb(frame)))
-    except Exception as error:  # noqa: BLE001 - sources and their loaders may be anything
+    except BaseException as error:  # noqa: BLE001 - sources and their loaders may be anything
         return f"<its traceback cannot be had: {type(error).__name__}>\n"
 
 
@@ -161,7 +161,7 @@ def _taken_apart(exc: BaseException, limit: int) -> bytes:
         data = _pickled((made, args, state))
         if data is None:
             data = _pickled((made, args, _picklable_only(state)))
-    except Exception:  # noqa: BLE001 - __reduce__ and all it calls are the user's
+    except BaseException:  # noqa: BLE001 - __reduce__ and all it calls are the user's
         return b""
     return data if data is not None and len(data) <= limit else b""
 
@@ -191,7 +191,7 @@ def _pickled(value: Any) -> bytes | None:
 
     try:
         packed = pack(value, ship_modules=False)
-    except Exception:  # noqa: BLE001 - that it cannot be pickled is the answer
+    except BaseException:  # noqa: BLE001 - that it cannot be pickled is the answer
         return None
     return b"".join(packed) if isinstance(packed, list) else bytes(packed)
 

@@ -103,13 +103,12 @@ def _judge(top: str, module: Any) -> bool:
     from pathlib import Path  # a runner seldom gets here, and starts faster without
 
     places = list(spec.submodule_search_locations or ())
-    if spec.has_location and spec.origin:
+    if not places and spec.has_location and spec.origin:
         places.append(spec.origin)
     if not places or _found_by_hook(top):
         return False
-    return not any(
-        Path(place).resolve().is_relative_to(root) for place in places for root in _roots()
-    )
+    # Found by its top-level name only if the directory that contains it is searched.
+    return not any(Path(place).resolve().parent in _roots() for place in places)
 
 
 def _found_by_hook(top: str) -> bool:

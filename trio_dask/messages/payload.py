@@ -208,7 +208,7 @@ def pack_small(value: Any, bytes_max: int) -> bytes | None:
     """The payload of a value if it is no longer than `bytes_max`, else None.
 
     Large values are given up early, mostly before anything was pickled. What cannot be
-    pickled has no small payload either. Never raises an `Exception`.
+    pickled has no small payload either. Never raises.
     """
     kind = type(value)
     if kind in _SIZED and len(value) > bytes_max:
@@ -223,7 +223,7 @@ def pack_small(value: Any, bytes_max: int) -> bytes | None:
         return _small_by_cloudpickle(value, bytes_max) if MAIN in data else data
     except _TooLarge:
         return None
-    except Exception:  # noqa: BLE001 - users' reducers raise what they like
+    except BaseException:  # noqa: BLE001 - users' reducers raise what they like
         return _small_by_cloudpickle(value, bytes_max)
 
 
@@ -232,7 +232,7 @@ def _small_by_cloudpickle(value: Any, bytes_max: int) -> bytes | None:
 
     try:
         return _dumps_capped(cloudpickle.Pickler, value, bytes_max)
-    except Exception:  # noqa: BLE001 - too large or unpicklable: the value stays where it is
+    except BaseException:  # noqa: BLE001 - too large or unpicklable: the value stays where it is
         return None
 
 

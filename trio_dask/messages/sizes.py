@@ -17,7 +17,7 @@ def sizeof(value: Any) -> int:
     """
     try:
         return _sizeof(value, _DEPTH)
-    except Exception:  # noqa: BLE001 - users' objects may raise anything when looked at
+    except BaseException:  # noqa: BLE001 - users' objects may raise anything when looked at
         return object.__sizeof__(value)
 
 

@@ -58,18 +58,16 @@ def _ignore(_number: int, _frame: FrameType | None) -> None:
 
 def _read(runner: Runner, parent: int) -> None:
     """The reader thread: at its end the process ends, whatever the slots are doing."""
-    status = 0
     try:
         runner.read(on_ready=partial(_die_with, parent))
     except RemoteProtocolError as error:
-        status = 1
         sys.stderr.write(f"trio_dask.runner: {error}\n")
-    idle = runner.slots.queue.parked[0]
+        _leave(1)
     runner.close()
-    if idle:
+    if runner.slots.idle(0):
         # The main thread leaves by itself, after the users' exit functions.
         time.sleep(_LEAVE_S)
-    _leave(status)
+    _leave()
 
 
 def _die_with(parent: int) -> None:

@@ -44,6 +44,10 @@ class Board:
         """The slot is idle."""
         self._attempts[2 * slot] = 0
 
+    def idle(self, slot: int) -> bool:
+        """Whether the slot runs nothing."""
+        return self._attempts[2 * slot] == 0
+
     def running(self) -> list[tuple[int, float]]:
         """The attempts that run, in order of slots, each with the time at which it began."""
         data = os.pread(self.fd, _SLOT.size * self.slots, 0)

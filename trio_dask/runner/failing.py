@@ -17,7 +17,7 @@ _PICKLE_BYTES_MAX: Final = 256 * 1024
 
 
 def failure_of(error: BaseException, task: Task, settings: dict[str, Any]) -> bytes:
-    """The encoded failure of a task, with where it happened."""
+    """The encoded failure of a task, with where it happened. Never raises."""
     from trio_dask.messages.exceptions import describe  # only failing tasks pay for it
 
     _, _, attempt, tid, function, _, _, key = task

@@ -118,6 +118,10 @@ class Slots:
             else:
                 outbox.flush()
 
+    def idle(self, slot: int) -> bool:
+        """Whether a slot runs no task."""
+        return self._board.idle(slot)
+
     def close(self) -> None:
         """The slots have ended, or are about to: end what helps them."""
         self._asynchronous.close()
