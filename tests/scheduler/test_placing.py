@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from trio_dask.messages import tasks as words
+from trio_dask.scheduler.core.state import ASSIGNED
 
 if TYPE_CHECKING:
     from tests.scheduler.conftest import Driver
@@ -103,6 +104,29 @@ def test_lower_rank_first(cluster: Driver) -> None:
     run = cluster.run(A)
     assert run.args == [b"high", b"high too", b"low", b"negative"]
     assert run.ranks == sorted(run.ranks)
+
+
+def test_a_newcomer_of_higher_priority_overtakes(cluster: Driver) -> None:
+    """It is sent over the full window, and the last of those that have not begun comes back."""
+    first = cluster.client()
+    cluster.worker(A, nthreads=2)
+    cluster.submit(first, [b"low"] * 5)
+    low = cluster.run(A)
+    assert len(low.tids) == 3
+    cluster.submit(first + 5, [b"high"] * 2, priority=1)
+    run, recall = cluster.heard(A)
+    said = {type(each): each for each in (run, recall)}
+    assert said[words.Recall] == words.Recall(low.attempts[2:])
+    high = said[words.Run]
+    assert isinstance(high, words.Run)
+    assert high.args == [b"high"], "one for each that has not begun"
+    cluster.tell(A, words.Returned(low.attempts[2:]))
+    messages = cluster.heard(A)
+    assert words.Recall(low.attempts[1:2]) in messages, "the other one is sent over the window too"
+    cluster.done(A, high)
+    cluster.done(A, low)
+    state = cluster.core.state
+    assert all(state.tasks[tid].state >= ASSIGNED for tid in range(first, first + 3))
 
 
 def test_inputs_that_are_small_travel_with_the_task(cluster: Driver) -> None:

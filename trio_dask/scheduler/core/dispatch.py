@@ -9,26 +9,16 @@ first. The work for each task does not depend on how many workers there are.
 
 from __future__ import annotations
 
-from heapq import heapify, heappop, heappush
+from heapq import heappop
 from typing import TYPE_CHECKING
 
-from trio_dask.scheduler.core import state as st
+from trio_dask.scheduler.core.overtaking import overtake
+from trio_dask.scheduler.core.windows import assign, touch
 from trio_dask.scheduler.policies.placement import load_s, time_room_s, worth_moving
 
 if TYPE_CHECKING:
     from trio_dask.scheduler.core.ready import ReadyQueue
     from trio_dask.scheduler.core.state import ClusterState, Requirement, Task, Worker
-
-
-def touch(state: ClusterState, worker: Worker) -> None:
-    """The worker's window changed: put it in its new place in the order of load."""
-    state.stamps += 1
-    worker.stamp = state.stamps
-    if worker.alive and worker.slots:
-        heappush(state.by_load, (load_s(worker) / worker.slots, worker.stamp, worker))
-        if len(state.by_load) > 4 * len(state.workers) + 64:
-            state.by_load = [entry for entry in state.by_load if entry[1] == entry[2].stamp]
-            heapify(state.by_load)
 
 
 def _least_loaded(state: ClusterState) -> Worker | None:
@@ -59,6 +49,8 @@ def dispatch(state: ClusterState) -> None:
             heappop(state.by_load)  # full: it comes back when its window changes
     if state.homes:
         _relieve_homes(state)
+    if len(queue):
+        overtake(state)
 
 
 def _dispatch_restricted(state: ClusterState) -> None:
@@ -175,72 +167,3 @@ def _relieve_homes(state: ClusterState) -> None:
             del state.homes[victim]
         assign(state, thief, [task])
         touch(state, thief)
-
-
-def assign(state: ClusterState, worker: Worker, tasks: list[Task]) -> None:
-    """Make an attempt at each of these ready tasks on `worker`."""
-    spec = None
-    for task in tasks:
-        if task.spec is not spec:
-            spec = task.spec
-            function = spec.function
-            assert function is not None, "a value that was put here is never ready to run"
-            if function.fid not in worker.functions:
-                worker.functions.add(function.fid)
-                worker.out.function(function)
-    run = worker.out.run()
-    window = worker.window
-    attempt = state.attempt
-    for task in tasks:
-        attempt += 1
-        task.state = st.ASSIGNED
-        task.attempt = attempt
-        task.worker = worker
-        window[attempt] = task
-        spec = task.spec
-        function = spec.function
-        assert function is not None
-        run.attempts.append(attempt)
-        run.tids.append(task.tid)
-        run.fids.append(function.fid)
-        run.ranks.append(task.rank)
-        run.args.append(task.args or b"")
-        if task.deps:
-            worker.out.inputs(run, task, state.refs.get(task.tid))
-        elif run.dep_counts:
-            run.dep_counts.append(0)
-        if state.names or run.keys:
-            _add_key(run.keys, len(run.attempts), state.names.get(task.tid, ""))
-        prefix = function.prefix
-        worker.load[prefix] = worker.load.get(prefix, 0) + 1
-        if spec.requirement.resources:
-            for name, units in spec.requirement.resources:
-                worker.free_resources[name] -= units
-    state.attempt = attempt
-
-
-def _add_key(keys: list[str], rows: int, key: str) -> None:
-    if key and not keys:
-        keys += [""] * (rows - 1)
-    if key or keys:
-        keys.append(key)
-
-
-def vacate(worker: Worker, attempt: int) -> Task | None:
-    """Take an attempt out of the worker's window; None if it is not there."""
-    task = worker.window.pop(attempt, None)
-    if task is None:
-        return None
-    if worker.recalled:
-        worker.recalled.pop(attempt, None)
-    spec = task.spec
-    if spec.function is not None:
-        prefix = spec.function.prefix
-        left = worker.load[prefix] - 1
-        if left:
-            worker.load[prefix] = left
-        else:
-            del worker.load[prefix]
-    for name, units in spec.requirement.resources:
-        worker.free_resources[name] += units
-    return task

@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING
 
 from trio_dask.messages.session import Welcome
 from trio_dask.scheduler.core import state as st
-from trio_dask.scheduler.core.dispatch import touch, vacate
 from trio_dask.scheduler.core.intake import SLICE, place_put, replace_puts
 from trio_dask.scheduler.core.lifecycle import lose_copy, make_ready, recall, requeue
 from trio_dask.scheduler.core.outbox import WorkerOutbox
 from trio_dask.scheduler.core.questions import answer_waiting
+from trio_dask.scheduler.core.windows import touch, vacate
 
 if TYPE_CHECKING:
     from collections.abc import Generator

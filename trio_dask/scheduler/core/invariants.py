@@ -37,7 +37,8 @@ def violations(state: ClusterState) -> list[str]:
         for name, units in worker.free_resources.items():
             rule(0 <= units <= worker.resources[name], "resources are never over-committed", worker)
         limit = max(worker.nthreads + 1, state.settings.window_max * worker.nthreads)
-        rule(len(worker.window) <= limit, "a window is bounded", worker)
+        held = len(worker.window) - len(worker.recalled)
+        rule(held <= limit, "a window is bounded", worker)
     return found
 
 

@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING
 
 from trio_dask.messages import tasks as words
 from trio_dask.scheduler.core import state as st
-from trio_dask.scheduler.core.dispatch import touch, vacate
 from trio_dask.scheduler.core.failures import killed
 from trio_dask.scheduler.core.lifecycle import end, finish, lose_copy, requeue
+from trio_dask.scheduler.core.windows import touch, vacate
 
 if TYPE_CHECKING:
     from typing import Any

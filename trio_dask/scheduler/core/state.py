@@ -183,6 +183,7 @@ class Worker:
         "slots",
         "stamp",
         "window",
+        "worst",
     )
 
     def __init__(self, out: WorkerOutbox, number: int, name: str, address: str) -> None:
@@ -205,6 +206,7 @@ class Worker:
         self.functions: set[int] = set()
         self.held: dict[TaskId, Task] = {}
         self.home = ReadyQueue()  # ready tasks whose inputs are mostly here
+        self.worst = -(1 << 63)  # nothing un-begun in the window is of a higher rank
         self.stamp = 0  # changes with the window: outdates entries in the order of load
         self.last_done = 0.0
         self.last_seen = 0.0
@@ -269,6 +271,7 @@ class ClusterState:
     clients_ever: int = 0
     workers_ever: int = 0
     stamps: int = 0
+    worst: int = -(1 << 63)  # nothing un-begun in any window is of a higher rank
     by_load: list[tuple[float, int, Worker]] = field(default_factory=list)
     pinned: dict[TaskId, bytes] = field(default_factory=dict)  # cannot be moved, and why
     unused_functions: dict[int, None] = field(default_factory=dict)  # known to workers
