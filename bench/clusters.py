@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 import psutil
 
 from trio_dask.client import AsyncClient
-from trio_dask.config import Config
 from trio_dask.deploy import open_local_cluster
 
 if TYPE_CHECKING:
@@ -45,7 +44,7 @@ def our_roles() -> dict[str, list[psutil.Process]]:
 async def ours(workers: int = 2) -> AsyncIterator[AsyncClient]:
     """A cluster of child processes and a client."""
     async with open_local_cluster(n_workers=workers) as cluster:
-        async with AsyncClient(cluster.address, config=Config(token=cluster.token)) as client:
+        async with AsyncClient(cluster) as client:
             yield client
 
 

@@ -11,6 +11,7 @@ import gc
 import sys
 import tracemalloc
 from collections import Counter
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 from trio_dask.messages import Message, encode, session, tasks as words
@@ -87,7 +88,7 @@ def run(tasks: int) -> dict[str, float]:
                 to_worker += [m for m in messages if not isinstance(m, session.Welcome)]
         said = []
         for done in _run(worker, to_worker, ways, calls):
-            counted_calls(calls, "scheduler", lambda done=done: scheduler.handle(WORKER, done, 0.0))
+            counted_calls(calls, "scheduler", partial(scheduler.handle, WORKER, done, 0.0))
             said += counted_calls(calls, "scheduler", scheduler.flush)
     gc.enable()
     assert finished == tasks, f"{finished} of {tasks} finished"
@@ -148,7 +149,7 @@ def _run(
                 attempts, [0] * count, [1e-6] * count, [5] * count, [b"value"] * count
             )
             ways.count("runner → worker", [done])
-            counted_calls(calls, "worker", lambda done=done: worker.on_runner(done))
+            counted_calls(calls, "worker", partial(worker.on_runner, done))
             counted_calls(calls, "worker", flush)
     return reported
 

@@ -25,7 +25,7 @@ async def test_it_is_there_inside_the_block_and_gone_after_it() -> None:
     """Scheduler, worker process and two runners; then none of them."""
     before = set(family())
     async with open_local_cluster(n_workers=2) as cluster:
-        assert cluster.address.startswith("tcp://127.0.0.1:")
+        assert cluster.scheduler_address.startswith("tcp://127.0.0.1:")
         assert cluster.token not in repr(cluster)
         members = set(family()) - before
         assert len(members) == 4

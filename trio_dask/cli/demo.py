@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import platform
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
@@ -13,7 +13,6 @@ from rich.table import Table
 
 from trio_dask.cli.demo_job import Tally, merge, source_files, tally_file
 from trio_dask.cli.serving import run_until_signal
-from trio_dask.config import load_config
 from trio_dask.deploy import open_local_cluster
 
 if TYPE_CHECKING:
@@ -59,8 +58,7 @@ async def _work(files: list[str], nworkers: int) -> Outcome:
 
     began = trio.current_time()
     async with open_local_cluster(n_workers=nworkers) as cluster:
-        config = replace(load_config(), token=cluster.token)
-        async with AsyncClient(cluster.address, config=config) as client:
+        async with AsyncClient(cluster) as client:
             ready = trio.current_time()
             level: list[AsyncFuture[Tally]] = client.map(tally_file, files)
             tasks = len(level)

@@ -44,6 +44,7 @@ class Entrance:
         elif given is None:
             given = config.scheduler_address or None
         address = getattr(given, "scheduler_address", given)
+        token = token or getattr(given, "token", "")  # a cluster knows its own
         if address is None:
             msg = (
                 "no scheduler's address: give one, as in AsyncClient('tcp://host:8786'), "

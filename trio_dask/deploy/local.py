@@ -23,7 +23,7 @@ _LOOPBACK: Final = "127.0.0.1"
 class ClusterHandle:
     """What a client needs to use the cluster."""
 
-    address: str
+    scheduler_address: str
     token: str = field(repr=False)
 
 
