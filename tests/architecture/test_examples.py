@@ -48,7 +48,9 @@ async def test_scripts_print_what_the_page_says(path: Path, tmp_path: Path) -> N
     async with open_local_cluster(n_workers=2) as cluster:
         text = "\n".join(blocks(path, "python"))
         script = tmp_path / "example.py"
-        script.write_text(text.replace("tcp://127.0.0.1:8786", cluster.scheduler_address), encoding="utf-8")
+        script.write_text(
+            text.replace("tcp://127.0.0.1:8786", cluster.scheduler_address), encoding="utf-8"
+        )
         environ = {**os.environ, "TRIO_DASK_TOKEN": cluster.token}
         with trio.fail_after(LIMIT_S):
             done = await trio.run_process(
