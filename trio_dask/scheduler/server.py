@@ -34,6 +34,7 @@ logger = logging.getLogger("trio_dask.scheduler")
 FAREWELL_S: Final = 1.0
 #: With more tasks than this a pass of the garbage collector would be noticed.
 _COLLECT_TASKS_MAX: Final = 10_000
+_REASON_MAX: Final = 1000
 _WORK_SLICES: Final = 4  # of large jobs, between two looks at the sockets
 
 
@@ -242,6 +243,7 @@ class _Server:
     def _turn_away(self, peer: int, reason: str) -> None:
         connection = self._sessions.get(peer)
         if connection is not None:
+            reason = reason[:_REASON_MAX]  # it quotes what the peer said
             logger.warning("%s is let go: %s", _name(connection), reason)
             connection.send(session.Refused(reason))
             connection.close(reason)

@@ -132,8 +132,19 @@ def _pop_for(state: ClusterState, least: int, time_s: float, most: int) -> list[
     tasks = queue.pop_many(min(count, most))
     for index, task in enumerate(tasks):
         if index and task.spec is not head.spec and task.spec.function.prefix is not prefix:  # type: ignore[union-attr]
-            queue.push_sorted(tasks[index:])  # others may take longer: they are judged anew
+            return _fitting(state, tasks, least, time_s)
+    return tasks
+
+
+def _fitting(state: ClusterState, tasks: list[Task], least: int, time_s: float) -> list[Task]:
+    """As many of these different tasks as fit, each judged by its own estimate."""
+    for index, task in enumerate(tasks):
+        if index >= max(least, 1) and time_s <= 0:
+            state.anywhere.queue.push_sorted(tasks[index:])
             return tasks[:index]
+        function = task.spec.function
+        estimate = function.prefix.estimate_s() if function else -1.0
+        time_s -= max(estimate, state.settings.estimate_min_s) if estimate >= 0 else time_s
     return tasks
 
 

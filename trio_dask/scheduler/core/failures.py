@@ -7,6 +7,16 @@ from typing import Any
 from trio_dask.messages.failure import Failure
 
 
+def packed(reason: str) -> bytes:
+    """A reason as it is kept; a peer may have put lone surrogates into it."""
+    return reason.encode(errors="surrogatepass")
+
+
+def unpacked(why: bytes | None) -> str:
+    """The reason that `packed` has made."""
+    return (why or b"").decode(errors="surrogatepass")
+
+
 def data_lost(key: str, reason: str) -> bytes:
     """The failure of a task one of whose inputs is gone for good."""
     return Failure(kind="trio_dask.errors.DataLost", message=f"{key} is lost: {reason}").to_bytes()

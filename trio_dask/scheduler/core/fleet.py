@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from trio_dask.messages.session import Welcome
 from trio_dask.scheduler.core import state as st
-from trio_dask.scheduler.core.intake import SLICE, place_put, replace_puts
+from trio_dask.scheduler.core.intake import SLICE, is_amount, place_put, replace_puts
 from trio_dask.scheduler.core.lifecycle import lose_copy, make_ready, recall, requeue
 from trio_dask.scheduler.core.outbox import WorkerOutbox
 from trio_dask.scheduler.core.questions import answer_waiting
@@ -27,6 +27,11 @@ def refusal(state: ClusterState, message: RegisterWorker) -> str | None:
         return f"there is already a worker named {message.name!r}"
     if message.address in state.workers:
         return f"there is already a worker at {message.address}"
+    if not message.address or " " in message.address:
+        return f"{message.address!r} is not an address"
+    for name, units in message.resources.items():
+        if not is_amount(units):
+            return f"resource {name!r} cannot be {units!r}"
     return None
 
 
@@ -38,11 +43,7 @@ def worker_joined(state: ClusterState, peer: int, message: RegisterWorker, now: 
     worker = st.Worker(out, state.workers_ever, message.name, message.address)
     worker.nthreads = worker.slots = message.nthreads
     worker.memory_limit = message.memory_limit
-    worker.resources = {
-        name: float(units)
-        for name, units in message.resources.items()
-        if type(units) in (int, float)
-    }
+    worker.resources = {name: float(units) for name, units in message.resources.items()}
     worker.free_resources = dict(worker.resources)
     worker.info = message.info
     worker.last_seen = worker.last_done = now
@@ -98,8 +99,9 @@ def relieve(state: ClusterState, now: float) -> None:
             continue
         attempts = sorted(worker.window.items(), key=lambda item: item[1].rank)
         for _, task in attempts[worker.slots :]:
-            if idle and task.spec.requirement.open:
-                recall(task)
+            bound = state.pinned and any(dep.tid in state.pinned for dep in task.deps)
+            if idle and task.spec.requirement.open and not bound:
+                recall(task, elsewhere=True)
                 idle -= 1
 
 

@@ -6,12 +6,13 @@ be wrong, and then it is let go (`Misuse`), but nobody else notices.
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Final
 
 from trio_dask.messages import tasks as words
 from trio_dask.messages.ids import client_of
 from trio_dask.scheduler.core import state as st
-from trio_dask.scheduler.core.failures import data_lost
+from trio_dask.scheduler.core.failures import data_lost, packed
 from trio_dask.scheduler.core.lifecycle import (
     KEPT,
     end,
@@ -20,6 +21,7 @@ from trio_dask.scheduler.core.lifecycle import (
     require,
     settle,
     tell,
+    wants,
 )
 
 if TYPE_CHECKING:
@@ -29,7 +31,6 @@ if TYPE_CHECKING:
         Client,
         ClusterState,
         Requirement,
-        Spec,
         Task,
         Worker,
     )
@@ -59,8 +60,10 @@ def on_forget_functions(
 ) -> None:
     """Functions the client will not use again; tasks that have them keep them."""
     for fid in message.fids:
-        if client.functions.pop(fid, None) is not None:
+        function = client.functions.pop(fid, None)
+        if function is not None:
             state.unused_functions[fid] = None
+            function.forgotten = True
     forget_functions(state)
 
 
@@ -89,36 +92,36 @@ def on_submit(
     state: ClusterState, client: Client, message: words.Submit
 ) -> Generator[None, None, None]:
     """New tasks: one for each row."""
-    count = len(message.args)
     functions = _check_submit(state, client, message)
-    rank0, requirement, retries = _options(state, message, count)
-    specs: dict[int, Spec] = {}
-    for function in functions:
-        if function.fid not in specs:
-            specs[function.fid] = st.Spec(function, requirement, retries)
-    one = specs[functions[0].fid] if len(functions) == 1 else None
-    deps_at = 0
+    rank0, requirement, retries = _options(state, message, len(message.args))
+    specs = {
+        fid: st.Spec(function, requirement, retries)
+        for fid, function in dict(zip(message.fids, functions, strict=True)).items()
+    }
+    one = specs[message.fids[0]] if len(specs) == 1 else None
+    at_once = message.wanted and requirement.open and not message.orders
+    deps_at = after = 0
     ready: list[Task] = []
-    for row in range(count):
+    joined: dict[int, Task] = {}  # rows not wanted that were made before
+    for row, args in enumerate(message.args):
         tid = message.first + row
-        rank = rank0 + (message.orders[row] if message.orders else row)
+        deps_at, after = after, after + (message.dep_counts[row] if message.dep_counts else 0)
         if message.keys and message.keys[row] in state.keys:
-            _join(state, client, tid, state.keys[message.keys[row]])
-            deps_at += message.dep_counts[row] if message.dep_counts else 0
+            joined[tid] = state.keys[message.keys[row]]
+            if message.wanted:
+                _join(state, joined.pop(tid), tid)
         else:
-            task = st.Task(tid, one or specs[message.fids[row]], message.args[row], rank)
-            task.wanted = message.wanted
+            task = st.Task(tid, one or specs[message.fids[row]], args, rank0 + row)
             state.tasks[tid] = task
+            task.wanted = message.wanted
             if message.keys:
                 state.keys[message.keys[row]] = task
                 state.names[tid] = message.keys[row]
-            if message.dep_counts and message.dep_counts[row]:
-                after = deps_at + message.dep_counts[row]
-                _link(state, task, message.dep_tids[deps_at:after])
-                deps_at = after
-            elif not task.wanted:
-                pass  # described for those that come later in this message
-            elif requirement.open and not message.orders:
+            if message.orders:
+                task.rank = rank0 + message.orders[row]
+            if after > deps_at:
+                _link(state, task, message.dep_tids[deps_at:after], joined)
+            elif at_once:
                 task.state = st.READY
                 ready.append(task)
             else:
@@ -128,6 +131,9 @@ def on_submit(
             ready = []
             yield
     requirement.queue.push_sorted(ready)
+    if not message.wanted:  # they were described for others of this message
+        tids = range(message.first, message.first + len(message.args))
+        settle(state, [state.tasks[tid] for tid in tids if tid in state.tasks])
 
 
 def _check_submit(state: ClusterState, client: Client, message: words.Submit) -> list[st.Function]:
@@ -148,7 +154,7 @@ def _check_submit(state: ClusterState, client: Client, message: words.Submit) ->
         raise Misuse(f"task ids from {message.first:x} are not of client {client.number}")
     if message.orders and not 0 <= min(message.orders) <= max(message.orders) < count:
         raise Misuse("Submit.orders are not ranks among its tasks")
-    if message.first in state.tasks or last in state.tasks:
+    if not state.tasks.keys().isdisjoint(range(message.first, message.first + count)):
         raise Misuse(f"task ids from {message.first:x} were used before")
     try:
         return [client.functions[fid] for fid in message.fids]
@@ -174,11 +180,10 @@ def _options(
         raise Misuse(f"retries {retries!r} is not a number of times")
     if type(workers) is not list or not all(type(each) is str for each in workers):
         raise Misuse(f"workers {workers!r} is not a list of names")
-    if type(resources) is not dict or not all(
-        type(units) in (int, float) and units >= 0 for units in resources.values()
-    ):
+    if type(resources) is not dict or not all(is_amount(units) for units in resources.values()):
         raise Misuse(f"resources {resources!r} is not a map from names to units")
-    key = (tuple(workers), bool(allow_others), tuple(sorted(resources.items())))
+    needs = tuple(sorted((name, units) for name, units in resources.items() if units))
+    key = (tuple(workers), bool(workers and allow_others), needs)
     requirement = state.requirements.get(key)
     if requirement is None:
         requirement = state.requirements[key] = st.Requirement(*key)
@@ -187,11 +192,16 @@ def _options(
     return rank0, requirement, retries
 
 
-def _link(state: ClusterState, task: Task, dep_tids: list[int]) -> None:
+def is_amount(units: object) -> bool:
+    """Whether this is so much of a resource."""
+    return type(units) in (int, float) and 0 <= units < math.inf  # type: ignore[operator]
+
+
+def _link(state: ClusterState, task: Task, dep_tids: list[int], joined: dict[int, Task]) -> None:
     """Connect a new task to its inputs."""
     deps: dict[Task, int] = {}
     for dep_tid in dep_tids:
-        dep = state.tasks.get(dep_tid)
+        dep = state.tasks.get(dep_tid) or joined.get(dep_tid)
         if dep is None or dep is task:
             end(state, task, st.FAILED, data_lost(f"{dep_tid:x}", "the scheduler does not know it"))
             return
@@ -207,12 +217,12 @@ def _link(state: ClusterState, task: Task, dep_tids: list[int]) -> None:
         require(state, [task])
 
 
-def _join(state: ClusterState, client: Client, tid: int, task: Task) -> None:
+def _join(state: ClusterState, task: Task, tid: int) -> None:
     """The client wants, as `tid`, a task that exists already."""
     state.tasks[tid] = task
     if task.also is None:
-        task.also = []
-    task.also.append(tid)
+        task.also = {}
+    task.also[tid] = None
     if task.state == st.RELEASED:
         require(state, [task])
     elif task.state not in st.PENDING:
@@ -231,7 +241,7 @@ def on_want(state: ClusterState, client: Client, message: words.Want) -> None:
         if task is None:
             client.out.lost(tid, "nobody wanted it any more")
         else:
-            _join(state, client, tid, task)
+            _join(state, task, tid)
 
 
 def on_release(
@@ -255,8 +265,8 @@ def unwant(state: ClusterState, tid: int) -> None:
         task.wanted = False
     else:
         del state.tasks[tid]
-        if task.also and tid in task.also:
-            task.also.remove(tid)
+        if task.also:
+            task.also.pop(tid, None)
     if not (task.wanted or task.needed or task.also):
         settle(state, [task])
 
@@ -264,13 +274,12 @@ def unwant(state: ClusterState, tid: int) -> None:
 def on_keep(state: ClusterState, client: Client, message: words.Keep) -> None:
     """Run these to their end, whoever wants them."""
     for tid in message.tids:
-        task = state.tasks.get(tid)
+        task = _own(state, client, tid)
         if task is None or task.state >= st.DONE:
             continue
         if task.also is None:
-            task.also = []
-        if KEPT not in task.also:
-            task.also.append(KEPT)
+            task.also = {}
+        task.also[KEPT] = None
         if task.state == st.RELEASED:
             require(state, [task])
 
@@ -278,22 +287,26 @@ def on_keep(state: ClusterState, client: Client, message: words.Keep) -> None:
 def on_cancel(state: ClusterState, client: Client, message: words.Cancel) -> None:
     """Stop these; what has begun ends by itself, and its outcome is the answer."""
     for tid in message.tids:
-        task = state.tasks.get(tid)
+        task = _own(state, client, tid)
         if task is None or task.state >= st.DONE:
             continue
-        others = [each for each in _wants(task) if each and client_of(each) != client.number]
-        if others or (task.also and KEPT in task.also):
-            client.out.cancelled(tid, message.reason)
-            unwant(state, tid)
+        others = any(client_of(each) != client.number for each in wants(task))  # or it is kept
+        if others:
+            if tid in wants(task):
+                client.out.cancelled(tid, message.reason)
+                unwant(state, tid)
         elif task.state == st.ASSIGNED:
             state.cancelling[task.tid] = message.reason
             recall(task)
         else:
-            end(state, task, st.CANCELLED, message.reason.encode())
+            end(state, task, st.CANCELLED, packed(message.reason))
 
 
-def _wants(task: Task) -> list[int]:
-    return ([task.tid] if task.wanted else []) + (task.also or [])
+def _own(state: ClusterState, client: Client, tid: int) -> Task | None:
+    """The task that the client calls so."""
+    if client_of(tid) != client.number:
+        raise Misuse(f"task id {tid:x} is not of client {client.number}")
+    return state.tasks.get(tid)
 
 
 # ---------------------------------------------------------------- values from clients
@@ -314,11 +327,16 @@ def on_put(state: ClusterState, client: Client, message: words.Put) -> None:
         state.waiting_puts.append((client, message))
 
 
+def _is_awaited(task: Task) -> bool:
+    """Whether it is a value that a client is to bring."""
+    return task.spec.function is None and task.state == st.WAITING
+
+
 def place_put(state: ClusterState, client: Client, message: words.Put) -> bool:
     """Tell the client where to store its values, if there is a worker for them."""
     if message.workers:
         found = [state.find_worker(name) for name in message.workers]
-        workers = [worker for worker in found if worker is not None]
+        workers = list(dict.fromkeys(worker for worker in found if worker is not None))
     else:
         workers = list(state.workers.values())
     if not workers:
@@ -326,6 +344,9 @@ def place_put(state: ClusterState, client: Client, message: words.Put) -> bool:
     workers.sort(key=lambda worker: (len(worker.held) / max(1, worker.nthreads), worker.number))
     for row, tid in enumerate(message.tids):
         targets = workers if message.broadcast else [workers[row % len(workers)]]
+        task = state.tasks.get(tid)
+        if task is None or not _is_awaited(task):
+            continue  # nobody wants it any more, or it is stored by now
         state.puts[tid] = targets
         for worker in targets:
             client.out.put_at(tid, worker.address)
@@ -350,8 +371,8 @@ def on_unreachable(state: ClusterState, client: Client, message: words.Unreachab
     """The client did not find values where it was told they were."""
     worker = state.workers.get(message.address)
     for tid in message.tids:
-        task = state.tasks.get(tid)
-        if task is None:
+        task = _own(state, client, tid)
+        if task is None or tid not in wants(task):
             continue
         if worker is not None and task.holders and worker in task.holders:
             worker.out.free(task.tid)
@@ -362,9 +383,14 @@ def on_unreachable(state: ClusterState, client: Client, message: words.Unreachab
 
 def client_left(state: ClusterState, client: Client) -> Generator[None, None, None]:
     """The client is gone: nobody wants its tasks on its behalf any more."""
-    mine = [tid for tid in state.tasks if client_of(tid) == client.number]
-    for row, tid in enumerate(mine):
-        unwant(state, tid)
+    state.waiting_puts = [each for each in state.waiting_puts if each[0] is not client]
+    state.waiting_asks = [each for each in state.waiting_asks if each[0] is not client]
+    for row, tid in enumerate(list(state.tasks)):
+        if client_of(tid) == client.number:
+            unwant(state, tid)
+            task = state.tasks.get(tid)
+            if task is not None and _is_awaited(task):
+                end(state, task, st.LOST, b"its client left before the value was stored")
         if row % SLICE == SLICE - 1:
             yield
     on_forget_functions(state, client, words.ForgetFunctions(list(client.functions)))

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final
 
 from trio_dask.messages.ids import client_of
 from trio_dask.scheduler.core import state as st
-from trio_dask.scheduler.core.failures import data_lost
+from trio_dask.scheduler.core.failures import data_lost, packed, unpacked
 from trio_dask.scheduler.core.outbox import places_of
 from trio_dask.scheduler.policies.placement import home_of
 
@@ -25,6 +25,11 @@ KEPT: Final = 0  # the id under which fire-and-forget tasks are wanted: no clien
 def is_needed(task: Task) -> bool:
     """Whether its value, if it has none, is to be made."""
     return task.wanted or task.needed > 0 or bool(task.also)
+
+
+def wants(task: Task) -> list[int]:
+    """The ids under which it is wanted."""
+    return ([task.tid] if task.wanted else []) + list(task.also or ())
 
 
 # ---------------------------------------------------------------- beginning
@@ -54,7 +59,7 @@ def requeue(state: ClusterState, task: Task) -> None:
     task.state = st.WAITING
     reason = state.cancelling.pop(task.tid, None)
     if reason is not None:
-        end(state, task, st.CANCELLED, reason.encode())
+        end(state, task, st.CANCELLED, packed(reason))
     elif not is_needed(task):
         settle(state, [task])
     elif _await_inputs(state, task):
@@ -122,7 +127,8 @@ def finish(state: ClusterState, task: Task, value: bytes | None, worker: Worker)
         task.holders = [worker]
         worker.held[task.tid] = task
     report(state, task)
-    for dependent in task.dependents or ():
+    # A copy: a dependent that can run nowhere comes to its end here, and is forgotten.
+    for dependent in tuple(task.dependents) if task.dependents else ():
         if dependent.state == st.WAITING:
             dependent.missing -= 1
             if not dependent.missing:
@@ -132,8 +138,8 @@ def finish(state: ClusterState, task: Task, value: bytes | None, worker: Worker)
         dep.needed -= 1
         if not dep.needed:
             ended.append(dep)
-    if task.also and KEPT in task.also:
-        task.also.remove(KEPT)
+    if task.also:
+        task.also.pop(KEPT, None)
     if not is_needed(task):
         ended.append(task)
     if ended:
@@ -148,13 +154,15 @@ def end(state: ClusterState, task: Task, how: int, why: bytes) -> None:
         task, how, why = todo.pop()
         if task.state in st.PENDING:
             ended += _let_go_of_inputs(task)
+        elif ended:
+            continue  # it had its end already, over another input
         task.state, task.value, task.worker, task.holders = how, why, None, None
         report(state, task)
-        if task.also and KEPT in task.also:
-            task.also.remove(KEPT)
+        if task.also:
+            task.also.pop(KEPT, None)
         ended.append(task)
         if how == st.LOST:
-            how, why = st.FAILED, data_lost(state.key_of(task), why.decode())
+            how, why = st.FAILED, data_lost(state.key_of(task), unpacked(why))
         todo += (
             (each, how, why)
             for each in task.dependents or ()
@@ -167,7 +175,7 @@ def _share_end(state: ClusterState, dep: Task, task: Task) -> None:
     """The task cannot run, as its input `dep` came to a bad end."""
     how, why = dep.state, dep.value or b""
     if how == st.LOST:
-        how, why = st.FAILED, data_lost(state.key_of(dep), why.decode())
+        how, why = st.FAILED, data_lost(state.key_of(dep), unpacked(why))
     end(state, task, how, why)
 
 
@@ -220,11 +228,11 @@ def _forget(state: ClusterState, task: Task) -> None:
     state.pinned.pop(tid, None)
 
 
-def recall(task: Task) -> None:
-    """Ask the worker to give the attempt back, once."""
-    worker = task.worker
-    if worker is not None and task.attempt not in worker.recalled:
-        worker.recalled[task.attempt] = None
+def recall(task: Task, *, elsewhere: bool = False) -> None:
+    """Ask the worker to give the attempt back, once, if it has not answered it."""
+    worker, attempt = task.worker, task.attempt
+    if worker is not None and attempt in worker.window and attempt not in worker.recalled:
+        worker.recalled[attempt] = elsewhere
         worker.out.recall(task.attempt)
 
 
@@ -260,7 +268,7 @@ def lose_copy(state: ClusterState, task: Task, worker: Worker, reason: str) -> N
         elif each.state == st.WAITING:
             each.missing += 1
     if task.args is None:
-        end(state, task, st.LOST, reason.encode())
+        end(state, task, st.LOST, packed(reason))
     elif is_needed(task):
         report_again(state, task)
         require(state, [task])
@@ -293,14 +301,14 @@ def tell(state: ClusterState, task: Task, tid: int) -> None:
     elif task.state == st.FAILED:
         out.failed(tid, value or b"")
     elif task.state == st.CANCELLED:
-        out.cancelled(tid, (value or b"").decode())
+        out.cancelled(tid, unpacked(value))
     elif task.state == st.LOST:
-        out.lost(tid, (value or b"").decode())
+        out.lost(tid, unpacked(value))
 
 
 def report_again(state: ClusterState, task: Task) -> None:
     """Tell everyone who wants the task that its value is being made again."""
-    for tid in ([task.tid] if task.wanted else []) + (task.also or []):
+    for tid in wants(task):
         client = state.clients.get(client_of(tid))
         if client is not None:
             client.out.again(tid)

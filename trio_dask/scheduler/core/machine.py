@@ -193,7 +193,7 @@ class SchedulerCore:
         if self._job_of.get(job.peer) is job:
             del self._job_of[job.peer]
         while job.backlog and job.peer not in self._job_of:
-            message, now = job.backlog.pop(0)
+            message, now = job.backlog.popleft()
             self.handle(job.peer, message, now)
         following = self._job_of.get(job.peer)
         if following is not None:

@@ -37,11 +37,11 @@ def on_done(state: ClusterState, worker: Worker, message: words.Done, now: float
         count += 1
         if seconds > longest:  # noqa: PLR1730  a call to max would cost more than all of this row
             longest = seconds
-        if state.cancelling:
-            state.cancelling.pop(task.tid, None)  # the outcome came first
         if status == words.ERROR:
             _on_error(state, task, value)
         else:
+            if state.cancelling:
+                state.cancelling.pop(task.tid, None)  # the outcome came first
             task.nbytes = nbytes
             finish(state, task, value if status == words.OK_INLINE else None, worker)
     if prefix is not None:
@@ -55,17 +55,23 @@ def _on_error(state: ClusterState, task: Task, failure: bytes) -> None:
         tried = state.retried.get(task.tid, 0)
         if tried < task.spec.retries:
             state.retried[task.tid] = tried + 1
-            requeue(state, task)
+            requeue(state, task)  # what was to be cancelled is, instead
             return
+    state.cancelling.pop(task.tid, None)
     end(state, task, st.FAILED, failure)
 
 
 def on_returned(state: ClusterState, worker: Worker, message: words.Returned) -> None:
     """Attempts given back unbegun."""
     for attempt in message.attempts:
+        relieved = worker.recalled.get(attempt, False)
         task = vacate(worker, attempt)
-        if task is not None:
-            requeue(state, task)
+        if task is None:
+            continue
+        requeue(state, task)
+        if relieved and task.queue is worker.home:
+            worker.home.discard(task)  # it came back to run elsewhere, and moves its inputs
+            state.anywhere.queue.push(task)
     touch(state, worker)
 
 
@@ -109,7 +115,9 @@ def on_replicas(state: ClusterState, worker: Worker, message: words.Replicas) ->
         task = state.tasks.get(tid)
         if task is None or task.state != st.DONE or task.tid != tid:
             worker.out.free(tid)
-        elif task.holders is not None and worker not in task.holders:
+        elif task.holders is None:
+            worker.out.free(tid)  # when made again it was small
+        elif worker not in task.holders:
             task.holders.append(worker)
             worker.held[tid] = task
 

@@ -7,8 +7,11 @@ collector is off in the scheduler and nothing here may need it.
 
 from __future__ import annotations
 
+import math
+from collections import deque
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
+from weakref import WeakValueDictionary
 
 from trio_dask.messages.ids import TaskId, auto_key, first_attempt, task_of_key
 from trio_dask.scheduler.core.ready import ReadyQueue
@@ -48,6 +51,8 @@ class Prefix:
 
     def observe(self, total_s: float, count: int, longest_s: float) -> None:
         """Take in `count` runs that took `total_s` together, the longest `longest_s`."""
+        if not 0 <= total_s < math.inf:
+            return  # a broken clock somewhere: it would spoil the mean for good
         mean = total_s / count
         if self.mean_s < 0:
             self.mean_s = mean
@@ -68,6 +73,8 @@ class Prefix:
 
 
 _RECENT: Final = 16
+#: Some programs make a name for every function: the oldest are forgotten.
+_PREFIXES_MAX: Final = 10_000
 
 
 @dataclass(slots=True, eq=False)
@@ -78,9 +85,10 @@ class Function:
     name: str
     blob: bytes
     prefix: Prefix
+    forgotten: bool = False  # by its client; tasks may still have it
 
 
-@dataclass(slots=True, eq=False)
+@dataclass(slots=True, eq=False, weakref_slot=True)
 class Requirement:
     """Which workers may run a task: tasks with equal requirements share one queue.
 
@@ -142,7 +150,7 @@ class Task:
         self.missing = 0
         self.needed = 0  # dependents that are pending
         self.wanted = False  # under its own id, by the client that made it
-        self.also: list[TaskId] | None = None  # other ids under which it is wanted; 0: kept
+        self.also: dict[TaskId, None] | None = None  # other ids under which it is wanted; 0: kept
         self.attempt = 0
         self.worker: Worker | None = None
         self.value: bytes | None = None
@@ -202,7 +210,7 @@ class Worker:
         self.alive = True
         self.window: dict[int, Task] = {}
         self.load: dict[Prefix, int] = {}  # how many of the window are of which prefix
-        self.recalled: dict[int, None] = {}  # attempts asked back and not answered yet
+        self.recalled: dict[int, bool] = {}  # asked back, not answered; whether to run elsewhere
         self.functions: set[int] = set()
         self.held: dict[TaskId, Task] = {}
         self.home = ReadyQueue()  # ready tasks whose inputs are mostly here
@@ -260,7 +268,12 @@ class ClusterState:
     deaths: dict[TaskId, list[dict[str, Any]]] = field(default_factory=dict)
     cancelling: dict[TaskId, str] = field(default_factory=dict)  # answered when recall is
     prefixes: dict[str, Prefix] = field(default_factory=dict)
-    requirements: dict[tuple[Any, ...], Requirement] = field(default_factory=dict)
+    #: Of tasks that may run on any worker.
+    anywhere: Requirement = field(default_factory=Requirement)
+    #: All that some task has, by what they ask for.
+    requirements: WeakValueDictionary[tuple[Any, ...], Requirement] = field(
+        default_factory=WeakValueDictionary
+    )
     restricted: dict[Requirement, None] = field(default_factory=dict)  # with ready tasks
     homes: dict[Worker, None] = field(default_factory=dict)  # with ready tasks at home
     workers: dict[str, Worker] = field(default_factory=dict)  # by address
@@ -282,13 +295,7 @@ class ClusterState:
 
     def __post_init__(self) -> None:
         self.attempt = first_attempt(self.epoch)
-        anywhere = Requirement()
-        self.requirements[(), False, ()] = anywhere
-
-    @property
-    def anywhere(self) -> Requirement:
-        """The requirement of tasks that may run on any worker."""
-        return self.requirements[(), False, ()]
+        self.requirements[(), False, ()] = self.anywhere
 
     def find_worker(self, name: str) -> Worker | None:
         """The worker with this name or address."""
@@ -298,6 +305,8 @@ class ClusterState:
         """The record of a function name, made on first use."""
         found = self.prefixes.get(name)
         if found is None:
+            if len(self.prefixes) >= _PREFIXES_MAX:
+                del self.prefixes[next(iter(self.prefixes))]
             found = self.prefixes[name] = Prefix(name)
         return found
 
@@ -326,4 +335,4 @@ class Job:
 
     peer: int
     steps: Generator[None, None, None]
-    backlog: list[Any] = field(default_factory=list)
+    backlog: deque[Any] = field(default_factory=deque)

@@ -9,8 +9,10 @@ from trio_dask.scheduler.core import state as st
 from trio_dask.scheduler.policies.placement import load_s
 
 if TYPE_CHECKING:
-    from trio_dask.scheduler.core.state import ClusterState, Task, Worker
+    from trio_dask.scheduler.core.state import ClusterState, Function, Task, Worker
 
+#: Resources are counted in fractions down to this decimal.
+RESOURCE_DIGITS: Final = 6
 #: Below every rank.
 NOTHING: Final = -(1 << 63)
 
@@ -35,8 +37,7 @@ def assign(state: ClusterState, worker: Worker, tasks: list[Task]) -> None:
             function = spec.function
             assert function is not None, "a value that was put here is never ready to run"
             if function.fid not in worker.functions:
-                worker.functions.add(function.fid)
-                worker.out.function(function)
+                _teach(state, worker, function)
     run = worker.out.run()
     window = worker.window
     attempt = state.attempt
@@ -64,10 +65,18 @@ def assign(state: ClusterState, worker: Worker, tasks: list[Task]) -> None:
         worker.load[prefix] = worker.load.get(prefix, 0) + 1
         if spec.requirement.resources:
             for name, units in spec.requirement.resources:
-                worker.free_resources[name] -= units
+                free = round(worker.free_resources[name] - units, RESOURCE_DIGITS)
+                worker.free_resources[name] = free
     state.attempt = attempt
     worker.worst = max(worker.worst, *[task.rank for task in tasks])
     state.worst = max(state.worst, worker.worst)
+
+
+def _teach(state: ClusterState, worker: Worker, function: Function) -> None:
+    worker.functions.add(function.fid)
+    worker.out.function(function)
+    if function.forgotten:
+        state.unused_functions[function.fid] = None
 
 
 def _add_key(keys: list[str], rows: int, key: str) -> None:
@@ -95,5 +104,7 @@ def vacate(worker: Worker, attempt: int) -> Task | None:
         else:
             del worker.load[prefix]
     for name, units in spec.requirement.resources:
-        worker.free_resources[name] += units
+        # What is left of fractions must not be what the next task lacks.
+        free = round(worker.free_resources[name] + units, RESOURCE_DIGITS)
+        worker.free_resources[name] = min(free, worker.resources[name])
     return task
