@@ -244,7 +244,7 @@ def test_async_functions_run_on_trio(runner: Runner) -> None:
         raise KeyError("async")
 
     async def group() -> None:
-        async with trio.open_nursery() as nursery:
+        async with trio.open_nursery() as nursery:  # noqa: ASYNC112 - users do, and get a group
             nursery.start_soon(broken)
 
     async def leaves() -> None:
@@ -258,9 +258,8 @@ def test_async_functions_run_on_trio(runner: Runner) -> None:
         runner.call(broken)
     assert "in broken" in caught.value.__notes__[0]
     assert "asynchronous.py" not in caught.value.__notes__[0]
-    with pytest.raises(ExceptionGroup) as groups:
+    with pytest.RaisesGroup(KeyError):
         runner.call(group)
-    assert isinstance(groups.value.exceptions[0], KeyError)
     with pytest.raises(RemoteError, match="SystemExit"):
         runner.call(leaves)
     with pytest.raises(RemoteError, match="CancelledError"):
