@@ -143,6 +143,11 @@ class Driver:
         assert isinstance(runs[0], words.Run)
         return runs[0]
 
+    def run_of(self, peer: int) -> list[int]:
+        """The attempts given to the worker, whatever else was said to it."""
+        runs = [each for each in self.heard(peer) if isinstance(each, words.Run)]
+        return [attempt for run in runs for attempt in run.attempts]
+
     def at_rest(self) -> bool:
         """Whether nothing is left of any task."""
         state = self.core.state

@@ -154,8 +154,6 @@ def end(state: ClusterState, task: Task, how: int, why: bytes) -> None:
         task, how, why = todo.pop()
         if task.state in st.PENDING:
             ended += _let_go_of_inputs(task)
-        elif ended:
-            continue  # it had its end already, over another input
         task.state, task.value, task.worker, task.holders = how, why, None, None
         report(state, task)
         if task.also:

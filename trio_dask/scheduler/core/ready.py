@@ -68,7 +68,7 @@ class ReadyQueue:
         task.queue = None
         self._live -= 1
         self._dead += 1
-        if self._dead > self._live + 1000:
+        if not self._live or self._dead > self._live + 1000:
             self._rebuild()
 
     def peek(self) -> Task | None:
