@@ -11,7 +11,7 @@ import pytest
 
 from trio_dask.cli import main
 from trio_dask.cli.logs import log_to_stderr
-from trio_dask.cli.serving import interface_host, listen_at
+from trio_dask.cli.serving import interface_host, listen_at, owned_file
 from trio_dask.config import ensure_token, find_token, token_path
 from trio_dask.errors import ConfigError
 
@@ -179,3 +179,20 @@ def test_a_token_is_made_before_it_is_needed() -> None:
     """The path that `token create` prints is where `ensure_token` looks."""
     assert run("token", "create") == 0
     assert ensure_token() == find_token()
+
+
+def test_a_demo_needs_a_worker(capsys: pytest.CaptureFixture[str]) -> None:
+    """None, or fewer, is a usage error and no cluster that waits for ever."""
+    assert run("demo", "--nworkers", "0") == 2
+    assert "at least one worker" in capsys.readouterr().err
+
+
+def test_an_owned_file_that_somebody_else_wrote_stays(tmp_path: Path) -> None:
+    """A second process with the same options does not take the first one's file along."""
+    path = tmp_path / "pid"
+    with owned_file(path, lambda path: path.write_text("first")):
+        path.write_text("second")
+    assert path.read_text() == "second"
+    with owned_file(path, lambda path: path.write_text("third")):
+        pass
+    assert not path.exists()

@@ -51,7 +51,15 @@ def test_many_failures_do_not_overflow() -> None:
 @pytest.mark.parametrize(
     ("status", "reason", "words"),
     [
-        (-9, "", {"signal": 9, "reason": "killed by SIGKILL, as the system does when memory runs out"}),
+        (
+            -9,
+            "",
+            {
+                "signal": 9,
+                "reason": "killed by SIGKILL"
+                " (from outside; the system does it too when memory runs out)",
+            },
+        ),
         (-9, "hung", {"signal": 9, "reason": "killed by SIGKILL (hung)"}),
         (-64, "", {"signal": 64, "reason": "killed by signal 64"}),
         (3, "", {"exit_code": 3, "reason": "ended with exit code 3"}),

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import io
 import platform
+import sys
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Final
@@ -14,6 +16,7 @@ from rich.table import Table
 from trio_dask.cli.demo_job import Tally, merge, source_files, tally_file
 from trio_dask.cli.serving import run_until_signal
 from trio_dask.deploy import open_local_cluster
+from trio_dask.errors import ConfigError
 
 if TYPE_CHECKING:
     from trio_dask import AsyncFuture
@@ -38,10 +41,15 @@ def demo(*, nworkers: int = 2) -> None:
     Args:
         nworkers: How many workers, of one thread each.
     """
+    if nworkers < 1:
+        msg = f"--nworkers {nworkers}: the demo needs at least one worker"
+        raise ConfigError(msg)
     run_until_signal(partial(_demo, nworkers))
 
 
 async def _demo(nworkers: int) -> None:
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="replace")  # not every terminal knows every character
     console = Console(highlight=False, soft_wrap=True)
     files = source_files()
     console.print(

@@ -19,7 +19,8 @@ def leaves(error: BaseException) -> Iterator[BaseException]:
     if isinstance(error, BaseExceptionGroup):
         for each in error.exceptions:
             yield from leaves(each)
-    elif not isinstance(error, KeyboardInterrupt):
+    elif not isinstance(error, KeyboardInterrupt | SystemExit):
+        # rich leaves with SystemExit when nobody reads what it prints, as in `… | head`.
         yield error
 
 

@@ -69,10 +69,13 @@ async def _serve(config: Config, scheduler_path: Path | None, pid_path: Path | N
     os.environ.pop("TRIO_DASK_TOKEN", None)
     if not found:
         logger.info("Made a new token:   %s", token_path())
-    with pid_file(pid_path):
-        async with trio.open_nursery() as nursery:
-            handle = await nursery.start(run_scheduler, config, keys_from_token(token))
-            content = SchedulerFile(id=handle.cluster, address=handle.address, token=token)
-            with owned_file(scheduler_path, partial(write_scheduler_file, content=content)):
-                logger.info("Scheduler at:   %s", handle.address)
-                await trio.sleep_forever()
+    async with trio.open_nursery() as nursery:
+        handle = await nursery.start(run_scheduler, config, keys_from_token(token))
+        content = SchedulerFile(id=handle.cluster, address=handle.address, token=token)
+        # Not before it listens: a second one on the same port leaves the files of the first alone.
+        with (
+            pid_file(pid_path),
+            owned_file(scheduler_path, partial(write_scheduler_file, content=content)),
+        ):
+            logger.info("Scheduler at:   %s", handle.address)
+            await trio.sleep_forever()

@@ -23,11 +23,18 @@ if TYPE_CHECKING:
 logger = logging.getLogger("trio_dask.cli")
 
 _NO_PORT: Final = -1
-_owned_files: Final[set[Path]] = set()
+#: They end a command; the last is what a closed terminal or a lost ssh connection sends.
+_SIGNALS: Final = (
+    (signal.SIGINT, signal.SIGTERM)
+    if sys.platform == "win32"
+    else (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+)
+#: What this process has written, and goes with it.
+_owned_files: Final[dict[Path, bytes]] = {}
 
 
 def run_until_signal(main: Callable[[], Awaitable[None]], *, tied: bool = False) -> None:
-    """Run `main` on Trio until it ends, or SIGINT or SIGTERM cancels it.
+    """Run `main` on Trio until it ends, or SIGINT, SIGTERM or SIGHUP cancels it.
 
     A second signal ends the process at once, without further ado. With `tied` the end
     of standard input counts as a signal: it is how a child notices that its parent
@@ -40,7 +47,7 @@ def run_until_signal(main: Callable[[], Awaitable[None]], *, tied: bool = False)
 
 
 async def _run(main: Callable[[], Awaitable[None]], tied: bool) -> None:
-    with trio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
+    with trio.open_signal_receiver(*_SIGNALS) as signals:
         async with trio.open_nursery() as watchers:
             work = trio.CancelScope()
             watchers.start_soon(_watch_signals, signals, work)
@@ -58,8 +65,7 @@ async def _watch_signals(signals: AsyncIterator[int], work: trio.CancelScope) ->
     async for again in signals:
         logger.warning("Ending at once: %s", signal.Signals(again).name)
         for path in list(_owned_files):
-            with suppress(OSError):
-                path.unlink()
+            _remove_owned(path)
         os._exit(0)
 
 
@@ -74,18 +80,25 @@ async def _watch_parent(work: trio.CancelScope) -> None:
 
 @contextmanager
 def owned_file(path: Path | None, write: Callable[[Path], object]) -> Iterator[None]:
-    """A file that is written now and goes when the block ends, also if that is at once."""
+    """A file that is written now and goes when the block ends, also if that is at once.
+
+    If somebody else has written it in the meantime it is theirs, and stays.
+    """
     if path is None:
         yield
         return
     write(path)
-    _owned_files.add(path)
+    _owned_files[path] = path.read_bytes()
     try:
         yield
     finally:
-        with suppress(OSError):
+        _remove_owned(path)
+
+
+def _remove_owned(path: Path) -> None:
+    with suppress(OSError):
+        if path.read_bytes() == _owned_files.pop(path, None):
             path.unlink()
-        _owned_files.discard(path)
 
 
 @contextmanager

@@ -64,7 +64,7 @@ def worker(
         nthreads: How many tasks each worker runs at once; by default the processors, shared.
         name: The worker's name; of several workers `name-0`, `name-1` …
         memory_limit: Memory of each worker, as `4GiB`, `0.25` (of the machine's), `auto`, or 0
-            for no limit.
+            for no limit. It is what the scheduler is told; nothing enforces it yet.
         host: Where to listen; by default the address by which the scheduler is reached.
         interface: The network interface to listen on, as `eth0` or `ib0`.
         worker_port: The port to listen on; by default any free one.

@@ -202,9 +202,10 @@ class _Server:
         finally:
             del self._sessions[peer]
             self._sessions_ended = True
+            who = self._core.name_of(peer) or _name(connection)
             self._core.left(peer, reason)
             self._flush()
-            logger.info("%s left: %s", _name(connection), reason)
+            logger.info("%s left: %s", who, reason)
             if self._parting and not self._sessions:
                 self._all_gone.set()
 
@@ -232,10 +233,10 @@ class _Server:
         role = connection.peer.role
         if isinstance(message, session.RegisterClient) and role == session.CLIENT:
             self._core.client_joined(peer, message)
-            logger.info("client %s joined from %s", message.name, connection.remote_address)
+            logger.info("%s joined from %s", self._core.name_of(peer), connection.remote_address)
         elif isinstance(message, session.RegisterWorker) and role == session.WORKER:
             self._core.worker_joined(peer, message, now)
-            logger.info("worker %s joined: %s", message.name, message.address)
+            logger.info("%s joined", self._core.name_of(peer))
         else:
             msg = f"a {role} does not begin with {type(message).__name__}"
             raise Misuse(msg)

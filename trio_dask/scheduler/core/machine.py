@@ -94,6 +94,14 @@ class SchedulerCore:
             raise Misuse(why)
         state.peers[peer] = fleet.worker_joined(state, peer, message, now)
 
+    def name_of(self, peer: int) -> str:
+        """What people call the peer; empty if it has not registered."""
+        found = self.state.peers.get(peer)
+        if isinstance(found, Worker):
+            place = "" if found.name == found.address else f" ({found.address})"
+            return f"worker {found.name}{place}"
+        return f"client {found.name}" if found is not None else ""
+
     def left(self, peer: int, reason: str) -> None:
         """The peer's connection ended."""
         found = self.state.peers.pop(peer, None)

@@ -26,7 +26,7 @@ def certificate(
         known["signal"] = -status
         known["reason"] = f"killed by {_SIGNALS.get(-status, f'signal {-status}')}"
         if status == -9 and not reason:
-            known["reason"] += ", as the system does when memory runs out"
+            known["reason"] += " (from outside; the system does it too when memory runs out)"
     else:
         known["exit_code"] = status
         known["reason"] = f"ended with exit code {status}"
