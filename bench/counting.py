@@ -1,8 +1,8 @@
 """What a task costs, counted instead of timed: the same on every machine, every time.
 
 Scheduler and worker cores run a map of no-ops in lockstep, in this process, without
-sockets. Counted are the messages and bytes on each way, the calls that the
-interpreter makes in each core, and the memory that a pending task takes.
+sockets. Counted are messages, bytes and writes (system calls of the sender) on each way, the calls
+that the interpreter makes in each core, and the memory and allocations of a pending task.
 """
 
 from __future__ import annotations
@@ -35,12 +35,14 @@ class Ways:
     def __init__(self) -> None:
         self.messages: Counter[str] = Counter()
         self.bytes: Counter[str] = Counter()
+        self.writes: Counter[str] = Counter()  # system calls of the sender, while sockets have room
 
     def count(self, way: str, messages: list[Message]) -> None:
         """These go this way, as one frame."""
         if messages:
             header, payloads = encode(messages)
             self.messages[way] += len(messages)
+            self.writes[way] += 1
             self.bytes[way] += 8 + len(header) + sum(map(len, payloads))
 
 
@@ -74,7 +76,7 @@ def run(tasks: int) -> dict[str, float]:
     first = first_id(1)
     scheduler.handle(CLIENT, words.Functions([first], ["noop"], [b"code"]), 0.0)
 
-    memory = _submit(scheduler, tasks, ways)
+    memory, blocks = _submit(scheduler, tasks, ways)
     scheduler.worker_joined(WORKER, session.RegisterWorker("w", "tcp://w:1", 1, 0, {}, {}), 0.0)
     finished = 0
     said = counted_calls(calls, "scheduler", scheduler.flush)
@@ -95,15 +97,17 @@ def run(tasks: int) -> dict[str, float]:
     figures = {f"bytes {way}": count / tasks for way, count in ways.bytes.items()}
     figures |= {f"messages {way}": count / tasks for way, count in ways.messages.items()}
     figures |= {f"calls in the {role}": count / tasks for role, count in calls.items()}
+    figures |= {f"writes {way}": count / tasks for way, count in ways.writes.items()}
+    figures["allocations in the scheduler, pending"] = blocks / tasks
     figures["bytes of memory in the scheduler, pending"] = memory / tasks
     return figures
 
 
-def _submit(scheduler: SchedulerCore, tasks: int, ways: Ways) -> int:
-    """Submit the map; the bytes of memory that it takes in the scheduler."""
+def _submit(scheduler: SchedulerCore, tasks: int, ways: Ways) -> tuple[int, int]:
+    """Submit the map; the memory that it takes in the scheduler: bytes, and allocations."""
     first = first_id(1)
     tracemalloc.start()
-    before = tracemalloc.get_traced_memory()[0]
+    before, blocks = tracemalloc.get_traced_memory()[0], sys.getallocatedblocks()
     for at in range(0, tasks, 10_000):
         count = min(10_000, tasks - at)
         args = [ARGS + b"%d" % row for row in range(count)]
@@ -114,7 +118,7 @@ def _submit(scheduler: SchedulerCore, tasks: int, ways: Ways) -> int:
             scheduler.work()
     memory = tracemalloc.get_traced_memory()[0] - before
     tracemalloc.stop()
-    return memory
+    return memory, sys.getallocatedblocks() - blocks
 
 
 def _run(
