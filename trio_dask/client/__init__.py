@@ -12,14 +12,19 @@ from typing import TYPE_CHECKING, Any, Final
 if TYPE_CHECKING:
     from trio_dask.client.async_client import AsyncClient
     from trio_dask.client.futures import AsyncFuture
+    from trio_dask.client.loop_thread import LoopThread, at_exit, not_at_exit, refuse_running_loop
     from trio_dask.client.waiting import DoneAndNotDone, as_completed, fire_and_forget, wait
 
 _HOMES: Final[dict[str, str]] = {
     "AsyncClient": "async_client",
     "AsyncFuture": "futures",
     "DoneAndNotDone": "waiting",
+    "LoopThread": "loop_thread",
     "as_completed": "waiting",
+    "at_exit": "loop_thread",
     "fire_and_forget": "waiting",
+    "not_at_exit": "loop_thread",
+    "refuse_running_loop": "loop_thread",
     "wait": "waiting",
 }
 
@@ -27,8 +32,12 @@ __all__ = [
     "AsyncClient",
     "AsyncFuture",
     "DoneAndNotDone",
+    "LoopThread",
     "as_completed",
+    "at_exit",
     "fire_and_forget",
+    "not_at_exit",
+    "refuse_running_loop",
     "wait",
 ]
 
