@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from trio_dask.client.async_client import AsyncClient
     from trio_dask.client.futures import AsyncFuture
     from trio_dask.client.loop_thread import LoopThread, at_exit, not_at_exit, refuse_running_loop
+    from trio_dask.client.loops import waker
     from trio_dask.client.waiting import DoneAndNotDone, as_completed, fire_and_forget, wait
 
 _HOMES: Final[dict[str, str]] = {
@@ -26,6 +27,7 @@ _HOMES: Final[dict[str, str]] = {
     "not_at_exit": "loop_thread",
     "refuse_running_loop": "loop_thread",
     "wait": "waiting",
+    "waker": "loops",
 }
 
 __all__ = [
@@ -39,6 +41,7 @@ __all__ = [
     "not_at_exit",
     "refuse_running_loop",
     "wait",
+    "waker",
 ]
 
 
