@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 #: How long a server may take to leave by itself.
 GRACE_S: Final = 5.0
 _TAIL_LINES: Final = 20
+#: How long a server's last line may take to arrive after its end.
+_LAST_WORDS_S: Final = 1.0
 
 
 @dataclass(slots=True, eq=False)
@@ -45,12 +47,23 @@ class Child:
         found[:] = [_after(line, label) for line in self.tail if label in line]
         while len(found) < count:
             if self.silent.is_set():
-                code = await self.process.wait()
-                last = self.tail[-1] if self.tail else "it said nothing"
-                msg = f"the {self.name} did not start (exit code {code}): {last}"
+                msg = f"the {self.name} did not start {await self._last_words()}"
                 raise SchedulerUnreachable(msg)
             await self._more.wait()
         return found[:count]
+
+    async def wait_ended(self) -> str:
+        """Wait until the process has ended, and say how, with its last words."""
+        await self.process.wait()
+        # A grandchild may hold the pipe open for longer, and has nothing to say.
+        with trio.move_on_after(_LAST_WORDS_S):
+            while not self.silent.is_set():
+                await self._more.wait()
+        return f"the {self.name} has ended by itself {await self._last_words()}"
+
+    async def _last_words(self) -> str:
+        code = await self.process.wait()
+        return f"(exit code {code}): {self.tail[-1] if self.tail else 'it said nothing'}"
 
     async def listen(self, on_line: Callable[[str], None] | None) -> None:
         """Read stderr to its end, so that the child is never held up by a full pipe."""
