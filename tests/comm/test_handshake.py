@@ -201,6 +201,30 @@ def test_garbage(said: bytes) -> None:
         assert scheduler.wanted > 0
 
 
+TEXTS = st.sampled_from(["client", "worker", "scheduler", "3.11.4", "1.0"]) | st.text(max_size=9)
+
+
+@given(
+    st.booleans(),
+    st.lists(TEXTS, min_size=2, max_size=4),
+    st.integers(0, 3),
+    st.binary(max_size=80),
+)
+def test_a_stranger_gets_nowhere_and_leaves_no_mark_in_the_log(
+    connecting: bool, texts: list[str], lie: int, rest: bytes
+) -> None:
+    """Whatever a hello says and whatever follows it: no token, no entry, and one printable line."""
+    encoded = [text.encode("utf-8", "surrogatepass") for text in texts]
+    body = b"n" * 32 + b"".join(bytes([len(text)]) + text for text in encoded)
+    said = b"TRIODASK" + bytes([1, 0]) + (len(body) + lie).to_bytes(2, "little") + body + rest
+    hand = hands("client" if connecting else "scheduler", connecting=connecting)
+    while said and hand.wanted:
+        part, said = said[: hand.wanted], said[hand.wanted :]
+        hand.feed(part)
+    assert hand.wanted > 0 or hand.refusal is not None
+    assert (str(hand.refusal) + hand.torn).isprintable()
+
+
 @pytest.mark.parametrize("token", ["", "  ", "short", "a" * 64, "0123456789abcdef0123456789abcde"])
 def test_weak_tokens(token: str) -> None:
     """A token that could be guessed is refused."""

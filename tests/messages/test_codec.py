@@ -187,7 +187,7 @@ def test_hostile_headers_are_refused(header: bytes) -> None:
 
 
 def test_a_tree_of_any_depth_is_checked_without_recursion() -> None:
-    """A plain value nested as deep as msgpack allows is checked; a cycle of ours is refused."""
+    """A plain value may be deep; one that is too deep, or contains itself, is refused."""
     deep: dict[str, Any] = {}
     for _ in range(200):
         deep = {"a": deep}
@@ -197,6 +197,15 @@ def test_a_tree_of_any_depth_is_checked_without_recursion() -> None:
     around["self"] = around
     with pytest.raises(LocalProtocolError):
         encode([Ask(1, "info", around)])
+
+
+@pytest.mark.parametrize("depth", [300, 600, 1000])
+def test_what_is_too_deep_to_be_shown_or_packed_again_is_refused(depth: int) -> None:
+    """The decoder of msgpack goes deeper than its encoder and Python's `repr`: nobody gets that."""
+    header, _ = encode([Ask(1, "info", {"a": None})])
+    assert header.endswith(b"\xc0")
+    with pytest.raises(RemoteProtocolError, match=r"Ask\.params: .* too deeply"):
+        decode(header[:-1] + b"\x91" * depth + b"\xc0", [])
 
 
 def test_payloads_stay_outside_the_header_and_are_not_copied() -> None:

@@ -86,6 +86,8 @@ def _parse_body(body: bytes) -> Hello:
             texts.append(body[at + 1 : end].decode())
             at = end
         role, python, version = texts
+        if not all(text.isascii() and text.isprintable() for text in texts):
+            raise ValueError  # it will be in the log, and is still a stranger's
     except ValueError as error:
         msg = "a hello that cannot be read"
         raise AuthenticationError(msg) from error

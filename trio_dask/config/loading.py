@@ -18,6 +18,8 @@ from trio_dask.config.settings import DOC, PARSE, SECRET, Config
 from trio_dask.errors import ConfigError
 
 PREFIX: Final = "TRIO_DASK_"
+#: Tables within tables are looked into so far, if only to name what is unknown in there.
+_DEPTH_MAX: Final = 8
 #: The origin of settings given as arguments.
 ARGUMENTS: Final = "arguments"
 
@@ -122,7 +124,7 @@ def _read_toml(path: Path) -> dict[str, Any]:
     except OSError as error:
         msg = f"cannot read {path}: {error.strerror}"
         raise ConfigError(msg) from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except (ValueError, RecursionError) as error:  # not only those it documents
         msg = f"{path} is not TOML: {error}"
         raise ConfigError(msg) from error
 
@@ -133,7 +135,7 @@ def _flatten(
     """Dotted names and values; a table that is itself a setting's value stays one."""
     for key, value in table.items():
         name = prefix + key.replace("-", "_")
-        if isinstance(value, Mapping) and name not in known:
+        if isinstance(value, Mapping) and name not in known and name.count(".") < _DEPTH_MAX:
             yield from _flatten(value, known, f"{name}.")
         else:
             yield name, value
@@ -168,7 +170,7 @@ def _hint(name: str, known: Iterable[str]) -> str:
 def _parsed(setting: Setting, raw: object, origin: str) -> object:
     try:
         return setting.field.metadata[PARSE](raw)
-    except ConfigError as error:
+    except ValueError as error:  # a `ConfigError`, or from showing a number of too many digits
         # A variable says which setting it is, and of an argument its name says it best.
         places = {setting.variable: origin, ARGUMENTS: setting.name}
         where = places.get(origin, f"{origin}: {setting.name}")

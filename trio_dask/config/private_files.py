@@ -20,6 +20,7 @@ def read_private(path: Path) -> str:
     Raises:
         AuthenticationError: others than its owner can read or change it.
         OSError: it is not there, or cannot be read.
+        ValueError: it is no text.
     """
     with path.open(encoding="utf-8") as file:
         status = os.fstat(file.fileno())

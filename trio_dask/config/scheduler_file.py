@@ -40,14 +40,13 @@ def read_scheduler_file(path: Path) -> SchedulerFile:
         AuthenticationError: others can read it.
         ConfigError: it is not a scheduler file.
     """
-    text = read_private(path)
     names = {each.name for each in fields(SchedulerFile)}
     try:
-        raw = json.loads(text)
+        raw = json.loads(read_private(path))
         content = {name: value for name, value in raw.items() if name in names}
         if not all(isinstance(value, str) for value in content.values()):
             raise TypeError
         return SchedulerFile(**content)
-    except (ValueError, TypeError, AttributeError) as error:
+    except (ValueError, TypeError, AttributeError, RecursionError) as error:
         msg = f"{path} is not a scheduler file"
         raise ConfigError(msg) from error

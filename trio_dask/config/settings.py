@@ -7,6 +7,7 @@ for ``trio-dask config list`` and the reference as well.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Final, TypeVar
@@ -83,8 +84,8 @@ def automatic_count(raw: object) -> int:
 def worker_count(raw: object) -> int:
     """A whole number of at least 1, `AUTO`, or one below 0: the processors but so many, -1 for all."""
     below = str(raw)
-    if below.startswith("-") and below[1:].isdigit():
-        return max(1, cpu_count() + 1 + int(below))
+    if below.startswith("-") and below[1:].isdecimal():
+        return max(1, cpu_count() + 1 - count(below[1:]))
     return automatic_count(raw)
 
 
@@ -114,7 +115,9 @@ def resources(raw: object) -> Mapping[str, float]:
         if not isinstance(raw, Mapping) or "" in raw:
             raise ValueError
         amounts = {str(name): float(amount) for name, amount in raw.items()}
-    except (TypeError, ValueError):
+        if not all(0 <= amount < math.inf for amount in amounts.values()):
+            raise ValueError
+    except (TypeError, ValueError, OverflowError):
         msg = f'{raw!r} are no resources; write them as in "GPU=2 MEM=10e9"'
         raise ConfigError(msg) from None
     return amounts

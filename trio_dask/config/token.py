@@ -50,6 +50,9 @@ def find_token(config: Config | None = None, *, path: Path | None = None) -> str
     except OSError as error:
         msg = f"cannot read the token file {path}: {error.strerror}"
         raise AuthenticationError(msg) from error
+    except ValueError as error:
+        msg = f"the token file {path} holds no text"
+        raise AuthenticationError(msg) from error
     if not token:
         msg = (
             "no token of a cluster: run `trio-dask token show` where the scheduler runs, "

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import re
 from typing import Final
 
@@ -26,6 +25,9 @@ _BYTES: Final[dict[str, int]] = {
     **{f"{prefix}i": 1024**n for n, prefix in enumerate("kmgtp", 1)},
 }
 
+#: More than anybody has of anything; every float up to here is far from infinite in any unit.
+_NUMBER_MAX: Final = 1e30
+
 _PART: Final = re.compile(r"\s*([0-9]+(?:\.[0-9]*)?(?:[eE][+-]?[0-9]+)?|\.[0-9]+)\s*([a-zµ]*)\s*,?")
 
 
@@ -42,10 +44,15 @@ def _parts(text: str) -> list[tuple[float, str]] | None:
     return out or None
 
 
+def _sane(number: float) -> bool:
+    """Whether it is neither infinite nor about to be."""
+    return number <= _NUMBER_MAX
+
+
 def _plain_number(raw: object) -> float | None:
     if isinstance(raw, bool) or not isinstance(raw, int | float):
         return None
-    return float(raw) if math.isfinite(raw) and raw >= 0 else None
+    return float(raw) if 0 <= raw <= _NUMBER_MAX else None
 
 
 def parse_seconds(raw: object) -> float:
@@ -63,7 +70,7 @@ def parse_seconds(raw: object) -> float:
     if number is not None:
         return number
     parts = _parts(raw.lower()) if isinstance(raw, str) else None
-    if parts is None or any(unit not in _SECONDS for _, unit in parts):
+    if parts is None or any(unit not in _SECONDS or not _sane(n) for n, unit in parts):
         msg = f'{raw!r} is no duration; write seconds, or a unit as in "500ms", "10s", "5m", "1h"'
         raise ConfigError(msg)
     return sum(number * _SECONDS[unit] for number, unit in parts)
@@ -84,7 +91,7 @@ def parse_bytes(raw: object) -> int:
     if number is not None:
         return int(number)
     parts = _parts(raw.lower()) if isinstance(raw, str) else None
-    if parts is None or len(parts) != 1 or parts[0][1] not in _BYTES:
+    if parts is None or len(parts) != 1 or parts[0][1] not in _BYTES or not _sane(parts[0][0]):
         msg = f'{raw!r} is no size; write bytes, or a unit as in "500kB", "64MiB", "2GB"'
         raise ConfigError(msg)
     [(number, unit)] = parts

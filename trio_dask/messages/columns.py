@@ -105,30 +105,40 @@ def _check_plain(value: Any) -> Any:
     if type(value) is not dict:
         msg = f"{type(value).__name__} where dict belongs"
         raise FieldError(msg)
-    nodes: list[Any] = [value]
-    for node in nodes:  # grows while it is walked
-        kind = type(node)
-        if kind is dict:
-            if not _KEYS.issuperset(map(type, node)):
-                msg = "a dict with keys that are not str"
+    level: list[Any] = [value]
+    count = 0
+    for _ in range(_DEPTH_MAX):
+        inner: list[Any] = []
+        for node in level:
+            kind = type(node)
+            if kind is dict:
+                if not _KEYS.issuperset(map(type, node)):
+                    msg = "a dict with keys that are not str"
+                    raise FieldError(msg)
+                inner += node.values()
+            elif kind is list or kind is tuple:
+                inner += node
+            elif kind not in _LEAVES:
+                msg = f"{kind.__name__} among plain values"
                 raise FieldError(msg)
-            nodes += node.values()
-        elif kind is list or kind is tuple:
-            nodes += node
-        elif kind not in _LEAVES:
-            msg = f"{kind.__name__} among plain values"
-            raise FieldError(msg)
-        if len(nodes) > _NODES_MAX:
-            msg = "too many plain values"
-            raise FieldError(msg)
-    return value
+            if count + len(inner) > _NODES_MAX:
+                msg = "too many plain values"
+                raise FieldError(msg)
+        if not inner:
+            return value
+        count += len(inner)
+        level = inner
+    msg = "plain values nested too deeply"
+    raise FieldError(msg)
 
 
 _INT_MIN, _INT_MAX = -(1 << 63), (1 << 63) - 1
 _KEYS: Final = frozenset((str,))
 _LEAVES: Final = frozenset((type(None), bool, int, float, str, bytes))
-#: Also the end of a value that contains itself.
 _NODES_MAX: Final = 1_000_000
+#: What is deeper can be neither shown nor packed again, as both recurse; also the end of
+#: a value that contains itself.
+_DEPTH_MAX: Final = 256
 
 PAYLOADS: Final = "payloads"
 #: What may be sent as payloads; what arrives is in one piece, and needs no check.
