@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import signal
-from typing import TYPE_CHECKING
+import sys
+from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -11,24 +12,39 @@ if TYPE_CHECKING:
 
 __all__ = ["main"]
 
+_SIGNALS: Final = [
+    getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)
+]
+
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return the exit code: 0 done, 1 failed, 2 not understood.
 
-    Until the command watches for signals itself, SIGTERM ends it as SIGINT does:
-    the imports below take a while, and a service manager may be quick.
+    Until the command watches for signals itself, all of them end it quietly: the imports
+    below take a while, and a service manager may be quick.
+
+    Args:
+        arguments: The command and its arguments; by default those of the process, which
+            then is expected to end: what comes too late to be a signal is ignored.
     """
+    words = sys.argv[1:] if arguments is None else list(arguments)
+    before = {number: signal.getsignal(number) for number in _SIGNALS}
+
+    def leave(number: int, _frame: FrameType | None) -> None:
+        raise SystemExit(_interrupted(words, number))
+
     try:
-        before = signal.signal(signal.SIGTERM, _leave)
-        try:
-            from trio_dask.cli.app import run
+        for number, handler in before.items():
+            if handler is not signal.SIG_IGN:
+                signal.signal(number, leave)
+        from trio_dask.cli.app import run
 
-            return run(arguments)
-        finally:
-            signal.signal(signal.SIGTERM, before)
-    except KeyboardInterrupt:
-        return 0
+        return run(words)
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, signal.SIG_IGN if arguments is None else handler)
 
 
-def _leave(_signal: int, _frame: FrameType | None) -> None:
-    raise SystemExit(0)
+def _interrupted(words: Sequence[str], number: int) -> int:
+    """The exit code of a command that a signal ends: of ours 0, for a script that has not run not."""
+    return 128 + number if words[:1] == ["run"] else 0

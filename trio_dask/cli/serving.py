@@ -17,7 +17,7 @@ from trio_dask.comm import parse_address
 from trio_dask.errors import ConfigError
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+    from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
     from pathlib import Path
 
 logger = logging.getLogger("trio_dask.cli")
@@ -43,11 +43,33 @@ def run_until_signal(main: Callable[[], Awaitable[None]], *, tied: bool = False)
     if sys.platform == "win32":
         msg = "servers run on Linux and macOS; on Windows there is only the client"
         raise ConfigError(msg)
-    trio.run(_run, main, tied)
+    # Signals before Trio watches for them are kept for it; those afterwards do nothing: the
+    # process is about to leave, and `main` sees to the handlers that were there before.
+    early: list[int] = []
+    watched = watched_signals()
+    for number in watched:
+        signal.signal(number, lambda number, _: early.append(number))
+    trio.run(_run, main, tied, watched, early)
 
 
-async def _run(main: Callable[[], Awaitable[None]], tied: bool) -> None:
-    with trio.open_signal_receiver(*_SIGNALS) as signals:
+def watched_signals() -> list[signal.Signals]:
+    """The signals that end a command: not SIGHUP where nohup, or the like, has it ignored."""
+    return [
+        number
+        for number in _SIGNALS
+        if number.name != "SIGHUP" or signal.getsignal(number) is not signal.SIG_IGN
+    ]
+
+
+async def _run(
+    main: Callable[[], Awaitable[None]],
+    tied: bool,
+    watched: Sequence[signal.Signals],
+    early: Sequence[int],
+) -> None:
+    with trio.open_signal_receiver(*watched) as signals:
+        for number in early:
+            signal.raise_signal(number)
         async with trio.open_nursery() as watchers:
             work = trio.CancelScope()
             watchers.start_soon(_watch_signals, signals, work)
