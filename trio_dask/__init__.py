@@ -17,6 +17,10 @@ if TYPE_CHECKING:
         fire_and_forget as fire_and_forget,
         wait as wait,
     )
+    from trio_dask.deploy import (
+        AsyncLocalCluster as AsyncLocalCluster,
+        LocalCluster as LocalCluster,
+    )
     from trio_dask.errors import (
         AuthenticationError as AuthenticationError,
         CancelledError as CancelledError,
@@ -46,6 +50,8 @@ _HOMES: Final[dict[str, str]] = {
     "as_completed": "trio_dask.client",
     "fire_and_forget": "trio_dask.client",
     "wait": "trio_dask.client",
+    "AsyncLocalCluster": "trio_dask.deploy",
+    "LocalCluster": "trio_dask.deploy",
     "AuthenticationError": "trio_dask.errors",
     "CancelledError": "trio_dask.errors",
     "CommError": "trio_dask.errors",
@@ -69,6 +75,7 @@ _HOMES: Final[dict[str, str]] = {
 __all__ = [
     "AsyncClient",
     "AsyncFuture",
+    "AsyncLocalCluster",
     "AuthenticationError",
     "CancelledError",
     "CommError",
@@ -76,6 +83,7 @@ __all__ = [
     "DataLost",
     "HandshakeRefused",
     "KilledWorker",
+    "LocalCluster",
     "LocalProtocolError",
     "NoValidWorkerError",
     "NoWorkerError",

@@ -30,6 +30,7 @@ PUBLIC = {
     "trio_dask": [
         "AsyncClient",
         "AsyncFuture",
+        "AsyncLocalCluster",
         "AuthenticationError",
         "CancelledError",
         "CommError",
@@ -37,6 +38,7 @@ PUBLIC = {
         "DataLost",
         "HandshakeRefused",
         "KilledWorker",
+        "LocalCluster",
         "LocalProtocolError",
         "NoValidWorkerError",
         "NoWorkerError",
@@ -81,7 +83,13 @@ PUBLIC = {
         "token_path",
         "write_scheduler_file",
     ],
-    "trio_dask.deploy": ["ClusterHandle", "open_local_cluster", "thread_host"],
+    "trio_dask.deploy": [
+        "AsyncLocalCluster",
+        "ClusterHandle",
+        "LocalCluster",
+        "open_local_cluster",
+        "thread_host",
+    ],
     "trio_dask.cli": ["main"],
 }
 

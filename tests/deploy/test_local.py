@@ -10,7 +10,7 @@ import pytest
 import trio
 
 from trio_dask.deploy import open_local_cluster
-from trio_dask.errors import SchedulerUnreachable
+from trio_dask.errors import ConfigError, SchedulerUnreachable
 
 pytestmark = [pytest.mark.processes, pytest.mark.network]
 
@@ -36,7 +36,7 @@ async def test_an_error_in_the_block_comes_out_as_it_is() -> None:
     """Not in a group, and the cluster is gone all the same."""
     before = set(family())
     with pytest.raises(ZeroDivisionError):
-        async with open_local_cluster():
+        async with open_local_cluster(1):
             raise ZeroDivisionError
     assert set(family()) == before
 
@@ -45,7 +45,7 @@ async def test_cancelling_ends_it() -> None:
     """Whatever ends the block ends the cluster."""
     before = set(family())
     with trio.CancelScope() as scope:
-        async with open_local_cluster():
+        async with open_local_cluster(1):
             scope.cancel()
             await trio.sleep_forever()
     assert scope.cancelled_caught
@@ -54,7 +54,14 @@ async def test_cancelling_ends_it() -> None:
 
 async def test_a_failed_start_says_why() -> None:
     """The message has the server's own last words."""
-    with pytest.raises(SchedulerUnreachable, match=r"worker did not start .*'lots' is no size"):
+    with pytest.raises(SchedulerUnreachable, match=r"worker did not start .*local_directory"):
+        async with open_local_cluster(local_directory="/dev/null/x"):
+            pass
+
+
+async def test_an_option_that_makes_no_sense_is_refused_at_once() -> None:
+    """Before anything is started."""
+    with pytest.raises(ConfigError, match="'lots' is no size"):
         async with open_local_cluster(memory_limit="lots"):
             pass
 
@@ -73,7 +80,7 @@ import trio
 from trio_dask.deploy import open_local_cluster
 
 async def main():
-    async with open_local_cluster():
+    async with open_local_cluster(1):
         print("ready", flush=True)
         await trio.sleep_forever()
 

@@ -65,7 +65,7 @@ async def _work(files: list[str], nworkers: int) -> Outcome:
     from trio_dask import AsyncClient  # not for `trio-dask demo --help`
 
     began = trio.current_time()
-    async with open_local_cluster(n_workers=nworkers) as cluster:
+    async with open_local_cluster(nworkers, 1) as cluster:
         async with AsyncClient(cluster) as client:
             ready = trio.current_time()
             level: list[AsyncFuture[Tally]] = client.map(tally_file, files)

@@ -1,6 +1,40 @@
-"""Clusters started from Python: servers as child processes, and their end."""
+"""Clusters started from Python: servers as child processes, and their end.
 
-from trio_dask.deploy.local import ClusterHandle, open_local_cluster
-from trio_dask.deploy.threads import thread_host
+The names below are imported when they are first used: a worker process needs but one.
+"""
 
-__all__ = ["ClusterHandle", "open_local_cluster", "thread_host"]
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any, Final
+
+if TYPE_CHECKING:
+    from trio_dask.deploy.cluster import AsyncLocalCluster, LocalCluster
+    from trio_dask.deploy.local import ClusterHandle, open_local_cluster
+    from trio_dask.deploy.threads import thread_host
+
+_HOMES: Final[dict[str, str]] = {
+    "AsyncLocalCluster": "cluster",
+    "ClusterHandle": "local",
+    "LocalCluster": "cluster",
+    "open_local_cluster": "local",
+    "thread_host": "threads",
+}
+
+__all__ = [
+    "AsyncLocalCluster",
+    "ClusterHandle",
+    "LocalCluster",
+    "open_local_cluster",
+    "thread_host",
+]
+
+
+def __getattr__(name: str) -> Any:
+    home = _HOMES.get(name)
+    if home is None:
+        msg = f"module {__name__!r} has no attribute {name!r}"
+        raise AttributeError(msg)
+    value = getattr(importlib.import_module(f"trio_dask.deploy.{home}"), name)
+    globals()[name] = value
+    return value

@@ -5,36 +5,36 @@ from __future__ import annotations
 import os
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any
 
 import trio
 
 from trio_dask.config import new_token
 from trio_dask.deploy.children import open_child
+from trio_dask.deploy.plan import LocalPlan, plan_local
 from trio_dask.errors import SchedulerUnreachable
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
 
-_LOOPBACK: Final = "127.0.0.1"
 
-
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, eq=False)
 class ClusterHandle:
-    """What a client needs to use the cluster."""
+    """What a client needs to use the cluster, and what there is of it."""
 
     scheduler_address: str
     token: str = field(repr=False)
+    status: str = "running"
+    workers: dict[str, str] = field(default_factory=dict)
 
 
 @asynccontextmanager
 async def open_local_cluster(
+    n_workers: int | None = None,
+    threads_per_worker: int | None = None,
     *,
-    n_workers: int = 1,
-    threads_per_worker: int = 1,
-    memory_limit: str = "auto",
-    start_timeout_s: float = 30.0,
     on_line: Callable[[str], None] | None = None,
+    **options: Any,
 ) -> AsyncIterator[ClusterHandle]:
     """A scheduler and workers in child processes on the loopback interface.
 
@@ -45,33 +45,50 @@ async def open_local_cluster(
     Args:
         n_workers: how many workers; one process hosts them, each has its own runner.
         threads_per_worker: how many tasks each runs at once.
-        memory_limit: memory of each worker, as on the command line.
-        start_timeout_s: how long the start may take.
         on_line: called with each line the servers write on stderr.
+        options: as for `LocalCluster`.
 
     Raises:
+        ConfigError: an option is unknown, or its value is none.
         SchedulerUnreachable: a server did not start; the message has its last words.
     """
+    options.setdefault("silence_logs", "info")
+    plan = plan_local(n_workers, threads_per_worker, **options)
+    async with open_plan(plan, on_line) as cluster:
+        yield cluster
+
+
+@asynccontextmanager
+async def open_plan(
+    plan: LocalPlan, on_line: Callable[[str], None] | None
+) -> AsyncIterator[ClusterHandle]:
+    """The cluster as planned."""
     token = new_token()
     environ = {
         name: value for name, value in os.environ.items() if name != "TRIO_DASK_SCHEDULER_ADDRESS"
-    } | {"TRIO_DASK_TOKEN": token}
-    with trio.CancelScope(deadline=trio.current_time() + start_timeout_s) as starting:
+    } | {"TRIO_DASK_TOKEN": token, **plan.environ}
+    config = plan.config
+    with trio.CancelScope(deadline=trio.current_time() + plan.start_timeout_s) as starting:
         async with open_child(
-            "scheduler", ["--host", _LOOPBACK, "--port", "0"], environ=environ, on_line=on_line
+            "scheduler",
+            ["--host", config.scheduler.host, "--port", str(config.scheduler.port)],
+            environ=environ,
+            on_line=on_line,
         ) as scheduler:
             [address] = await scheduler.wait_for("Scheduler at:")
             options = {
-                "--nworkers": str(n_workers),
-                "--nthreads": str(threads_per_worker),
-                "--memory-limit": memory_limit,
-                "--host": _LOOPBACK,
+                "--nworkers": str(plan.n_workers),
+                "--nthreads": str(plan.threads_per_worker),
+                "--memory-limit": str(config.worker.memory_limit),
+                "--host": config.worker.host,
+                "--name": plan.name,
             }
             arguments = [address, *(word for option in options.items() for word in option)]
             async with open_child("worker", arguments, environ=environ, on_line=on_line) as workers:
-                await workers.wait_for("Registered to:", n_workers)
+                places = await workers.wait_for("Start worker at:", plan.n_workers)
+                await workers.wait_for("Registered to:", plan.n_workers)
                 starting.deadline = trio.current_time() + float("inf")
-                yield ClusterHandle(address, token)
+                yield ClusterHandle(address, token, workers={each: each for each in places})
     if starting.cancelled_caught:
-        msg = f"the cluster did not start within {start_timeout_s:g} s"
+        msg = f"the cluster did not start within {plan.start_timeout_s:g} s"
         raise SchedulerUnreachable(msg)

@@ -1,0 +1,179 @@
+"""Clusters on this machine as objects: `LocalCluster` blocks, `AsyncLocalCluster` is awaited."""
+
+from __future__ import annotations
+
+import logging
+import re
+import sys
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any, ClassVar, Final, Self
+
+from trio_dask.client import refuse_running_loop
+from trio_dask.deploy.engine import Engine
+from trio_dask.deploy.plan import LOOPBACK, START_S, plan_local
+
+if TYPE_CHECKING:
+    from types import TracebackType
+
+    from trio_dask.deploy.local import ClusterHandle
+
+#: Lines of the servers' own that are for those who ask.
+_QUIET: Final = re.compile(r" - trio_dask\.\w+ - (DEBUG|INFO) - ")
+
+
+class _Cluster:
+    """What both have in common: the arguments, and what can be asked without waiting."""
+
+    asynchronous: ClassVar[bool]
+
+    def __init__(  # noqa: PLR0913 - as many as Dask's
+        self,
+        n_workers: int | None = None,
+        threads_per_worker: int | None = None,
+        *,
+        processes: bool = True,
+        memory_limit: str | float | None = "auto",
+        dashboard_address: str | None = ":8787",
+        security: object = None,
+        scheduler_port: int = 0,
+        host: str = LOOPBACK,
+        name: str | None = None,
+        start_timeout_s: float = START_S,
+        silence_logs: int | str | bool = logging.WARNING,
+        **worker_options: Any,
+    ) -> None:
+        del dashboard_address  # there is none yet; scripts that say where may stay as they are
+        plan = plan_local(
+            n_workers,
+            threads_per_worker,
+            processes=processes,
+            memory_limit=memory_limit,
+            security=security,
+            scheduler_port=scheduler_port,
+            host=host,
+            name=name,
+            start_timeout_s=start_timeout_s,
+            silence_logs=silence_logs,
+            **worker_options,
+        )
+        self._engine = Engine(plan, _show)
+        self._begin()
+
+    def _begin(self) -> None:
+        """It has been made."""
+
+    @property
+    def _handle(self) -> ClusterHandle:
+        handle = self._engine.handle
+        if handle is None:
+            msg = f"{self.name}: the cluster is not open; `async with` opens it"
+            raise RuntimeError(msg)
+        return handle
+
+    @property
+    def name(self) -> str:
+        """What its workers' names begin with."""
+        return self._engine.plan.name
+
+    @property
+    def scheduler_address(self) -> str:
+        """Where its scheduler is."""
+        return self._handle.scheduler_address
+
+    @property
+    def token(self) -> str:
+        """What lets clients in. It was made for this cluster, and is nowhere else."""
+        return self._handle.token
+
+    @property
+    def workers(self) -> dict[str, str]:
+        """The addresses of its workers, by name."""
+        return {} if self._engine.closed else dict(self._handle.workers)
+
+    @property
+    def n_workers(self) -> int:
+        """How many workers there are now."""
+        return len(self.workers)
+
+    @property
+    def status(self) -> str:
+        """``created``, ``running``, ``closed``, or ``failed:`` and why."""
+        handle = self._engine.handle
+        if self._engine.closed:
+            return "closed"
+        return "created" if handle is None else handle.status
+
+    def __repr__(self) -> str:
+        parts = [repr(self.name)]
+        handle = self._engine.handle
+        if handle is not None:
+            threads = len(self.workers) * self._engine.plan.threads_per_worker
+            parts += [
+                repr(handle.scheduler_address),
+                f"workers={len(self.workers)}",
+                f"threads={threads}",
+            ]
+        return f"{type(self).__name__}({', '.join(parts)}, status={self.status!r})"
+
+
+class LocalCluster(_Cluster):
+    """A scheduler and workers on this machine, started when it is made.
+
+    >>> from trio_dask import LocalCluster
+    >>> with LocalCluster(n_workers=1, threads_per_worker=1) as cluster:
+    ...     cluster.status
+    'running'
+    >>> cluster.status
+    'closed'
+    """
+
+    asynchronous = False
+
+    def _begin(self) -> None:
+        refuse_running_loop("LocalCluster", "AsyncLocalCluster")
+        self._engine.open()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """End all of it, and wait until that is done. Any thread may, as often as it likes."""
+        self._engine.close()
+
+
+class AsyncLocalCluster(_Cluster):
+    """The same as `LocalCluster` for async code, on Trio and asyncio; ``async with`` starts it."""
+
+    asynchronous = True
+
+    async def __aenter__(self) -> Self:
+        await self._engine.open_async()
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        await self.close()  # noqa: ASYNC102 - bounded in there
+
+    async def close(self) -> None:
+        """End all of it, and wait until that is done; a cancellation does not cut it short."""
+        await self._engine.close_async()
+
+
+def _show(line: str) -> None:
+    """What the servers, or tasks, write on stderr goes to this program's."""
+    if _QUIET.search(line):
+        return
+    with suppress(OSError, ValueError):  # closed, or nobody reads it
+        print(line, file=sys.stderr, flush=True)  # noqa: T201

@@ -1,0 +1,124 @@
+"""A cluster on a loop of its own, for who cannot give it one: opened and closed from anywhere."""
+
+from __future__ import annotations
+
+import logging
+from concurrent.futures import Future
+from typing import TYPE_CHECKING, Final
+
+import anyio
+import trio
+
+from trio_dask.client import LoopThread, at_exit, not_at_exit, waker
+from trio_dask.deploy.local import open_plan
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from trio_dask.deploy.local import ClusterHandle
+    from trio_dask.deploy.plan import LocalPlan
+
+#: How long closing may take: two servers, of which each has its grace.
+CLOSE_S: Final = 15.0
+
+logger = logging.getLogger("trio_dask.deploy")
+
+
+class Engine:
+    """A cluster, and the loop it lives on.
+
+    It lives until it is closed, also when nobody holds it any more: clients may.
+    """
+
+    def __init__(self, plan: LocalPlan, on_line: Callable[[str], None]) -> None:
+        self.plan: Final = plan
+        self._on_line: Final = on_line
+        self._loop: Final = LoopThread(f"cluster {plan.name}")
+        self._scope: Final = trio.CancelScope()
+        self._opened: Final[Future[ClusterHandle]] = Future()
+        self._ended: Final[Future[None]] = Future()
+        self._entry: tuple[int, int] | None = None
+
+    @property
+    def handle(self) -> ClusterHandle | None:
+        """The cluster, once it is there."""
+        done = self._opened.done() and self._opened.exception() is None
+        return self._opened.result() if done else None
+
+    @property
+    def closed(self) -> bool:
+        """Whether nothing of it is left; a forked process has nothing of it either."""
+        return self._ended.done() or self._loop.forked
+
+    def soon(self, fn: Callable[[], object]) -> None:
+        """Call `fn` where the cluster lives."""
+        self._loop.soon(fn)
+
+    # ------------------------------------------------------------ its life
+
+    def _start(self) -> None:
+        self._entry = at_exit(self)
+        self._loop.start()
+        self._loop.spawn(self._live)
+
+    async def _live(self) -> None:
+        try:
+            with self._scope:
+                async with open_plan(self.plan, self._on_line) as handle:
+                    self._opened.set_result(handle)
+                    await trio.sleep_forever()
+        except Exception as error:
+            if self._opened.done():
+                logger.exception("%s has ended", self.plan.name)
+            else:
+                self._opened.set_exception(error)
+        finally:
+            if not self._opened.done():
+                self._opened.set_exception(RuntimeError("the cluster was closed while it started"))
+            self._ended.set_result(None)
+
+    # ------------------------------------------------------------ blocking
+
+    def open(self) -> None:
+        """Block until it is there; whatever goes wrong, nothing of it is left."""
+        try:
+            self._start()
+            self._opened.result()
+        except BaseException:
+            self.close()
+            raise
+
+    def close(self) -> None:
+        """Block until nothing of it is left. From any thread, as often as you like."""
+        if self._entry is not None:
+            not_at_exit(self._entry)
+        self._loop.stop(CLOSE_S)
+
+    # ------------------------------------------------------------ on Trio or asyncio
+
+    async def open_async(self) -> None:
+        """Wait until it is there; whatever goes wrong, nothing of it is left."""
+        try:
+            self._start()
+            await _done(self._opened)
+            self._opened.result()
+        except BaseException:
+            await self.close_async()  # noqa: ASYNC102 - bounded in there
+            raise
+
+    async def close_async(self) -> None:
+        """Wait until nothing of it is left. A cancellation does not cut it short."""
+        if not self._loop.running:
+            return
+        self._loop.soon(self._scope.cancel)
+        with anyio.move_on_after(CLOSE_S, shield=True):
+            await _done(self._ended)
+        self.close()
+
+
+async def _done(future: Future[ClusterHandle] | Future[None]) -> None:
+    """Wait until something has happened on another loop."""
+    event = anyio.Event()
+    wake = waker(event.set)
+    future.add_done_callback(lambda _: wake())
+    await event.wait()
