@@ -46,7 +46,7 @@ from trio_dask.messages.tasks import (
     Unrunnable,
 )
 from trio_dask.messages.values import ABSENT, FOUND, Fetch, Store, StoreDone, Values
-from trio_dask.worker import ProcessHost, run_worker, server
+from trio_dask.worker import ProcessHost, life, run_worker
 from trio_dask.worker.nanny import RunnerFailed
 
 if TYPE_CHECKING:
@@ -228,7 +228,7 @@ async def test_bad_peers_hurt_only_themselves(tmp_path: Path) -> None:
             garbage = await trio.open_tcp_stream(host, int(port))
             await garbage.send_all(b"GET / HTTP/1.1\r\n\r\n" * 100)
             with pytest.raises(AuthenticationError):
-                await connect(address, keys=keys_from_token("f" * 64), role=CLIENT)
+                await connect(address, keys=keys_from_token("fedcba9876543210" * 4), role=CLIENT)
             async with client_of(address, WORKER) as thief:
                 thief.say(Store(1, [50], [b"v"]))
                 await thief.wait_end()
@@ -310,7 +310,9 @@ async def test_a_wrong_token_is_no_reason_to_wait(tmp_path: Path) -> None:
     """It will not become right."""
     async with fake_scheduler() as scheduler:
         with pytest.raises(AuthenticationError):
-            await run_worker(settings(tmp_path), scheduler.address, keys_from_token("f" * 64))
+            await run_worker(
+                settings(tmp_path), scheduler.address, keys_from_token("fedcba9876543210" * 4)
+            )
 
 
 async def test_no_scheduler(
@@ -327,7 +329,7 @@ async def test_no_scheduler(
         times.append(trio.current_time())
         raise CommError(f"{address}: cannot connect: Connection refused")
 
-    monkeypatch.setattr(server, "connect", no_answer)
+    monkeypatch.setattr(life, "connect", no_answer)
     config = settings(tmp_path, nworkers=1, death_timeout_s=10.0)
     began = trio.current_time()
     with pytest.raises(SchedulerUnreachable, match=r"within 10 s.*Connection refused"):
@@ -358,9 +360,10 @@ async def test_ipv6(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO)
     async with fake_scheduler(host="[::1]") as scheduler:
         async with workers(scheduler, settings(tmp_path, nworkers=1)) as handle:
-            assert handle.addresses[0].startswith("tcp://[::1]:")
-            async with client_of(handle.addresses[0]) as client:
+            [address] = handle.addresses
+            assert address.startswith("tcp://[::1]:")
+            async with client_of(address) as client:
                 client.say(Fetch(1, [5]))
                 assert (await client.hear(Values)).statuses == [ABSENT]
-    assert f"Start worker at:  {handle.addresses[0]}" in caplog.text
+    assert f"Start worker at:  {address}" in caplog.text
     assert f"Registered to:    {scheduler.address}" in caplog.text

@@ -11,6 +11,7 @@ from typing import Annotated, Literal
 import trio
 from cyclopts import Parameter
 
+from trio_dask.cli.garbage import garbage_collector
 from trio_dask.cli.logs import LogLevel, log_to_stderr
 from trio_dask.cli.serving import listen_at, owned_file, pid_file, run_until_signal
 from trio_dask.comm import keys_from_token
@@ -59,7 +60,8 @@ def scheduler(
     at = listen_at(host, port, interface)
     config = load_config(overrides={"scheduler.host": at.host, "scheduler.port": at.port})
     log_to_stderr(log_level)
-    run_until_signal(partial(_serve, config, scheduler_file, pid_file), tied=tied)
+    with garbage_collector(off=True):
+        run_until_signal(partial(_serve, config, scheduler_file, pid_file), tied=tied)
 
 
 async def _serve(config: Config, scheduler_path: Path | None, pid_path: Path | None) -> None:

@@ -13,6 +13,7 @@ from typing import Annotated
 import trio
 from cyclopts import Parameter
 
+from trio_dask.cli.garbage import garbage_collector
 from trio_dask.cli.logs import LogLevel, log_to_stderr
 from trio_dask.cli.serving import listen_at, pid_file, run_until_signal
 from trio_dask.comm import keys_from_token
@@ -103,7 +104,8 @@ def worker(
         )
         raise ConfigError(msg)
     log_to_stderr(log_level)
-    run_until_signal(partial(_serve, config, scheduler_file, pid_file), tied=tied)
+    with garbage_collector(off=config.worker.nanny):  # without a nanny tasks run here
+        run_until_signal(partial(_serve, config, scheduler_file, pid_file), tied=tied)
 
 
 async def _serve(config: Config, scheduler_path: Path | None, pid_path: Path | None) -> None:

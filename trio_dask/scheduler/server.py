@@ -23,7 +23,7 @@ from trio_dask.messages import session
 from trio_dask.scheduler.core import CoreSettings, Misuse, SchedulerCore
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
 
     from trio_dask.comm import Connection, Keys, Listener
     from trio_dask.config import Config, SchedulerConfig
@@ -60,17 +60,6 @@ async def run_scheduler(
     """
     settings = config.scheduler
     listener = await open_listener(str(Address(settings.host, settings.port)))
-    with _garbage_by_hand():
-        await _run(config, keys, listener, task_status)
-
-
-async def _run(
-    config: Config,
-    keys: Keys,
-    listener: Listener,
-    task_status: trio.TaskStatus[SchedulerHandle],
-) -> None:
-    settings = config.scheduler
     cluster = secrets.token_hex(8)
     core = SchedulerCore(core_settings(settings), cluster=cluster)
     server = _Server(core)
@@ -97,21 +86,6 @@ def core_settings(settings: SchedulerConfig) -> CoreSettings:
         window_max=settings.window_max,
         worker_ttl_s=settings.worker_ttl_s,
     )
-
-
-@contextlib.contextmanager
-def _garbage_by_hand() -> Iterator[None]:
-    """No collector that runs when it likes: a pass over a million tasks takes a third of a second.
-
-    The core makes no cycles. Sessions leave some, which `_Server.tick` collects.
-    """
-    enabled = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if enabled:
-            gc.enable()
 
 
 async def _set_when_cancelled(event: trio.Event) -> None:
@@ -160,8 +134,16 @@ class _Server:
             self._tidy()
 
     def _tidy(self) -> None:
-        """Give memory back to the system when much has become free."""
-        if self._sessions_ended and len(self._core.state.tasks) < _COLLECT_TASKS_MAX:
+        """Give memory back to the system when much has become free.
+
+        In a process that is a server and nothing else there is no collector of garbage.
+        The core makes no cycles; sessions leave some, which are collected here.
+        """
+        if (
+            self._sessions_ended
+            and not gc.isenabled()
+            and len(self._core.state.tasks) < _COLLECT_TASKS_MAX
+        ):
             self._sessions_ended = False
             gc.collect()
         if self._core.shrinks > self._shrinks_seen:

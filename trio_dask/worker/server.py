@@ -2,72 +2,121 @@
 
 from __future__ import annotations
 
-import contextlib
-import gc
+import itertools
 import logging
-import os
-import platform
-import shutil
-import socket
-import tempfile
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Final
 
-import psutil
 import trio
 
-from trio_dask.comm import connect, open_listener, parse_address, parse_contact, serve
+from trio_dask.comm import parse_contact
 from trio_dask.config import complete_worker
-from trio_dask.errors import (
-    AuthenticationError,
-    CommError,
-    ConfigError,
-    HandshakeRefused,
-    SchedulerUnreachable,
-)
-from trio_dask.messages.session import (
-    SCHEDULER,
-    WORKER,
-    Heartbeat,
-    Refused,
-    RegisterWorker,
-    Welcome,
-)
-from trio_dask.worker.core import RestartRules, Store, WorkerCore
+from trio_dask.errors import ConfigError, TrioDaskError
 from trio_dask.worker.hosting import ProcessHost
-from trio_dask.worker.nanny import Nanny
-from trio_dask.worker.worker import Worker
+from trio_dask.worker.life import Household
+from trio_dask.worker.scratch import scratch_directory
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable
 
-    from trio_dask.comm import Connection, Keys, Listener
-    from trio_dask.config import Config, WorkerConfig
-    from trio_dask.messages import Message
+    from trio_dask.comm import Keys
+    from trio_dask.config import Config
+    from trio_dask.worker.core import Store
     from trio_dask.worker.hosting import RunnerHost
+    from trio_dask.worker.worker import Worker
 
 DEFAULT_PORT: Final = 8786
-#: How long closing a connection that was never used may take.
-DROP_S: Final = 2.0
-TICK_S: Final = 1.0
-#: The wait between attempts to reach the scheduler: doubled each time.
-RETRY_S: Final = 0.5
-RETRY_MAX_S: Final = 30.0
 
 logger: Final = logging.getLogger("trio_dask.worker")
 
 
-@dataclass(frozen=True, slots=True)
-class WorkerHandle:
-    """The workers of a process, once all are registered."""
+@dataclass(slots=True, eq=False)
+class _Place:
+    """For one worker: that it shall live, and the worker once it has joined."""
 
-    workers: tuple[Worker, ...]
-    store: Store
+    scope: trio.CancelScope = field(default_factory=trio.CancelScope)
+    worker: Worker | None = None
+
+
+class WorkerHandle:
+    """The workers of a process: which there are, and how many there shall be."""
+
+    def __init__(
+        self,
+        household: Household,
+        nursery: trio.Nursery,
+        on_change: Callable[[str, str | None], None] | None,
+    ) -> None:
+        self._household: Final = household
+        self._nursery: Final = nursery
+        self._on_change: Final = on_change
+        self._places: Final[dict[int, _Place]] = {}
+        self._numbers: Final = itertools.count()
+        self._started = False
+        self._changed = trio.Event()
+        self._dismissed = trio.Event()
+
+    @property
+    def workers(self) -> tuple[Worker, ...]:
+        """Those the scheduler knows, in the order of their numbers."""
+        return tuple(each.worker for each in self._places.values() if each.worker is not None)
 
     @property
     def addresses(self) -> list[str]:
         """Where they are reached."""
         return [worker.address for worker in self.workers]
+
+    @property
+    def store(self) -> Store:
+        """What they share."""
+        return self._household.store
+
+    def scale(self, count: int) -> None:
+        """Have so many workers, soon: start the next ones, or end the youngest with a goodbye.
+
+        What an ended worker held is computed again where it is wanted. A worker that
+        cannot be started is logged; it is the next call that tries again.
+        """
+        for number in sorted(self._places, reverse=True)[: max(0, len(self._places) - count)]:
+            self._places.pop(number).scope.cancel("it is not needed any more")
+        while len(self._places) < count:
+            number = next(self._numbers)
+            self._places[number] = _Place()
+            self._nursery.start_soon(self._live, number, self._places[number])
+
+    async def all_joined(self) -> None:
+        """Wait until the scheduler knows all of them."""
+        while len(self.workers) < len(self._places):
+            await self._changed.wait()
+        self._started = True
+
+    async def all_dismissed(self) -> None:
+        """Wait until the scheduler has said goodbye to the last of them."""
+        await self._dismissed.wait()
+
+    async def _live(self, number: int, place: _Place) -> None:
+        def joined(worker: Worker) -> None:
+            place.worker = worker
+            self._change(worker.name, worker.address)
+
+        try:
+            with place.scope:
+                await self._household.live(number, joined)
+        except (TrioDaskError, OSError) as error:
+            if place.worker is not None or not self._started:
+                raise
+            logger.error("A worker could not be started: %s", error)
+        finally:
+            if self._places.pop(number, None) is not None and not self._places:
+                self._dismissed.set()
+            if place.worker is not None:
+                self._change(place.worker.name, None)
+
+    def _change(self, name: str, address: str | None) -> None:
+        self._changed.set()
+        self._changed = trio.Event()
+        if self._on_change is not None:
+            self._on_change(name, address)
 
 
 async def run_worker(
@@ -76,11 +125,16 @@ async def run_worker(
     keys: Keys,
     *,
     runner_host: RunnerHost | None = None,
+    numbered: bool = False,
+    on_change: Callable[[str, str | None], None] | None = None,
     task_status: trio.TaskStatus[WorkerHandle] = trio.TASK_STATUS_IGNORED,
 ) -> None:
     """Host `config.worker.nworkers` workers until the scheduler says goodbye, or cancelled.
 
-    `runner_host` starts the runners; by default child processes.
+    `runner_host` starts the runners; by default child processes. With `numbered` the
+    workers' names are numbered, even if at first there is but one. `on_change` is told of
+    each worker that has joined: its name and address, and of each that has left: its name
+    and None.
 
     Raises:
         SchedulerUnreachable: nobody answered within the death timeout.
@@ -94,15 +148,28 @@ async def run_worker(
             msg = "worker.nanny = false: runners in this process need a host for them"
             raise ConfigError(msg)
         runner_host = ProcessHost()
-    with _no_garbage_collector(), _directory(settings.local_directory) as directory:
-        process = _Process(
+    with scratch_directory(settings.local_directory) as directory:
+        household = Household(
             settings, address, keys, runner_host, directory,
-            config.comm.connect_timeout_s,
+            config.comm.connect_timeout_s, numbered or settings.nworkers > 1,
         )  # fmt: skip
         try:
-            await process.run(task_status)
+            await _run(household, on_change, task_status)
         except BaseExceptionGroup as group:
             raise _first(group) from None
+
+
+async def _run(
+    household: Household,
+    on_change: Callable[[str, str | None], None] | None,
+    task_status: trio.TaskStatus[WorkerHandle],
+) -> None:
+    async with trio.open_nursery() as nursery:
+        handle = WorkerHandle(household, nursery, on_change)
+        handle.scale(household.settings.nworkers)
+        await handle.all_joined()
+        task_status.started(handle)
+        await handle.all_dismissed()
 
 
 def _first(error: BaseException) -> BaseException:
@@ -111,242 +178,3 @@ def _first(error: BaseException) -> BaseException:
         real = error.split(trio.Cancelled)[1] or error
         error = real.exceptions[0]
     return error
-
-
-@contextlib.contextmanager
-def _no_garbage_collector() -> Iterator[None]:
-    """The cores make no cycles; a pass over all they hold would stop everything for long."""
-    enabled = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if enabled:
-            gc.enable()
-
-
-@contextlib.contextmanager
-def _directory(parent: str) -> Iterator[str]:
-    """A directory of this process, for tasks to write to."""
-    try:
-        if parent:
-            os.makedirs(parent, exist_ok=True)  # noqa: PTH103 - once, at the start
-        made = tempfile.mkdtemp(prefix="trio-dask-worker-", dir=parent or None)
-    except OSError as error:
-        msg = f"worker.local_directory: {error}"
-        raise ConfigError(msg) from error
-    try:
-        yield made
-    finally:
-        shutil.rmtree(made, ignore_errors=True)
-
-
-@dataclass(slots=True, eq=False)
-class _Process:
-    """What the workers of a process have in common."""
-
-    settings: WorkerConfig
-    scheduler_address: str
-    keys: Keys
-    host: RunnerHost
-    directory: str
-    connect_s: float
-
-    async def run(self, task_status: trio.TaskStatus[WorkerHandle]) -> None:
-        store = Store()
-        neighbours: dict[str, Worker] = {}
-        workers: list[Worker | None] = [None] * self.settings.nworkers
-        async with trio.open_nursery() as nursery:
-            async with trio.open_nursery() as starting:
-
-                async def start(index: int) -> None:
-                    workers[index] = await nursery.start(self._work, index, store, neighbours)
-
-                for index in range(self.settings.nworkers):
-                    starting.start_soon(start, index)
-            task_status.started(WorkerHandle(tuple(each for each in workers if each), store))
-
-    async def _work(
-        self,
-        index: int,
-        store: Store,
-        neighbours: dict[str, Worker],
-        *,
-        task_status: trio.TaskStatus[Worker],
-    ) -> None:
-        """One worker, from the first call to the scheduler to its goodbye."""
-        settings = self.settings
-        scheduler = await self._reach_scheduler()
-        try:
-            host = settings.host or parse_address(scheduler.local_address).host
-            port = settings.port + index if settings.port else 0
-            listener = await open_listener(f"tcp://{_bracketed(host)}:{port}")
-        except BaseException:
-            with trio.move_on_after(DROP_S, shield=True):
-                await _drop(scheduler)
-            raise
-        logger.info("Start worker at:  %s", listener.address)
-        name = _name(settings, index, listener.address)
-        core = WorkerCore(name, listener.address, settings.nthreads, store)
-        worker = Worker(core, scheduler, self.keys, neighbours)
-        worker.open_for_neighbours()
-        try:
-            async with listener:
-                await self._serve(worker, listener, task_status)
-        finally:
-            worker.close_for_neighbours()
-            core.leave()
-
-    async def _serve(
-        self, worker: Worker, listener: Listener, task_status: trio.TaskStatus[Worker]
-    ) -> None:
-        settings = self.settings
-        rules = RestartRules(
-            delay_s=settings.restart_delay_s, delay_max_s=settings.restart_delay_max_s
-        )
-        prepare = {
-            "name": worker.name,
-            "address": worker.address,
-            "nthreads": settings.nthreads,
-            "inline_bytes_max": settings.inline_bytes_max,
-            "local_directory": self.directory,
-        }
-        nanny = Nanny(worker, self.host, rules, prepare)
-        async with trio.open_nursery() as nursery:
-            nursery.start_soon(self._keep_link, worker, nanny, nursery)
-            await nursery.start(worker.peers.run)
-
-            async def serve_peers(*, task_status: trio.TaskStatus[Listener]) -> None:
-                await serve(
-                    listener,
-                    keys=self.keys,
-                    role=WORKER,
-                    handler=worker.serve_peer,
-                    task_status=task_status,
-                )
-
-            await nursery.start(serve_peers)
-            nursery.start_soon(nanny.run, socket.gethostname())
-            # Who is registered is given work, so first there is somebody to do it.
-            await nanny.any_ready.wait()
-            worker.scheduler.send(self._registration(worker))
-            await worker.registered.wait()
-            logger.info("Registered to:    %s", worker.scheduler.remote_address)
-            task_status.started(worker)
-            await self._tick(worker, nanny)
-
-    def _registration(self, worker: Worker) -> RegisterWorker:
-        settings = self.settings
-        info: dict[str, Any] = {
-            "host": socket.gethostname(),
-            "pid": os.getpid(),
-            "python": platform.python_version(),
-            "local_directory": self.directory,
-        }
-        return RegisterWorker(
-            worker.name,
-            worker.address,
-            settings.nthreads,
-            settings.memory_limit,
-            dict(settings.resources),
-            info,
-        )
-
-    async def _keep_link(self, worker: Worker, nanny: Nanny, nursery: trio.Nursery) -> None:
-        """The conversation with the scheduler; its end is the worker's."""
-
-        def on_messages(messages: list[Message]) -> None:
-            for message in messages:
-                if worker.registered.is_set():
-                    worker.core.on_scheduler(message)
-                elif type(message) is Welcome:
-                    worker.on_registered()
-                elif type(message) is Refused:
-                    raise HandshakeRefused(f"{self.scheduler_address}: {message.reason}")
-            worker.perform()
-
-        async def say_goodbye_at_the_end() -> None:
-            try:
-                await trio.sleep_forever()
-            finally:
-                nanny.stop()
-                worker.scheduler.close("the worker ends")
-
-        async with trio.open_nursery() as parting:
-            parting.start_soon(say_goodbye_at_the_end)
-            with trio.CancelScope(shield=True):  # bounded: `close` ends it within two seconds
-                try:
-                    reason = await worker.scheduler.run(on_messages)
-                except HandshakeRefused:
-                    raise
-                except CommError as error:
-                    raise CommError(f"the scheduler is lost: {error}") from error
-            parting.cancel_scope.cancel("the conversation is over")
-        if not worker.registered.is_set():
-            raise CommError(f"{worker.scheduler.remote_address} is not taking workers: {reason}")
-        logger.info("End worker %s: %s", worker.name, reason)
-        nursery.cancel_scope.cancel("the scheduler said goodbye")
-
-    async def _tick(self, worker: Worker, nanny: Nanny) -> None:
-        beat_at = 0.0
-        while True:
-            now = trio.current_time()
-            if now >= beat_at:
-                beat_at = now + self.settings.heartbeat_s
-                worker.scheduler.send(Heartbeat(_metrics(worker, nanny)))
-            await trio.sleep(min(TICK_S, self.settings.heartbeat_s))
-            nanny.tick()
-            worker.peers.tick()
-
-    async def _reach_scheduler(self) -> Connection:
-        """A connection to the scheduler, as soon as there is one.
-
-        Raises:
-            SchedulerUnreachable: not within the death timeout.
-            AuthenticationError, HandshakeRefused: there is one that we do not belong to.
-        """
-        limit_s = self.settings.death_timeout_s
-        deadline = float("inf") if limit_s is None else trio.current_time() + limit_s
-        delay, why = RETRY_S, "no answer"
-        with trio.CancelScope(deadline=deadline):
-            while True:
-                try:
-                    return await connect(
-                        self.scheduler_address, keys=self.keys, role=WORKER, expect=SCHEDULER,
-                        timeout_s=self.connect_s,
-                    )  # fmt: skip
-                except (AuthenticationError, HandshakeRefused):
-                    raise
-                except CommError as error:
-                    why = str(error)
-                logger.warning("Waiting for the scheduler: %s; next try in %g s", why, delay)
-                await trio.sleep(delay)
-                delay = min(2 * delay, RETRY_MAX_S)
-        msg = f"Timed out starting worker: no scheduler within {limit_s:g} s: {why}"
-        raise SchedulerUnreachable(msg)
-
-
-def _bracketed(host: str) -> str:
-    return f"[{host}]" if ":" in host else host
-
-
-def _name(settings: WorkerConfig, index: int, address: str) -> str:
-    if not settings.name:
-        return address
-    return settings.name if settings.nworkers == 1 else f"{settings.name}-{index}"
-
-
-async def _drop(connection: Connection) -> None:
-    connection.cut("not needed")
-    with contextlib.suppress(CommError):
-        await connection.run(lambda _: None)
-
-
-def _metrics(worker: Worker, nanny: Nanny) -> dict[str, Any]:
-    process = psutil.Process()
-    return {
-        "rss": process.memory_info().rss,
-        "store_bytes": worker.core.state.store.nbytes,
-        "runner": nanny.metrics(),
-        "books": worker.core.books(),
-    }
