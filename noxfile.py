@@ -17,6 +17,7 @@ nox.options.sessions = ["lint", "types", "docs", "simulate", "tests"]
 PROJECT = nox.project.load_toml("pyproject.toml")
 OTHER_PYTHONS = ["3.12", "3.13"]
 NIGHTLY_SEEDS = "10000"
+DISTRIBUTED = "distributed==2026.8.0"  # figures are compared over time: a new one is a decision
 
 
 def install(session: nox.Session, *groups: str) -> None:
@@ -94,6 +95,13 @@ def docs(session: nox.Session) -> None:
     install(session, "docs")
     target = Path("docs/_build/html")
     session.run("sphinx-build", "-n", "-W", "--keep-going", "-q", "-b", "html", "docs", str(target))
+
+
+@nox.session(default=False)
+def bench(session: nox.Session) -> None:
+    """Figures beside dask.distributed: 20 minutes, ``-- --quick`` two; see ``-- --help``."""
+    session.install(".", DISTRIBUTED)
+    session.run("python", "-m", "bench", *session.posargs)
 
 
 @nox.session(default=False)

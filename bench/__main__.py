@@ -1,99 +1,121 @@
-"""``python -m bench``: figures of trio_dask, beside dask.distributed where it is installed.
+"""Figures of trio_dask, beside dask.distributed and a process pool.
 
-The systems take turns, so that a machine whose speed drifts is the same for all.
+The systems take turns. Ratios and processor time per task are what counts: absolute figures move
+with the machine.
 """
 
 from __future__ import annotations
 
 import argparse
-import importlib.util
 import json
+import signal
 import sys
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
-import trio
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress as Bar, TextColumn
 
-from bench import counting
-from bench.clusters import distributed, ours
-from bench.measures import (
-    distributed_latency,
-    distributed_map,
-    median,
-    our_latency,
-    our_map,
-    our_memory,
-)
+from bench import counting, report
+from bench.cases import CASES
+from bench.rounds import Rounds
+from bench.systems import available
 
-#: distributed is given fewer tasks: it takes as long for them.
-DISTRIBUTED_TASKS = 3_000
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
+    from bench.rounds import Progress
 
-async def _ours(tasks: int, trips: int) -> dict[str, dict[str, float]]:
-    async with ours() as client:
-        await our_map(client, 1_000)
-        return {
-            f"map of {tasks:,} no-ops": await our_map(client, tasks),
-            "round trip": await our_latency(client, trips),
-        }
+_COUNTED_TASKS = 20_000
+_WIDTH = 160
 
 
-async def _memory(tasks: int) -> dict[str, dict[str, float]]:
-    async with ours() as client:
-        return {f"{tasks:,} tasks at once": await our_memory(client, tasks)}
+class PlainLines:
+    """Progress for a file, or a log."""
+
+    def __init__(self, steps: int) -> None:
+        self._steps = steps
+        self._done = 0
+
+    def begun(self, what: str) -> None:
+        """Lines are for what is done."""
+
+    def done(self, what: str) -> None:
+        self._done += 1
+        print(f"{self._done}/{self._steps} {what}", file=sys.stderr, flush=True)
 
 
-def _distributed(trips: int, *, queueing: bool) -> dict[str, dict[str, float]]:
-    with distributed(queueing=queueing) as client:
-        distributed_map(client, 300)
-        return {
-            f"map of {DISTRIBUTED_TASKS:,} no-ops": distributed_map(client, DISTRIBUTED_TASKS),
-            "round trip": distributed_latency(client, trips),
-        }
+class MovingBar:
+    """Progress for a terminal."""
+
+    def __init__(self, bar: Bar, steps: int) -> None:
+        self._bar = bar
+        self._task = bar.add_task("", total=steps)
+
+    def begun(self, what: str) -> None:
+        self._bar.update(self._task, description=what)
+
+    def done(self, what: str) -> None:
+        self._bar.print(what)
+        self._bar.advance(self._task)
 
 
-def _merge(rounds: list[dict[str, dict[str, float]]]) -> dict[str, dict[str, float]]:
-    first = rounds[0]
-    return {
-        case: {figure: median([each[case][figure] for each in rounds]) for figure in figures}
-        for case, figures in first.items()
-    }
+@contextmanager
+def progress(steps: int) -> Iterator[Progress]:
+    """Whatever suits stderr."""
+    console = Console(stderr=True, highlight=False)
+    if not console.is_terminal:
+        yield PlainLines(steps)
+        return
+    columns = (BarColumn(), MofNCompleteColumn(), TextColumn("{task.description}"))
+    with Bar(*columns, console=console, transient=True) as bar:
+        yield MovingBar(bar, steps)
 
 
-def main() -> None:
-    """Measure, print, and write JSON if asked to."""
-    parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
-    parser.add_argument("--tasks", type=int, default=50_000, help="no-ops in the map")
-    parser.add_argument("--rounds", type=int, default=3, help="medians are taken over so many")
-    parser.add_argument("--trips", type=int, default=1_000, help="round trips")
-    parser.add_argument("--memory", type=int, default=0, help="also map so many tasks at once")
-    parser.add_argument("--no-distributed", action="store_true", help="trio_dask only")
-    parser.add_argument("--json", help="write the figures to this file")
+def arguments() -> argparse.Namespace:
+    """What is asked for."""
+    parser = argparse.ArgumentParser(
+        prog="python -m bench",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        epilog="cases:\n" + "\n".join(f"  {case.name:<10}{case.title}" for case in CASES.values()),
+    )
+    parser.add_argument("--quick", action="store_true", help="less of everything: two minutes")
+    parser.add_argument(
+        "--cases", nargs="+", choices=CASES, metavar="CASE", help="only these", default=list(CASES)
+    )
+    parser.add_argument("--rounds", type=int, help="medians are taken over so many [3; quick: 1]")
+    parser.add_argument("--no-distributed", action="store_true", help="leave distributed out")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write all figures there")
     asked = parser.parse_args()
-    figures: dict[str, Any] = {"counted": counting.run(20_000)}
-    beside = not asked.no_distributed and importlib.util.find_spec("distributed") is not None
-    rounds: dict[str, list[dict[str, dict[str, float]]]] = {"trio_dask": []}
-    for number in range(asked.rounds):
-        print(f"round {number + 1} of {asked.rounds} …", file=sys.stderr)
-        rounds["trio_dask"].append(trio.run(_ours, asked.tasks, asked.trips))
-        if beside:
-            for name, queueing in (("distributed", True), ("distributed, queueing off", False)):
-                rounds.setdefault(name, []).append(_distributed(100, queueing=queueing))
-    for name, each in rounds.items():
-        figures[name] = _merge(each)
-    if asked.memory:
-        figures["trio_dask"].update(trio.run(_memory, asked.memory))
-    for system, cases in figures.items():
-        print(system)
-        for case, values in cases.items():
-            if isinstance(values, dict):
-                text = ", ".join(f"{name} {value:,.2f}" for name, value in values.items())
-                print(f"  {case}: {text}")
-            else:
-                print(f"  {case}: {values:.3f}")
+    asked.rounds = asked.rounds or (1 if asked.quick else 3)
+    return asked
+
+
+def main() -> int:
+    """Measure, compare, print."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
+    asked = arguments()
+    cases = [case for case in CASES.values() if case.name in asked.cases]
+    rounds = Rounds(
+        available(distributed=not asked.no_distributed), cases, asked.rounds, quick=asked.quick
+    )
+    counted = counting.run(_COUNTED_TASKS)
+    with progress(rounds.steps()) as told:
+        measured = rounds.run(told)
+    out = Console(highlight=False, width=None if sys.stdout.isatty() else _WIDTH)
+    out.print(report.table(measured.medians(), cases))
+    out.print("\n(n ×): trio_dask is so many times better\n")
+    out.print(report.counted_table(counted))
     if asked.json:
-        Path(asked.json).write_text(json.dumps(figures, indent=2), encoding="utf-8")
+        settings = {"quick": asked.quick, "rounds": asked.rounds, "cases": asked.cases}
+        content = report.as_json(measured, counted, settings)
+        asked.json.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+    for error in measured.errors:
+        print(f"\nnot measured: {error}", file=sys.stderr)
+    return 1 if measured.errors else 0
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -156,11 +156,3 @@ def _run(
             counted_calls(calls, "worker", partial(worker.on_runner, done))
             counted_calls(calls, "worker", flush)
     return reported
-
-
-def main(tasks: int = 20_000) -> dict[str, float]:
-    """Print the figures."""
-    figures = run(tasks)
-    for name, value in sorted(figures.items()):
-        print(f"{value:10.3f}  {name}")
-    return figures

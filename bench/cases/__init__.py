@@ -1,0 +1,58 @@
+"""What is measured. Each case takes a system and returns figures, by name with their unit.
+
+In a figure's name stands how it is judged: what is "per second" (``/s``) or "returned" is better
+when it is more, everything else when it is less.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from bench.cases import answering, memory, recovery, starting, throughput, trips
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from bench.systems import System
+    from bench.turn import Turn
+
+_CLUSTER: Final = frozenset({"cluster"})
+_ALL: Final = frozenset({"cluster", "blocking", "pool"})
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """Something to measure, of systems of some kinds."""
+
+    name: str
+    title: str
+    measure: Callable[[Turn], dict[str, float]]
+    kinds: frozenset[str] = frozenset({"cluster", "pool"})
+
+    def suits(self, system: System) -> bool:
+        """Whether it makes sense for this system."""
+        return bool(self.kinds & system.kinds)
+
+
+#: In this order. Memory that was in use once is used again: so it comes before what needs much.
+CASES: Final = {
+    case.name: case
+    for case in (
+        Case("import", "import of the client", starting.measure_import, _ALL),
+        Case("start", "fresh processes to first result; stop", starting.measure_start),
+        Case("resident", "memory in use when nothing is done", memory.measure_resident),
+        Case("idle", "processor time when nothing is done", starting.measure_idle),
+        Case("pending", "memory of pending tasks", memory.measure_pending, _CLUSTER),
+        Case("latency", "one no-op, submit to result", trips.measure, _ALL),
+        Case("map", "map of no-ops", throughput.measure_map, _ALL),
+        Case("chain", "chains", throughput.measure_chain, _ALL),
+        Case("tree", "tree reduction", throughput.measure_tree),
+        Case("merge", "merge of many", throughput.measure_merge),
+        Case("crossbar", "crossbar", throughput.measure_crossbar),
+        Case("values", "values of 1 kB", throughput.measure_values),
+        Case("answer", "longest wait for the scheduler's answer", answering.measure, _CLUSTER),
+        Case("many", "a very large map", throughput.measure_many, frozenset({"fast"})),
+        Case("recovery", "tasks of 10 ms, a process killed", recovery.measure, _CLUSTER),
+    )
+}

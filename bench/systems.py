@@ -1,0 +1,181 @@
+"""The systems that are measured: how each is opened, and what is said of it."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import secrets
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import AbstractContextManager, ExitStack, contextmanager
+from dataclasses import dataclass
+from importlib import import_module
+from typing import TYPE_CHECKING, Any, Final
+
+from bench.clients import Blocking, Client, InLoop, Pool
+from bench.servers import open_servers
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from bench.servers import Servers
+
+#: Two workers with a thread each, as everywhere.
+PROCESSES: Final = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Running:
+    """An open system: a client, and the processes behind it."""
+
+    client: Client
+    servers: Callable[[], dict[str, list[int]]]
+    #: What the processes are that run users' code.
+    hand: str
+    address: str = ""
+
+    def roles(self) -> dict[str, list[int]]:
+        """The processes by what they do; this one is the client."""
+        return self.servers() | {"client": [os.getpid()]}
+
+
+@dataclass(frozen=True, slots=True)
+class System:
+    """Something that runs tasks.
+
+    Args:
+        name: what it is called in the figures.
+        kinds: the cases that it is measured by, see `bench.cases`.
+        open: a block in which it runs.
+        connect: a block in which there is another client of the cluster at an address.
+        client: the statement that imports its client.
+        slow: whether it is given fewer tasks when time is short.
+    """
+
+    name: str
+    kinds: frozenset[str]
+    open: Callable[[], AbstractContextManager[Running]]
+    connect: Callable[[str], AbstractContextManager[Client]] | None
+    client: str
+    slow: bool = False
+
+
+# ------------------------------------------------------------ trio_dask
+
+
+@contextmanager
+def _async_client(address: str) -> Iterator[Client]:
+    from anyio.from_thread import start_blocking_portal
+
+    from trio_dask import AsyncClient
+
+    with start_blocking_portal(backend="trio") as portal:
+        with portal.wrap_async_context_manager(AsyncClient(address)) as client:
+            yield InLoop(portal, client)
+
+
+@contextmanager
+def _blocking_client(address: str) -> Iterator[Client]:
+    trio_dask: Any = import_module("trio_dask")
+    with trio_dask.Client(address) as client:
+        yield Blocking(client, trio_dask.wait)
+
+
+def _trio_dask_servers() -> AbstractContextManager[Servers]:
+    # A token of its own, for everything that this process starts.
+    token = os.environ.setdefault("TRIO_DASK_TOKEN", secrets.token_hex(32))
+    return open_servers("trio_dask", [], {"TRIO_DASK_TOKEN": token}, hand="runner", parent="worker")
+
+
+# ------------------------------------------------------------ distributed
+
+
+@contextmanager
+def _distributed_client(address: str) -> Iterator[Client]:
+    distributed: Any = import_module("distributed")
+    with distributed.Client(address) as client:
+        yield Blocking(client, distributed.wait, pure=False)
+
+
+def _distributed_servers(saturation: str) -> AbstractContextManager[Servers]:
+    environ = {"DASK_DISTRIBUTED__SCHEDULER__WORKER_SATURATION": saturation}
+    return open_servers("dask", ["--no-dashboard"], environ, hand="worker", parent="nanny")
+
+
+# ------------------------------------------------------------ all of them
+
+
+def _cluster(
+    servers: Callable[[], AbstractContextManager[Servers]],
+    connect: Callable[[str], AbstractContextManager[Client]],
+) -> Callable[[], AbstractContextManager[Running]]:
+    @contextmanager
+    def opened() -> Iterator[Running]:
+        with ExitStack() as stack:
+            running = stack.enter_context(servers())
+            client = stack.enter_context(connect(running.address))
+            yield Running(client, running.roles, running.hand, running.address)
+
+    return opened
+
+
+@contextmanager
+def _pool() -> Iterator[Running]:
+    with ProcessPoolExecutor(PROCESSES) as executor:
+        processes = executor._processes  # noqa: SLF001 - nothing else tells
+        yield Running(Pool(executor), lambda: {"worker": list(processes)}, "worker")
+
+
+OURS: Final = "trio_dask"
+
+SYSTEMS: Final = {
+    system.name: system
+    for system in (
+        System(
+            OURS,
+            frozenset({"cluster", "fast"}),
+            _cluster(_trio_dask_servers, _async_client),
+            _async_client,
+            "from trio_dask import AsyncClient",
+        ),
+        System(
+            "trio_dask Client",
+            frozenset({"blocking"}),
+            _cluster(_trio_dask_servers, _blocking_client),
+            _blocking_client,
+            "from trio_dask import Client",
+        ),
+        System(
+            "distributed",
+            frozenset({"cluster"}),
+            _cluster(lambda: _distributed_servers("1.1"), _distributed_client),
+            _distributed_client,
+            "from distributed import Client",
+            slow=True,
+        ),
+        System(
+            "queueing off",
+            frozenset({"cluster"}),
+            _cluster(lambda: _distributed_servers("inf"), _distributed_client),
+            _distributed_client,
+            "from distributed import Client",
+            slow=True,
+        ),
+        System(
+            "ProcessPoolExecutor",
+            frozenset({"pool"}),
+            _pool,
+            None,
+            "from concurrent.futures import ProcessPoolExecutor",
+        ),
+    )
+}
+
+
+def available(*, distributed: bool) -> list[System]:
+    """The systems that can be measured here, ours first."""
+    found = dict(SYSTEMS)
+    if not hasattr(import_module("trio_dask"), "Client"):
+        del found["trio_dask Client"]
+    if not distributed or importlib.util.find_spec("distributed") is None:
+        del found["distributed"], found["queueing off"]
+    return list(found.values())
