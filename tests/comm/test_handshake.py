@@ -225,11 +225,22 @@ def test_a_stranger_gets_nowhere_and_leaves_no_mark_in_the_log(
     assert (str(hand.refusal) + hand.torn).isprintable()
 
 
-@pytest.mark.parametrize("token", ["", "  ", "short", "a" * 64, "0123456789abcdef0123456789abcde"])
-def test_weak_tokens(token: str) -> None:
-    """A token that could be guessed is refused."""
-    with pytest.raises(AuthenticationError, match="token"):
-        keys_from_token(token)
+@pytest.mark.parametrize(
+    ("token", "why"),
+    [
+        ("", "empty"),
+        ("  ", "empty"),
+        ("short", "too short"),
+        ("0123456789abcdef0123456789abcde", "too short"),
+        ("a" * 64, "only 1 different characters"),
+        ("0123456789abcdef 0123456789abcdef", "' '"),
+        ("“0123456789abcdef0123456789abcdef”", r"u201c"),
+    ],
+)
+def test_weak_tokens(token: str, why: str) -> None:
+    """A token that could be guessed, or is none, is refused, with its origin and the reason."""
+    with pytest.raises(AuthenticationError, match=f"^TRIO_DASK_TOKEN .*{why}"):
+        keys_from_token(token, "TRIO_DASK_TOKEN")
 
 
 @pytest.mark.parametrize("token", ["0123456789abcdef" * 2, "AbCdEfGhIjKlMnOpQrStU_"])

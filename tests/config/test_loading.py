@@ -77,12 +77,27 @@ def test_the_token_is_not_shown() -> None:
         ("TRIO_DASK_SCHEDULER_ADRESS", "TRIO_DASK_SCHEDULER_ADDRESS"),
         ("TRIO_DASK_WORKER__NTHREAD", "TRIO_DASK_WORKER__NTHREADS"),
         ("TRIO_DASK_TOKN", "TRIO_DASK_TOKEN"),
+        ("TRIO_DASK_SCHEDULER_PORT", "TRIO_DASK_SCHEDULER__PORT"),
+        ("TRIO_DASK_WOKER__PORT", "TRIO_DASK_WORKER__PORT"),
     ],
 )
 def test_unknown_variables_are_refused(variable: str, nearest: str) -> None:
     """The message names the variable and the nearest known one."""
     with pytest.raises(ConfigError, match=f"variable {variable}; .* is {nearest}$"):
         load_config({variable: "1"}, [])
+
+
+@pytest.mark.parametrize("variable", ["TRIO_DASK_FOO", "TRIO_DASK_SCHEDULER__FOO"])
+def test_a_name_that_is_near_nothing(variable: str) -> None:
+    """No guess is better than one that cannot be meant."""
+    with pytest.raises(ConfigError, match=f"^unknown environment variable {variable}$"):
+        load_config({variable: "1"}, [])
+
+
+def test_an_argument_is_named_as_the_user_spells_it() -> None:
+    """Not as the setting that it stands for."""
+    with pytest.raises(ConfigError, match=r"^--nthreads: '0'"):
+        load_config({}, [], {"worker.nthreads": "0"}, spelled={"worker.nthreads": "--nthreads"})
 
 
 def test_unknown_settings_in_files_are_refused(tmp_path: Path) -> None:

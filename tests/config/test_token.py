@@ -103,6 +103,15 @@ def test_a_draft_is_removed_when_it_cannot_take_its_place(tmp_path: Path) -> Non
     """A failed write leaves the directory as it was."""
     path = tmp_path / "scheduler.json"
     path.mkdir()
-    with pytest.raises(OSError, match="directory"):
+    with pytest.raises(OSError, match="directory") as caught:
         write_scheduler_file(path, SchedulerFile(id="", address="", token=""))
+    assert caught.value.filename == str(path)
     assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_file_that_cannot_be_written_is_named_as_given(tmp_path: Path) -> None:
+    """And not the draft that it would have been made of."""
+    path = tmp_path / "missing" / "scheduler.json"
+    with pytest.raises(FileNotFoundError) as caught:
+        write_scheduler_file(path, SchedulerFile(id="", address="", token=""))
+    assert caught.value.filename == str(path)

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import difflib
 from typing import TYPE_CHECKING, Any
 
-from trio_dask.config import AUTO, Loaded, Setting, known_settings, load_settings
+from trio_dask.config import AUTO, Loaded, Setting, known_settings, load_settings, near_hint
 from trio_dask.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -41,8 +40,8 @@ def show(name: str) -> None:
     known = known_settings()
     setting = known.get(name.replace("-", "_"))
     if setting is None:
-        near = difflib.get_close_matches(name, known, n=1, cutoff=0.0)
-        msg = f"unknown setting {name}; the nearest known one is {near[0]}"
+        hint = near_hint(name, known) or "; `trio-dask config list` shows all"
+        msg = f"unknown setting {name}{hint}"
         raise ConfigError(msg)
     print(_shown(load_settings(), setting))
 

@@ -24,29 +24,47 @@ class Keys:
     dashboard: bytes = field(repr=False)
 
 
-def keys_from_token(token: str) -> Keys:
+def keys_from_token(token: str, origin: str = "the token") -> Keys:
     """The keys of the cluster with this token.
 
+    Args:
+        token: What all parts of the cluster share.
+        origin: Where it came from, as errors say it.
+
     Raises:
-        AuthenticationError: the token is missing, or could be guessed.
+        AuthenticationError: the token is missing, or could be guessed, or is none.
     """
     token = token.strip()
-    if not token:
-        msg = "there is no token: see `trio-dask token show` on the scheduler's machine"
+    weakness = _weakness(token)
+    if weakness:
+        msg = f"{origin} {weakness}"
         raise AuthenticationError(msg)
-    bits = len(token) * (4 if set(token) <= set(string.hexdigits) else 6)
-    if bits < TOKEN_BITS_MIN or len(set(token)) < _DISTINCT_MIN:
-        msg = (
-            f"the token is too short: {TOKEN_BITS_MIN} random bits are needed "
-            "(32 hexadecimal digits, or 22 letters and digits)"
-        )
-        raise AuthenticationError(msg)
-    secret = token.encode("utf-8", "surrogatepass")
+    secret = token.encode("ascii")
 
     def key(label: bytes) -> bytes:
         return hmac.digest(secret, b"trio_dask key " + label, "sha256")
 
     return Keys(connect=key(b"connect"), accept=key(b"accept"), dashboard=key(b"dashboard"))
+
+
+def _weakness(token: str) -> str:
+    """Why it cannot be used; empty if it can."""
+    if not token:
+        return "is empty: see `trio-dask token show` on the scheduler's machine"
+    strange = next((each for each in token if not "!" <= each <= "~"), None)
+    if strange is not None:
+        return f"has a character that no token has, {strange!a}: was something else pasted?"
+    if len(token) * (4 if set(token) <= set(string.hexdigits) else 6) < TOKEN_BITS_MIN:
+        return (
+            f"is too short: {TOKEN_BITS_MIN} random bits are needed "
+            "(32 hexadecimal digits, or 22 letters and digits)"
+        )
+    if len(set(token)) < _DISTINCT_MIN:
+        return (
+            f"could be guessed: it has only {len(set(token))} different characters; "
+            "`trio-dask token create` makes a good one"
+        )
+    return ""
 
 
 def connect_proof(keys: Keys, transcript: bytes) -> bytes:

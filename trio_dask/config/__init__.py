@@ -7,6 +7,7 @@ from trio_dask.config.loading import (
     known_settings,
     load_config,
     load_settings,
+    near_hint,
 )
 from trio_dask.config.machine import cpu_count, memory_bytes
 from trio_dask.config.scheduler_file import (
@@ -52,6 +53,7 @@ __all__ = [
     "load_config",
     "load_settings",
     "memory_bytes",
+    "near_hint",
     "new_token",
     "parse_bytes",
     "parse_seconds",

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import difflib
 import os
+import re
 import tomllib
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import Field, dataclass, fields, is_dataclass
@@ -75,15 +76,19 @@ def load_config(
     environ: Mapping[str, str] | None = None,
     files: Iterable[Path] | None = None,
     overrides: Mapping[str, object] | None = None,
+    *,
+    spelled: Mapping[str, str] | None = None,
 ) -> Config:
     """The settings of this process; the arguments are those of `load_settings`."""
-    return load_settings(environ, files, overrides).config
+    return load_settings(environ, files, overrides, spelled=spelled).config
 
 
 def load_settings(
     environ: Mapping[str, str] | None = None,
     files: Iterable[Path] | None = None,
     overrides: Mapping[str, object] | None = None,
+    *,
+    spelled: Mapping[str, str] | None = None,
 ) -> Loaded:
     """Read all sources and build the settings.
 
@@ -93,6 +98,7 @@ def load_settings(
             directory, if it is there. A file named here must exist.
         overrides: settings by dotted name, as ``{"scheduler.port": 0}``; a value of
             None means "not given".
+        spelled: what the user calls those, where that is another name, for errors.
 
     Raises:
         ConfigError: a name is unknown, a value makes no sense, a file cannot be read.
@@ -111,7 +117,7 @@ def load_settings(
         if raw is not None:
             given[_checked(name, known, ARGUMENTS)] = raw, ARGUMENTS
     values = {
-        known[name].attribute: _parsed(known[name], raw, origin)
+        known[name].attribute: _parsed(known[name], raw, origin, (spelled or {}).get(name, name))
         for name, (raw, origin) in given.items()
     }
     return Loaded(_build(Config, values, ""), {name: origin for name, (_, origin) in given.items()})
@@ -149,7 +155,7 @@ def _from_environment(
     for variable, raw in environ.items():
         if variable.startswith(PREFIX):
             if variable not in variables:
-                msg = f"unknown environment variable {variable}{_hint(variable, variables)}"
+                msg = f"unknown environment variable {variable}{near_hint(variable, variables)}"
                 raise ConfigError(msg)
             out[variables[variable]] = raw, variable
     return out
@@ -157,22 +163,35 @@ def _from_environment(
 
 def _checked(name: str, known: Mapping[str, Setting], origin: str) -> str:
     if name not in known:
-        msg = f"{origin}: unknown setting {name}{_hint(name, known)}"
+        msg = f"{origin}: unknown setting {name}{near_hint(name, known)}"
         raise ConfigError(msg)
     return name
 
 
-def _hint(name: str, known: Iterable[str]) -> str:
-    near = difflib.get_close_matches(name, known, n=1, cutoff=0.0)
-    return f"; the nearest known one is {near[0]}" if near else ""
+def near_hint(name: str, known: Iterable[str]) -> str:
+    """The known name that was probably meant, for the end of an error; empty if none is near."""
+    bare = {_bare(each): each for each in known}
+    wanted = _bare(name)
+    section = wanted.partition("_")[0] + "_"
+    if any(each.startswith(section) for each in bare):
+        # What all names of a section have in common makes none of them nearer.
+        bare = {each.removeprefix(section): full for each, full in bare.items()}
+        wanted = wanted.removeprefix(section)
+    near = difflib.get_close_matches(wanted, bare, n=1)
+    return f"; the nearest known one is {bare[near[0]]}" if near else ""
 
 
-def _parsed(setting: Setting, raw: object, origin: str) -> object:
+def _bare(name: str) -> str:
+    """A setting's name or variable without what is the same in all."""
+    return re.sub(r"[._-]+", "_", name.removeprefix(PREFIX).lower())
+
+
+def _parsed(setting: Setting, raw: object, origin: str, spelled: str) -> object:
     try:
         return setting.field.metadata[PARSE](raw)
     except ValueError as error:  # a `ConfigError`, or from showing a number of too many digits
         # A variable says which setting it is, and of an argument its name says it best.
-        places = {setting.variable: origin, ARGUMENTS: setting.name}
+        places = {setting.variable: origin, ARGUMENTS: spelled}
         where = places.get(origin, f"{origin}: {setting.name}")
         msg = f"{where}: {error}"
         raise ConfigError(msg) from None

@@ -39,9 +39,11 @@ def write_private(path: Path, content: str) -> None:
     try:
         create_private(draft, content)
         draft.replace(path)
-    except BaseException:
+    except BaseException as error:
         with suppress(OSError):
             draft.unlink()
+        if isinstance(error, OSError):  # the draft is nobody's business
+            raise OSError(error.errno, error.strerror, str(path)) from error
         raise
 
 

@@ -23,6 +23,8 @@ T = TypeVar("T")
 Parse = Callable[[object], Any]
 
 KIB: Final = 1024
+#: No process has so many workers, no worker so many slots.
+COUNT_MAX: Final = 10_000
 
 #: What a setting's field knows besides its default.
 PARSE: Final = "parse"
@@ -78,6 +80,9 @@ def automatic_count(raw: object) -> int:
     if number == 0:
         msg = f"{raw!r}: there must be at least one"
         raise ConfigError(msg)
+    if number > COUNT_MAX:
+        msg = f"{raw!r} is too much for one process; {COUNT_MAX} is the most"
+        raise ConfigError(msg)
     return number
 
 
@@ -85,7 +90,11 @@ def worker_count(raw: object) -> int:
     """A whole number of at least 1, `AUTO`, or one below 0: the processors but so many, -1 for all."""
     below = str(raw)
     if below.startswith("-") and below[1:].isdecimal():
-        return max(1, cpu_count() + 1 - count(below[1:]))
+        cpus = cpu_count()
+        if count(below[1:]) > cpus:
+            msg = f"{raw!r} would be less than one worker: there are {cpus} processors here"
+            raise ConfigError(msg)
+        return cpus + 1 - count(below[1:])
     return automatic_count(raw)
 
 
