@@ -22,6 +22,7 @@ SIDE_DOORS = frozenset({
     "trio_dask.messages.payload",
     "trio_dask.messages.session",
     "trio_dask.messages.tasks",
+    "trio_dask.messages.tracebacks",
     "trio_dask.messages.values",
 })  # fmt: skip
 
@@ -33,9 +34,11 @@ PUBLIC = {
         "AsyncLocalCluster",
         "AuthenticationError",
         "CancelledError",
+        "Client",
         "CommError",
         "ConfigError",
         "DataLost",
+        "Future",
         "HandshakeRefused",
         "KilledWorker",
         "LocalCluster",
@@ -75,6 +78,7 @@ PUBLIC = {
         "load_config",
         "load_settings",
         "memory_bytes",
+        "near_hint",
         "new_token",
         "parse_bytes",
         "parse_seconds",

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
     from trio_dask.client.async_client import AsyncClient
-    from trio_dask.client.futures import AsyncFuture
+    from trio_dask.client.blocking import Client
+    from trio_dask.client.futures import AsyncFuture, Future
     from trio_dask.client.loop_thread import LoopThread, at_exit, not_at_exit, refuse_running_loop
     from trio_dask.client.loops import waker
     from trio_dask.client.waiting import DoneAndNotDone, as_completed, fire_and_forget, wait
@@ -19,7 +20,9 @@ if TYPE_CHECKING:
 _HOMES: Final[dict[str, str]] = {
     "AsyncClient": "async_client",
     "AsyncFuture": "futures",
+    "Client": "blocking",
     "DoneAndNotDone": "waiting",
+    "Future": "futures",
     "LoopThread": "loop_thread",
     "as_completed": "waiting",
     "at_exit": "loop_thread",
@@ -33,7 +36,9 @@ _HOMES: Final[dict[str, str]] = {
 __all__ = [
     "AsyncClient",
     "AsyncFuture",
+    "Client",
     "DoneAndNotDone",
+    "Future",
     "LoopThread",
     "as_completed",
     "at_exit",

@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-import logging
-from dataclasses import replace
-from typing import TYPE_CHECKING, Any, ClassVar, Final, Literal, Self, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self, TypeVar
 
 import anyio
 
-from trio_dask.client.core import AllDone, Function, Rows, group
-from trio_dask.client.describing import Describer, pure_keys
+from trio_dask.client.base import BaseClient
+from trio_dask.client.describing import chosen_keys
 from trio_dask.client.entrance import Entrance, client_name
 from trio_dask.client.futures import AsyncFuture
-from trio_dask.client.live import Live
-from trio_dask.client.options import refuse_reserved, task_options, worker_names
-from trio_dask.client.shapes import futures_in, refill
+from trio_dask.client.options import task_options
+from trio_dask.client.outcomes import Failed
+from trio_dask.client.waits import LoopWaits
 from trio_dask.comm import connect_anyio
-from trio_dask.errors import SubmitError
+from trio_dask.config import load_config
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Iterable, Mapping
@@ -27,10 +25,8 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-logger = logging.getLogger("trio_dask.client")
 
-
-class AsyncClient:
+class AsyncClient(BaseClient):
     """A connection to a cluster, open while its ``async with`` block lasts.
 
     Without an address it uses `scheduler_file`, or the configured one
@@ -57,23 +53,11 @@ class AsyncClient:
         name: str | None = None,
         dial: Dial = connect_anyio,
     ) -> None:
-        entrance = Entrance.find(address, scheduler_file, config)
-        if timeout is not None:
-            entrance = replace(entrance, connect_timeout_s=timeout)
-        #: What the client is made of; futures use it.
-        self.live: Final = Live(entrance, name or client_name(), self, dial)
-        self._core: Final = self.live.core
-        self._values: Final = self.live.values
-        self._describer = Describer(self._core, self, entrance.argument_bytes_max)
-
-    def __repr__(self) -> str:
-        count = len(self._core.table)
-        return f"<AsyncClient: {self.scheduler_address!r}, {self.live.state}, {count} futures>"
-
-    @property
-    def scheduler_address(self) -> str:
-        """Where the scheduler is."""
-        return self.live.entrance.address
+        config = load_config() if config is None else config
+        entrance = Entrance.find(address, scheduler_file, config, timeout)
+        super().__init__(
+            entrance, dial, name=name or client_name(), waits=LoopWaits(), on_loop=True
+        )
 
     async def __aenter__(self) -> Self:
         await self.live.open()
@@ -117,7 +101,6 @@ class AsyncClient:
             SubmitError: it is no function, or cannot be pickled, or an option makes no sense.
             SchedulerUnreachable: the connection is lost.
         """
-        self.live.check_open()
         options = task_options(
             priority=priority,
             retries=retries,
@@ -125,13 +108,8 @@ class AsyncClient:
             workers=workers,
             allow_other_workers=allow_other_workers,
         )
-        refuse_reserved(kwargs)
-        function, rows = self._describer.call(fn, args, kwargs)
-        if key is not None:
-            rows.keys = [_checked_key(key)]
-        elif pure:
-            rows.keys = pure_keys(function, rows)
-        return self._submit(function, rows, options)[0]
+        keys = chosen_keys(key, pure=pure, single=True)
+        return self._one(AsyncFuture, (fn, args, kwargs), keys, options)
 
     def map(  # noqa: PLR0913
         self,
@@ -151,10 +129,6 @@ class AsyncClient:
 
         `key` is a prefix for all keys, or a list of them. Everything else is as for `submit`.
         """
-        self.live.check_open()
-        if not iterables:
-            msg = "map needs at least one iterable; for a single call there is submit"
-            raise SubmitError(msg)
         options = task_options(
             priority=priority,
             retries=retries,
@@ -162,22 +136,8 @@ class AsyncClient:
             workers=workers,
             allow_other_workers=allow_other_workers,
         )
-        refuse_reserved(kwargs)
-        function, rows = self._describer.calls(fn, iterables, kwargs)
-        if not rows.args:
-            return []
-        if key is not None:
-            rows.keys = _many_keys(key, len(rows.args))
-        elif pure:
-            rows.keys = pure_keys(function, rows)
-        return self._submit(function, rows, options)
-
-    def _submit(
-        self, function: Function, rows: Rows, options: dict[str, Any]
-    ) -> list[AsyncFuture[Any]]:
-        batch, first = self._core.submit(function, rows, options)
-        self.live.soon()
-        return [AsyncFuture(batch, tid) for tid in range(first, first + len(rows.args))]
+        keys = chosen_keys(key, pure=pure, single=False)
+        return self._many(AsyncFuture, (fn, iterables, kwargs), keys, options)
 
     async def call(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
         """Run one call and wait for its value. Cancelling this cancels the task."""
@@ -185,8 +145,7 @@ class AsyncClient:
         try:
             return await future
         except anyio.get_cancelled_exc_class():
-            if not self._core.ended:
-                self._core.cancel([future._tid], "its caller was cancelled")  # noqa: SLF001
+            self._cancel_now(future, "its caller was cancelled")
             raise
         finally:
             future.release()
@@ -203,20 +162,10 @@ class AsyncClient:
         ones are left out, with ``"return"`` the errors are in the place of values. An
         iterator gives a list.
         """
-        if errors not in ("raise", "skip", "return"):
-            msg = f"errors={errors!r}: it is 'raise', 'skip' or 'return'"
-            raise ValueError(msg)
-        if not isinstance(futures, list | tuple | set | frozenset | dict | AsyncFuture):
-            futures = list(futures)
-        plain = type(futures) is list and set(map(type, futures)) <= {AsyncFuture}
-        found: list[AsyncFuture[Any]] = futures if plain else []
-        if not plain:
-            futures_in(futures, found)
-        self._check_own(found)
-        values = await self._values.many(found, errors)
-        if plain and errors != "skip":
-            return values
-        return refill(futures, iter(values))
+        values = await self._gather(futures, errors)
+        if type(values) is Failed:
+            raise values.error
+        return values
 
     async def scatter(
         self,
@@ -230,82 +179,24 @@ class AsyncClient:
         A list, tuple, set or dict gives futures in the same shape; anything else, also a
         subclass of these, one future. `broadcast` puts a copy on each worker.
         """
-        self.live.check_open()
-        names = [] if workers is None else worker_names(workers)
-        kind = type(data)
-        whole = kind not in (list, tuple, set, frozenset, dict)
-        items = [data] if whole else list(data.values() if kind is dict else data)
-        payloads = [self._describer.value(item) for item in items]
-        placed = self._core.put(
-            payloads, [type(item).__name__ for item in items], workers=names, broadcast=broadcast
-        )
-        futures: list[AsyncFuture[Any]] = [AsyncFuture(batch, tid) for batch, tid in placed]
-        del items, payloads
-        await self._values.done(group(placed))
-        if whole:
-            return futures[0]
-        if kind is dict:
-            return dict(zip(data, futures, strict=True))
-        return kind(futures)
+        return await self._scatter(AsyncFuture, data, workers, broadcast=broadcast)
 
     async def cancel(self, futures: Any, *, reason: str = "") -> None:
         """Stop tasks that have not started, for everyone, and wait until all of these are over.
 
         What has started ends by itself; its outcome is then a value or an error.
         """
-        found: list[AsyncFuture[Any]] = []
-        futures_in(futures, found)
-        self._check_own(found)
-        tasks = [(future._batch, future._tid) for future in found if not future.done()]  # noqa: SLF001
-        if tasks:
-            self.live.check_open()
-            self._core.cancel([tid for _, tid in tasks], reason)
-        await self._values.done(group(tasks))
-
-    def keep(self, futures: list[AsyncFuture[Any]]) -> None:
-        """Run these to their end whatever becomes of their futures. See `fire_and_forget`."""
-        self.live.check_open()
-        self.live.must_arrive = True
-        self._core.keep([future._tid for future in futures])  # noqa: SLF001
-        self.live.soon()
-
-    def call_when_done(
-        self, future: AsyncFuture[T], callback: Callable[[AsyncFuture[T]], object]
-    ) -> None:
-        """Call `callback` on the loop when the future is done."""
-        self.live.check_open()
-
-        def done() -> None:
-            try:
-                callback(future)
-            except Exception:
-                logger.exception("the callback %r of %r failed", callback, future)
-            self._core.unwatch(watch)
-
-        watch = AllDone(1, done)
-        if future.done():
-            done()
-        else:
-            self._core.watch(watch, group([(future._batch, future._tid)]))  # noqa: SLF001
-
-    def _check_own(self, futures: list[AsyncFuture[Any]]) -> None:
-        for batch in {future._batch: None for future in futures}:  # noqa: SLF001
-            if batch.owner is not self:
-                msg = f"the future {batch.key(batch.first)} belongs to another client"
-                raise ValueError(msg)
+        await self._cancel(futures, reason)
 
     # ------------------------------------------------------------ questions
 
     async def flush(self) -> None:
         """Wait until the scheduler has everything that was submitted."""
-        self.live.check_open()
         await self.live.ask("flush", {})
 
     async def scheduler_info(self) -> dict[str, Any]:
         """What the scheduler and its workers are, and how they are."""
-        info = await self.live.ask("info", {})
-        info["address"] = self.scheduler_address
-        return info
+        return await self._scheduler_info()
 
     async def nthreads(self) -> dict[str, int]:
         """The slots of each worker, by address."""
@@ -313,13 +204,7 @@ class AsyncClient:
 
     async def who_has(self, futures: Any) -> dict[str, list[str]]:
         """The addresses of the workers that hold each value, by key."""
-        found: list[AsyncFuture[Any]] = []
-        futures_in(futures, found)
-        self._check_own(found)
-        tids = [future._tid for future in found]  # noqa: SLF001
-        answer = await self.live.ask("who_has", {"tids": tids})
-        holders: dict[str, list[str]] = answer["who_has"]
-        return {future.key: holders.get(str(future._tid), []) for future in found}  # noqa: SLF001
+        return await self._who_has(futures)
 
     async def wait_for_workers(
         self,
@@ -331,34 +216,4 @@ class AsyncClient:
         Raises:
             TimeoutError: there were not within `timeout` seconds.
         """
-        if type(n_workers) is not int or n_workers < 1:
-            msg = f"n_workers={n_workers!r}: it is a whole number, 1 or more"
-            raise ValueError(msg)
-        with anyio.move_on_after(timeout) as scope:
-            await self.live.ask("wait_for_workers", {"n": n_workers})
-        if scope.cancelled_caught:
-            here = len(await self.nthreads())
-            msg = f"only {here} of {n_workers} workers arrived within {timeout:g} s"
-            raise TimeoutError(msg)
-
-
-def _checked_key(key: Any) -> str:
-    if not isinstance(key, str) or not key:
-        msg = f"key={key!r}: a key is a string that is not empty"
-        raise SubmitError(msg)
-    return key
-
-
-def _many_keys(key: str | list[str], count: int) -> list[str]:
-    if isinstance(key, str):
-        prefix = _checked_key(key)
-        return [f"{prefix}-{row}" for row in range(count)]
-    keys = [_checked_key(each) for each in key]
-    if len(keys) != count:
-        msg = f"key= has {len(keys)} keys for {count} calls"
-        raise SubmitError(msg)
-    if len(set(keys)) != count:
-        twice = next(each for row, each in enumerate(keys) if each in keys[:row])
-        msg = f"key= has {twice!r} more than once"
-        raise SubmitError(msg)
-    return keys
+        await self._wait_for_workers(n_workers, timeout)

@@ -11,9 +11,9 @@ import threading
 import types
 import weakref
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from trio_dask.client.core import ClientCore, Function, Rows
 from trio_dask.errors import SubmitError
@@ -28,9 +28,14 @@ from trio_dask.messages.payload import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
+    from contextlib import AbstractContextManager
 
+    from trio_dask.client.core import Batch
     from trio_dask.messages.ids import TaskId
+
+#: What makes the keys of calls.
+Keys: TypeAlias = Callable[[Function, Rows], list[str]]
 
 #: Functions that cannot change what they do without being another object. A partial or
 #: a callable object can: it is pickled at each call.
@@ -83,53 +88,93 @@ class _Stored:
 
 
 class Describer:
-    """Describes calls for one client.
+    """Describes calls for one client. Pickling is done without the lock: it runs users' code.
 
     Args:
         owner: whose futures may be in arguments.
         argument_bytes_max: larger arguments are stored on a worker first.
+        lock: held where the core is used.
     """
 
-    def __init__(self, core: ClientCore, owner: object, argument_bytes_max: int) -> None:
+    def __init__(
+        self,
+        core: ClientCore,
+        owner: object,
+        argument_bytes_max: int,
+        lock: AbstractContextManager[object],
+    ) -> None:
         self._core = core
         self._owner = owner
         self._limit = argument_bytes_max
+        self._lock = lock
         self._known: dict[int, tuple[weakref.ref[Any], Function]] = {}
         self._gone: deque[tuple[int, Function]] = deque()
 
     def function(self, fn: Callable[..., Any]) -> Function:
-        """What the scheduler knows a function as.
+        """What the scheduler knows a function as, until `submit` or `discard`.
 
         Raises:
             SubmitError: it is no function, or cannot be pickled.
         """
+        with self._lock:
+            self._forget_gone()
+            known = self._known.get(id(fn))
+            if known is not None and known[0]() is fn:
+                known[1].uses += 1
+                return known[1]
+        blob = pack_function(fn)
+        with self._lock:
+            function = self._core.function(function_name(fn), blob)
+            function.uses += 1
+            if isinstance(fn, _STEADY):
+                self._remember(fn, function)
+        return function
+
+    def submit(
+        self, function: Function, rows: Rows, options: dict[str, Any]
+    ) -> tuple[Batch, TaskId]:
+        """Hand over what was described. Returns the batch and the first id."""
+        with self._lock:
+            placed = self._core.submit(function, rows, options)
+            self._let_go(function, rows)
+        return placed
+
+    def _let_go(self, function: Function, rows: Rows) -> None:
+        self._core.unuse(function)
+        if rows.stored:
+            self._core.let_go(rows.stored)
+
+    def _remember(self, fn: Callable[..., Any], function: Function) -> None:
+        number, gone = id(fn), self._gone
+        known = self._known.get(number)
+        if known is not None and known[0]() is fn:
+            return  # another thread was faster
+        function.uses += 1
+        # Called by the garbage collector, anywhere: it only makes a note.
+        ref = weakref.ref(fn, lambda _: gone.append((number, function)))
+        self._known[number] = ref, function
+
+    def _forget_gone(self) -> None:
         while self._gone:
             number, function = self._gone.popleft()
             entry = self._known.get(number)
             if entry is not None and entry[1] is function and entry[0]() is None:
                 del self._known[number]
             self._core.unuse(function)
-        known = self._known.get(id(fn))
-        if known is not None and known[0]() is fn:
-            return known[1]
-        blob = pack_function(fn)
-        function = self._core.function(function_name(fn), blob)
-        if isinstance(fn, _STEADY):
-            number, gone = id(fn), self._gone
-            function.uses += 1
-            # Called by the garbage collector, anywhere: it only makes a note.
-            ref = weakref.ref(fn, lambda _: gone.append((number, function)))
-            self._known[number] = ref, function
-        return function
 
     def call(
-        self, fn: Callable[..., Any], args: tuple[Any, ...], kwargs: Mapping[str, Any]
+        self,
+        fn: Callable[..., Any],
+        args: tuple[Any, ...],
+        kwargs: Mapping[str, Any],
+        keys: Keys | None = None,
     ) -> tuple[Function, Rows]:
-        """One call."""
+        """One call, for `submit`; with keys of the user's, if he wants some."""
         function = self.function(fn)
-        rows = Rows()
-        with _packing_for(self._owner):
+        with self._describing(function) as rows:
             self._add(rows, args, kwargs)
+            if keys is not None:
+                rows.keys = keys(function, rows)
         return function, rows
 
     def calls(
@@ -137,17 +182,25 @@ class Describer:
         fn: Any,
         columns: Sequence[Any],
         kwargs: Mapping[str, Any],
+        keys: Keys | None = None,
     ) -> tuple[Function, Rows]:
         """One call for each row of the columns, with the same keyword arguments."""
-        rows = Rows()
         for column in columns:
             if not isinstance(column, Iterable):
                 msg = f"map runs over iterables, and {column!r:.100} is none"
                 raise SubmitError(msg)
-        with _packing_for(self._owner):
-            bound, given = self._split(kwargs)
-            bind = bound and callable(fn)  # what cannot be called is refused by name
-            function = self.function(functools.partial(fn, **bound) if bind else fn)
+        stored: list[TaskId] = []
+        try:
+            with _packing_for(self._owner):
+                bound, given = self._split(kwargs, stored)
+                bind = bound and callable(fn)  # what cannot be called is refused by name
+                function = self.function(functools.partial(fn, **bound) if bind else fn)
+        except BaseException:
+            with self._lock:
+                self._core.let_go(stored)
+            raise
+        with self._describing(function) as rows:
+            rows.stored = stored
             add = self._add
             if len(columns) == 1:
                 for value in columns[0]:
@@ -155,7 +208,26 @@ class Describer:
             else:
                 for args in zip(*columns, strict=False):
                     add(rows, args, given)
+            if rows.args and keys is not None:
+                rows.keys = keys(function, rows)
+        if not rows.args:
+            self._discard(function, rows)
         return function, rows
+
+    @contextmanager
+    def _describing(self, function: Function) -> Iterator[Rows]:
+        """Rows to be described in the block; what belongs to them goes if that fails."""
+        rows = Rows()
+        try:
+            with _packing_for(self._owner):
+                yield rows
+        except BaseException:
+            self._discard(function, rows)
+            raise
+
+    def _discard(self, function: Function, rows: Rows) -> None:
+        with self._lock:
+            self._let_go(function, rows)
 
     def value(self, value: Any) -> Payload:
         """A value to be stored.
@@ -176,8 +248,8 @@ class Describer:
         blob = pack_call(args, kwargs, refs=refs)
         if len(blob) > self._limit:
             refs = []
-            args = tuple([self._small(value) for value in args])
-            kwargs = {name: self._small(value) for name, value in kwargs.items()}
+            args = tuple([self._small(value, rows.stored) for value in args])
+            kwargs = {name: self._small(value, rows.stored) for name, value in kwargs.items()}
             blob = pack_call(args, kwargs, refs=refs)
         if refs and not rows.dep_counts:
             rows.dep_counts = [0] * len(rows.args)
@@ -186,25 +258,66 @@ class Describer:
             rows.dep_tids += refs
         rows.args.append(blob)
 
-    def _small(self, value: Any) -> Any:
+    def _small(self, value: Any, stored: list[TaskId]) -> Any:
         """The value, or what stands for it where it is large and has no futures inside."""
         refs: list[TaskId] = []
         payload = pack(value, refs=refs)
         if refs or payload_bytes(payload) <= self._limit:
             return value
-        [(_, tid)] = self._core.put([payload], [type(value).__name__], held=False)
+        with self._lock:
+            [(_, tid)] = self._core.put([payload], [type(value).__name__])
+        stored.append(tid)
         return _Stored(tid)
 
-    def _split(self, kwargs: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+    def _split(
+        self, kwargs: Mapping[str, Any], stored: list[TaskId]
+    ) -> tuple[dict[str, Any], dict[str, Any]]:
         """Keyword arguments for all calls: those to be sent once, and those with inputs."""
         bound: dict[str, Any] = {}
         given: dict[str, Any] = {}
         for name, value in kwargs.items():
             refs: list[TaskId] = []
-            small = self._small(value)
+            small = self._small(value, stored)
             pack(small, refs=refs)
             (given if refs else bound)[name] = small
         return bound, given
+
+
+def chosen_keys(key: str | list[str] | None, *, pure: bool, single: bool) -> Keys | None:
+    """How the keys of calls are made, when the user wants to have them made.
+
+    Raises:
+        SubmitError: `key` is none, or no list of them.
+    """
+    if key is None:
+        return pure_keys if pure else None
+    if single:
+        one = [_checked_key(key)]
+        return lambda _, rows: one
+    if isinstance(key, str):
+        _checked_key(key)
+    return lambda _, rows: _many_keys(key, len(rows.args))
+
+
+def _checked_key(key: Any) -> str:
+    if not isinstance(key, str) or not key:
+        msg = f"key={key!r}: a key is a string that is not empty"
+        raise SubmitError(msg)
+    return key
+
+
+def _many_keys(key: str | list[str], count: int) -> list[str]:
+    if isinstance(key, str):
+        return [f"{key}-{row}" for row in range(count)]
+    keys = [_checked_key(each) for each in key]
+    if len(keys) != count:
+        msg = f"key= has {len(keys)} keys for {count} calls"
+        raise SubmitError(msg)
+    if len(set(keys)) != count:
+        twice = next(each for row, each in enumerate(keys) if each in keys[:row])
+        msg = f"key= has {twice!r} more than once"
+        raise SubmitError(msg)
+    return keys
 
 
 def pure_keys(function: Function, rows: Rows) -> list[str]:

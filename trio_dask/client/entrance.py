@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Self
 
 from trio_dask.comm import Keys, keys_from_token, parse_contact
-from trio_dask.config import Config, find_token, load_config, read_scheduler_file
+from trio_dask.config import Config, find_token, read_scheduler_file
 from trio_dask.errors import ConfigError
 
 PORT = 8786
@@ -26,14 +26,19 @@ class Entrance:
     argument_bytes_max: int
 
     @classmethod
-    def find(cls, given: object, scheduler_file: str | None, config: Config | None) -> Self:
+    def find(
+        cls,
+        given: object,
+        scheduler_file: str | os.PathLike[str] | None,
+        config: Config,
+        timeout: float | None = None,
+    ) -> Self:
         """From what the user gave, and the settings where nothing was given.
 
         Raises:
             ConfigError: there is no address, or it is none.
             AuthenticationError: there is no token.
         """
-        config = load_config() if config is None else config
         token = ""
         if scheduler_file is not None:
             if given is not None:
@@ -42,24 +47,23 @@ class Entrance:
             file = read_scheduler_file(Path(scheduler_file))
             given, token = file.address, file.token
         elif given is None:
-            given = config.scheduler_address or None
+            given = config.scheduler_address
         address = getattr(given, "scheduler_address", given)
         token = token or getattr(given, "token", "")  # a cluster knows its own
-        if address is None:
-            msg = (
-                "no scheduler's address: give one, as in AsyncClient('tcp://host:8786'), "
-                "or set TRIO_DASK_SCHEDULER_ADDRESS, or give scheduler_file="
-            )
-            raise ConfigError(msg)
-        if not isinstance(address, str):
+        if not isinstance(address, str) or not address:
             msg = f"{given!r:.100} is no scheduler's address, and has none"
             raise ConfigError(msg)
         return cls(
             address=str(parse_contact(address, default_port=PORT)),
             keys=keys_from_token(token or find_token(config)),
-            connect_timeout_s=config.comm.connect_timeout_s,
+            connect_timeout_s=config.comm.connect_timeout_s if timeout is None else timeout,
             argument_bytes_max=config.client.argument_bytes_max,
         )
+
+
+def names_a_scheduler(given: object, scheduler_file: object, config: Config) -> bool:
+    """Whether there is a scheduler to connect to; if not, a client starts one of its own."""
+    return given is not None or scheduler_file is not None or bool(config.scheduler_address)
 
 
 def client_name() -> str:

@@ -12,11 +12,14 @@ from trio_dask.client.core import (
     Batch,
 )
 from trio_dask.client.describing import reduce_future
+from trio_dask.client.outcomes import Failed, traceback_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator
+    from types import TracebackType
 
     from trio_dask.client.async_client import AsyncClient
+    from trio_dask.client.blocking import Client
     from trio_dask.messages.ids import TaskId
 
 T = TypeVar("T")
@@ -93,7 +96,10 @@ class AsyncFuture(BaseFuture[T]):
             CancelledError: it was cancelled.
             SchedulerUnreachable: the connection was lost before it was done.
         """
-        return cast("T", await self.client.live.values.one(self._batch, self._tid, timeout))
+        outcome = await self.client.live.values.one(self._batch, self._tid, timeout)
+        if type(outcome) is Failed:
+            raise outcome.error
+        return cast("T", outcome)
 
     async def exception(self, timeout: float | None = None) -> BaseException | None:  # noqa: ASYNC109
         """The error that the task raised, or None if it gave a value.
@@ -103,10 +109,78 @@ class AsyncFuture(BaseFuture[T]):
         """
         return await self.client.live.values.error(self._batch, self._tid, timeout)
 
+    async def traceback(self, timeout: float | None = None) -> TracebackType | None:  # noqa: ASYNC109
+        """Where the task raised its error, or None if it gave a value.
+
+        The frames are those of the process that ran it: good for `traceback.print_tb`, but
+        without variables.
+
+        Raises:
+            TimeoutError, CancelledError, SchedulerUnreachable: as `result` does.
+        """
+        await self.exception(timeout)
+        return traceback_of(self._batch, self._tid)
+
     async def cancel(self, reason: str = "") -> None:
         """Stop the task, for everyone. See `AsyncClient.cancel`."""
         await self.client.cancel([self], reason=reason)
 
     def add_done_callback(self, callback: Callable[[AsyncFuture[T]], object]) -> None:
         """Call `callback` with this future, on the loop, when it is done; soon if it is."""
+        self.client.call_when_done(self, callback)
+
+
+class Future(BaseFuture[T]):
+    """A task of a `Client`."""
+
+    __slots__ = ()
+
+    @property
+    def client(self) -> Client:
+        """Whose task it is."""
+        return cast("Client", self._batch.owner)
+
+    def result(self, timeout: float | None = None) -> T:
+        """Wait for the value, and return it, or raise the error that the task raised.
+
+        Waiting less long, or not to the end, does nothing to the task.
+
+        Raises:
+            TimeoutError: it was not done within `timeout` seconds.
+            CancelledError: it was cancelled.
+            SchedulerUnreachable: the connection was lost before it was done.
+        """
+        client = self.client
+        outcome = client.run_blocking(client.live.values.one(self._batch, self._tid, timeout))
+        if type(outcome) is Failed:
+            raise outcome.error
+        return cast("T", outcome)
+
+    def exception(self, timeout: float | None = None) -> BaseException | None:
+        """Wait for the error that the task raised; None if it gives a value.
+
+        Raises:
+            TimeoutError, CancelledError, SchedulerUnreachable: as `result` does.
+        """
+        client = self.client
+        return client.run_blocking(client.live.values.error(self._batch, self._tid, timeout))
+
+    def traceback(self, timeout: float | None = None) -> TracebackType | None:
+        """Where the task raised its error, or None if it gave a value.
+
+        The frames are those of the process that ran it: good for `traceback.print_tb`, but
+        without variables.
+
+        Raises:
+            TimeoutError, CancelledError, SchedulerUnreachable: as `result` does.
+        """
+        self.exception(timeout)
+        return traceback_of(self._batch, self._tid)
+
+    def cancel(self, reason: str = "") -> None:
+        """Stop the task, for everyone. See `Client.cancel`."""
+        self.client.cancel([self], reason=reason)
+
+    def add_done_callback(self, callback: Callable[[Future[T]], object]) -> None:
+        """Call `callback` with this future when it is done, in a thread for callbacks."""
         self.client.call_when_done(self, callback)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+import os
+import threading
 from collections import deque
 from typing import TYPE_CHECKING, Any, Final
 
@@ -13,6 +15,7 @@ from trio_dask.client.core import ClientCore, Watch
 from trio_dask.client.loops import waker
 from trio_dask.client.results import Results
 from trio_dask.client.session import DataLinks, Dial, reach_scheduler
+from trio_dask.client.waits import LoopWaits
 from trio_dask.errors import HandshakeRefused, SchedulerUnreachable, TrioDaskError
 from trio_dask.messages.session import Answer, Refused
 
@@ -20,6 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from trio_dask.client.entrance import Entrance
+    from trio_dask.client.waits import Waits
     from trio_dask.comm import AnyioConnection
     from trio_dask.messages import Message
 
@@ -33,12 +37,36 @@ _CLOSED: Final = "the client was closed"
 
 
 class Live:
-    """The core of a client and its connections, on the loop it was opened on."""
+    """The core of a client and its connections, on the loop it was opened on.
 
-    def __init__(self, entrance: Entrance, name: str, owner: object, dial: Dial) -> None:
+    Whoever uses the core holds `lock`: the tasks of a loop never wait for it, but a
+    blocking client is used from any thread, while its connections live on a loop.
+
+    Args:
+        owner: the client; futures refer to it.
+        waits: how its users wait.
+        on_loop: whether they are on the loop themselves.
+    """
+
+    def __init__(
+        self,
+        entrance: Entrance,
+        owner: object,
+        dial: Dial,
+        *,
+        name: str,
+        waits: Waits,
+        on_loop: bool,
+    ) -> None:
         self.entrance: Final = entrance
         self.core: Final = ClientCore(name, owner)
-        self.values: Final = Results(self.core, self.flush_now)
+        self.lock: Final = threading.RLock()
+        self.waits: Final = waits
+        #: Send what is to be sent, now or as soon as the loop comes to it.
+        self.flush: Final = self.flush_now if on_loop else self.soon
+        self.values: Final = Results(self.core, self.flush, self.lock, waits)
+        self._kind = type(owner).__name__
+        self._pid = os.getpid()
         #: Whether something is to arrive even if we leave at once.
         self.must_arrive = False
         self._dial = dial
@@ -71,7 +99,7 @@ class Live:
             SchedulerUnreachable, AuthenticationError, HandshakeRefused: it cannot be.
         """
         if self._tasks is not None or self._closing:
-            msg = "an AsyncClient is opened once; make another"
+            msg = f"{self._kind}: it is opened once; make another"
             raise RuntimeError(msg)
         timeout_s = self.entrance.connect_timeout_s
         self._connection = await reach_scheduler(
@@ -122,9 +150,10 @@ class Live:
             if self.must_arrive and not self.core.ended:
                 with anyio.move_on_after(KEEP_S):
                     await self._arrived()
-            self._open = False
-            self.core.table.end_pending(_CLOSED)
-            self.core.end(_CLOSED)
+            with self.lock:
+                self._open = False
+                self.core.table.end_pending(_CLOSED)
+                self.core.end(_CLOSED)
             if self._data is not None:
                 self._data.close(_CLOSED)
             if self._connection is not None:
@@ -136,7 +165,7 @@ class Live:
     async def _arrived(self) -> None:
         """Wait until the scheduler has everything, or is gone."""
         try:
-            await self.ask("flush", {})
+            await self._ask("flush", {}, LoopWaits())
         except SchedulerUnreachable as error:
             logger.warning("tasks to be kept may not have arrived: %s", error)
 
@@ -172,11 +201,13 @@ class Live:
         self._on_end(f"the connection to the scheduler at {self.entrance.address} ended: {reason}")
 
     def _on_end(self, reason: str) -> None:
-        self.core.end(reason)
+        with self.lock:
+            self.core.end(reason)
         self._registered.set()
 
     def _on_messages(self, messages: list[Message]) -> None:
-        self.core.handle(messages)
+        with self.lock:
+            self.core.handle(messages)
         if not self._registered.is_set():
             for message in messages:
                 if isinstance(message, Refused):
@@ -186,22 +217,25 @@ class Live:
         self.flush_now()
 
     def _on_data(self, address: str, messages: list[Message]) -> None:
-        self.core.handle_data(address, messages)
+        with self.lock:
+            self.core.handle_data(address, messages)
         self.flush_now()
 
     def _on_data_lost(self, address: str, reason: str) -> None:
-        self.core.data_lost(address, reason)
+        with self.lock:
+            self.core.data_lost(address, reason)
         self.flush_now()
 
     # ------------------------------------------------------------ sending
 
     def flush_now(self) -> None:
-        """Send what is to be sent, without waiting."""
-        while self._forgotten:
-            self.core.unwatch(self._forgotten.popleft())
-        if self.core.ended or self._connection is None:
-            return
-        messages, data = self.core.flush()
+        """Send what is to be sent, without waiting. For the loop only."""
+        with self.lock:
+            while self._forgotten:
+                self.core.unwatch(self._forgotten.popleft())
+            if self.core.ended or self._connection is None:
+                return
+            messages, data = self.core.flush()
         if messages:
             self._connection.send(*messages)
         if self._data is not None:
@@ -209,14 +243,29 @@ class Live:
                 self._data.send(address, message)
 
     def soon(self) -> None:
-        """Flush when the loop comes around: once for a burst of calls."""
+        """Flush when the loop comes around: once for a burst of calls. For any thread."""
         if not self._armed and self._wake is not None:
             self._armed = True
             self._wake()
 
     def _on_wake(self) -> None:
-        self._armed = False
+        self._armed = False  # first: who comes later wakes again
         self.flush_now()
+
+    def check_process(self) -> None:
+        """Whether this is the process that the client was made in.
+
+        Raises:
+            RuntimeError: it is a forked child of it, where the client's thread does not run.
+        """
+        if self._pid != os.getpid():
+            msg = f"this {self._kind} belongs to the process that forked this one; make another"
+            raise RuntimeError(msg)
+
+    def disown(self) -> None:
+        """In a forked child: never touch the parent's loop, also when futures are collected."""
+        self._wake = None
+        self.core.table.drops.end()
 
     def check_open(self) -> None:
         """Whether anything can be asked for.
@@ -226,37 +275,50 @@ class Live:
             SchedulerUnreachable: the connection is lost.
         """
         if self._open and not self.core.ended:
+            self.check_process()
             return
         if self.core.ended and not self._closing:
             raise SchedulerUnreachable(self.core.ended)
-        msg = "this AsyncClient is closed" if self._closing else "use `async with AsyncClient(…)`"
+        if self._closing:
+            msg = f"this {self._kind} is closed"
+        else:
+            msg = f"use `async with {self._kind}(…)`"
         raise RuntimeError(msg)
 
     def forget(self, watch: Watch) -> None:
         """It does not wait any more. May be called by the garbage collector."""
         self._forgotten.append(watch)
 
-    async def ask(self, topic: str, params: dict[str, Any]) -> dict[str, Any]:
+    async def ask(
+        self, topic: str, params: dict[str, Any], *, limit_s: float | None = None
+    ) -> dict[str, Any]:
         """Ask the scheduler and wait for the answer.
 
         Raises:
             SchedulerUnreachable: there will be none.
+            TimeIsUp: there was none within `limit_s` seconds.
             ValueError: the scheduler says that the question makes no sense.
         """
-        if not self._closing:
-            self.check_open()
-        event, answers = anyio.Event(), list[Answer]()
+        self.check_open()
+        return await self._ask(topic, params, self.waits, self.waits.deadline(limit_s))
+
+    async def _ask(
+        self, topic: str, params: dict[str, Any], waits: Waits, deadline: float | None = None
+    ) -> dict[str, Any]:
+        bell, answers = waits.bell(), list[Answer]()
 
         def answered(answer: Answer) -> None:
             answers.append(answer)
-            event.set()
+            bell.ring()
 
-        serial = self.core.ask(topic, params, answered)
+        with self.lock:
+            serial = self.core.ask(topic, params, answered)
         try:
-            self.flush_now()
-            await event.wait()
+            self.flush()
+            await bell.wait(deadline)
         finally:
-            self.core.forget(serial)
+            with self.lock:
+                self.core.forget(serial)
         [answer] = answers
         if answer.ok:
             return answer.data

@@ -99,6 +99,27 @@ class LoopThread:
     def _begin(self, call: _Call[Any]) -> None:
         self._nursery.start_soon(call.run)
 
+    def start_task(self, fn: Callable[..., Awaitable[object]], /, *args: Any) -> Any:
+        """Start a task that outlives this call, and wait until it says that it has started.
+
+        `fn` takes a `task_status`, as for `trio.Nursery.start`; what it reports is returned,
+        and what it raises before that is raised. An error after that is logged.
+        """
+
+        async def supervised(*args: Any, task_status: trio.TaskStatus[Any]) -> None:
+            status = _Started(task_status)
+            try:
+                await fn(*args, task_status=status)
+            except Exception:
+                if not status.reported:
+                    raise
+                logger.exception("%r failed on the loop of %s", fn, self._name)
+
+        async def start() -> Any:
+            return await self._nursery.start(supervised, *args)
+
+        return self.call(start)
+
     def spawn(self, fn: Callable[..., Awaitable[object]], /, *args: Any) -> None:
         """Start a task that lives until it ends or the loop is stopped; its error is logged."""
 
@@ -108,7 +129,7 @@ class LoopThread:
             except Exception:
                 logger.exception("%r failed on the loop of %s", fn, self._name)
 
-        self._token.run_sync_soon(self._nursery.start_soon, supervised)
+        self.soon(lambda: self._nursery.start_soon(supervised))
 
     def soon(self, fn: Callable[[], object]) -> None:
         """Call `fn` on the loop, soon; nothing happens once the loop is over."""
@@ -126,6 +147,19 @@ class LoopThread:
         thread.join(timeout_s)
         if thread.is_alive():
             logger.warning("%s did not stop within %g s", self._name, timeout_s)
+
+
+class _Started:
+    """A task status that knows whether anything was reported."""
+
+    def __init__(self, status: trio.TaskStatus[Any]) -> None:
+        self._status = status
+        self.reported = False
+
+    def started(self, value: Any = None) -> None:
+        """The task has begun."""
+        self.reported = True
+        self._status.started(value)
 
 
 class _Call(Generic[T]):

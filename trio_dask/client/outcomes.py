@@ -8,9 +8,21 @@ from trio_dask.client.core import CANCELLED, ERROR, LOST, Batch
 from trio_dask.errors import CancelledError, DataLost
 from trio_dask.messages.exceptions import rebuild
 from trio_dask.messages.failure import Failure
+from trio_dask.messages.tracebacks import rebuild_traceback
 
 if TYPE_CHECKING:
+    from types import TracebackType
+
     from trio_dask.messages.ids import TaskId
+
+
+class Failed:
+    """Wraps the error of a task, where values are expected."""
+
+    __slots__ = ("error",)
+
+    def __init__(self, error: BaseException) -> None:
+        self.error = error
 
 
 def error_of(batch: Batch, tid: TaskId) -> BaseException:
@@ -25,3 +37,12 @@ def error_of(batch: Batch, tid: TaskId) -> BaseException:
     if status == CANCELLED:
         return CancelledError(f"{key} was cancelled: {why}" if why else f"{key} was cancelled")
     return CancelledError(f"the future {key} was released")
+
+
+def traceback_of(batch: Batch, tid: TaskId) -> TracebackType | None:
+    """Where a task raised its error, as a traceback; None where none is known."""
+    row = tid - batch.first
+    status, value = batch.status[row], batch.values[row]
+    if status != ERROR or not isinstance(value, bytes):
+        return None
+    return rebuild_traceback(Failure.from_bytes(value).traceback)

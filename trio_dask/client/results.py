@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final
-
-import anyio
-import anyio.lowlevel
+from typing import TYPE_CHECKING, Any
 
 from trio_dask.client.core import (
     ERROR,
@@ -18,8 +15,9 @@ from trio_dask.client.core import (
     group,
     whole,
 )
-from trio_dask.client.outcomes import error_of
+from trio_dask.client.outcomes import Failed, error_of
 from trio_dask.client.shapes import SKIPPED
+from trio_dask.client.waits import TimeIsUp
 from trio_dask.errors import CancelledError, SchedulerUnreachable
 from trio_dask.messages.exceptions import rebuild
 from trio_dask.messages.failure import Failure
@@ -27,20 +25,11 @@ from trio_dask.messages.payload import unpack
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+    from contextlib import AbstractContextManager
 
     from trio_dask.client.futures import BaseFuture
+    from trio_dask.client.waits import Waits
     from trio_dask.messages.ids import TaskId
-
-_MISSING: Final = object()
-
-
-class Failed:
-    """Wraps the error of a task, where values are expected."""
-
-    __slots__ = ("error",)
-
-    def __init__(self, error: BaseException) -> None:
-        self.error = error
 
 
 class Results:
@@ -48,114 +37,124 @@ class Results:
 
     Args:
         flush: send what the core wants to send.
+        lock: held by whoever uses the core.
+        waits: how this client waits.
     """
 
-    def __init__(self, core: ClientCore, flush: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        core: ClientCore,
+        flush: Callable[[], None],
+        lock: AbstractContextManager[object],
+        waits: Waits,
+    ) -> None:
         self._core = core
         self._flush = flush
+        self._lock = lock
+        self._waits = waits
 
-    async def done(self, groups: Groups, *, stop_on_failure: bool = False) -> None:
+    async def done(
+        self, groups: Groups, *, stop_on_failure: bool = False, deadline: float | None = None
+    ) -> None:
         """Wait until these tasks are done; with `stop_on_failure`, until one has failed.
 
         Raises:
             SchedulerUnreachable: nothing more will be heard.
+            TimeIsUp: they were not by `deadline`.
         """
         core, waited = self._core, False
-        while left := _pending(groups):
-            if core.ended:
-                raise SchedulerUnreachable(core.ended)
-            if stop_on_failure and _any_failed(groups):
-                break
-            event, waited = anyio.Event(), True
-            watch = AllDone(left, event.set, stop_on_failure=stop_on_failure)
-            core.watch(watch, groups)
+        while True:
+            with self._lock:
+                left = _pending(groups)
+                if not left:
+                    break
+                if core.ended:
+                    raise SchedulerUnreachable(core.ended)
+                if stop_on_failure and _any_failed(groups):
+                    break
+                bell, waited = self._waits.bell(), True
+                watch = AllDone(left, bell.ring, stop_on_failure=stop_on_failure)
+                core.watch(watch, groups)
             try:
                 self._flush()
-                await event.wait()
+                await bell.wait(deadline)
             finally:
-                core.unwatch(watch)
+                with self._lock:
+                    core.unwatch(watch)
         if not waited:
-            await anyio.lowlevel.checkpoint()
+            await self._waits.checkpoint()
 
     async def one(self, batch: Batch, tid: TaskId, limit_s: float | None) -> Any:
-        """The value of one task, or its error raised."""
-        if limit_s is None:
-            outcome = await self._one(batch, tid)
-        else:
-            outcome = _MISSING
-            with anyio.move_on_after(limit_s):
-                outcome = await self._one(batch, tid)
-            if outcome is _MISSING:
-                msg = f"{batch.key(tid)} is not done after {limit_s:g} s"
-                raise TimeoutError(msg)
-        if type(outcome) is Failed:
-            raise outcome.error
-        return outcome
+        """The value of one task, or its error as `Failed`."""
+        row, deadline = tid - batch.first, self._waits.deadline(limit_s)
+        groups: Groups = {batch: [row]}
+        try:
+            while True:
+                await self.done(groups, deadline=deadline)
+                with self._lock:
+                    status, value = batch.status[row], batch.values[row]
+                if status == PENDING:
+                    continue  # it was lost in the meantime, and is made again
+                if status != FINISHED:
+                    return Failed(error_of(batch, tid))
+                if isinstance(value, bytes):
+                    return unpack(value)
+                fetched = await self._fetch([(tid, str(value))], deadline)
+                if tid in fetched:
+                    return fetched[tid]
+        except TimeIsUp:
+            msg = f"{batch.key(tid)} is not done after {limit_s:g} s"
+            return Failed(TimeoutError(msg))
 
     async def error(self, batch: Batch, tid: TaskId, limit_s: float | None) -> BaseException | None:
         """The error of one task, or None."""
         groups: Groups = {batch: [tid - batch.first]}
-        with anyio.move_on_after(limit_s):
-            await self.done(groups)
-        status = batch.status[tid - batch.first]
-        if status == PENDING:
+        try:
+            await self.done(groups, deadline=self._waits.deadline(limit_s))
+        except TimeIsUp:
             msg = f"{batch.key(tid)} is not done after {limit_s:g} s"
-            raise TimeoutError(msg)
-        if status == FINISHED:
+            raise TimeoutError(msg) from None
+        status = batch.status[tid - batch.first]
+        if status in (PENDING, FINISHED):
             return None
         error = error_of(batch, tid)
         if isinstance(error, CancelledError) and status != ERROR:
             raise error
         return error
 
-    async def _one(self, batch: Batch, tid: TaskId) -> Any:
-        row = tid - batch.first
-        groups: Groups = {batch: [row]}
-        while True:
-            await self.done(groups)
-            value = batch.values[row]
-            if batch.status[row] != FINISHED:
-                return Failed(error_of(batch, tid))
-            if isinstance(value, bytes):
-                return unpack(value)
-            fetched = await self._fetch([(tid, str(value))])
-            if tid in fetched:
-                return fetched[tid]
+    async def many(self, futures: Sequence[BaseFuture[Any]], errors: str) -> list[Any] | Failed:
+        """Values in order; bad ends by `errors`.
 
-    async def many(self, futures: Sequence[BaseFuture[Any]], errors: str) -> list[Any]:
-        """Values in order; bad ends by `errors`: raised, `SKIPPED`, or given as exceptions."""
+        With ``"raise"`` the first is all there is, as `Failed`; with ``"skip"`` they are
+        `SKIPPED`; with ``"return"`` there are exceptions in the place of values.
+        """
         groups = group((future._batch, future._tid) for future in futures)  # noqa: SLF001
         fetched: dict[TaskId, Any] = {}
-        while True:
+        ends: list[tuple[int, bytes | str | None]] | None = None
+        while ends is None:
             await self.done(groups, stop_on_failure=errors == "raise")
-            if errors == "raise":
-                self._raise_first(groups)
-            wanted = self._elsewhere(groups, fetched)
-            if not wanted:
-                break
-            fetched.update(await self._fetch(wanted))
-        out: list[Any] = []
-        for future in futures:
-            batch, tid = future._batch, future._tid  # noqa: SLF001
-            row = tid - batch.first
-            value = batch.values[row]
-            if batch.status[row] != FINISHED:
-                outcome: Any = Failed(error_of(batch, tid))
-            elif isinstance(value, bytes):
-                outcome = unpack(value)
-            else:
-                outcome = fetched[tid]
-            out.append(_by(errors, outcome) if type(outcome) is Failed else outcome)
-        return out
+            with self._lock:
+                failed = self._first_failed(groups) if errors == "raise" else None
+                if failed is not None:
+                    return failed
+                # Some may have been lost in the meantime, and are made again.
+                lost = _pending(groups)
+                wanted = [] if lost else self._elsewhere(groups, fetched)
+                if not lost and not wanted:
+                    ends = [_end(future._batch, future._tid) for future in futures]  # noqa: SLF001
+            if wanted:
+                fetched.update(await self._fetch(wanted))
+        return _values(futures, ends, fetched, errors)  # users' code runs without the lock
 
-    def _raise_first(self, groups: Groups) -> None:
+    def _first_failed(self, groups: Groups) -> Failed | None:
         for batch, rows in groups.items():
             status = batch.status
             if status.count(FINISHED) == len(status):
                 continue
             for row in rows:
                 if status[row] not in (PENDING, FINISHED):
-                    raise error_of(batch, batch.first + row)
+                    return Failed(error_of(batch, batch.first + row))
+        return None
 
     def _elsewhere(self, groups: Groups, fetched: dict[TaskId, Any]) -> list[tuple[TaskId, str]]:
         """Finished tasks whose values are still to be fetched, and from where."""
@@ -168,24 +167,54 @@ class Results:
                     wanted[first + row] = value
         return list(wanted.items())
 
-    async def _fetch(self, wanted: list[tuple[TaskId, str]]) -> dict[TaskId, Any]:
+    async def _fetch(
+        self, wanted: list[tuple[TaskId, str]], deadline: float | None = None
+    ) -> dict[TaskId, Any]:
         """What could be fetched of these values; unpickling errors as `Failed`."""
-        core = self._core
-        if core.ended:
-            raise SchedulerUnreachable(core.ended)
-        event = anyio.Event()
-        request = core.request(wanted, event.set)
+        core, bell = self._core, self._waits.bell()
+        with self._lock:
+            if core.ended:
+                raise SchedulerUnreachable(core.ended)
+            request = core.request(wanted, bell.ring)
         try:
             self._flush()
-            await event.wait()
+            await bell.wait(deadline)
         finally:
-            core.abandon(request)
+            with self._lock:
+                core.abandon(request)
         out: dict[TaskId, Any] = {
             tid: Failed(rebuild(Failure.from_bytes(blob))) for tid, blob in request.failures.items()
         }
         for tid, payload in request.payloads.items():
             out[tid] = unpack(whole(payload))
         return out
+
+
+def _end(batch: Batch, tid: TaskId) -> tuple[int, bytes | str | None]:
+    row = tid - batch.first
+    return batch.status[row], batch.values[row]
+
+
+def _values(
+    futures: Sequence[BaseFuture[Any]],
+    ends: list[tuple[int, bytes | str | None]],
+    fetched: dict[TaskId, Any],
+    errors: str,
+) -> list[Any] | Failed:
+    out: list[Any] = []
+    for future, (status, value) in zip(futures, ends, strict=True):
+        if status != FINISHED:
+            outcome: Any = Failed(error_of(future._batch, future._tid))  # noqa: SLF001
+        elif isinstance(value, bytes):
+            outcome = unpack(value)
+        else:
+            outcome = fetched[future._tid]  # noqa: SLF001
+        if type(outcome) is Failed:
+            if errors == "raise":
+                return outcome
+            outcome = SKIPPED if errors == "skip" else outcome.error
+        out.append(outcome)
+    return out
 
 
 def _pending(groups: Groups) -> int:
@@ -209,11 +238,3 @@ def _any_failed(groups: Groups) -> bool:
         ):
             return True
     return False
-
-
-def _by(errors: str, failed: Failed) -> Any:
-    if errors == "skip":
-        return SKIPPED
-    if errors == "return":
-        return failed.error
-    raise failed.error

@@ -2,20 +2,33 @@
 
 from __future__ import annotations
 
+import threading
 from collections import deque
-from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple
-
-import anyio
-import anyio.lowlevel
+from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple, TypeAlias, TypeVar, overload
 
 from trio_dask.client.core import PENDING, EachDone, group
-from trio_dask.client.futures import AsyncFuture
+from trio_dask.client.futures import AsyncFuture, BaseFuture, Future
+from trio_dask.client.outcomes import Failed
 from trio_dask.client.shapes import futures_in
+from trio_dask.client.waits import TimeIsUp
 from trio_dask.errors import SchedulerUnreachable
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterable
+    from collections.abc import (
+        AsyncIterator,
+        Awaitable,
+        Collection,
+        Coroutine,
+        Generator,
+        Iterable,
+        Iterator,
+    )
 
+    from trio_dask.client.waits import Bell, Waits
+
+T = TypeVar("T")
+AnyFuture: TypeAlias = AsyncFuture[Any] | Future[Any]
+ReturnWhen: TypeAlias = Literal["ALL_COMPLETED", "FIRST_COMPLETED"]
 
 #: An iterator that never has to wait lets other tasks run this often.
 _STEPS_MAX: Final = 64
@@ -24,76 +37,130 @@ _STEPS_MAX: Final = 64
 class DoneAndNotDone(NamedTuple):
     """What `wait` gives."""
 
-    done: set[AsyncFuture[Any]]
-    not_done: set[AsyncFuture[Any]]
+    done: set[Any]
+    not_done: set[Any]
 
 
-async def wait(
-    fs: Any,
-    timeout: float | None = None,  # noqa: ASYNC109 - as in Dask
-    return_when: Literal["ALL_COMPLETED", "FIRST_COMPLETED"] = "ALL_COMPLETED",
-) -> DoneAndNotDone:
+class _Nothing(DoneAndNotDone):
+    """What there is to wait for where there are no futures: at once, or awaited."""
+
+    def __await__(self) -> Generator[Any, Any, DoneAndNotDone]:
+        yield from ()
+        return self
+
+
+@overload
+def wait(
+    fs: Future[Any] | Collection[Future[Any]],
+    timeout: float | None = None,
+    return_when: ReturnWhen = "ALL_COMPLETED",
+) -> DoneAndNotDone: ...
+
+
+@overload
+def wait(
+    fs: AsyncFuture[Any] | Collection[AsyncFuture[Any]],
+    timeout: float | None = None,
+    return_when: ReturnWhen = "ALL_COMPLETED",
+) -> Awaitable[DoneAndNotDone]: ...
+
+
+def wait(
+    fs: Any, timeout: float | None = None, return_when: ReturnWhen = "ALL_COMPLETED"
+) -> DoneAndNotDone | Awaitable[DoneAndNotDone]:
     """Wait until all futures in `fs`, or with ``FIRST_COMPLETED`` one of them, are done.
+
+    With futures of an `AsyncClient` it is to be awaited.
 
     Raises:
         TimeoutError: they were not within `timeout` seconds.
         SchedulerUnreachable: the connection was lost before.
     """
     futures = _futures(fs)
-    if return_when not in ("ALL_COMPLETED", "FIRST_COMPLETED"):
+    if return_when not in {"ALL_COMPLETED", "FIRST_COMPLETED"}:
         msg = f"return_when={return_when!r}: it is 'ALL_COMPLETED' or 'FIRST_COMPLETED'"
         raise ValueError(msg)
-    with anyio.move_on_after(timeout) as scope:
+    if not futures:
+        return _Nothing(set(), set())
+    waiting = _wait(futures, timeout, return_when)
+    return waiting if type(futures[0]) is AsyncFuture else _blocking(futures[0], waiting)
+
+
+async def _wait(
+    futures: list[AnyFuture],
+    timeout: float | None,  # noqa: ASYNC109 - as in Dask
+    return_when: ReturnWhen,
+) -> DoneAndNotDone:
+    deadline = futures[0].client.live.waits.deadline(timeout)
+    in_time = True
+    try:
         if return_when == "ALL_COMPLETED":
             for client, own in _by_client(futures).items():
                 groups = group((future._batch, future._tid) for future in own)  # noqa: SLF001
-                await client.live.values.done(groups)
-        elif futures:
-            await anext(aiter(as_completed(futures)))
+                await client.live.values.done(groups, deadline=deadline)
+        else:
+            await as_completed(futures)._wait(deadline)  # noqa: SLF001
+    except TimeIsUp:
+        in_time = False
     done = {future for future in futures if future.done()}
     not_done = {future for future in futures if future not in done}
-    if scope.cancelled_caught and (not_done if return_when == "ALL_COMPLETED" else not done):
+    if not in_time and (not_done if return_when == "ALL_COMPLETED" else not done):
         msg = f"{len(not_done)} of {len(futures)} futures are not done after {timeout:g} s"
         raise TimeoutError(msg)
     return DoneAndNotDone(done, not_done)
 
 
-def _futures(shape: Any) -> list[AsyncFuture[Any]]:
+def _blocking(future: Any, waiting: Coroutine[Any, Any, T]) -> T:
+    value: T = future.client.run_blocking(waiting)
+    return value
+
+
+def _futures(shape: Any) -> list[AnyFuture]:
     found: list[Any] = []
     futures_in(shape if isinstance(shape, list | tuple | set | dict) else _listed(shape), found)
-    for future in found:
-        if not isinstance(future, AsyncFuture):
-            msg = f"{future!r} is no future of an AsyncClient"
-            raise TypeError(msg)
-    return found
+    return _of_one_kind(found)
+
+
+def _of_one_kind(futures: list[Any]) -> list[AnyFuture]:
+    kinds = set(map(type, futures))
+    if not kinds <= {AsyncFuture} and not kinds <= {Future}:
+        if kinds == {AsyncFuture, Future}:
+            msg = "futures of an AsyncClient and of a Client are waited for separately"
+        else:
+            strange = next(kind for kind in kinds if kind not in {AsyncFuture, Future})
+            msg = f"what is waited for are futures, not {strange.__name__}"
+        raise TypeError(msg)
+    return futures
 
 
 def _listed(shape: Any) -> list[Any]:
-    return [shape] if isinstance(shape, AsyncFuture) else list(shape)
+    return [shape] if isinstance(shape, BaseFuture) else list(shape)
 
 
-def _by_client(futures: list[AsyncFuture[Any]]) -> dict[Any, list[AsyncFuture[Any]]]:
-    out: dict[Any, list[AsyncFuture[Any]]] = {}
+def _by_client(futures: list[AnyFuture]) -> dict[Any, list[AnyFuture]]:
+    out: dict[Any, list[AnyFuture]] = {}
     for future in futures:
         out.setdefault(future.client, []).append(future)
     return out
 
 
-class _Bell:
-    """What the core rings; it does not keep the iterator alive."""
+class _Ringer:
+    """What the core rings, for all who wait; it does not keep the iterator alive."""
 
-    event: anyio.Event | None = None
+    def __init__(self) -> None:
+        self.bells: list[Bell] = []
 
     def ring(self) -> None:
-        if self.event is not None:
-            self.event.set()
+        for bell in tuple(self.bells):
+            bell.ring()
 
 
 class as_completed:  # noqa: N801 - the name Dask and concurrent.futures have
-    """Futures in the order in which they are done, as an asynchronous iterator.
+    """Futures in the order in which they are done, as an iterator.
 
-    More can be added while it runs; it ends when all that were added have come. With
-    `with_results` it gives pairs of future and value; errors are raised there, or with
+    ``async for`` with those of an `AsyncClient`, ``for`` with those of a `Client`. More can
+    be added while it runs; it ends when all that were added have come. With `with_results`
+    it gives pairs of future and value; errors are raised there, or with
     ``raise_errors=False`` given in place of the value.
 
     Raises:
@@ -102,7 +169,7 @@ class as_completed:  # noqa: N801 - the name Dask and concurrent.futures have
 
     def __init__(
         self,
-        futures: Iterable[AsyncFuture[Any]] = (),
+        futures: Iterable[AnyFuture] = (),
         *,
         with_results: bool = False,
         raise_errors: bool = True,
@@ -112,42 +179,56 @@ class as_completed:  # noqa: N801 - the name Dask and concurrent.futures have
         self._errors = "raise" if raise_errors else "return"
         self._timeout = timeout
         self._deadline: float | None = None
-        self._bell = _Bell()
+        self._ringer = _Ringer()
         self._steps = 0
+        self._lock = threading.RLock()
+        self._first: AnyFuture | None = None  # of whose kind the others are
         self._clients: dict[Any, EachDone] = {}
-        self._waiting: dict[int, list[AsyncFuture[Any]]] = {}
+        self._waiting: dict[int, list[AnyFuture]] = {}
         self._pending = 0
-        self._ready: deque[AsyncFuture[Any]] = deque()
+        self._ready: deque[AnyFuture] = deque()
         self.update(futures)
 
     def __del__(self) -> None:
         for client, watch in self._clients.items():
             client.live.forget(watch)
 
-    def add(self, future: AsyncFuture[Any]) -> None:
+    def add(self, future: AnyFuture) -> None:
         """One more. A future that is added twice comes twice."""
         self.update([future])
 
-    def update(self, futures: Iterable[AsyncFuture[Any]]) -> None:
+    def update(self, futures: Iterable[AnyFuture]) -> None:
         """More futures."""
-        for client, own in _by_client(_checked(futures)).items():
-            waiting: list[AsyncFuture[Any]] = []
-            for future in own:
-                if future._code != PENDING:  # noqa: SLF001
-                    self._ready.append(future)
-                else:
-                    known = self._waiting.setdefault(future._tid, [])  # noqa: SLF001
-                    if not known:
-                        waiting.append(future)
-                    known.append(future)
-                    self._pending += 1
-            if waiting:
-                watch = self._clients.get(client)
-                if watch is None:
-                    watch = self._clients[client] = EachDone(self._bell.ring)
-                client.live.core.watch(watch, group((each._batch, each._tid) for each in waiting))  # noqa: SLF001
-        if self._ready:
-            self._bell.ring()
+        new = list(futures)
+        if not new:
+            return
+        if self._first is None:
+            self._first = new[0]
+        _of_one_kind([self._first, *new])
+        with self._lock:
+            for client, own in _by_client(new).items():
+                with client.live.lock:
+                    self._update(client, own)
+            ready = bool(self._ready)
+        if ready:
+            self._ringer.ring()
+
+    def _update(self, client: Any, futures: list[AnyFuture]) -> None:
+        waiting: list[AnyFuture] = []
+        for future in futures:
+            if future._code != PENDING:  # noqa: SLF001
+                self._ready.append(future)
+            else:
+                known = self._waiting.setdefault(future._tid, [])  # noqa: SLF001
+                if not known:
+                    waiting.append(future)
+                known.append(future)
+                self._pending += 1
+        if waiting:
+            watch = self._clients.get(client)
+            if watch is None:
+                watch = self._clients[client] = EachDone(self._ringer.ring)
+            client.live.core.watch(watch, group((each._batch, each._tid) for each in waiting))  # noqa: SLF001
 
     def count(self) -> int:
         """How many are still to come."""
@@ -165,93 +246,143 @@ class as_completed:  # noqa: N801 - the name Dask and concurrent.futures have
 
     def clear(self) -> None:
         """Forget all that were added."""
-        self._waiting.clear()
-        self._ready.clear()
-        self._pending = 0
+        with self._lock:
+            self._waiting.clear()
+            self._ready.clear()
+            self._pending = 0
 
     def __aiter__(self) -> AsyncIterator[Any]:
+        self._check_kind(AsyncFuture, "for")
         return self
 
     async def __anext__(self) -> Any:
-        if not await self._wait():
+        found = await self._next()
+        if found is None:
             raise StopAsyncIteration
-        future = self._ready.popleft()
+        if type(found) is Failed:
+            raise found.error
+        return found
+
+    def __iter__(self) -> Iterator[Any]:
+        self._check_kind(Future, "async for")
+        return self
+
+    def __next__(self) -> Any:
+        found = None if self._first is None else _blocking(self._first, self._next())
+        if found is None:
+            raise StopIteration
+        if type(found) is Failed:
+            raise found.error
+        return found
+
+    def _check_kind(self, kind: type, instead: str) -> None:
+        if self._first is not None and type(self._first) is not kind:
+            msg = f"these are futures of a {type(self._first.client).__name__}: use `{instead}`"
+            raise TypeError(msg)
+
+    async def _next(self) -> Any:
+        """The next one, None at the end, or `Failed`."""
+        future = None
+        while future is None:
+            if not await self._wait_in_time():
+                return None
+            with self._lock:  # another thread may have been faster
+                future = self._ready.popleft() if self._ready else None
         if not self._with_results:
             return future
-        [value] = await future.client.live.values.many([future], self._errors)
-        return future, value
+        values = await future.client.live.values.many([future], self._errors)
+        return values if isinstance(values, Failed) else (future, values[0])
 
-    async def next_batch(self) -> list[Any]:
-        """All that are done and have not been given yet; at least one, unless none is to come."""
-        await self._wait()
-        ready, self._ready = list(self._ready), deque()
+    def next_batch(self) -> Any:
+        """All that are done and were not given yet; at least one, unless none is to come.
+
+        With futures of an `AsyncClient` it is to be awaited.
+        """
+        batch = self._next_batch()
+        if type(self._first) is Future:
+            return _blocking(self._first, batch)
+        return batch
+
+    async def _next_batch(self) -> list[Any]:
+        await self._wait_in_time()
+        with self._lock:
+            ready, self._ready = list(self._ready), deque()
         if not self._with_results:
             return ready
-        return [
-            (future, value)
-            for client, own in _by_client(ready).items()
-            for future, value in zip(
-                own, await client.live.values.many(own, self._errors), strict=True
-            )
-        ]
+        pairs: list[Any] = []
+        for client, own in _by_client(ready).items():
+            values = await client.live.values.many(own, self._errors)
+            if isinstance(values, Failed):
+                raise values.error
+            pairs += zip(own, values, strict=True)
+        return pairs
 
-    async def batches(self) -> AsyncIterator[list[Any]]:
+    def batches(self) -> Any:
         """The same in lists: each time, all that are done by then."""
-        while batch := await self.next_batch():
+        return self._batches() if type(self._first) is Future else self._async_batches()
+
+    def _batches(self) -> Iterator[list[Any]]:
+        while batch := self.next_batch():
             yield batch
 
-    async def _wait(self) -> bool:
+    async def _async_batches(self) -> AsyncIterator[list[Any]]:
+        while batch := await self._next_batch():
+            yield batch
+
+    async def _wait_in_time(self) -> bool:
+        if self._timeout is not None and self._deadline is None and self._first is not None:
+            self._deadline = self._first.client.live.waits.deadline(self._timeout)
+        try:
+            return await self._wait(self._deadline)
+        except TimeIsUp:
+            msg = f"{self._pending} futures are not done after {self._timeout:g} s"
+            raise TimeoutError(msg) from None
+
+    async def _wait(self, deadline: float | None) -> bool:
         """Wait for one that is ready; false if none is to come."""
-        if self._timeout is not None and self._deadline is None:
-            self._deadline = anyio.current_time() + self._timeout
+        if self._first is None:
+            return False
+        waits: Waits = self._first.client.live.waits
         self._collect()
         if self._ready or not self._pending:
-            await self._yield()
-        while not self._ready and self._pending:
-            for client in self._clients:
-                if client.live.core.ended:
-                    raise SchedulerUnreachable(client.live.core.ended)
-            event = self._bell.event = anyio.Event()
-            for client in self._clients:
-                client.live.flush_now()
-            with anyio.move_on_after(self._seconds_left()) as scope:
-                await event.wait()
-            self._collect()
-            if scope.cancelled_caught and not self._ready:
-                msg = f"{self._pending} futures are not done after {self._timeout:g} s"
-                raise TimeoutError(msg)
-        return bool(self._ready)
+            await self._yield(waits)
+        while True:
+            bell = waits.bell()
+            self._ringer.bells.append(bell)  # first: who comes later rings it
+            try:
+                self._collect()
+                if self._ready or not self._pending:
+                    return bool(self._ready)
+                for client in self._clients:
+                    if client.live.core.ended:
+                        raise SchedulerUnreachable(client.live.core.ended)
+                for client in self._clients:
+                    client.live.flush()
+                await bell.wait(deadline)
+            except TimeIsUp:
+                self._collect()
+                if not self._ready:
+                    raise
+            finally:
+                self._ringer.bells.remove(bell)
 
-    async def _yield(self) -> None:
+    async def _yield(self, waits: Waits) -> None:
         """Let others run, not at each step: that would make each release a message of its own."""
         self._steps += 1
         if self._steps % _STEPS_MAX:
-            await anyio.lowlevel.checkpoint_if_cancelled()
+            await waits.peek()
         else:
-            await anyio.lowlevel.checkpoint()
-
-    def _seconds_left(self) -> float | None:
-        if self._deadline is None:
-            return None
-        return max(0.0, self._deadline - anyio.current_time())
+            await waits.checkpoint()
 
     def _collect(self) -> None:
-        waiting, ready = self._waiting, self._ready
-        for watch in self._clients.values():
-            tids = watch.tids
-            while tids:
-                futures = waiting.pop(tids.popleft(), ())
-                ready.extend(futures)
-                self._pending -= len(futures)
-
-
-def _checked(futures: Iterable[AsyncFuture[Any]]) -> list[AsyncFuture[Any]]:
-    out: list[Any] = list(futures)
-    for future in out:
-        if not isinstance(future, AsyncFuture):
-            msg = f"as_completed takes futures, not {type(future).__name__}"
-            raise TypeError(msg)
-    return out
+        with self._lock:
+            waiting, ready = self._waiting, self._ready
+            for watch in self._clients.values():
+                tids = watch.tids
+                while tids:
+                    futures = waiting.pop(tids.popleft(), ())
+                    ready.extend(futures)
+                    self._pending -= len(futures)
 
 
 def fire_and_forget(futures: Any) -> None:

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from trio_dask.messages import Buffer, Message, Payload
+    from trio_dask.messages.tasks import Finished
 
 
 class Request:
@@ -56,7 +57,20 @@ class Fetcher:
         self._serial = serial
         self._give_up = give_up
         self._fetching: dict[int, _Fetching] = {}
-        self._asked: dict[str, dict[int, dict[int, None]]] = {}  # address → serial → ids
+        self._asked: dict[str, dict[int, dict[int, list[int]]]] = {}  # address → serial → ids
+        self._sources: dict[int, int] = {}  # where workers know the value by another id
+
+    def learn(self, message: Finished) -> None:
+        """Note by which ids workers know the values of tasks that others made first."""
+        for tid, source in zip(message.tids, message.sources, strict=False):
+            if tid != source:
+                self._sources[tid] = source
+
+    def forget(self, tids: Iterable[int]) -> None:
+        """The values of these tasks will not be asked for any more."""
+        if self._sources:
+            for tid in tids:
+                self._sources.pop(tid, None)
 
     def request(self, wanted: Iterable[tuple[int, str]], wake: Callable[[], None]) -> Request:
         """Fetch values by id, each from one of the addresses it is said to be at."""
@@ -90,24 +104,23 @@ class Fetcher:
         if asked is None:
             return
         payloads, failures = iter(message.payloads), iter(message.failures)
-        for tid, status in zip(message.tids, message.statuses, strict=True):
+        for source, status in zip(message.tids, message.statuses, strict=True):
             payload: Payload | None = next(payloads, None) if status == FOUND else None
             failure = next(failures, None) if status == UNPICKLABLE else None
-            if asked.pop(tid, tid) is not None:
-                continue  # not asked for
-            if payload is None and failure is None:
-                self._elsewhere(tid, address)
-            else:
-                self._end(tid, payload, failure)
+            for tid in asked.pop(source, ()):  # none: not asked for
+                if payload is None and failure is None:
+                    self._elsewhere(tid, address)
+                else:
+                    self._end(tid, payload, failure)
         if message.last:
             del serials[message.serial]
-            for tid in asked:
+            for tid in _flat(asked):
                 self._elsewhere(tid, address)
 
     def on_lost(self, address: str) -> None:
         """The worker cannot be reached, or its connection ended."""
         for asked in self._asked.pop(address, {}).values():
-            for tid in asked:
+            for tid in _flat(asked):
                 self._elsewhere(tid, address)
 
     def break_all(self) -> None:
@@ -119,8 +132,11 @@ class Fetcher:
 
     def _ask(self, address: str, tids: list[int]) -> None:
         serial = self._serial()
-        self._asked.setdefault(address, {})[serial] = dict.fromkeys(tids)
-        self._send(address, Fetch(serial, tids))
+        asked: dict[int, list[int]] = {}
+        for tid in tids:
+            asked.setdefault(self._sources.get(tid, tid), []).append(tid)
+        self._asked.setdefault(address, {})[serial] = asked
+        self._send(address, Fetch(serial, list(asked)))
 
     def _elsewhere(self, tid: int, address: str) -> None:
         fetching = self._fetching[tid]
@@ -140,6 +156,10 @@ class Fetcher:
             del request.left[tid]
             if not request.left:
                 request.wake()
+
+
+def _flat(asked: dict[int, list[int]]) -> list[int]:
+    return [tid for tids in asked.values() for tid in tids]
 
 
 def whole(payload: Payload) -> Buffer:

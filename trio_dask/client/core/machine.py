@@ -69,7 +69,7 @@ class ClientCore:
         self._storer: Final = Storer(self._send, self._send_data, self._serial, self._on_unstorable)
         self._handlers: Final[dict[type[Message], Callable[[Any], None]]] = {
             Welcome: self._on_welcome,
-            Finished: self.table.on_finished,
+            Finished: self._on_finished,
             Failed: self.table.on_failed,
             Cancelled: self.table.on_cancelled,
             Lost: self.table.on_lost,
@@ -184,17 +184,25 @@ class ClientCore:
         *,
         workers: list[str] | None = None,
         broadcast: bool = False,
-        held: bool = True,
     ) -> list[tuple[Batch, int]]:
-        """Values to store on workers. Without `held` they are released when they are there."""
+        """Values to store on workers."""
         first = self.table.next_tid
         placed = [
             (self.table.add(1, name, None, None), first + row) for row, name in enumerate(names)
         ]
-        if not held:
-            self._unheld.update(dict.fromkeys(tid for _, tid in placed))
         self._storer.put(first, payloads, workers or [], broadcast=broadcast)
         return placed
+
+    def let_go(self, tids: list[int]) -> None:
+        """Release these values that were put, each as soon as it is stored."""
+        here: list[int] = []
+        for tid in tids:
+            batch = self.table.find(tid)
+            if batch is not None and batch.status[tid - batch.first] == PENDING:
+                self._unheld[tid] = None
+            else:
+                here.append(tid)
+        self.release(here)
 
     def cancel(self, tids: list[int], reason: str) -> None:
         """Stop these, for everyone; each comes to an end of some kind."""
@@ -213,6 +221,7 @@ class ClientCore:
             self._storer.forget(tid)
             self._unheld.pop(tid, None)
         if released:
+            self._fetcher.forget(released)
             self._send(Release(released))
 
     def _drop(self) -> None:
@@ -250,6 +259,11 @@ class ClientCore:
     def forget(self, serial: int) -> None:
         """The answer to this question is not wanted any more."""
         self._asked.pop(serial, None)
+
+    def _on_finished(self, message: Finished) -> None:
+        if message.sources:
+            self._fetcher.learn(message)
+        self.table.on_finished(message)
 
     def _on_answer(self, message: Answer) -> None:
         if not self._out.arrived(message.serial):

@@ -19,12 +19,14 @@ class Rows:
     """Descriptions of tasks that are submitted together: pickled, in order.
 
     `dep_counts` is empty when no task has inputs, `keys` when the user chose none.
+    `stored` are values that were put for their sake, and are nobody's once they are submitted.
     """
 
     args: list[bytes] = field(default_factory=list)
     dep_counts: list[int] = field(default_factory=list)
     dep_tids: list[int] = field(default_factory=list)
     keys: list[str] = field(default_factory=list)
+    stored: list[int] = field(default_factory=list)
 
 
 class OpenSubmit:

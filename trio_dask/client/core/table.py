@@ -204,6 +204,7 @@ class Table:
         status, column = bytearray(), list[bytes | str | None]()
         released: list[int] = []
         pending: list[int] = []
+        awaited: list[tuple[Batch, int]] = []
         for tid in tids:
             if not first <= tid < end:
                 batch = self.find(tid)
@@ -222,18 +223,15 @@ class Table:
             if before == PENDING:
                 pending.append(tid)
                 batch.pending -= 1
+                if batch.watches or batch.row_watches:
+                    awaited.append((batch, row))
             batch.live -= 1
             if not batch.live and not batch.open:
                 self._remove(batch)
                 first = end = 0
-        for tid in pending:
-            self._tell_released(tid)
+        for each, row in awaited:  # also those whose batch has gone with its last task
+            each.tell([row])
         return released, pending
-
-    def _tell_released(self, tid: int) -> None:
-        batch = self.find(tid)
-        if batch is not None and (batch.watches or batch.row_watches):
-            batch.tell([tid - batch.first])
 
     def end_pending(self, reason: str) -> None:
         """Nothing more will be heard: all that is pending is cancelled."""

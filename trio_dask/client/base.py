@@ -1,0 +1,223 @@
+"""What both clients do, written once: as plain calls, and as coroutines where it waits."""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING, Any, ClassVar, Final, TypeVar
+
+from trio_dask.client.core import AllDone, Batch, group
+from trio_dask.client.describing import Describer, Keys
+from trio_dask.client.futures import BaseFuture
+from trio_dask.client.live import Live
+from trio_dask.client.options import refuse_reserved, worker_names
+from trio_dask.client.outcomes import Failed
+from trio_dask.client.shapes import futures_in, refill
+from trio_dask.client.waits import TimeIsUp
+from trio_dask.errors import SubmitError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping, Sequence
+
+    from trio_dask.client.entrance import Entrance
+    from trio_dask.client.session import Dial
+    from trio_dask.client.waits import Waits
+    from trio_dask.messages.ids import TaskId
+
+logger = logging.getLogger("trio_dask.client")
+
+F = TypeVar("F", bound="BaseFuture[Any]")
+
+
+class BaseClient:
+    """A client without its way of waiting."""
+
+    asynchronous: ClassVar[bool]
+
+    def __init__(
+        self, entrance: Entrance, dial: Dial, *, name: str, waits: Waits, on_loop: bool
+    ) -> None:
+        #: What the client is made of; futures use it.
+        self.live: Final = Live(entrance, self, dial, name=name, waits=waits, on_loop=on_loop)
+        self._core: Final = self.live.core
+        self._describer: Final = Describer(
+            self._core, self, entrance.argument_bytes_max, self.live.lock
+        )
+
+    def __repr__(self) -> str:
+        kind, count = type(self).__name__, len(self._core.table)
+        return f"<{kind}: {self.scheduler_address!r}, {self.live.state}, {count} futures>"
+
+    @property
+    def scheduler_address(self) -> str:
+        """Where the scheduler is."""
+        return self.live.entrance.address
+
+    # ------------------------------------------------------------ work
+
+    def _one(
+        self,
+        make: Callable[[Batch, TaskId], F],
+        called: tuple[Callable[..., Any], tuple[Any, ...], Mapping[str, Any]],
+        keys: Keys | None,
+        options: dict[str, Any],
+    ) -> F:
+        """One call, described and submitted."""
+        self.live.check_open()
+        refuse_reserved(called[2])
+        batch, first = self._describer.submit(*self._describer.call(*called, keys), options)
+        self.live.soon()
+        return make(batch, first)
+
+    def _many(
+        self,
+        make: Callable[[Batch, TaskId], F],
+        called: tuple[Callable[..., Any], Sequence[Iterable[Any]], Mapping[str, Any]],
+        keys: Keys | None,
+        options: dict[str, Any],
+    ) -> list[F]:
+        """One call for each row of the iterables."""
+        self.live.check_open()
+        if not called[1]:
+            msg = "map needs at least one iterable; for a single call there is submit"
+            raise SubmitError(msg)
+        refuse_reserved(called[2])
+        function, rows = self._describer.calls(*called, keys)
+        count = len(rows.args)
+        if not count:
+            return []
+        batch, first = self._describer.submit(function, rows, options)
+        self.live.soon()
+        return [make(batch, tid) for tid in range(first, first + count)]
+
+    def _cancel_now(self, future: BaseFuture[Any], reason: str) -> None:
+        if not self._core.ended and not future.done():
+            with self.live.lock:
+                self._core.cancel([future._tid], reason)  # noqa: SLF001
+
+    # ------------------------------------------------------------ values
+
+    async def _gather(self, futures: Any, errors: str) -> Any:
+        """Their values in the same shape, or `Failed`: who raises is next to the user's code."""
+        if errors not in {"raise", "skip", "return"}:
+            msg = f"errors={errors!r}: it is 'raise', 'skip' or 'return'"
+            raise ValueError(msg)
+        if not isinstance(futures, list | tuple | set | frozenset | dict | BaseFuture):
+            futures = list(futures)
+        plain = type(futures) is list and all(
+            issubclass(t, BaseFuture) for t in set(map(type, futures))
+        )
+        found: list[BaseFuture[Any]] = futures if plain else []
+        if not plain:
+            futures_in(futures, found)
+        self._check_own(found)
+        values = await self.live.values.many(found, errors)
+        if isinstance(values, Failed):
+            return values
+        if plain and errors != "skip":
+            return values
+        return refill(futures, iter(values))
+
+    async def _scatter(
+        self,
+        make: Callable[[Batch, TaskId], F],
+        data: Any,
+        workers: str | Iterable[str] | None,
+        *,
+        broadcast: bool,
+    ) -> Any:
+        self.live.check_open()
+        names = [] if workers is None else worker_names(workers)
+        kind = type(data)
+        whole = kind not in (list, tuple, set, frozenset, dict)
+        items = [data] if whole else list(data.values() if kind is dict else data)
+        payloads = [self._describer.value(item) for item in items]
+        kinds = [type(item).__name__ for item in items]
+        with self.live.lock:
+            placed = self._core.put(payloads, kinds, workers=names, broadcast=broadcast)
+        futures = [make(batch, tid) for batch, tid in placed]
+        del items, payloads
+        await self.live.values.done(group(placed))
+        if whole:
+            return futures[0]
+        if kind is dict:
+            return dict(zip(data, futures, strict=True))
+        return kind(futures)
+
+    async def _cancel(self, futures: Any, reason: str) -> None:
+        found = self._found(futures)
+        tasks = [(future._batch, future._tid) for future in found if not future.done()]  # noqa: SLF001
+        if tasks:
+            self.live.check_open()
+            with self.live.lock:
+                self._core.cancel([tid for _, tid in tasks], reason)
+        await self.live.values.done(group(tasks))
+
+    def keep(self, futures: Sequence[BaseFuture[Any]]) -> None:
+        """Run these to their end whatever becomes of their futures. See `fire_and_forget`."""
+        self.live.check_open()
+        self.live.must_arrive = True
+        with self.live.lock:
+            self._core.keep([future._tid for future in futures])  # noqa: SLF001
+        self.live.soon()
+
+    def call_when_done(self, future: F, callback: Callable[[F], object]) -> None:
+        """Call `callback` when the future is done."""
+        self.live.check_open()
+
+        def call() -> None:
+            try:
+                callback(future)
+            except Exception:
+                logger.exception("the callback %r of %r failed", callback, future)
+
+        def done() -> None:
+            self.live.forget(watch)
+            self._run_callback(call)
+
+        watch = AllDone(1, done)
+        with self.live.lock:
+            if not future.done():
+                self._core.watch(watch, group([(future._batch, future._tid)]))  # noqa: SLF001
+                return
+        self._run_callback(call)
+
+    def _run_callback(self, call: Callable[[], None]) -> None:
+        """Where callbacks run."""
+        call()
+
+    def _check_own(self, futures: Iterable[BaseFuture[Any]]) -> None:
+        for batch in {future._batch: None for future in futures}:  # noqa: SLF001
+            if batch.owner is not self:
+                msg = f"the future {batch.key(batch.first)} belongs to another client"
+                raise ValueError(msg)
+
+    def _found(self, futures: Any) -> list[BaseFuture[Any]]:
+        found: list[BaseFuture[Any]] = []
+        futures_in(futures, found)
+        self._check_own(found)
+        return found
+
+    # ------------------------------------------------------------ questions
+
+    async def _scheduler_info(self) -> dict[str, Any]:
+        info = await self.live.ask("info", {})
+        info["address"] = self.scheduler_address
+        return info
+
+    async def _who_has(self, futures: Any) -> dict[str, list[str]]:
+        found = self._found(futures)
+        tids = [future._tid for future in found]  # noqa: SLF001
+        answer = await self.live.ask("who_has", {"tids": tids})
+        holders: dict[str, list[str]] = answer["who_has"]
+        return {future.key: holders.get(str(future._tid), []) for future in found}  # noqa: SLF001
+
+    async def _wait_for_workers(self, n_workers: int, limit_s: float | None) -> None:
+        if type(n_workers) is not int or n_workers < 1:
+            msg = f"n_workers={n_workers!r}: it is a whole number, 1 or more"
+            raise ValueError(msg)
+        try:
+            await self.live.ask("wait_for_workers", {"n": n_workers}, limit_s=limit_s)
+        except TimeIsUp:
+            here = len(await self.live.ask("nthreads", {}))
+            msg = f"only {here} of {n_workers} workers arrived within {limit_s:g} s"
+            raise TimeoutError(msg) from None

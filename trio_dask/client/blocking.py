@@ -1,0 +1,329 @@
+"""The client for code that blocks: scripts, notebooks, threads."""
+
+from __future__ import annotations
+
+import os
+import threading
+import weakref
+from queue import SimpleQueue
+from typing import TYPE_CHECKING, Any, ClassVar, Final, Literal, Self, TypeVar
+
+import trio
+
+from trio_dask.client import waits
+from trio_dask.client.base import BaseClient
+from trio_dask.client.describing import chosen_keys
+from trio_dask.client.entrance import Entrance, client_name, names_a_scheduler
+from trio_dask.client.futures import Future
+from trio_dask.client.loop_thread import LoopThread, at_exit, not_at_exit, refuse_running_loop
+from trio_dask.client.options import task_options
+from trio_dask.client.outcomes import Failed
+from trio_dask.comm import connect_anyio
+from trio_dask.config import load_config
+from trio_dask.errors import ConfigError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Coroutine, Iterable, Mapping
+    from types import TracebackType
+
+    from trio_dask.client.session import Dial
+    from trio_dask.config import Config
+
+T = TypeVar("T")
+
+#: All that are open, for the moment in which the process forks.
+_open: Final[weakref.WeakSet[Client]] = weakref.WeakSet()
+
+
+class Client(BaseClient):
+    """A connection to a cluster, for code that blocks; any number of threads may use it.
+
+    It is open from the start until `close`, or the end of its ``with`` block. A script that
+    forgets to close it ends all the same.
+
+    Without an address it uses `scheduler_file`, or the configured address
+    (``TRIO_DASK_SCHEDULER_ADDRESS``), or starts a `LocalCluster` of its own with
+    `cluster_options`. Anything with a `scheduler_address` will do, too.
+
+    ``submit`` and ``map`` pickle at once, never wait, and queue without bound; `flush`
+    waits until the scheduler has everything.
+
+    Args:
+        timeout: how many seconds to try to reach the scheduler.
+        config: settings, instead of those of the environment.
+        name: what the scheduler calls this client in its log.
+
+    Raises:
+        SchedulerUnreachable: nobody answers there.
+        AuthenticationError: the token is missing, or wrong.
+        RuntimeError: this thread runs Trio or asyncio code, which must not block: there is
+            `AsyncClient` for that.
+
+    Example:
+        >>> from trio_dask import Client
+        >>> with Client(n_workers=1) as client:
+        ...     client.submit(pow, 2, 10).result()
+        1024
+    """
+
+    asynchronous: ClassVar[bool] = False
+
+    def __init__(
+        self,
+        address: object = None,
+        *,
+        scheduler_file: str | os.PathLike[str] | None = None,
+        timeout: float | None = None,
+        config: Config | None = None,
+        name: str | None = None,
+        dial: Dial = connect_anyio,
+        **cluster_options: Any,
+    ) -> None:
+        refuse_running_loop("Client", "AsyncClient")
+        config = load_config() if config is None else config
+        #: The cluster that this client has started, and closes.
+        self.cluster: Any = None
+        if not names_a_scheduler(address, scheduler_file, config):
+            from trio_dask.deploy import LocalCluster
+
+            address = self.cluster = LocalCluster(**cluster_options)
+        elif cluster_options:
+            msg = (
+                f"{', '.join(cluster_options)}: for a cluster of the client's own, but one is given"
+            )
+            raise ConfigError(msg)
+        try:
+            entrance = Entrance.find(address, scheduler_file, config, timeout)
+            name = name or client_name()
+            super().__init__(entrance, dial, name=name, waits=waits.ThreadWaits(), on_loop=False)
+            self._closing = threading.Lock()
+            self._callbacks: SimpleQueue[Callable[[], None] | None] | None = None
+            self._loop = LoopThread(f"trio-dask {name}")
+            self._loop.start()
+            try:
+                self._loop.start_task(self._host)
+            except BaseException:
+                self._loop.stop()
+                raise
+        except BaseException:
+            if self.cluster is not None:
+                self.cluster.close()
+            raise
+        self._exit = at_exit(self)
+        _open.add(self)
+
+    async def _host(self, *, task_status: trio.TaskStatus[None]) -> None:
+        """The client's life on its loop."""
+        self._leave, self._left = trio.Event(), trio.Event()
+        await self.live.open()
+        task_status.started()
+        try:
+            await self._leave.wait()
+        finally:
+            await self.live.leave()  # noqa: ASYNC102 - bounded in there
+            self._left.set()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Release everything and leave the cluster. Takes a few seconds at most, mostly none.
+
+        A cluster that the client has started is closed, too. Once is enough. In a forked
+        process nothing happens: there the client is its parent's.
+        """
+        if self._loop.forked:
+            return
+        with self._closing:
+            if self._loop.running:
+                self._loop.call(self._part)
+                self._loop.stop()
+            if self._callbacks is not None:
+                self._callbacks.put(None)
+            if self.cluster is not None:
+                self.cluster.close()
+        _open.discard(self)
+        not_at_exit(self._exit)
+
+    async def _part(self) -> None:
+        self._leave.set()
+        await self._left.wait()
+
+    def run_blocking(self, coroutine: Coroutine[Any, Any, T]) -> T:
+        """Run a coroutine of this client's in this thread."""
+        try:
+            self.live.check_process()
+        except RuntimeError:
+            coroutine.close()
+            raise
+        return waits.run_blocking(coroutine)
+
+    # ------------------------------------------------------------ work
+
+    def submit(  # noqa: PLR0913 - options have names
+        self,
+        fn: Callable[..., Coroutine[Any, Any, T]] | Callable[..., T],
+        /,
+        *args: Any,
+        key: str | None = None,
+        pure: bool = False,
+        priority: int = 0,
+        retries: int = 0,
+        resources: Mapping[str, float] | None = None,
+        workers: str | Iterable[str] | None = None,
+        allow_other_workers: bool = False,
+        **kwargs: Any,
+    ) -> Future[T]:
+        """Run ``fn(*args, **kwargs)`` on the cluster.
+
+        Futures anywhere in the arguments stand for their values. With `pure`, or with one
+        `key`, the same call is made once for all who ask for it; see `pure_keys` for what
+        the same call is.
+
+        Raises:
+            SubmitError: it is no function, or cannot be pickled, or an option makes no sense.
+            SchedulerUnreachable: the connection is lost.
+        """
+        options = task_options(
+            priority=priority,
+            retries=retries,
+            resources=resources,
+            workers=workers,
+            allow_other_workers=allow_other_workers,
+        )
+        keys = chosen_keys(key, pure=pure, single=True)
+        return self._one(Future, (fn, args, kwargs), keys, options)
+
+    def map(  # noqa: PLR0913
+        self,
+        fn: Callable[..., Coroutine[Any, Any, T]] | Callable[..., T],
+        /,
+        *iterables: Iterable[Any],
+        key: str | list[str] | None = None,
+        pure: bool = False,
+        priority: int = 0,
+        retries: int = 0,
+        resources: Mapping[str, float] | None = None,
+        workers: str | Iterable[str] | None = None,
+        allow_other_workers: bool = False,
+        **kwargs: Any,
+    ) -> list[Future[T]]:
+        """Run `fn` for each row of the iterables, as `zip` pairs them: to the shortest.
+
+        `key` is a prefix for all keys, or a list of them. Everything else is as for `submit`.
+        """
+        options = task_options(
+            priority=priority,
+            retries=retries,
+            resources=resources,
+            workers=workers,
+            allow_other_workers=allow_other_workers,
+        )
+        keys = chosen_keys(key, pure=pure, single=False)
+        return self._many(Future, (fn, iterables, kwargs), keys, options)
+
+    def call(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
+        """Run one call and wait for its value. Interrupting this cancels the task."""
+        future = self.submit(fn, *args, **kwargs)
+        try:
+            return future.result()
+        except KeyboardInterrupt:
+            self._cancel_now(future, "its caller was interrupted")
+            raise
+        finally:
+            future.release()
+            self.live.flush()
+
+    # ------------------------------------------------------------ values
+
+    def gather(self, futures: Any, errors: Literal["raise", "skip", "return"] = "raise") -> Any:
+        """Wait for the values of futures in nested lists, tuples, sets and dicts.
+
+        They come in the same shape. The first task that fails raises its error at once; with
+        ``errors="skip"`` failed ones are left out, with ``"return"`` the errors are in the
+        place of values. An iterator gives a list.
+        """
+        values = self.run_blocking(self._gather(futures, errors))
+        if type(values) is Failed:
+            raise values.error
+        return values
+
+    def scatter(
+        self,
+        data: Any,
+        *,
+        workers: str | Iterable[str] | None = None,
+        broadcast: bool = False,
+    ) -> Any:
+        """Store values on workers, and return futures for them when they are there.
+
+        A list, tuple, set or dict gives futures in the same shape; anything else, also a
+        subclass of these, one future. `broadcast` puts a copy on each worker.
+        """
+        return self.run_blocking(self._scatter(Future, data, workers, broadcast=broadcast))
+
+    def cancel(self, futures: Any, *, reason: str = "") -> None:
+        """Stop tasks that have not started, for everyone, and wait until all of these are over.
+
+        What has started ends by itself; its outcome is then a value or an error.
+        """
+        self.run_blocking(self._cancel(futures, reason))
+
+    def _run_callback(self, call: Callable[[], None]) -> None:
+        """In a thread of their own, where they may wait for whatever they like."""
+        with self.live.lock:
+            if self._callbacks is None:
+                self._callbacks = SimpleQueue()
+                name = f"{self.live.core.name} callbacks"
+                threading.Thread(
+                    target=_serve, args=(self._callbacks,), name=name, daemon=True
+                ).start()
+        self._callbacks.put(call)
+
+    # ------------------------------------------------------------ questions
+
+    def flush(self) -> None:
+        """Wait until the scheduler has everything that was submitted."""
+        self.run_blocking(self.live.ask("flush", {}))
+
+    def scheduler_info(self) -> dict[str, Any]:
+        """What the scheduler and its workers are, and how they are."""
+        return self.run_blocking(self._scheduler_info())
+
+    def nthreads(self) -> dict[str, int]:
+        """The slots of each worker, by address."""
+        return self.run_blocking(self.live.ask("nthreads", {}))
+
+    def who_has(self, futures: Any) -> dict[str, list[str]]:
+        """The addresses of the workers that hold each value, by key."""
+        return self.run_blocking(self._who_has(futures))
+
+    def wait_for_workers(self, n_workers: int, timeout: float | None = None) -> None:
+        """Wait until there are so many workers.
+
+        Raises:
+            TimeoutError: there were not within `timeout` seconds.
+        """
+        self.run_blocking(self._wait_for_workers(n_workers, timeout))
+
+
+def _serve(calls: SimpleQueue[Callable[[], None] | None]) -> None:
+    while (call := calls.get()) is not None:
+        call()
+
+
+def _after_fork() -> None:
+    for client in list(_open):
+        client.live.disown()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)
