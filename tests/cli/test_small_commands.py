@@ -55,12 +55,18 @@ def test_every_command_has_help(command: str, capsys: pytest.CaptureFixture[str]
         (["scheduler", "--interface", "nowhere0"], "nowhere0"),
         (["scheduler", "--host", "h:1", "--port", "2"], "two ports"),
         (["worker"], "where is the scheduler?"),
-        (["worker", "tcp://h:1", "--nthreads", "0"], "at least one"),
-        (["worker", "tcp://h:1", "--nworkers", "few"], "few"),
+        (["scheduler", "--port", "-1"], "--port: -1 is no whole number"),
+        (["worker", "tcp://h:1", "--nthreads", "0"], "--nthreads: 0: there must be at least one"),
+        (["worker", "tcp://h:1", "--nworkers", "few"], "--nworkers: 'few'"),
+        (["worker", "tcp://h:1", "--nworkers", "-9999"], "--nworkers: '-9999' would be less than"),
+        (["worker", "tcp://h:1", "--nworkers", "9" * 30], "10000 is the most"),
+        (["worker", "tcp://h:1", "--worker-port", "65536"], "--worker-port: 65536"),
+        (["worker", "tcp://h:1", "--scheduler-file", "f.json"], "name two schedulers"),
         (["worker", "tcp://h:1", "--memory-limit", "lots"], "lots"),
         (["worker", "tcp://h:1", "--death-timeout", "soon"], "soon"),
         (["worker", "tcp://h:1", "--resources", "GPU"], "GPU"),
         (["config", "show", "scheduler.prt"], "nearest known one is scheduler.port"),
+        (["config", "show", "colour"], "unknown setting colour; `trio-dask config list` shows all"),
     ],
 )
 def test_what_is_not_understood(
@@ -84,6 +90,25 @@ def test_an_unknown_variable_is_not_understood(
         "trio-dask: unknown environment variable TRIO_DASK_SCHEDULER__PROT; "
         "the nearest known one is TRIO_DASK_SCHEDULER__PORT\n"
     )
+
+
+@pytest.mark.parametrize(
+    ("token", "said"),
+    [("a" * 64, "could be guessed"), ("short", "too short"), ("TOKEN=" + "…" * 40, "pasted")],
+)
+def test_a_token_that_is_none_says_where_it_is_from(
+    token: str, said: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A variable or a file, whichever it was; the exit code is 1."""
+    assert run("token", "create") == 0
+    token_path().write_text(token, encoding="utf-8")
+    assert run("worker", "tcp://127.0.0.1:9") == 1
+    assert f"the token in {token_path()}" in (error := capsys.readouterr().err)
+    assert said in error
+    monkeypatch.setenv("TRIO_DASK_TOKEN", token)
+    assert run("worker", "tcp://127.0.0.1:9") == 1
+    assert "the token in TRIO_DASK_TOKEN" in (error := capsys.readouterr().err)
+    assert said in error
 
 
 def test_token_commands(capsys: pytest.CaptureFixture[str]) -> None:

@@ -141,7 +141,9 @@ async def test_a_wrong_token_gets_nowhere(caplog: pytest.LogCaptureFixture) -> N
     caplog.set_level(logging.CRITICAL)
     async with open_cluster() as cluster:
         with pytest.raises(AuthenticationError):
-            await connect(cluster.handle.address, keys=keys_from_token("fedcba9876543210" * 4), role="client")
+            await connect(
+                cluster.handle.address, keys=keys_from_token("fedcba9876543210" * 4), role="client"
+            )
         await cluster.client()
 
 

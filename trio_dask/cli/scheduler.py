@@ -12,9 +12,9 @@ import trio
 from cyclopts import Parameter
 
 from trio_dask.cli.garbage import garbage_collector
+from trio_dask.cli.keys import own_keys
 from trio_dask.cli.logs import LogLevel, log_to_stderr
 from trio_dask.cli.serving import listen_at, owned_file, pid_file, run_until_signal
-from trio_dask.comm import keys_from_token
 from trio_dask.config import (
     Config,
     SchedulerFile,
@@ -58,7 +58,10 @@ def scheduler(
     """
     del protocol  # there is but one; the option is there because scripts give it
     at = listen_at(host, port, interface)
-    config = load_config(overrides={"scheduler.host": at.host, "scheduler.port": at.port})
+    config = load_config(
+        overrides={"scheduler.host": at.host, "scheduler.port": at.port},
+        spelled={"scheduler.port": "--port"},
+    )
     log_to_stderr(log_level)
     with garbage_collector(off=True):
         run_until_signal(partial(_serve, config, scheduler_file, pid_file), tied=tied)
@@ -67,12 +70,13 @@ def scheduler(
 async def _serve(config: Config, scheduler_path: Path | None, pid_path: Path | None) -> None:
     found = config.token or token_path().exists()
     token = ensure_token(config)
+    keys = own_keys(token, config)
     # Nothing that this process starts needs it.
     os.environ.pop("TRIO_DASK_TOKEN", None)
     if not found:
         logger.info("Made a new token:   %s", token_path())
     async with trio.open_nursery() as nursery:
-        handle = await nursery.start(run_scheduler, config, keys_from_token(token))
+        handle = await nursery.start(run_scheduler, config, keys)
         content = SchedulerFile(id=handle.cluster, address=handle.address, token=token)
         # Not before it listens: a second one on the same port leaves the files of the first alone.
         with (

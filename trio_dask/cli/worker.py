@@ -14,9 +14,10 @@ import trio
 from cyclopts import Parameter
 
 from trio_dask.cli.garbage import garbage_collector
+from trio_dask.cli.keys import own_keys
 from trio_dask.cli.logs import LogLevel, log_to_stderr
 from trio_dask.cli.serving import listen_at, pid_file, run_until_signal
-from trio_dask.comm import keys_from_token
+from trio_dask.comm import Keys, keys_from_token
 from trio_dask.config import (
     Config,
     complete_worker,
@@ -30,6 +31,11 @@ from trio_dask.worker import RunnerHost, run_worker
 logger = logging.getLogger("trio_dask.worker")
 
 _LOOK_AGAIN_S = 0.5
+#: Settings as the options are called.
+_SPELLED = {
+    f"worker.{name}": f"--{name.replace('_', '-')}"
+    for name in ("nworkers", "nthreads", "memory_limit", "death_timeout", "resources")
+} | {"worker.port": "--worker-port"}
 
 
 def worker(
@@ -92,11 +98,13 @@ def worker(
             "worker.local_directory": local_directory and str(local_directory),
             "worker.nanny": nanny,
             "worker.resources": resources,
-        }
+        },
+        spelled=_SPELLED,
     )
     config = replace(config, worker=complete_worker(config.worker))
-    if scheduler is not None:
-        scheduler_file = None
+    if scheduler is not None and scheduler_file is not None:
+        msg = f"{scheduler} and --scheduler-file {scheduler_file} name two schedulers; give one"
+        raise ConfigError(msg)
     if not config.scheduler_address and scheduler_file is None:
         msg = (
             "where is the scheduler? Give its address, as in `trio-dask worker "
@@ -111,13 +119,13 @@ def worker(
 async def _serve(config: Config, scheduler_path: Path | None, pid_path: Path | None) -> None:
     with pid_file(pid_path):
         if scheduler_path is None:
-            address, token = config.scheduler_address, find_token(config)
+            address, keys = config.scheduler_address, own_keys(find_token(config), config)
         else:
-            address, token = await _from_file(scheduler_path, config.worker.death_timeout_s)
+            address, keys = await _from_file(scheduler_path, config.worker.death_timeout_s)
         # Tasks run in children of this process: the token is none of their business.
         os.environ.pop("TRIO_DASK_TOKEN", None)
         host = None if config.worker.nanny else _thread_host()
-        await run_worker(config, address, keys_from_token(token), runner_host=host)
+        await run_worker(config, address, keys, runner_host=host)
 
 
 def _thread_host() -> RunnerHost:
@@ -127,8 +135,8 @@ def _thread_host() -> RunnerHost:
     return thread_host
 
 
-async def _from_file(path: Path, timeout_s: float | None) -> tuple[str, str]:
-    """Address and token from a scheduler file, which may be there only in a while."""
+async def _from_file(path: Path, timeout_s: float | None) -> tuple[str, Keys]:
+    """Address and keys from a scheduler file, which may be there only in a while."""
     with trio.move_on_after(math.inf if timeout_s is None else timeout_s):
         told = False
         while True:
@@ -140,6 +148,6 @@ async def _from_file(path: Path, timeout_s: float | None) -> tuple[str, str]:
                 told = True
                 await trio.sleep(_LOOK_AGAIN_S)
             else:
-                return content.address, content.token
+                return content.address, keys_from_token(content.token, f"the token in {path}")
     msg = f"no scheduler has written {path} in {timeout_s:g} s"
     raise SchedulerUnreachable(msg)
