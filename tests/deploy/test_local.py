@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from typing import TYPE_CHECKING, Any
 
 import psutil
 import pytest
 import trio
 
+from trio_dask.config import new_token, read_scheduler_file
 from trio_dask.deploy import open_local_cluster
 from trio_dask.errors import ConfigError, SchedulerUnreachable
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 pytestmark = [pytest.mark.processes, pytest.mark.network]
 
@@ -30,6 +35,29 @@ async def test_it_is_there_inside_the_block_and_gone_after_it() -> None:
         members = set(family()) - before
         assert len(members) == 4
     assert not any(each.is_running() for each in members)
+
+
+async def test_a_server_that_ends_by_itself_is_noticed() -> None:
+    """Whichever it is: the scheduler leaves, the workers with it."""
+    async with open_local_cluster(1) as cluster:
+        cluster.children[0].process.terminate()
+        assert "has ended by itself (exit code 0): " in await cluster.wait_broken()
+
+
+async def test_token_and_file_of_a_cluster_can_be_given(tmp_path: Path) -> None:
+    """The file is there as long as the cluster, and workers are told more if need be."""
+    path, token = tmp_path / "cluster.json", new_token()
+    options: dict[str, Any] = {
+        "token": token,
+        "scheduler_file": path,
+        "worker_environ": {"SEEN": "by tasks"},
+    }
+    async with open_local_cluster(1, 1, **options) as cluster:
+        content = read_scheduler_file(path)
+        assert (content.address, content.token) == (cluster.scheduler_address, token)
+        workers = psutil.Process(cluster.children[1].process.pid)
+        assert workers.environ()["SEEN"] == "by tasks"
+    assert not path.exists()
 
 
 async def test_an_error_in_the_block_comes_out_as_it_is() -> None:
@@ -77,6 +105,7 @@ async def test_a_start_that_takes_too_long_is_given_up() -> None:
 
 PARENT = """
 import trio
+from trio_dask.config import new_token, read_scheduler_file
 from trio_dask.deploy import open_local_cluster
 
 async def main():
