@@ -113,7 +113,7 @@ def main() -> int:
         content = report.as_json(measured, counted, settings)
         asked.json.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
     for error in measured.errors:
-        print(f"\nnot measured: {error}", file=sys.stderr)
+        print("not measured: {system}, {case}: {error}".format_map(error), file=sys.stderr)
     return 1 if measured.errors else 0
 
 

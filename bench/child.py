@@ -31,8 +31,9 @@ def take(turn: Turn, names: Iterable[str]) -> None:
             _tell({"begun": name})
             try:
                 figures = CASES[name].measure(turn)
-            except Exception:  # noqa: BLE001 - that it fails is what the case has found
-                _tell({"case": name, "error": traceback.format_exc()})
+            except Exception as error:  # noqa: BLE001 - that it fails is what the case has found
+                last = f"{type(error).__name__}: {error}".splitlines()[0]
+                _tell({"case": name, "error": last, "traceback": traceback.format_exc()})
                 turn.close()
             else:
                 _tell({"case": name, "figures": figures})

@@ -45,7 +45,7 @@ class Measured:
     rounds: dict[str, dict[str, list[Figures]]] = field(default_factory=dict)
     #: How fast a plain loop was at the begin of each turn.
     loops: dict[str, list[float]] = field(default_factory=lambda: defaultdict(list))
-    errors: list[str] = field(default_factory=list)
+    errors: list[dict[str, str]] = field(default_factory=list)
 
     def medians(self) -> dict[str, dict[str, Figures]]:
         """Of all rounds."""
@@ -104,7 +104,7 @@ class Rounds:
     def _note(self, system: str, told: dict[str, Any]) -> None:
         case = told["case"]
         if "error" in told:
-            self.measured.errors.append(f"{system}, {case}: {told['error'].strip()}")
+            self.measured.errors.append({"system": system, **told})
         else:
             cases = self.measured.rounds.setdefault(system, {})
             cases.setdefault(case, []).append(told["figures"])
@@ -131,6 +131,9 @@ def _child(system: str, names: list[str], *, quick: bool) -> Iterator[Iterator[b
     try:
         with process.stdout as stdout:
             yield _limited(stdout, process, limit_s)
+    except BaseException:
+        process.terminate()
+        raise
     finally:
         _end(process)
 
@@ -152,13 +155,10 @@ def _limited(
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:
-    """It leaves by itself, or is asked to; then its whole group goes."""
-    try:
-        process.wait(_LEAVE_S)
-    except (subprocess.TimeoutExpired, KeyboardInterrupt):
-        process.terminate()
-        with suppress(subprocess.TimeoutExpired):
-            process.wait(_LEAVE_S)
+    """It leaves by itself; if not, or not in peace, its whole group goes."""
+    with suppress(subprocess.TimeoutExpired):
+        if process.wait(_LEAVE_S) == 0:
+            return
     with suppress(OSError):
         os.killpg(process.pid, signal.SIGKILL)
     process.wait()

@@ -26,7 +26,7 @@ class Scale:
     #: values of a kilobyte
     values: int = 10_000
     #: tasks that wait while memory is looked at
-    pending: int = 50_000
+    pending: int = 200_000
     #: tasks of 10 ms, of whose processes one is killed
     dozes: int = 2_000
     #: seconds that the idle are watched
@@ -35,9 +35,9 @@ class Scale:
     many: int = 1_000_000
 
 
-#: The round trips of distributed take ten milliseconds each, and each is like the other.
+#: distributed is given all of the tasks that are timed, and as much memory to hold.
 FULL: Final = Scale()
-FULL_SLOW: Final = replace(FULL, trips=200)
+FULL_SLOW: Final = replace(FULL, trips=200, pending=20_000)
 QUICK: Final = replace(
     FULL, tasks=20_000, trips=300, pending=20_000, dozes=200, idle_s=2.0, many=200_000
 )
