@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections import deque
-from contextlib import asynccontextmanager, suppress
-from typing import TYPE_CHECKING, Any
+from contextlib import asynccontextmanager, contextmanager, suppress
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import anyio
+import trio
 
-from trio_dask.client import AsyncClient
+from trio_dask.client import AsyncClient, Client
 from trio_dask.comm import AnyioConnection, anyio_connection_pair
 from trio_dask.config import Config
 from trio_dask.errors import CommError, PeerClosed
@@ -17,7 +18,9 @@ from trio_dask.messages.exceptions import describe
 from trio_dask.messages.payload import given, pack, unpack, unpack_function
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Callable, Iterator
+
+T = TypeVar("T")
 
 SCHEDULER = "tcp://scheduler:8786"
 WORKERS = ["tcp://one:1", "tcp://two:2"]
@@ -36,8 +39,8 @@ class FakeCluster:
     `held`: tasks wait for `run`. `inline_bytes_max`: longer results stay at workers.
     """
 
-    def __init__(self) -> None:
-        self.group = anyio.create_task_group()
+    def __init__(self, group: Any) -> None:
+        self.group = group  # where its tasks run
         self.clients = 0
         self.held = False
         self.inline_bytes_max = 2048
@@ -216,18 +219,20 @@ class FakeCluster:
         sizes = [100] * len(tids)
         rows = [0] * len(tids)
         scheduler.send(tasks.Finished(tids, sizes, [b""] * len(tids), rows, [address]))
+        if not self.held:
+            self.run()
 
 
 @asynccontextmanager
 async def open_fake() -> AsyncIterator[FakeCluster]:
     """A fake cluster, for as long as the block lasts."""
-    fake = FakeCluster()
-    await fake.group.__aenter__()
+    group = anyio.create_task_group()
+    await group.__aenter__()
     try:
-        yield fake
+        yield FakeCluster(group)
     finally:  # a failing test's error comes out as it is, not in a group
-        fake.group.cancel_scope.cancel()
-        await fake.group.__aexit__(None, None, None)  # noqa: ASYNC102 - all of it is cancelled
+        group.cancel_scope.cancel()
+        await group.__aexit__(None, None, None)  # noqa: ASYNC102 - all of it is cancelled
 
 
 @asynccontextmanager
@@ -235,6 +240,31 @@ async def open_client() -> AsyncIterator[tuple[AsyncClient, FakeCluster]]:
     """A client of a fake cluster."""
     async with open_fake() as fake, client_of(fake) as client:
         yield client, fake
+
+
+class _SystemTasks:
+    """Tasks of a loop that is not the test's own."""
+
+    def start_soon(self, fn: Any, *args: Any) -> None:
+        trio.lowlevel.spawn_system_task(fn, *args)
+
+
+@contextmanager
+def open_blocking() -> Iterator[tuple[Client, FakeCluster]]:
+    """A blocking client, and a fake cluster on its loop: see `on_loop`."""
+    fake = FakeCluster(_SystemTasks())
+    with Client(SCHEDULER, config=CONFIG, dial=fake.dial) as client:
+        yield client, fake
+
+
+def on_loop(client: Client, fn: Callable[..., T], *args: Any) -> T:
+    """Make the fake cluster of a blocking client do something."""
+
+    async def act() -> T:
+        await trio.lowlevel.checkpoint()
+        return fn(*args)
+
+    return client._loop.call(act)
 
 
 def client_of(fake: FakeCluster, **options: Any) -> AsyncClient:

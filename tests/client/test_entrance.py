@@ -22,9 +22,13 @@ def test_where_the_scheduler_is() -> None:
     assert address("there") == "tcp://there:8786"
     assert address(Cluster()) == "tcp://there:1"
     assert address(config=Config(token=CONFIG.token, scheduler_address="x:1")) == "tcp://x:1"
-    for wrong in (None, 42, "udp://x:1"):
+    for wrong in ("", 42, "udp://x:1"):
         with pytest.raises(ConfigError):
             address(wrong)
+    assert AsyncClient("there", config=CONFIG).cluster is None
+    assert AsyncClient(config=CONFIG, n_workers=3).cluster is not None
+    with pytest.raises(ConfigError, match="n_workers= would be for a cluster of the client's own"):
+        AsyncClient("there", config=CONFIG, n_workers=3)
     with pytest.raises(AuthenticationError, match="trio-dask token show"):
         AsyncClient("there", config=Config())
     with pytest.raises(ConfigError, match="not both"):

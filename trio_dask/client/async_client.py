@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self, TypeVar
 
 import anyio
 
 from trio_dask.client.base import BaseClient
 from trio_dask.client.describing import chosen_keys
-from trio_dask.client.entrance import Entrance, client_name
+from trio_dask.client.entrance import Entrance, client_name, own_cluster
 from trio_dask.client.futures import AsyncFuture
 from trio_dask.client.options import task_options
 from trio_dask.client.outcomes import Failed
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 
     from trio_dask.client.session import Dial
     from trio_dask.config import Config
+    from trio_dask.deploy import AsyncLocalCluster
 
 T = TypeVar("T")
 
@@ -30,7 +32,8 @@ class AsyncClient(BaseClient):
     """A connection to a cluster, open while its ``async with`` block lasts.
 
     Without an address it uses `scheduler_file`, or the configured one
-    (``TRIO_DASK_SCHEDULER_ADDRESS``). Anything with a `scheduler_address` will do, too.
+    (``TRIO_DASK_SCHEDULER_ADDRESS``), or starts an `AsyncLocalCluster` of its own with
+    `cluster_options`. Anything with a `scheduler_address` will do, too.
 
     ``submit`` and ``map`` pickle at once, never wait, and queue without bound; `flush`
     waits until the scheduler has everything.
@@ -52,15 +55,31 @@ class AsyncClient(BaseClient):
         config: Config | None = None,
         name: str | None = None,
         dial: Dial = connect_anyio,
+        **cluster_options: Any,
     ) -> None:
         config = load_config() if config is None else config
-        entrance = Entrance.find(address, scheduler_file, config, timeout)
+        #: The cluster that this client starts and closes; None where it was given one.
+        self.cluster: AsyncLocalCluster | None = own_cluster(
+            address, scheduler_file, config, cluster_options, asynchronous=True
+        )
+        if self.cluster is None:
+            entrance = Entrance.find(address, scheduler_file, config, timeout)
+        else:
+            entrance = Entrance.unknown(config)
+        self._settings = config, timeout
         super().__init__(
             entrance, dial, name=name or client_name(), waits=LoopWaits(), on_loop=True
         )
 
     async def __aenter__(self) -> Self:
-        await self.live.open()
+        if self.cluster is None:
+            await self.live.open()
+            return self
+        async with AsyncExitStack() as stack:
+            await stack.enter_async_context(self.cluster)
+            self.live.entrance = Entrance.find(self.cluster, None, *self._settings)
+            await self.live.open()
+            stack.pop_all()  # `__aexit__` closes it
         return self
 
     async def __aexit__(
@@ -69,11 +88,17 @@ class AsyncClient(BaseClient):
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        await self.live.leave()  # noqa: ASYNC102 - bounded in there
+        try:
+            await self.live.leave()  # noqa: ASYNC102 - bounded in there
+        finally:
+            if self.cluster is not None:
+                await self.cluster.close()  # noqa: ASYNC102 - bounded in there
 
     async def close(self) -> None:
         """Release everything and leave the cluster. Takes a few seconds at most, mostly none."""
         await self.live.close()
+        if self.cluster is not None:
+            await self.cluster.close()
 
     # ------------------------------------------------------------ work
 

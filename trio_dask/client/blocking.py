@@ -13,14 +13,13 @@ import trio
 from trio_dask.client import waits
 from trio_dask.client.base import BaseClient
 from trio_dask.client.describing import chosen_keys
-from trio_dask.client.entrance import Entrance, client_name, names_a_scheduler
+from trio_dask.client.entrance import Entrance, client_name, own_cluster
 from trio_dask.client.futures import Future
 from trio_dask.client.loop_thread import LoopThread, at_exit, not_at_exit, refuse_running_loop
 from trio_dask.client.options import task_options
 from trio_dask.client.outcomes import Failed
 from trio_dask.comm import connect_anyio
 from trio_dask.config import load_config
-from trio_dask.errors import ConfigError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Iterable, Mapping
@@ -28,6 +27,7 @@ if TYPE_CHECKING:
 
     from trio_dask.client.session import Dial
     from trio_dask.config import Config
+    from trio_dask.deploy import LocalCluster
 
 T = TypeVar("T")
 
@@ -81,19 +81,13 @@ class Client(BaseClient):
     ) -> None:
         refuse_running_loop("Client", "AsyncClient")
         config = load_config() if config is None else config
-        #: The cluster that this client has started, and closes.
-        self.cluster: Any = None
-        if not names_a_scheduler(address, scheduler_file, config):
-            from trio_dask.deploy import LocalCluster
-
-            address = self.cluster = LocalCluster(**cluster_options)
-        elif cluster_options:
-            msg = (
-                f"{', '.join(cluster_options)}: for a cluster of the client's own, but one is given"
-            )
-            raise ConfigError(msg)
+        #: The cluster that this client has started, and closes; None where it was given one.
+        self.cluster: LocalCluster | None = own_cluster(
+            address, scheduler_file, config, cluster_options, asynchronous=False
+        )
         try:
-            entrance = Entrance.find(address, scheduler_file, config, timeout)
+            given = address if self.cluster is None else self.cluster
+            entrance = Entrance.find(given, scheduler_file, config, timeout)
             name = name or client_name()
             super().__init__(entrance, dial, name=name, waits=waits.ThreadWaits(), on_loop=False)
             self._closing = threading.Lock()

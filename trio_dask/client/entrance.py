@@ -7,7 +7,7 @@ import secrets
 import socket
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 from trio_dask.comm import Keys, keys_from_token, parse_contact
 from trio_dask.config import Config, find_token, read_scheduler_file
@@ -24,6 +24,11 @@ class Entrance:
     keys: Keys
     connect_timeout_s: float
     argument_bytes_max: int
+
+    @classmethod
+    def unknown(cls, config: Config) -> Self:
+        """The settings of a client whose cluster is still to be started."""
+        return cls("", Keys(b"", b"", b""), 0.0, config.client.argument_bytes_max)
 
     @classmethod
     def find(
@@ -61,9 +66,29 @@ class Entrance:
         )
 
 
-def names_a_scheduler(given: object, scheduler_file: object, config: Config) -> bool:
-    """Whether there is a scheduler to connect to; if not, a client starts one of its own."""
-    return given is not None or scheduler_file is not None or bool(config.scheduler_address)
+def own_cluster(
+    given: object,
+    scheduler_file: object,
+    config: Config,
+    options: dict[str, Any],
+    *,
+    asynchronous: bool,
+) -> Any:
+    """The cluster that a client starts and closes itself; None where it is told of a scheduler.
+
+    Raises:
+        ConfigError: `options` for a cluster of its own, and the scheduler of another.
+    """
+    if given is None and scheduler_file is None and not config.scheduler_address:
+        # The one place that looks up: what starts clusters is above the client.
+        from trio_dask.deploy import AsyncLocalCluster, LocalCluster
+
+        return (AsyncLocalCluster if asynchronous else LocalCluster)(**options)
+    if options:
+        names = ", ".join(f"{name}=" for name in options)
+        msg = f"{names} would be for a cluster of the client's own, but a scheduler is given"
+        raise ConfigError(msg)
+    return None
 
 
 def client_name() -> str:

@@ -58,7 +58,7 @@ class Live:
         waits: Waits,
         on_loop: bool,
     ) -> None:
-        self.entrance: Final = entrance
+        self.entrance = entrance
         self.core: Final = ClientCore(name, owner)
         self.lock: Final = threading.RLock()
         self.waits: Final = waits

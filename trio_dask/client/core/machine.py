@@ -154,7 +154,9 @@ class ClientCore:
     def submit(self, function: Function, rows: Rows, options: dict[str, Any]) -> tuple[Batch, int]:
         """New tasks. Returns their batch and the first one's id; the others follow."""
         count, first = len(rows.args), self.table.next_tid
+        function.uses += 1  # it may have none left when a batch before this one is done with
         batch = self.table.add(count, function.name, rows.keys or None, function)
+        function.uses -= 1
         if count >= SHARED_ROWS:
             self._close_open()
             for message in cut(first, [function.fid], rows, options):
