@@ -15,6 +15,7 @@ from trio_dask.cli.garbage import garbage_collector
 from trio_dask.cli.keys import own_keys
 from trio_dask.cli.logs import LogLevel, log_to_stderr
 from trio_dask.cli.serving import listen_at, owned_file, pid_file, run_until_signal
+from trio_dask.cli.tie import Tie
 from trio_dask.config import (
     Config,
     SchedulerFile,
@@ -23,6 +24,7 @@ from trio_dask.config import (
     token_path,
     write_scheduler_file,
 )
+from trio_dask.messages.tie import LISTENING
 from trio_dask.scheduler import run_scheduler
 
 logger = logging.getLogger("trio_dask.scheduler")
@@ -64,10 +66,13 @@ def scheduler(
     )
     log_to_stderr(log_level)
     with garbage_collector(off=True):
-        run_until_signal(partial(_serve, config, scheduler_file, pid_file), tied=tied)
+        tie = Tie() if tied else None
+        run_until_signal(partial(_serve, config, scheduler_file, pid_file, tie), tie=tie)
 
 
-async def _serve(config: Config, scheduler_path: Path | None, pid_path: Path | None) -> None:
+async def _serve(
+    config: Config, scheduler_path: Path | None, pid_path: Path | None, tie: Tie | None
+) -> None:
     found = config.token or token_path().exists()
     token = ensure_token(config)
     keys = own_keys(token, config)
@@ -84,4 +89,6 @@ async def _serve(config: Config, scheduler_path: Path | None, pid_path: Path | N
             owned_file(scheduler_path, partial(write_scheduler_file, content=content)),
         ):
             logger.info("Scheduler at:   %s", handle.address)
+            if tie is not None:
+                tie.tell(f"{LISTENING} {handle.address}")
             await trio.sleep_forever()

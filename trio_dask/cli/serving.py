@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
     from pathlib import Path
 
+    from trio_dask.cli.tie import Tie
+
 logger = logging.getLogger("trio_dask.cli")
 
 _NO_PORT: Final = -1
@@ -33,12 +35,12 @@ _SIGNALS: Final = (
 _owned_files: Final[dict[Path, bytes]] = {}
 
 
-def run_until_signal(main: Callable[[], Awaitable[None]], *, tied: bool = False) -> None:
+def run_until_signal(main: Callable[[], Awaitable[None]], *, tie: Tie | None = None) -> None:
     """Run `main` on Trio until it ends, or SIGINT, SIGTERM or SIGHUP cancels it.
 
-    A second signal ends the process at once, without further ado. With `tied` the end
-    of standard input counts as a signal: it is how a child notices that its parent
-    is gone, whatever became of it.
+    A second signal ends the process at once, without further ado. The end of a `tie`
+    counts as a signal: it is how a child notices that its parent is gone, whatever
+    became of it.
     """
     if sys.platform == "win32":
         msg = "servers run on Linux and macOS; on Windows there is only the client"
@@ -49,7 +51,7 @@ def run_until_signal(main: Callable[[], Awaitable[None]], *, tied: bool = False)
     watched = watched_signals()
     for number in watched:
         signal.signal(number, lambda number, _: early.append(number))
-    trio.run(_run, main, tied, watched, early)
+    trio.run(_run, main, tie, watched, early)
 
 
 def watched_signals() -> list[signal.Signals]:
@@ -63,7 +65,7 @@ def watched_signals() -> list[signal.Signals]:
 
 async def _run(
     main: Callable[[], Awaitable[None]],
-    tied: bool,
+    tie: Tie | None,
     watched: Sequence[signal.Signals],
     early: Sequence[int],
 ) -> None:
@@ -73,8 +75,8 @@ async def _run(
         async with trio.open_nursery() as watchers:
             work = trio.CancelScope()
             watchers.start_soon(_watch_signals, signals, work)
-            if tied:
-                watchers.start_soon(_watch_parent, work)
+            if tie is not None:
+                watchers.start_soon(tie.hold, work.cancel)
             with work:
                 await main()
             watchers.cancel_scope.cancel("the command has ended")
@@ -89,15 +91,6 @@ async def _watch_signals(signals: AsyncIterator[int], work: trio.CancelScope) ->
         for path in list(_owned_files):
             _remove_owned(path)
         os._exit(0)
-
-
-async def _watch_parent(work: trio.CancelScope) -> None:
-    async with trio.lowlevel.FdStream(os.dup(sys.stdin.fileno())) as parent:
-        with suppress(trio.BrokenResourceError):
-            while await parent.receive_some():
-                pass
-    logger.info("Ending: the process that started this one is gone")
-    work.cancel("the parent is gone")
 
 
 @contextmanager

@@ -17,6 +17,7 @@ from trio_dask.cli.garbage import garbage_collector
 from trio_dask.cli.keys import own_keys
 from trio_dask.cli.logs import LogLevel, log_to_stderr
 from trio_dask.cli.serving import listen_at, pid_file, run_until_signal
+from trio_dask.cli.tie import Tie
 from trio_dask.comm import Keys, keys_from_token
 from trio_dask.config import (
     Config,
@@ -113,10 +114,13 @@ def worker(
         raise ConfigError(msg)
     log_to_stderr(log_level)
     with garbage_collector(off=config.worker.nanny):  # without a nanny tasks run here
-        run_until_signal(partial(_serve, config, scheduler_file, pid_file), tied=tied)
+        tie = Tie() if tied else None
+        run_until_signal(partial(_serve, config, scheduler_file, pid_file, tie), tie=tie)
 
 
-async def _serve(config: Config, scheduler_path: Path | None, pid_path: Path | None) -> None:
+async def _serve(
+    config: Config, scheduler_path: Path | None, pid_path: Path | None, tie: Tie | None
+) -> None:
     with pid_file(pid_path):
         if scheduler_path is None:
             address, keys = config.scheduler_address, own_keys(find_token(config), config)
@@ -125,7 +129,11 @@ async def _serve(config: Config, scheduler_path: Path | None, pid_path: Path | N
         # Tasks run in children of this process: the token is none of their business.
         os.environ.pop("TRIO_DASK_TOKEN", None)
         host = None if config.worker.nanny else _thread_host()
-        await run_worker(config, address, keys, runner_host=host)
+        run = partial(run_worker, config, address, keys, runner_host=host)
+        if tie is None:
+            await run()
+        else:
+            await run(numbered=True, on_change=tie.tell_change, task_status=tie)
 
 
 def _thread_host() -> RunnerHost:

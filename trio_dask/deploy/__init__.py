@@ -10,12 +10,13 @@ from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
     from trio_dask.deploy.cluster import AsyncLocalCluster, LocalCluster
-    from trio_dask.deploy.local import ClusterHandle, open_local_cluster
+    from trio_dask.deploy.handle import ClusterHandle
+    from trio_dask.deploy.local import open_local_cluster
     from trio_dask.deploy.threads import thread_host
 
 _HOMES: Final[dict[str, str]] = {
     "AsyncLocalCluster": "cluster",
-    "ClusterHandle": "local",
+    "ClusterHandle": "handle",
     "LocalCluster": "cluster",
     "open_local_cluster": "local",
     "thread_host": "threads",

@@ -1,19 +1,21 @@
-"""One server as a child process: started, listened to, and ended for certain."""
+"""One server as a child process: started, listened to, given orders, and ended for certain."""
 
 from __future__ import annotations
 
 import os
 import signal
+import socket
 import subprocess
 import sys
 from collections import deque
-from contextlib import asynccontextmanager, suppress
+from contextlib import ExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
 import trio
 
 from trio_dask.errors import SchedulerUnreachable
+from trio_dask.messages.tie import Lines
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Mapping, Sequence
@@ -23,19 +25,27 @@ GRACE_S: Final = 5.0
 _TAIL_LINES: Final = 20
 #: How long a server's last line may take to arrive after its end.
 _LAST_WORDS_S: Final = 1.0
+_READ_BYTES: Final = 1 << 16
 
 
 @dataclass(slots=True, eq=False)
 class Child:
-    """A running server and what it has said on stderr."""
+    """A running server and what it has said: lines on stderr, and news over the tie."""
 
     name: str
     process: trio.Process
     tail: deque[str] = field(default_factory=lambda: deque(maxlen=_TAIL_LINES))
+    tie: socket.socket | None = None
     _heard: dict[str, list[str]] = field(default_factory=dict)
     _more: trio.Event = field(default_factory=trio.Event)
     #: Set when stderr has been read to its end.
     silent: trio.Event = field(default_factory=trio.Event)
+
+    def order(self, line: str) -> None:
+        """Say something to the child, which is there, or about to be."""
+        if self.tie is not None:
+            with suppress(OSError):  # it has ended; whoever waits for that knows what to do
+                self.tie.send(f"{line}\n".encode())
 
     async def wait_for(self, label: str, count: int = 1) -> list[str]:
         """What follows `label` on the first `count` lines that have it, as ``Scheduler at:``.
@@ -47,8 +57,7 @@ class Child:
         found[:] = [_after(line, label) for line in self.tail if label in line]
         while len(found) < count:
             if self.silent.is_set():
-                msg = f"the {self.name} did not start {await self._last_words()}"
-                raise SchedulerUnreachable(msg)
+                raise SchedulerUnreachable(await self.not_started())
             await self._more.wait()
         return found[:count]
 
@@ -61,9 +70,15 @@ class Child:
                 await self._more.wait()
         return f"the {self.name} has ended by itself {await self._last_words()}"
 
+    async def not_started(self) -> str:
+        """Wait until the process, which should be there by now, has ended, and say how."""
+        await self.wait_ended()
+        return f"the {self.name} did not start {await self._last_words()}"
+
     async def _last_words(self) -> str:
         code = await self.process.wait()
-        return f"(exit code {code}): {self.tail[-1] if self.tail else 'it said nothing'}"
+        how = f"exit code {code}" if code >= 0 else f"killed by {_signal_name(-code)}"
+        return f"({how}): {self.tail[-1] if self.tail else 'it said nothing'}"
 
     async def listen(self, on_line: Callable[[str], None] | None) -> None:
         """Read stderr to its end, so that the child is never held up by a full pipe."""
@@ -96,6 +111,12 @@ def _after(line: str, label: str) -> str:
     return line.partition(label)[2].strip()
 
 
+def _signal_name(number: int) -> str:
+    with suppress(ValueError):
+        return signal.Signals(number).name
+    return f"signal {number}"
+
+
 @asynccontextmanager
 async def open_child(
     name: str,
@@ -103,40 +124,77 @@ async def open_child(
     *,
     environ: Mapping[str, str],
     on_line: Callable[[str], None] | None = None,
+    on_news: Callable[[str], None] | None = None,
 ) -> AsyncIterator[Child]:
     """Run ``trio-dask <name> <arguments>`` as long as the block lasts.
 
     The child watches its standard input and ends with it, so it cannot outlive this
     process, however that ends. A session of its own keeps the terminal's Ctrl-C from it:
     this process decides when it goes.
+
+    Args:
+        name: which server.
+        arguments: of the command.
+        environ: the child's whole environment.
+        on_line: called with each line it writes on stderr.
+        on_news: called with each line it says over the tie.
+
+    Raises:
+        SchedulerUnreachable: this process cannot start another.
     """
-    process = await trio.lowlevel.open_process(
-        [sys.executable, "-m", "trio_dask", name, *arguments, "--tied"],
-        stdin=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        env=dict(environ),
-        start_new_session=True,
-    )
-    child = Child(name, process)
-    failure: Exception | None = None
-    try:
-        async with trio.open_nursery() as listeners:
-            listeners.start_soon(child.listen, on_line)
-            try:
-                yield child
-            except Exception as error:  # noqa: BLE001 - raised below, outside the nursery: not in a group
-                failure = error
-            finally:
-                with trio.CancelScope(shield=True):
-                    await _end(process)
-                listeners.cancel_scope.cancel("the child has ended")
-    finally:
-        for stream in (process.stdin, process.stderr):
-            if stream is not None:
+    with ExitStack() as held:
+        try:
+            ours, theirs = socket.socketpair()
+            held.enter_context(ours)
+            with theirs:
+                process = await trio.lowlevel.open_process(
+                    [sys.executable, "-m", "trio_dask", name, *arguments, "--tied"],
+                    stdin=theirs.fileno(),
+                    stderr=subprocess.PIPE,
+                    env=dict(environ),
+                    start_new_session=True,
+                )
+        except OSError as error:
+            msg = f"the {name} cannot be started: {error.strerror or error}"
+            raise SchedulerUnreachable(msg) from error
+        ours.settimeout(0)  # never wait
+        child = Child(name, process, tie=ours)
+        failure: Exception | None = None
+        try:
+            async with trio.open_nursery() as listeners:
+                listeners.start_soon(child.listen, on_line)
+                if on_news is not None:
+                    listeners.start_soon(_hear_news, ours, on_news)
+                try:
+                    yield child
+                except Exception as error:  # noqa: BLE001 - raised below, outside the nursery: not in a group
+                    failure = error
+                finally:
+                    with trio.CancelScope(shield=True):
+                        await _end(process)
+                    listeners.cancel_scope.cancel("the child has ended")
+        finally:
+            if process.stderr is not None:
                 with trio.move_on_after(1, shield=True):
-                    await stream.aclose()
+                    await process.stderr.aclose()
     if failure is not None:
         raise failure
+
+
+async def _hear_news(tie: socket.socket, on_news: Callable[[str], None]) -> None:
+    lines = Lines()
+    while True:
+        await trio.lowlevel.wait_readable(tie)
+        try:
+            data = tie.recv(_READ_BYTES)
+        except BlockingIOError:
+            continue
+        except OSError:
+            return
+        if not data:
+            return
+        for line in lines.feed(data):
+            on_news(line)
 
 
 async def _end(process: trio.Process) -> None:

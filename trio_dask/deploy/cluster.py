@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import logging
-import re
 import sys
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any, ClassVar, Final, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from trio_dask.client import refuse_running_loop
 from trio_dask.deploy.engine import Engine
@@ -15,10 +14,7 @@ from trio_dask.deploy.plan import LOOPBACK, START_S, plan_local
 if TYPE_CHECKING:
     from types import TracebackType
 
-    from trio_dask.deploy.local import ClusterHandle
-
-#: Lines of the servers' own that are for those who ask.
-_QUIET: Final = re.compile(r" - trio_dask\.\w+ - (DEBUG|INFO) - ")
+    from trio_dask.deploy.handle import ClusterHandle
 
 
 class _Cluster:
@@ -88,7 +84,7 @@ class _Cluster:
     @property
     def workers(self) -> dict[str, str]:
         """The addresses of its workers, by name."""
-        return {} if self._engine.closed else dict(self._handle.workers)
+        return {} if self._engine.closed else self._handle.workers
 
     @property
     def n_workers(self) -> int:
@@ -173,7 +169,5 @@ class AsyncLocalCluster(_Cluster):
 
 def _show(line: str) -> None:
     """What the servers, or tasks, write on stderr goes to this program's."""
-    if _QUIET.search(line):
-        return
     with suppress(OSError, ValueError):  # closed, or nobody reads it
         print(line, file=sys.stderr, flush=True)  # noqa: T201

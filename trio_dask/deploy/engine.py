@@ -15,7 +15,7 @@ from trio_dask.deploy.local import open_plan
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from trio_dask.deploy.local import ClusterHandle
+    from trio_dask.deploy.handle import ClusterHandle
     from trio_dask.deploy.plan import LocalPlan
 
 #: How long closing may take: two servers, of which each has its grace.

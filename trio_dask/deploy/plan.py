@@ -6,7 +6,7 @@ import difflib
 import logging
 import math
 import os
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Final
 
 from trio_dask.config import (
@@ -18,11 +18,13 @@ from trio_dask.config import (
     known_settings,
     load_config,
     memory_bytes,
+    new_token,
 )
 from trio_dask.errors import ConfigError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from pathlib import Path
 
 LOOPBACK: Final = "127.0.0.1"
 START_S: Final = 30.0
@@ -66,6 +68,10 @@ class LocalPlan:
     environ: Mapping[str, str]
     log_level: str
     start_timeout_s: float
+    token: str = field(default_factory=new_token, repr=False)
+    scheduler_file: Path | None = None
+    #: Variables for the workers' process and what runs in it.
+    worker_environ: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def threads_per_worker(self) -> int:

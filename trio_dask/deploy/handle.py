@@ -1,0 +1,162 @@
+"""A cluster as its members see it: where it is, who is there, how many there shall be."""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING, Final
+
+import trio
+
+from trio_dask.errors import ConfigError, SchedulerUnreachable
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from trio_dask.deploy.plan import LocalPlan
+
+RUNNING: Final = "running"
+
+logger: Final = logging.getLogger("trio_dask.deploy")
+
+
+class ClusterHandle:
+    """What a client needs to use the cluster, and what becomes of it.
+
+    It is used on the loop on which the cluster lives; what it says may be read anywhere.
+    """
+
+    def __init__(self, plan: LocalPlan) -> None:
+        self.name: Final = plan.name
+        #: Where the scheduler is.
+        self.scheduler_address = ""
+        #: What lets clients in.
+        self.token: Final = plan.token
+        self._failure = ""
+        self._started = False
+        #: How many workers there shall be.
+        self.wanted = plan.n_workers
+        self._workers: dict[str, str] = {}
+        self._give_order: Callable[[int], None] | None = None
+        self._changed = trio.Event()
+
+    def __repr__(self) -> str:
+        return (
+            f"<ClusterHandle {self.name!r}: {self.scheduler_address}, "
+            f"{len(self._workers)} workers, {self.status}>"
+        )
+
+    @property
+    def status(self) -> str:
+        """``running``, or ``failed:`` and why."""
+        return f"failed: {self._failure}" if self._failure else RUNNING
+
+    @property
+    def workers(self) -> dict[str, str]:
+        """The addresses of the workers, by name."""
+        return dict(self._workers)
+
+    # ------------------------------------------------------------ for its users
+
+    def scale(self, n: int) -> None:
+        """Have `n` workers, soon; see `wait_for_workers`.
+
+        The youngest are ended first, with a goodbye. What they held and is still wanted
+        is computed again.
+
+        Raises:
+            ConfigError: it is no number of workers.
+        """
+        self.wanted = checked_count(n)
+        if self._give_order is not None:
+            self._give_order(self.wanted)
+        self._change()
+
+    async def wait_for_workers(self, n: int | None = None) -> None:
+        """Wait until there are at least `n` workers, or as many as `scale` has asked for.
+
+        Raises:
+            SchedulerUnreachable: the cluster has failed.
+        """
+        while len(self._workers) < n if n is not None else len(self._workers) != self.wanted:
+            await self._next_change()
+
+    async def wait_started(self) -> None:
+        """Wait until all of it is there.
+
+        Raises:
+            SchedulerUnreachable: it will not be; the message has a server's last words.
+        """
+        while not self.scheduler_address:
+            await self._next_change()
+        await self.wait_for_workers()
+        self._started = True
+
+    async def wait_broken(self) -> str:
+        """Wait until the cluster has failed, and say why."""
+        while not self._failure:
+            await self._changed.wait()
+        return self._failure
+
+    async def _next_change(self) -> None:
+        if self._failure:
+            raise SchedulerUnreachable(self._failure)
+        await self._changed.wait()
+
+    # ------------------------------------------------------------ for who runs it
+
+    @property
+    def started(self) -> bool:
+        """Whether it has been there as a whole."""
+        return self._started
+
+    def scheduler_found(self, address: str) -> None:
+        """The scheduler listens."""
+        self.scheduler_address = address
+        self._change()
+
+    def obey(self, give_order: Callable[[int], None] | None) -> None:
+        """From now on tell this one how many workers there shall be; None: nobody can be told."""
+        self._give_order = give_order
+        if give_order is not None:
+            give_order(self.wanted)
+
+    def worker_changed(self, name: str, address: str | None) -> None:
+        """A worker has joined, at an address, or left."""
+        if address is None:
+            self._workers.pop(name, None)
+        else:
+            self._workers[name] = address
+        self._change()
+
+    def workers_lost(self) -> None:
+        """All of them are gone."""
+        self._workers.clear()
+        self._change()
+
+    def fail(self, why: str) -> None:
+        """The cluster is of no use any more."""
+        if self._started:  # else who starts it is told
+            logger.error("Cluster %s has failed: %s", self.name, why)
+        self._failure = why
+        self.workers_lost()
+
+    async def some_wanted(self) -> None:
+        """Wait until there shall be a worker at all."""
+        while not self.wanted:
+            await self._changed.wait()
+
+    def _change(self) -> None:
+        self._changed.set()
+        self._changed = trio.Event()
+
+
+def checked_count(n: object) -> int:
+    """A number of workers.
+
+    Raises:
+        ConfigError: it is none.
+    """
+    if type(n) is not int or n < 0:
+        msg = f"{n!r} workers: it is a whole number of at least 0"
+        raise ConfigError(msg)
+    return n

@@ -1,0 +1,72 @@
+"""What a server and the process that started it say to each other: words on a line.
+
+They are said over the child's standard input, which is a socket pair. What makes no
+sense is nobody's order, and ignored.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+#: A scheduler takes peers, at this address.
+LISTENING: Final = "listening"
+#: A worker has joined: its address and its name.
+JOINED: Final = "joined"
+#: A worker has left: its name.
+LEFT: Final = "left"
+_SCALE: Final = "scale"
+_LINE_MAX: Final = 10_000
+_COUNT_DIGITS: Final = 6
+
+
+def scale_order(count: int) -> str:
+    """To a worker process: have so many workers."""
+    return f"{_SCALE} {count}"
+
+
+def read_scale(line: str) -> int | None:
+    """How many workers an order asks for; None if it is none.
+
+    >>> read_scale("scale 3"), read_scale("scale -1"), read_scale("scale"), read_scale("hello")
+    (3, None, None, None)
+    """
+    match line.split():
+        case [word, count] if word == _SCALE and count.isascii() and count.isdigit():
+            return int(count[:_COUNT_DIGITS])
+    return None
+
+
+def change_news(name: str, address: str | None) -> str:
+    """To the parent: a worker has joined, at an address, or left."""
+    return f"{LEFT} {name}" if address is None else f"{JOINED} {address} {name}"
+
+
+def read_news(line: str) -> tuple[str, str, str]:
+    """The word, the address and the name in what a server says; empty where there is none.
+
+    >>> read_news("joined tcp://127.0.0.1:1 a b"), read_news("left a b")
+    (('joined', 'tcp://127.0.0.1:1', 'a b'), ('left', '', 'a b'))
+    """
+    word, _, rest = line.partition(" ")
+    if word == LEFT:
+        return word, "", rest
+    address, _, name = rest.partition(" ")
+    return word, address, name
+
+
+class Lines:
+    r"""Lines out of bytes, however they are split; one without an end is dropped.
+
+    >>> lines = Lines()
+    >>> lines.feed(b"a\nb"), lines.feed(b"c\n")
+    (['a'], ['bc'])
+    """
+
+    def __init__(self) -> None:
+        self._rest = b""
+
+    def feed(self, data: bytes | bytearray) -> list[str]:
+        """The lines that are complete now."""
+        *lines, rest = (self._rest + bytes(data)).split(b"\n")
+        self._rest = rest if len(rest) < _LINE_MAX else b""
+        return [line.decode(errors="replace") for line in lines]
