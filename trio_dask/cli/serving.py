@@ -9,6 +9,7 @@ import signal
 import sys
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
 import trio
@@ -17,7 +18,7 @@ from trio_dask.comm import parse_address
 from trio_dask.errors import ConfigError
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+    from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
     from pathlib import Path
 
     from trio_dask.cli.tie import Tie
@@ -42,16 +43,30 @@ def run_until_signal(main: Callable[[], Awaitable[None]], *, tie: Tie | None = N
     counts as a signal: it is how a child notices that its parent is gone, whatever
     became of it.
     """
+    run_with_signals(partial(_run, main, tie))
+
+
+def run_with_signals(main: Callable[[AsyncIterator[int]], Awaitable[None]]) -> None:
+    """Run `main` on Trio with the signals that would end a command.
+
+    Those before Trio watches for them are kept for it; those afterwards do nothing: the
+    process is about to leave, and the command line sees to the handlers of before.
+    """
     if sys.platform == "win32":
         msg = "servers run on Linux and macOS; on Windows there is only the client"
         raise ConfigError(msg)
-    # Signals before Trio watches for them are kept for it; those afterwards do nothing: the
-    # process is about to leave, and `main` sees to the handlers that were there before.
     early: list[int] = []
     watched = watched_signals()
     for number in watched:
         signal.signal(number, lambda number, _: early.append(number))
-    trio.run(_run, main, tie, watched, early)
+
+    async def watch() -> None:
+        with trio.open_signal_receiver(*watched) as signals:
+            for number in early:
+                signal.raise_signal(number)
+            await main(signals)
+
+    trio.run(watch)
 
 
 def watched_signals() -> list[signal.Signals]:
@@ -64,22 +79,16 @@ def watched_signals() -> list[signal.Signals]:
 
 
 async def _run(
-    main: Callable[[], Awaitable[None]],
-    tie: Tie | None,
-    watched: Sequence[signal.Signals],
-    early: Sequence[int],
+    main: Callable[[], Awaitable[None]], tie: Tie | None, signals: AsyncIterator[int]
 ) -> None:
-    with trio.open_signal_receiver(*watched) as signals:
-        for number in early:
-            signal.raise_signal(number)
-        async with trio.open_nursery() as watchers:
-            work = trio.CancelScope()
-            watchers.start_soon(_watch_signals, signals, work)
-            if tie is not None:
-                watchers.start_soon(tie.hold, work.cancel)
-            with work:
-                await main()
-            watchers.cancel_scope.cancel("the command has ended")
+    async with trio.open_nursery() as watchers:
+        work = trio.CancelScope()
+        watchers.start_soon(_watch_signals, signals, work)
+        if tie is not None:
+            watchers.start_soon(tie.hold, work.cancel)
+        with work:
+            await main()
+        watchers.cancel_scope.cancel("the command has ended")
 
 
 async def _watch_signals(signals: AsyncIterator[int], work: trio.CancelScope) -> None:
