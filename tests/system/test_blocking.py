@@ -1,0 +1,146 @@
+"""The blocking client on real processes: threads, many lives, forgotten ends, notebooks."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING, Any
+
+import psutil
+import pytest
+from jupyter_client.manager import start_new_kernel
+
+from trio_dask import Client, as_completed
+from trio_dask.errors import KilledWorker
+
+if TYPE_CHECKING:
+    from tests.system.conftest import Cluster
+
+THREADS = 10
+CALLS = 1_000
+LIVES = 1_000
+
+
+def inc(x: int) -> int:
+    """One more."""
+    return x + 1
+
+
+def test_ten_threads_share_a_client(shared: Cluster) -> None:
+    """A thousand calls from each, with inputs from its own: every result is right."""
+
+    def use(number: int) -> list[int]:
+        begun = client.map(inc, range(number, number + 10))
+        futures = [client.submit(inc, begun[row % 10]) for row in range(CALLS)]
+        return [future.result() for future in futures]
+
+    with (
+        Client(shared.address, config=shared.config) as client,
+        ThreadPoolExecutor(THREADS) as pool,
+    ):
+        for number, results in enumerate(pool.map(use, range(THREADS))):
+            assert results == [number + row % 10 + 2 for row in range(CALLS)]
+
+
+def test_a_thousand_lives_leave_nothing(shared: Cluster) -> None:
+    """Opened, used and closed: no thread or descriptor here, no client or task there."""
+    scheduler = psutil.Process(shared.scheduler.process.pid)
+    with Client(shared.address, config=shared.config) as first:
+        before = threading.active_count(), len(os.listdir("/proc/self/fd")), scheduler.num_fds()
+        for number in range(LIVES):
+            with Client(shared.address, config=shared.config) as client:
+                if not number % 10:
+                    assert client.submit(inc, number).result() == number + 1
+        info = first.scheduler_info()
+        assert (info["clients"], info["tasks"]) == (1, 0)
+        after = threading.active_count(), len(os.listdir("/proc/self/fd")), scheduler.num_fds()
+    # Trio keeps a few threads for some seconds, and descriptors of the last ones are closed late.
+    assert after[0] <= before[0] + 3
+    assert after[1] <= before[1] + 6
+    assert after[2] <= before[2] + 3
+
+
+def test_errors_and_deaths_come_through(shared: Cluster) -> None:
+    """As the function raised them, in groups, too; a process that dies has a name."""
+
+    def both() -> None:
+        raise ExceptionGroup("two things", [KeyError("one"), ValueError("two")])
+
+    with Client(shared.address, config=shared.config) as client:
+        with pytest.raises(ExceptionGroup, match="two things") as group:
+            client.submit(both).result()
+        assert group.group_contains(KeyError, match="one")
+        assert "in both" in group.value.__notes__[0]
+        with pytest.raises(KilledWorker):
+            client.submit(os._exit, 3).result()
+        squares = as_completed(client.map(pow, range(20), [2] * 20), with_results=True)
+        assert sorted(value for _, value in squares) == [number**2 for number in range(20)]
+
+
+def run_script(text: str, *, environ: dict[str, str] | None = None) -> Any:
+    """Run a program of its own."""
+    return subprocess.run(
+        [sys.executable, "-c", text],
+        capture_output=True, text=True, timeout=60, check=False, env={**os.environ, **(environ or {})},
+    )  # fmt: skip
+
+
+def test_a_script_that_forgets_its_cluster_ends() -> None:
+    """With the cluster's processes, and without a word on stderr."""
+    run = run_script(
+        "from trio_dask import Client\n"
+        "import psutil\n"
+        "client = Client(n_workers=1, threads_per_worker=1)\n"
+        "print(client.submit(pow, 2, 10).result())\n"
+        "print(*[each.pid for each in psutil.Process().children(recursive=True)])\n"
+    )
+    assert (run.returncode, run.stderr) == (0, "")
+    value, pids = run.stdout.splitlines()
+    assert value == "1024"
+    assert len(pids.split()) == 3
+    assert not any(psutil.pid_exists(int(pid)) for pid in pids.split())
+
+
+def test_a_script_that_fails_ends_its_cluster() -> None:
+    """Its traceback is all there is on stderr."""
+    run = run_script(
+        "from trio_dask import Client\n"
+        "client = Client(n_workers=1, threads_per_worker=1)\n"
+        "client.submit(int, 'one').result()\n"
+    )
+    assert run.returncode == 1
+    assert run.stderr.splitlines()[0] == "Traceback (most recent call last):"
+    assert "ValueError: invalid literal for int() with base 10: 'one'" in run.stderr
+
+
+def test_cells_of_a_notebook(shared: Cluster) -> None:
+    """A loop runs in a kernel, and yet its cells may block; interrupting one harms nothing."""
+    manager, kernel = start_new_kernel(
+        kernel_name="python3", env={**os.environ, "TRIO_DASK_TOKEN": shared.token}
+    )
+    try:
+
+        def cell(code: str) -> str:
+            said: list[str] = []
+            kernel.execute_interactive(
+                code, timeout=60, output_hook=lambda message: said.append(str(message["content"]))
+            )
+            return "".join(said)
+
+        assert "error" not in cell("import asyncio; asyncio.get_running_loop()")
+        opened = cell(f"from trio_dask import Client; client = Client({shared.address!r})")
+        assert "Traceback" not in opened, opened
+        assert "1024" in cell("print(client.submit(pow, 2, 10).result())")
+        assert "[1, 2, 3]" in cell("print(client.gather(client.map(lambda x: x + 1, range(3))))")
+        interrupt = "import os, signal, threading\nthreading.Thread(target=os.kill, args=(os.getpid(), signal.SIGINT)).start()\n"
+        assert "KeyboardInterrupt" in cell(
+            interrupt + "client.submit(__import__('time').sleep, 1).result()"
+        )
+        assert "8" in cell("print(client.submit(pow, 2, 3).result())")
+        assert "AsyncClient" in cell("import trio\nasync def f(): client.flush()\ntrio.run(f)")
+    finally:
+        kernel.stop_channels()
+        manager.shutdown_kernel(now=True)
