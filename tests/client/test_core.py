@@ -200,6 +200,35 @@ def test_one_fetch_serves_all() -> None:
     assert woken == ["second"]
 
 
+def test_values_are_asked_for_by_the_ids_that_workers_know() -> None:
+    """Two futures of one key are one value, which another client made first."""
+    core = new_core()
+    tids = submitted(core, 2, keys=["k", "k"])
+    core.flush()
+    other = first_id(9)
+    word = tasks.Finished(tids, [1, 1], [b"", b""], [0, 0], ["a"], [other, other])
+    core.handle([word])
+    woken: list[int] = []
+    request = core.request([(tid, "a") for tid in tids], lambda: woken.append(1))
+    (sent,) = core.flush()[1]
+    fetch = sent[1]
+    assert isinstance(fetch, Fetch)
+    assert fetch.tids == [other]
+    core.handle_data("a", [Values(fetch.serial, [other], [FOUND], [], [b"v"], last=True)])
+    assert request.payloads == dict.fromkeys(tids, b"v")
+    assert woken == [1]
+
+
+def test_a_function_is_not_forgotten_before_its_next_use() -> None:
+    """The last batch that used it may go when the next one begins."""
+    core = new_core()
+    tids = submitted(core, 1)
+    core.release(tids)
+    submitted(core, 1000)
+    said = [type(each) for each in told(core)]
+    assert tasks.ForgetFunctions not in said
+
+
 def test_stores_go_one_after_the_other() -> None:
     """The next message to a worker waits for its word on the last one."""
     core = new_core()

@@ -78,6 +78,36 @@ def test_cancel_by_one_of_two(cluster: Driver) -> None:
     assert cluster.heard(2) == []
 
 
+def test_a_value_shared_by_key_is_fetched_by_the_id_that_workers_know(cluster: Driver) -> None:
+    """The second client is told where the value is, and what it is called there."""
+    first, second = cluster.client(), cluster.client(2)
+    a = cluster.worker(3)
+    cluster.submit(first, [b"a"], keys=["x"])
+    run = cluster.run(3)
+    cluster.submit(second, [b"b", b"a"], keys=["y", "x"], peer=2)
+    cluster.done(3, run, None)
+    (to_first,), (to_second,) = cluster.heard(1), cluster.heard(2)
+    assert isinstance(to_first, words.Finished)
+    assert isinstance(to_second, words.Finished)
+    assert to_first.sources == []
+    assert (to_second.tids, to_second.places) == ([second + 1], [a])
+    assert to_second.sources == [first]
+
+
+def test_a_value_that_could_not_be_stored_is_lost(cluster: Driver) -> None:
+    """What needs it fails for that, and is not cancelled: nobody asked for it."""
+    first = cluster.client()
+    cluster.worker(3)
+    cluster.tell(1, words.Put([first], [9], [], broadcast=False))
+    cluster.submit(first + 1, [b"a"], [[first]])
+    cluster.heard(1)
+    cluster.tell(1, words.Cancel([first], "no way"))
+    lost, failed = cluster.heard(1)
+    assert lost == words.Lost([first], "no way")
+    assert isinstance(failed, words.Failed)
+    assert failed.tids == [first + 1]
+
+
 def test_one_key_is_one_task(cluster: Driver) -> None:
     """Two clients that name the same key share the computation, and arguments find it by either id."""
     first, second = cluster.client(1), cluster.client(2)

@@ -125,6 +125,37 @@ def test_a_newcomer_of_higher_priority_overtakes(cluster: Driver) -> None:
     assert cluster.run(A).args[0] == b"high"
 
 
+def test_a_newcomer_overtakes_what_was_given_after_longer_tasks(cluster: Driver) -> None:
+    """What was given first has begun, whatever its rank; the others come back in time."""
+    first = cluster.client()
+    cluster.worker(A, nthreads=1)
+    cluster.submit(first, [b"lowest"], priority=-5)
+    began = cluster.run(A)
+    cluster.submit(first + 1, [b"low"])
+    low = cluster.run(A)
+    cluster.submit(first + 2, [b"high"], priority=1)
+    run, recall = sorted(cluster.heard(A), key=lambda each: isinstance(each, words.Recall))
+    assert recall == words.Recall(low.attempts), "the first has begun"
+    assert isinstance(run, words.Run)
+    assert run.args == [b"high"]
+    assert began.args == [b"lowest"]
+
+
+def test_a_newcomer_that_only_some_may_run_overtakes_as_well(cluster: Driver) -> None:
+    """Restrictions make nobody wait behind what is less urgent."""
+    first = cluster.client()
+    cluster.worker(A)
+    cluster.submit(first, [b"low"] * 4)
+    low = cluster.run(A)
+    assert len(low.tids) == 2
+    cluster.submit(first + 4, [b"high"], priority=1, workers=[f"w{A}"])
+    said = {type(each): each for each in cluster.heard(A)}
+    assert said[words.Recall] == words.Recall(low.attempts[1:])
+    high = said[words.Run]
+    assert isinstance(high, words.Run)
+    assert high.args == [b"high"]
+
+
 def test_inputs_that_are_small_travel_with_the_task(cluster: Driver) -> None:
     """An inline value is given to whoever needs it, and dropped when nobody does."""
     first = cluster.client()

@@ -72,7 +72,10 @@ class Want(Message):
 
 @message(33)
 class Cancel(Message):
-    """Stop these tasks, for everyone; each is answered by one `Cancelled`, `Finished` or `Failed`."""
+    """Stop these tasks, for everyone; each is answered by one `Cancelled`, `Finished` or `Failed`.
+
+    A value that has not been stored yet is `Lost`.
+    """
 
     tids: Ints
     reason: str
@@ -114,7 +117,8 @@ class Unreachable(Message):
 class Finished(Message):
     """These tasks have a value: in `values` if it is small, else at ``places[at]``.
 
-    A row with ``at == -1`` is inline.
+    A row with ``at == -1`` is inline. `sources` is empty, or has for each row the id by
+    which workers know the value, where that is not its own: another client made it.
     """
 
     tids: Ints
@@ -122,6 +126,7 @@ class Finished(Message):
     values: Blobs
     at: Ints
     places: Strs
+    sources: Ints = field(default_factory=list)
     PARALLEL: ClassVar = ("tids", "nbytes", "values", "at")
 
 

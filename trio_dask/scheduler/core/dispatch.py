@@ -12,13 +12,14 @@ from __future__ import annotations
 from heapq import heappop
 from typing import TYPE_CHECKING
 
+from trio_dask.scheduler.core.drawing import best_queue, candidates
 from trio_dask.scheduler.core.overtaking import overtake
 from trio_dask.scheduler.core.windows import assign, touch
 from trio_dask.scheduler.policies.placement import load_s, time_room_s, worth_moving
 
 if TYPE_CHECKING:
     from trio_dask.scheduler.core.ready import ReadyQueue
-    from trio_dask.scheduler.core.state import ClusterState, Requirement, Task, Worker
+    from trio_dask.scheduler.core.state import ClusterState, Task, Worker
 
 
 def _least_loaded(state: ClusterState) -> Worker | None:
@@ -49,13 +50,12 @@ def dispatch(state: ClusterState) -> None:
             heappop(state.by_load)  # full: it comes back when its window changes
     if state.homes:
         _relieve_homes(state)
-    if len(queue):
-        overtake(state)
+    overtake(state)
 
 
 def _dispatch_restricted(state: ClusterState) -> None:
     for requirement in tuple(state.restricted):
-        for worker in sorted(_candidates(state, requirement), key=load_s):
+        for worker in sorted(candidates(state, requirement), key=load_s):
             _fill(state, worker, _share(state, requirement.queue))
         if not len(requirement.queue):
             del state.restricted[requirement]
@@ -64,29 +64,6 @@ def _dispatch_restricted(state: ClusterState) -> None:
 def _share(state: ClusterState, queue: ReadyQueue) -> int:
     """How many of the queue one worker takes at a time, so that few tasks spread."""
     return max(1, len(queue) // max(1, len(state.workers)))
-
-
-def _candidates(state: ClusterState, requirement: Requirement) -> list[Worker]:
-    named = [worker for worker in map(state.find_worker, requirement.workers) if worker]
-    if not named and (requirement.allow_others or not requirement.workers):
-        named = list(state.workers.values())
-    return [
-        worker for worker in dict.fromkeys(named) if worker.slots and _fits(requirement, worker)
-    ]
-
-
-def _fits(requirement: Requirement, worker: Worker) -> bool:
-    free = worker.free_resources
-    return all(free.get(name, 0) >= units for name, units in requirement.resources)
-
-
-def _may_run(state: ClusterState, requirement: Requirement, worker: Worker) -> bool:
-    if not _fits(requirement, worker):
-        return False
-    if not requirement.workers:
-        return True
-    named = [each for each in map(state.find_worker, requirement.workers) if each]
-    return worker in named or (not named and requirement.allow_others)
 
 
 def _fill(state: ClusterState, worker: Worker, share: int) -> int:
@@ -99,7 +76,7 @@ def _fill(state: ClusterState, worker: Worker, share: int) -> int:
     total = 0
     while most > 0 and (least > 0 or time_s > 0):
         if state.restricted or len(worker.home):
-            queue = _best_queue(state, worker)
+            queue = best_queue(state, worker)
             tasks = queue.pop_many(1) if queue is not None else []
         else:
             tasks = _pop_for(state, least, time_s, most)
@@ -146,18 +123,6 @@ def _fitting(state: ClusterState, tasks: list[Task], least: int, time_s: float) 
         estimate = function.prefix.estimate_s() if function else -1.0
         time_s -= max(estimate, state.settings.estimate_min_s) if estimate >= 0 else time_s
     return tasks
-
-
-def _best_queue(state: ClusterState, worker: Worker) -> ReadyQueue | None:
-    """Of the queues that the worker may draw from, the one with the lowest rank in front."""
-    queues = [worker.home, state.anywhere.queue]
-    queues += [each.queue for each in state.restricted if _may_run(state, each, worker)]
-    best, best_rank = None, 0
-    for queue in queues:
-        head = queue.peek()
-        if head is not None and (best is None or head.rank < best_rank):
-            best, best_rank = queue, head.rank
-    return best
 
 
 def _relieve_homes(state: ClusterState) -> None:

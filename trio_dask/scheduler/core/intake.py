@@ -295,6 +295,8 @@ def on_cancel(state: ClusterState, client: Client, message: words.Cancel) -> Non
             if tid in wants(task):
                 client.out.cancelled(tid, message.reason)
                 unwant(state, tid)
+        elif _is_awaited(task):  # what needs it does not come to an end that nobody asked for
+            end(state, task, st.LOST, packed(message.reason))
         elif task.state == st.ASSIGNED:
             state.cancelling[task.tid] = message.reason
             recall(task)

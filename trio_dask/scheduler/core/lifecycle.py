@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Final
 from trio_dask.messages.ids import client_of
 from trio_dask.scheduler.core import state as st
 from trio_dask.scheduler.core.failures import data_lost, packed, unpacked
-from trio_dask.scheduler.core.outbox import places_of
 from trio_dask.scheduler.policies.placement import home_of
 
 if TYPE_CHECKING:
@@ -293,9 +292,7 @@ def tell(state: ClusterState, task: Task, tid: int) -> None:
         return
     out, value = client.out, task.value
     if task.state == st.DONE:
-        out.finished(
-            tid, task.nbytes, value, None if value is not None else places_of(task.holders)
-        )
+        out.finished(tid, task)
     elif task.state == st.FAILED:
         out.failed(tid, value or b"")
     elif task.state == st.CANCELLED:

@@ -7,7 +7,7 @@ was decided.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from trio_dask.messages.tasks import (
     INLINE,
@@ -26,8 +26,6 @@ from trio_dask.messages.tasks import (
 if TYPE_CHECKING:
     from trio_dask.messages import Message
     from trio_dask.scheduler.core.state import Function, Task, Worker
-
-_NOWHERE: Final = -1
 
 
 class Outbox:
@@ -67,20 +65,24 @@ class ClientOutbox(Outbox):
 
     __slots__ = ()
 
-    def finished(self, tid: int, nbytes: int, value: bytes | None, place: str | None) -> None:
-        """The task has a value: here it is, or there."""
+    def finished(self, tid: int, task: Task) -> None:
+        """The task, which the client calls `tid`, has a value: here it is, or there."""
+        value = task.value
         last = self.messages[-1] if self.messages else None
         if type(last) is not Finished:
             last = Finished([], [], [], [], [])
             self.add(last)
+        if last.sources or tid != task.tid:
+            last.sources += last.tids[len(last.sources) :]
+            last.sources.append(task.tid)
         last.tids.append(tid)
-        last.nbytes.append(nbytes)
+        last.nbytes.append(task.nbytes)
         if value is not None:
             last.values.append(value)
             last.at.append(INLINE)
         else:
             last.values.append(b"")
-            last.at.append(_NOWHERE if place is None else self._place(place, last.places))
+            last.at.append(self._place(places_of(task.holders), last.places))
 
     def failed(self, tid: int, failure: bytes) -> None:
         """The task, or one of its inputs, raised."""

@@ -6,8 +6,10 @@ worker decides whether that has begun, so an inversion lasts one message flight.
 
 from __future__ import annotations
 
+from itertools import islice
 from typing import TYPE_CHECKING
 
+from trio_dask.scheduler.core.drawing import best_queue, candidates
 from trio_dask.scheduler.core.lifecycle import recall
 from trio_dask.scheduler.core.windows import NOTHING, assign, touch
 
@@ -16,34 +18,49 @@ if TYPE_CHECKING:
 
 
 def overtake(state: ClusterState) -> None:
-    """Exchange un-begun tasks in full windows for those of lower rank in the general queue.
+    """Exchange un-begun tasks in full windows for those of lower rank that wait.
 
     Ranks rise with time, so as a rule a look at the highest one given out is enough.
     """
-    queue = state.anywhere.queue
-    head = queue.peek()
-    if head is None or head.rank > state.worst:
-        return
-    overtaken = [each for each in state.workers.values() if each.slots and each.worst > head.rank]
-    for worker in sorted(overtaken, key=lambda each: -each.worst):
-        victims = _lowest_unbegun(worker)
-        taken: list[Task] = []
-        for victim in victims:
-            head = queue.peek()
-            if head is None or head.rank >= victim.rank:
-                break
-            taken += queue.pop_many(1)
-            recall(victim)
-        left = victims[len(taken) :]
-        worker.worst = left[0].rank if left else NOTHING
-        if taken:
-            assign(state, worker, taken)
-            touch(state, worker)
-    state.worst = max((each.worst for each in state.workers.values()), default=state.worst)
+    overtaken: dict[Worker, None] = {}
+    head = state.anywhere.queue.peek()
+    if head is not None and head.rank < state.worst:
+        overtaken.update((each, None) for each in state.workers.values() if each.worst > head.rank)
+    for requirement in state.restricted:
+        head = requirement.queue.peek()
+        if head is not None and head.rank < state.worst:
+            able = candidates(state, requirement)
+            overtaken.update((each, None) for each in able if each.worst > head.rank)
+    for worker in state.homes:
+        head = worker.home.peek()
+        if head is not None and head.rank < worker.worst:
+            overtaken[worker] = None
+    if overtaken:
+        for worker in sorted(overtaken, key=lambda each: -each.worst):
+            if worker.slots:
+                _exchange(state, worker)
+        state.worst = max((each.worst for each in state.workers.values()), default=NOTHING)
+
+
+def _exchange(state: ClusterState, worker: Worker) -> None:
+    """Send over the worker's window what comes before its un-begun tasks, and ask these back."""
+    victims = _lowest_unbegun(worker)
+    exchanged = 0
+    for victim in victims:
+        queue = best_queue(state, worker)
+        head = queue.peek() if queue is not None else None
+        if queue is None or head is None or head.rank >= victim.rank:
+            break
+        recall(victim)
+        assign(state, worker, queue.pop_many(1))
+        exchanged += 1
+    worker.worst = max((task.rank for task in _lowest_unbegun(worker)), default=NOTHING)
+    if exchanged:
+        touch(state, worker)
 
 
 def _lowest_unbegun(worker: Worker) -> list[Task]:
-    """What may not have begun: all but as many as it has slots, highest rank first."""
-    tasks = sorted(worker.window.values(), key=lambda task: task.rank)
-    unbegun = [task for task in tasks[worker.slots :] if task.attempt not in worker.recalled]
-    return unbegun[::-1]
+    """What may not have begun, highest rank first: all but those given first, one for each slot."""
+    later = islice(worker.window.items(), worker.slots, None)
+    tasks = [task for attempt, task in later if attempt not in worker.recalled]
+    return sorted(tasks, key=lambda task: -task.rank)

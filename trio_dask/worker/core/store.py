@@ -52,6 +52,10 @@ class Store:
         kept = self._kept.get(tid)
         return kept is not None and holder in kept.holders
 
+    def held_by(self, holder: str) -> set[int]:
+        """All that `holder` keeps."""
+        return {tid for tid, kept in self._kept.items() if holder in kept.holders}
+
     def size(self, tid: int) -> int:
         """The bytes of a value that is here."""
         return self._kept[tid].nbytes
@@ -68,5 +72,5 @@ class Store:
 
     def leave(self, holder: str) -> None:
         """`holder` ends: so does all it held."""
-        for tid in [tid for tid, kept in self._kept.items() if holder in kept.holders]:
+        for tid in sorted(self.held_by(holder)):
             self.release(holder, tid)

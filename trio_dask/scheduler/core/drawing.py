@@ -1,0 +1,45 @@
+"""Which queues a worker may draw from, and which workers a queue may be drawn by."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from trio_dask.scheduler.core.ready import ReadyQueue
+    from trio_dask.scheduler.core.state import ClusterState, Requirement, Worker
+
+
+def candidates(state: ClusterState, requirement: Requirement) -> list[Worker]:
+    """Workers that may run such a task now."""
+    named = [worker for worker in map(state.find_worker, requirement.workers) if worker]
+    if not named and (requirement.allow_others or not requirement.workers):
+        named = list(state.workers.values())
+    return [
+        worker for worker in dict.fromkeys(named) if worker.slots and _fits(requirement, worker)
+    ]
+
+
+def _fits(requirement: Requirement, worker: Worker) -> bool:
+    free = worker.free_resources
+    return all(free.get(name, 0) >= units for name, units in requirement.resources)
+
+
+def _may_run(state: ClusterState, requirement: Requirement, worker: Worker) -> bool:
+    if not _fits(requirement, worker):
+        return False
+    if not requirement.workers:
+        return True
+    named = [each for each in map(state.find_worker, requirement.workers) if each]
+    return worker in named or (not named and requirement.allow_others)
+
+
+def best_queue(state: ClusterState, worker: Worker) -> ReadyQueue | None:
+    """Of the queues that the worker may draw from, the one with the lowest rank in front."""
+    queues = [worker.home, state.anywhere.queue]
+    queues += [each.queue for each in state.restricted if _may_run(state, each, worker)]
+    best, best_rank = None, 0
+    for queue in queues:
+        head = queue.peek()
+        if head is not None and (best is None or head.rank < best_rank):
+            best, best_rank = queue, head.rank
+    return best
