@@ -1,327 +1,376 @@
-"""A simulated client: submits, releases, cancels and scatters by a plan, and checks what comes back."""
+"""A simulated client: the real core; what its user does is the plan."""
 
 from __future__ import annotations
 
-import random
-from typing import TYPE_CHECKING, Final
+from collections.abc import Callable
+from functools import partial
+from typing import TYPE_CHECKING
 
-from trio_dask.messages import session, tasks as words, values
-from trio_dask.messages.failure import Failure
-from trio_dask.messages.ids import first_id
-from trio_dask.testing.simulation.programs import ALWAYS, FAILURE, Program, scattered_value
-from trio_dask.testing.simulation.world import Link
+from trio_dask.client.core import (
+    CANCELLED,
+    ERROR,
+    FINISHED,
+    LOST,
+    PENDING,
+    RELEASED,
+    AllDone,
+    ClientCore,
+    Function,
+    Request,
+    Rows,
+    group,
+    whole,
+)
+from trio_dask.messages import session
+from trio_dask.testing.simulation.answers import Answers
+from trio_dask.testing.simulation.network import CONNECT_S
 
 if TYPE_CHECKING:
-    from trio_dask.messages import Message
-    from trio_dask.testing.simulation.nodes import SimScheduler, SimWorker
-    from trio_dask.testing.simulation.world import World
+    from collections.abc import Iterable, Iterator, Sequence
 
-PENDING: Final = "pending"
-FINISHED: Final = "finished"
-FAILED: Final = "failed"
-CANCELLED: Final = "cancelled"
-LOST: Final = "lost"
+    from trio_dask.client.core import Batch
+    from trio_dask.messages import Message
+    from trio_dask.testing.simulation.cluster import Cluster
+    from trio_dask.testing.simulation.network import Link
+    from trio_dask.testing.simulation.plan import ClientPlan, PlannedTask, Step
+
+#: What a user sees of a task: how it ended, and its value, failure or reason.
+Outcome = tuple[int, bytes]
+Then = Callable[[], None]
 
 
 class SimClient:
     """One client, from its registration until it has let go of everything."""
 
-    def __init__(
-        self,
-        world: World,
-        name: str,
-        cluster: dict[str, SimWorker],
-        scheduler: SimScheduler,
-    ) -> None:
-        self._world = world
-        self._chance = random.Random(f"{world.seed}-{name}")  # a plan, whatever the network does
+    def __init__(self, cluster: Cluster, name: str, plan: ClientPlan) -> None:
         self._cluster = cluster
+        self._world = cluster.world
+        self._truth = cluster.truth
         self.name = name
-        self._first = 0
-        self._made = 0
-        self._data: dict[str, Link] = {}
-        self._programs: dict[int, tuple[Program, tuple[int, ...]]] = {}  # and its inputs
-        self._scattered: dict[int, bytes] = {}
-        self._stopped: set[int] = set()  # cancelled on request
-        self.status: dict[int, str] = {}  # of what it still wants
-        self._values: dict[int, bytes] = {}
-        self._storing: dict[int, int] = {}  # serial → task
-        self._asked: dict[int, str] = {}  # task → where its value is being fetched
-        self._serial = 0
-        self.violations: list[str] = []
+        self._plan = plan
+        self._todo = list(plan.steps)
+        self.core = ClientCore(name)
+        self.answers = Answers(name)
+        self.tids: dict[int, int] = {}  # number → id, of what it holds
+        self._batches: dict[int, Batch] = {}
+        self._functions: dict[str, Function] = {}
+        self._data: dict[str, Link | None] = {}
+        self._values: dict[int, Outcome] = {}  # as fetched, by number
+        self._arguments: list[int] = []  # values sent for the sake of the next submission
+        self._asked = 0
+        self.outcomes: dict[int, Outcome] = {}
         self.finished = False
-        self._link = Link(world, name)
-        self._link.attach(0, self._receive, lambda _: None)
-        scheduler.accept(self._link)
-        self._say(session.RegisterClient(name))
-        self._rounds = self._chance.randint(2, 8)
+        self.dead = False
 
-    def _say(self, *messages: Message) -> None:
-        self._link.send(0, list(messages))
+    # ---------------------------------------------------------------- life
+
+    def start(self) -> None:
+        """Connect and register."""
+        self.link = self._cluster.network.link(f"{self.name}-scheduler", (self.name, "scheduler"))
+        self.link.attach(0, self._receive, lambda _: self.die())
+        self.peer = self._cluster.scheduler.accept(self.link)
+        self.core.table.drops.wake = partial(
+            self._world.after, 0.0, f"{self.name} drops", self._flush
+        )
+        self.link.send(0, [self.core.register()])
+
+    def die(self) -> None:
+        """The process ends, or has lost the scheduler: today that is the end of a client."""
+        if self.dead:
+            return
+        self.dead = self.finished = True
+        self.core.end("the end")
+        for link in (self.link, *self._data.values()):
+            if link is not None:
+                link.detach(0)
+                link.cut("the client is gone")
+
+    def _receive(self, messages: list[Message]) -> None:
+        begun = self.core.number
+        for message in messages:
+            self.answers.hear(message)
+        self.core.handle(messages)
+        if not begun and self.core.number:
+            self._go_on()
+        self._flush()
+
+    def _flush(self) -> None:
+        if self.dead:
+            return
+        messages, data = self.core.flush()
+        if messages:
+            for message in messages:
+                self.answers.say(message)
+            self.link.send(0, messages)
+        for address, message in data:
+            self._send_data(address, message)
 
     # ---------------------------------------------------------------- the plan
 
     def _go_on(self) -> None:
-        """Do something, some of the time; in the end, let go of everything."""
-        if self._rounds:
-            self._rounds -= 1
-            self._chance.choice(
-                (self._submit, self._submit, self._submit, self._let_go, self._put)
-            )()
-            if self._chance.random() < 0.2:
-                self._cancel()
-            self._world.after(self._chance.random() * 0.05, f"{self.name} goes on", self._go_on)
-        elif any(status == PENDING for status in self.status.values()) or self._asked:
-            self._world.after(0.05, f"{self.name} waits", self._go_on)
+        if self.dead:
+            return
+        if not self._todo:
+            self._when_here(list(self.tids), self._look)
+            return
+        step = self._todo.pop(0)
+        self._when_ended(list(step.needs), partial(self._pause, step))
+
+    def _pause(self, step: Step) -> None:
+        self._world.after(step.pause, f"{self.name} {step.do}", partial(self._do, step))
+
+    def _do(self, step: Step) -> None:
+        if self.dead:
+            return
+        held = [self.tids[number] for number in step.numbers if number in self.tids]
+        if step.do == "gather":
+            self._when_here(list(step.numbers), self._go_on)
+            self._flush()
+            return
+        if step.do == "scatter":
+            self._scatter(step)
+            self._flush()
+            if not step.options.get("argument"):  # users have to wait for it
+                self._when_ended(list(step.numbers), self._go_on)
+                return
+        if step.do == "submit":
+            self._submit(step)
+            self.core.let_go([self.tids[number] for number in self._arguments])
+            for number in self._arguments:  # they were for this
+                self._forget(number)
+            self._arguments.clear()
+        elif step.do == "ask":
+            self._asked += 1
+            self.core.ask(str(step.options["topic"]), {"n": 1}, self._answered)
+        elif held and step.do != "scatter":
+            self._about(step.do, held)
+        self._flush()
+        self._go_on()
+
+    def _about(self, do: str, held: list[int]) -> None:
+        if do == "cancel":
+            numbers = {tid: number for number, tid in self.tids.items()}
+            self._truth.stopped.update(dict.fromkeys(numbers[tid] for tid in held))
+            self.core.cancel(held, "by plan")
+        elif do == "keep":
+            self.core.keep(held)
         else:
-            self._check_values()
-            self._say(words.Release(list(self.status)))
-            self.status.clear()
-            self.finished = True
+            gone = set(held)
+            for number in [number for number, tid in self.tids.items() if tid in gone]:
+                self._forget(number)
+            if do == "release":
+                self.core.release(held)
+            else:
+                assert do == "drop"
+                for tid in held:
+                    self.core.table.drops.append(tid)
 
-    def _new(self, count: int) -> int:
-        self._made += count
-        return self._first + self._made - count
+    def _forget(self, number: int) -> None:
+        del self.tids[number], self._batches[number]
+        self._values.pop(number, None)
 
-    def _submit(self) -> None:
-        chance = self._chance
-        count = chance.choice((1, 2, 5, 30))
-        retries = chance.choice((0, 0, 1))
-        first = self._new(count)
-        wide = chance.random() < 0.3
-        args, counts, flat = [], [], []
-        for tid in range(first, first + count):
-            near = [each for each in range(max(self._first, tid - 40), tid) if each in self.status]
-            deps = chance.sample(
-                near, min(len(near), 0 if wide else chance.choice((0, 1, 1, 2, 5)))
-            )
-            program = Program(
-                tid,
-                chance.choice((0.0, 0.00001, 0.001, 0.05, 0.5)),
-                ALWAYS if chance.random() < 0.05 else retries,
-                chance.random() < 0.4,
-            )
-            self._programs[tid] = (program, tuple(deps))
-            self.status[tid] = PENDING
-            args.append(program.encode())
-            counts.append(len(deps))
-            flat += deps
-        options = {"retries": retries, "priority": chance.choice((0, 0, 0, 3))}
-        self._say(
-            words.Submit(
-                first,
-                [self._first],
-                args,
-                counts if flat else [],
-                flat,
-                [],
-                [],
-                wanted=True,
-                options=options,
-            )
+    def _answered(self, _: object) -> None:
+        self._asked -= 1
+
+    def _submit(self, step: Step) -> None:
+        run: list[PlannedTask] = []
+        for task in step.tasks:
+            if run and _function(run[0]) != _function(task):
+                self._submit_run(run, step)
+                run = []
+            run.append(task)
+        self._submit_run(run, step)
+
+    def _submit_run(self, tasks: Sequence[PlannedTask], step: Step) -> None:
+        """Submit tasks of one function, as far as their inputs are held."""
+        rows = Rows()
+        first = self.core.table.next_tid
+        numbers: list[int] = []
+        for task in tasks:
+            deps = tuple(dep for dep in task.deps if dep in self.tids)
+            if task.key and self._truth.inputs.setdefault(task.number, deps) != deps:
+                continue  # under that key it would have to be another task
+            if task.number in self.tids:
+                continue
+            self._truth.inputs[task.number] = deps
+            rows.args.append(b"%d" % task.number)
+            rows.dep_counts.append(len(deps))
+            rows.dep_tids += [self.tids[dep] for dep in deps]
+            if task.key or rows.keys:
+                rows.keys += [""] * (len(numbers) - len(rows.keys)) + [task.key]
+            self.tids[task.number] = first + len(numbers)
+            numbers.append(task.number)
+        if not numbers:
+            return
+        if not rows.dep_tids:
+            rows.dep_counts = []
+        name = _function(tasks[0])
+        function = self.core.function(name, name.encode())
+        batch, at = self.core.submit(function, rows, dict(step.options))
+        assert at == first
+        self._batches.update(dict.fromkeys(numbers, batch))
+
+    def _scatter(self, step: Step) -> None:
+        numbers = [number for number in step.numbers if number not in self.tids]
+        payloads = [self._truth.scattered_value(number) for number in numbers]
+        if not numbers:
+            return
+        self._truth.scattered.update(zip(numbers, payloads, strict=True))
+        placed = self.core.put(
+            list(payloads),
+            ["data"] * len(numbers),
+            workers=step.options.get("workers"),
+            broadcast=step.options.get("broadcast", False),
+        )
+        if step.options.get("argument"):
+            self._arguments += numbers
+        for number, (batch, tid) in zip(numbers, placed, strict=True):
+            self.tids[number], self._batches[number] = tid, batch
+
+    # ---------------------------------------------------------------- outcomes
+
+    def _status(self, number: int) -> int:
+        batch = self._batches[number]
+        return batch.status[self.tids[number] - batch.first]
+
+    def _when_ended(self, numbers: list[int], then: Then) -> None:
+        """Call `then` once all of these have ended."""
+        if self.dead:
+            return
+        held = [number for number in numbers if number in self.tids]
+        pending = [number for number in held if self._status(number) == PENDING]
+        if pending:
+            self._watch(pending, partial(self._when_ended, numbers, then))
+        else:
+            then()
+
+    def _when_here(self, numbers: list[int], then: Then) -> None:
+        """Call `then` once all of these have ended and their values are here."""
+        self._when_ended(numbers, partial(self._fetch, numbers, then))
+
+    def _fetch(self, numbers: list[int], then: Then) -> None:
+        held = [number for number in numbers if number in self.tids]
+        again = partial(self._when_here, numbers, then)
+        far = [number for number in held if self._is_elsewhere(number)]
+        if not far:
+            then()
+            return
+        wanted = [(self.tids[number], self._place(number)) for number in far]
+        requests: list[Request] = []
+
+        def wake() -> None:
+            # It may wake before `request` has returned: nothing could be asked for.
+            self._world.after(0.0, f"{self.name} has values", arrived)
+
+        def arrived() -> None:
+            self._arrived(far, requests[0])
+            again()
+
+        requests.append(self.core.request(wanted, wake))
+        self._flush()
+
+    def _watch(self, pending: list[int], wake: Then) -> None:
+        watches: list[AllDone] = []
+
+        def done() -> None:
+            self.core.unwatch(watches[0])
+            if not self.dead:
+                self._world.after(0.0, f"{self.name} wakes", wake)
+
+        watches.append(AllDone(len(pending), done))
+        tasks = sorted((self.tids[number], number) for number in pending)
+        groups = group((self._batches[number], tid) for tid, number in tasks)
+        self.core.watch(watches[0], groups)
+
+    def _is_elsewhere(self, number: int) -> bool:
+        return (
+            self._status(number) == FINISHED
+            and number not in self._values
+            and isinstance(self._known(number), str)
         )
 
-    def _put(self) -> None:
-        tid = self._new(1)
-        self._scattered[tid] = scattered_value(tid)
-        self.status[tid] = PENDING
-        self._say(words.Put([tid], [8], [], self._chance.random() < 0.2))
+    def _known(self, number: int) -> bytes | str | None:
+        batch = self._batches[number]
+        return batch.values[self.tids[number] - batch.first]
 
-    def _let_go(self) -> None:
-        held = list(self.status)
-        if held:
-            gone = self._chance.sample(held, self._chance.randint(1, len(held)))
-            for tid in gone:
-                del self.status[tid]
-                self._asked.pop(tid, None)
-            self._say(words.Release(gone))
+    def _place(self, number: int) -> str:
+        place = self._known(number)
+        assert isinstance(place, str)
+        return place
 
-    def _cancel(self) -> None:
-        held = list(self.status)
-        if held:
-            tid = self._chance.choice(held)
-            self._stopped.add(tid)
-            self._say(words.Cancel([tid], "by plan"))
+    def _arrived(self, numbers: Iterable[int], request: Request) -> None:
+        for number in numbers:
+            tid = self.tids.get(number)
+            if tid in request.payloads:
+                self._values[number] = FINISHED, bytes(whole(request.payloads[tid]))
+            elif tid in request.failures:
+                self._values[number] = ERROR, request.failures[tid]
+
+    def _look(self) -> None:
+        """All has ended: note how, and let go of it."""
+        for number in self.tids:
+            status, known = self._status(number), self._known(number)
+            assert status in (FINISHED, ERROR, CANCELLED, LOST)
+            outcome = status, known if isinstance(known, bytes) else str(known).encode()
+            self.outcomes[number] = self._values.get(number, outcome)
+        if self._plan.releases:
+            self.core.release(list(self.tids.values()))
+            self._flush()
+            self.tids.clear()
+            self.finished = True
+        else:
+            self.die()
+
+    def held(self) -> Iterator[tuple[int, int]]:
+        """The id and status of all that it has not let go of."""
+        table = self.core.table
+        dropped = set(table.drops.tids)
+        for batch in table.batches:
+            for tid, status in enumerate(batch.status, batch.first):
+                if status != RELEASED and tid not in dropped:
+                    yield tid, status
 
     def unfinished(self) -> list[str]:
         """What it still waits for, in words."""
-        waiting = [f"{tid:x} is pending" for tid, each in self.status.items() if each == PENDING]
-        waiting += (f"{tid:x} is being fetched from {at}" for tid, at in self._asked.items())
-        return [f"{self.name}: {each}" for each in waiting] or [f"{self.name} is not through"]
-
-    # ---------------------------------------------------------------- what it hears
-
-    def _receive(self, messages: list[Message]) -> None:
-        for message in messages:
-            self._on_message(message)
-
-    def _on_message(self, message: Message) -> None:
-        if isinstance(message, session.Welcome):
-            self._first = first_id(message.number)
-            self._say(words.Functions([self._first], ["simulated"], [b"code"]))
-            self._go_on()
-        elif isinstance(message, words.Finished):
-            self._on_finished(message)
-        elif isinstance(message, words.Failed):
-            for tid, which in zip(message.tids, message.which, strict=True):
-                self._ended(tid, FAILED, message.failures[which])
-        elif isinstance(message, words.Cancelled | words.Lost):
-            status = LOST if isinstance(message, words.Lost) else CANCELLED
-            for tid in message.tids:
-                self._ended(tid, status, b"")
-        elif isinstance(message, words.Again):
-            self._on_again(message)
-        elif isinstance(message, words.PutAt):
-            for tid, at in zip(message.tids, message.at, strict=True):
-                self._store(tid, message.places[at])
-        else:
-            self.violations.append(f"{self.name} is told {type(message).__name__}")
-
-    def _on_again(self, message: words.Again) -> None:
-        for tid in message.tids:
-            if tid in self.status:
-                self.status[tid] = PENDING
-                self._values.pop(tid, None)
-
-    def _on_finished(self, message: words.Finished) -> None:
-        for tid, value, at in zip(message.tids, message.values, message.at, strict=True):
-            if tid not in self.status:
-                continue
-            self.status[tid] = FINISHED
-            if at < 0:
-                self._values[tid] = value
-            else:
-                self._fetch(tid, message.places[at].partition(" ")[0])
-
-    def _ended(self, tid: int, status: str, failure: bytes) -> None:
-        if tid not in self.status:
-            return
-        if self.status[tid] != PENDING and (status != LOST or tid not in self._scattered):
-            self.violations.append(f"{self.name}: {tid:x} is {status} after {self.status[tid]}")
-        self.status[tid] = status
-        if status == FAILED:
-            self._values[tid] = failure
+        if self.finished:
+            return (
+                [f"{self.name}: a question has no answer"] if self._asked and not self.dead else []
+            )
+        waiting = [number for number in self.tids if self._status(number) == PENDING]
+        far = [number for number in self.tids if self._is_elsewhere(number)]
+        found = [f"{self.name}: task {number} is pending" for number in waiting]
+        found += (f"{self.name}: value {number} is not here" for number in far)
+        return found or [f"{self.name} is not through: {len(self._todo)} steps are left"]
 
     # ---------------------------------------------------------------- data
 
-    def _connect(self, address: str) -> Link | None:
-        link = self._data.get(address)
-        if link is None:
-            target = self._cluster.get(address)
+    def _send_data(self, address: str, message: Message) -> None:
+        if address not in self._data:
+            cluster, name = self._cluster, f"{self.name}-{address}"
+            target = cluster.reach(self.name, address)
             if target is None:
-                return None
-            link = self._data[address] = Link(self._world, f"{self.name}-{address}")
-            link.attach(
-                0, lambda messages: self._on_data(address, messages), lambda _: self._gone(address)
-            )
+                self._data[address] = None
+                self._world.after(CONNECT_S, f"{name} fails", partial(self._gone, address))
+                return
+            link = self._data[address] = cluster.network.link(name, (self.name, target.name))
+            link.attach(0, partial(self._on_data, address), lambda _: self._gone(address))
             target.accept(link, may_store=True)
-        return link
-
-    def _fetch(self, tid: int, address: str) -> None:
-        self._asked[tid] = address
-        link = self._connect(address)
-        self._serial += 1
-        if link is None:
-            self._world.after(0.01, f"{self.name} no answer", lambda: self._gone(address))
-        else:
-            link.send(0, [values.Fetch(self._serial, [tid])])
-
-    def _store(self, tid: int, address: str) -> None:
-        link = self._connect(address)
-        self._serial += 1
-        self._storing[self._serial] = tid
-        if link is None:
-            self._world.after(0.01, f"{self.name} cannot store", lambda: self._gone(address))
-        else:
-            link.send(0, [values.Store(self._serial, [tid], [self._scattered[tid]])])
+            link.send(0, [session.RegisterPeer(self.name)])
+        link_now = self._data[address]
+        if link_now is not None:
+            link_now.send(0, [message])
 
     def _on_data(self, address: str, messages: list[Message]) -> None:
-        for message in messages:
-            if isinstance(message, values.StoreDone):
-                self._storing.pop(message.serial, None)
-            elif isinstance(message, values.Values):
-                payloads = iter(message.payloads)
-                for tid, status in zip(message.tids, message.statuses, strict=True):
-                    value = bytes(next(payloads)) if status == values.FOUND else None  # type: ignore[arg-type]
-                    if self._asked.get(tid) == address:
-                        self._arrived(tid, address, value)
-
-    def _arrived(self, tid: int, address: str, value: bytes | None) -> None:
-        del self._asked[tid]
-        if value is not None:
-            self._values[tid] = value
-        elif self.status.get(tid) == FINISHED:
-            self.status[tid] = PENDING
-            self._say(words.Unreachable([tid], address))
+        self.core.handle_data(address, messages)
+        self._flush()
 
     def _gone(self, address: str) -> None:
-        self._data.pop(address, None)
-        for tid in [tid for tid, place in self._asked.items() if place == address]:
-            self._arrived(tid, address, None)
-        again = [
-            tid for tid in dict.fromkeys(self._storing.values()) if self.status.get(tid) == PENDING
-        ]
-        self._storing.clear()
-        if again:
-            self._say(words.Put(again, [8] * len(again), [], broadcast=False))
+        if not self.dead:
+            self._data.pop(address, None)
+            self.core.data_lost(address, "gone")
+            self._flush()
 
-    # ---------------------------------------------------------------- what must come out
 
-    def _check_values(self) -> None:
-        for tid, status in self.status.items():
-            problem = self._problem(tid, status)
-            if problem:
-                self.violations.append(f"{self.name}: {tid:x} {problem}")
-
-    def _problem(self, tid: int, status: str) -> str:
-        cause = self._causes(tid)
-        if status == FINISHED:
-            value = self._values.get(tid)
-            right = not cause["fails"] and value == self._expected(tid)
-            return "" if right else f"has the value {value!r}"
-        if status == CANCELLED:
-            return "" if cause["stopped"] else "is cancelled though nobody asked"
-        if status == LOST:
-            return "" if tid in self._scattered else "is lost though it can be made again"
-        failure = self._values.get(tid, b"")
-        if failure.startswith(FAILURE):
-            explained = int(failure.removeprefix(FAILURE)) in cause["fails"]
-        else:
-            data_lost = Failure.from_bytes(failure).kind.endswith("DataLost")
-            explained = data_lost and bool(cause["scattered"])
-        return "" if explained else f"fails without reason: {failure!r}"
-
-    def _causes(self, tid: int) -> dict[str, set[int]]:
-        """What can keep a task from having a value: itself and everything before it."""
-        found: dict[str, set[int]] = {"fails": set(), "stopped": set(), "scattered": set()}
-        todo, seen = [tid], {tid}
-        while todo:
-            each = todo.pop()
-            if each in self._stopped:
-                found["stopped"].add(each)
-            if each in self._scattered:
-                found["scattered"].add(each)
-                continue
-            program, deps = self._programs[each]
-            if program.failures == ALWAYS:
-                found["fails"].add(each)
-            todo += [dep for dep in deps if dep not in seen]
-            seen.update(deps)
-        return found
-
-    def _expected(self, tid: int) -> bytes:
-        known: dict[int, bytes] = dict(self._scattered)
-        todo = [tid]
-        while todo:
-            each = todo[-1]
-            if each in known:
-                todo.pop()
-                continue
-            program, deps = self._programs[each]
-            missing = [dep for dep in deps if dep not in known]
-            if missing:
-                todo += missing
-            else:
-                known[each] = program.value([known[dep] for dep in deps])
-                todo.pop()
-        return known[tid]
+def _function(task: PlannedTask) -> str:
+    """Tasks of one name take about as long."""
+    return f"takes_{task.seconds:g}"

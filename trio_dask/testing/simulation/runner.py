@@ -2,44 +2,63 @@
 
 from __future__ import annotations
 
+from functools import partial
 from heapq import heappop, heappush
 from typing import TYPE_CHECKING
 
 from trio_dask.messages import tasks as words, values as data
-from trio_dask.testing.simulation.programs import ALWAYS, FAILURE, Program
+from trio_dask.testing.simulation.plan import HELD, INLINE, PINNED
+from trio_dask.testing.simulation.truth import BOUND, FAILURE
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from trio_dask.messages import Message, Payload
-    from trio_dask.testing.simulation.world import World
+    from trio_dask.testing.simulation.network import Network, Pipe
+    from trio_dask.testing.simulation.plan import WorkerPlan
+    from trio_dask.testing.simulation.truth import Truth
+
+
+class Row:
+    """An attempt that has not begun."""
+
+    __slots__ = ("attempt", "inputs", "number", "rank", "tid")
+
+    def __init__(self, attempt: int, tid: int, rank: int, number: int) -> None:
+        self.attempt = attempt
+        self.tid = tid
+        self.rank = rank
+        self.number = number
+        self.inputs: list[Payload] = []
 
 
 class SimRunner:
-    """Runs programs for one worker, in simulated time."""
+    """Runs the tasks of a plan for one worker, in simulated time.
 
-    def __init__(
-        self,
-        world: World,
-        nthreads: int,
-        failed: dict[int, int],
-        say: Callable[[list[Message]], None],
-    ) -> None:
-        self._world = world
-        self._nthreads = nthreads
-        self._failed = failed  # how often each program failed, wherever it ran
-        self._say = say
+    Args:
+        network: has the time, and knows whether the host is slow or stands still.
+        plan: how many slots it has, and how fast its clock is.
+        truth: what its tasks do.
+        out: the way to its worker, on the same host.
+    """
+
+    def __init__(self, network: Network, plan: WorkerPlan, truth: Truth, out: Pipe) -> None:
+        self._network = network
+        self._world = network.world
+        self._host = out.host
+        self._plan = plan
+        self._truth = truth
+        self.out = out
         self._queue: list[tuple[int, int]] = []  # rank, attempt
-        self._rows: dict[int, tuple[int, bytes, list[Payload]]] = {}
+        self.unbegun: dict[int, Row] = {}
         self._functions: dict[int, bytes] = {}
         self.values: dict[int, Payload] = {}
-        self.running: dict[int, float] = {}  # attempt → since when
+        self._pinned: dict[int, int] = {}  # task → number
+        self.running: dict[int, tuple[Row, float]] = {}  # attempt → since when
         self.alive = True
 
     def receive(self, messages: list[Message]) -> None:
         """What the worker said."""
-        for message in messages:
-            if self.alive:
+        if self.alive:
+            for message in messages:
                 self._on_message(message)
 
     def _on_message(self, message: Message) -> None:  # noqa: C901  a case for each message
@@ -56,11 +75,13 @@ class SimRunner:
             case words.Free():
                 for tid in message.tids:
                     del self.values[tid]
+                    self._pinned.pop(tid, None)
             case words.Recall():
-                unbegun = [each for each in message.attempts if each in self._rows]
+                unbegun = [each for each in message.attempts if each in self.unbegun]
                 for attempt in unbegun:
-                    del self._rows[attempt]
-                self._say([words.Returned(unbegun)])
+                    del self.unbegun[attempt]
+                if unbegun:
+                    self.out.send([words.Returned(unbegun)])
             case data.Fetch():
                 self._on_fetch(message)
             case _:
@@ -68,55 +89,70 @@ class SimRunner:
                 raise AssertionError(msg)
 
     def _on_fetch(self, message: data.Fetch) -> None:
-        known = [tid in self.values for tid in message.tids]
-        found = [self.values[tid] for tid in message.tids if tid in self.values]
-        statuses = [data.FOUND if each else data.ABSENT for each in known]
-        self._say([data.Values(message.serial, message.tids, statuses, [], found, last=True)])
+        statuses: list[int] = []
+        payloads: list[Payload] = []
+        failures: list[bytes] = []
+        for tid in message.tids:
+            if tid in self._pinned:
+                statuses.append(data.UNPICKLABLE)
+                failures.append(BOUND + b"%d" % self._pinned[tid])
+            elif tid in self.values:
+                statuses.append(data.FOUND)
+                payloads.append(self.values[tid])
+            else:
+                statuses.append(data.ABSENT)
+        answer = data.Values(message.serial, message.tids, statuses, failures, payloads, last=True)
+        self.out.send([answer])
 
     def _on_run(self, run: words.Run) -> None:
         at, inline = 0, iter(run.dep_values)
-        for row, attempt in enumerate(run.attempts):
-            assert run.fids[row] in self._functions, "the function comes before its use"
-            inputs: list[Payload] = []
-            for index in range(at, at + (run.dep_counts[row] if run.dep_counts else 0)):
-                if run.dep_at[index] == words.INLINE:
-                    inputs.append(next(inline))
+        fids = run.fids
+        for index, attempt in enumerate(run.attempts):
+            assert fids[index] in self._functions, "a function comes before its use"
+            assert attempt not in self.unbegun, "an attempt is made once"
+            row = Row(attempt, run.tids[index], run.ranks[index], int(run.args[index]))
+            count = run.dep_counts[index] if run.dep_counts else 0
+            for place in range(at, at + count):
+                if run.dep_at[place] == words.INLINE:
+                    row.inputs.append(next(inline))
                 else:
-                    assert run.dep_at[index] == words.HERE, "the worker has fetched all inputs"
-                    inputs.append(self.values[run.dep_tids[index]])
-            at += len(inputs)
-            self._rows[attempt] = (run.tids[row], run.args[row], inputs)
-            heappush(self._queue, (run.ranks[row], attempt))
+                    assert run.dep_at[place] == words.HERE, "the worker has fetched all inputs"
+                    row.inputs.append(self.values[run.dep_tids[place]])
+            at += count
+            self.unbegun[attempt] = row
+            heappush(self._queue, (row.rank, attempt))
         self._start()
 
     def _start(self) -> None:
-        while self._queue and len(self.running) < self._nthreads:
+        while self._queue and len(self.running) < self._plan.nthreads:
             _, attempt = heappop(self._queue)
-            row = self._rows.pop(attempt, None)
+            row = self.unbegun.pop(attempt, None)
             if row is None:
                 continue  # recalled
-            program = Program.decode(row[1])
-            self.running[attempt] = self._world.now
-            self._world.after(
-                program.seconds,
-                f"task {program.number} ends",
-                lambda attempt=attempt, program=program, row=row: self._end(  # type: ignore[misc]
-                    attempt, program, row[0], row[2]
-                ),
-            )
+            self.running[attempt] = row, self._world.now
+            seconds = self._truth.tasks[row.number].seconds * self._network.factor(self._host)
+            self._world.after(seconds, f"task {row.number} ends", partial(self._end, row))
 
-    def _end(self, attempt: int, program: Program, tid: int, inputs: list[Payload]) -> None:
+    def _end(self, row: Row) -> None:
         if not self.alive:
             return
-        seconds = self._world.now - self.running.pop(attempt)
-        failed = self._failed.get(program.number, 0)
-        if program.failures == ALWAYS or failed < program.failures:
-            self._failed[program.number] = failed + 1
-            status, value = words.ERROR, FAILURE + b"%d" % program.number
-        else:
-            status, value = words.OK_INLINE, program.value([bytes(each) for each in inputs])  # type: ignore[arg-type]
-            if program.held:
-                self.values[tid] = value
+        resumed = self._network.stalled_until(self._host)
+        if resumed > self._world.now:
+            self._world.at(resumed, f"task {row.number} ends late", partial(self._end, row))
+            return
+        _, began = self.running.pop(row.attempt)
+        seconds = (self._world.now - began) * self._plan.clock
+        task = self._truth.tasks[row.number]
+        status, value, nbytes = words.ERROR, FAILURE + b"%d" % row.number, 0
+        if not self._truth.attempt_fails(row.number):
+            status, nbytes = words.OK_INLINE, task.nbytes
+            value = self._truth.value(row.number, [bytes(each) for each in row.inputs])  # type: ignore[arg-type]
+            if task.value != INLINE:
+                self.values[row.tid] = value
                 status, value = words.OK_HELD, b""
-        self._say([words.Done([attempt], [status], [seconds], [8], [value])])
+                if task.value == PINNED:
+                    self._pinned[row.tid] = row.number
+                else:
+                    assert task.value == HELD
+        self.out.send([words.Done([row.attempt], [status], [seconds], [nbytes], [value])])
         self._start()

@@ -1,0 +1,56 @@
+"""What a client is told of each of its tasks: one end, unless it is taken back."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import TYPE_CHECKING, Final
+
+from trio_dask.messages import tasks as words
+
+if TYPE_CHECKING:
+    from trio_dask.messages import Message
+
+_ENDS: Final = (words.Finished, words.Failed, words.Cancelled, words.Lost)
+
+
+class Answers:
+    """Listens to a client's conversation with the scheduler."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+        self._last: dict[int, str] = {}  # the end of which a task has been told
+        self._doubts: Counter[int] = Counter()  # values said to be out of reach
+        self.violations: list[str] = []
+
+    def say(self, message: Message) -> None:
+        """The client says this."""
+        if isinstance(message, words.Release):
+            for tid in message.tids:
+                self._last[tid] = "released"
+        elif isinstance(message, words.Unreachable):
+            self._doubts.update(message.tids)
+
+    def hear(self, message: Message) -> None:
+        """The client hears this."""
+        if isinstance(message, words.Again):
+            for tid in message.tids:
+                if self._last.get(tid) not in ("Finished", "released"):
+                    self._complain(tid, "Again")
+                elif self._last[tid] == "Finished":
+                    del self._last[tid]
+        elif isinstance(message, _ENDS):
+            for tid in message.tids:
+                self._on_end(tid, type(message).__name__)
+
+    def _on_end(self, tid: int, end: str) -> None:
+        before = self._last.get(tid)
+        if before == "released":
+            return
+        if before == end == "Finished" and self._doubts[tid]:
+            self._doubts[tid] -= 1
+        elif before is not None and (before, end) != ("Finished", "Lost"):
+            self._complain(tid, end)
+        self._last[tid] = end
+
+    def _complain(self, tid: int, what: str) -> None:
+        self.violations.append(f"{self._name}: {tid:x} is {what} after {self._last.get(tid)}")

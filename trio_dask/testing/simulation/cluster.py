@@ -1,0 +1,94 @@
+"""A simulated cluster: who is there, who reaches whom, who dies with whom."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING
+
+from trio_dask.testing.simulation.client import SimClient
+from trio_dask.testing.simulation.network import Network
+from trio_dask.testing.simulation.scheduler import SimScheduler
+from trio_dask.testing.simulation.truth import Truth
+from trio_dask.testing.simulation.worker import SimWorker
+from trio_dask.testing.simulation.world import World
+from trio_dask.worker.core import Store
+
+if TYPE_CHECKING:
+    from trio_dask.testing.simulation.coverage import Coverage
+    from trio_dask.testing.simulation.plan import Plan
+
+#: Workers and clients start within so long.
+START_S = 0.1
+
+
+class Cluster:
+    """All that is simulated."""
+
+    def __init__(
+        self, plan: Plan, *, coverage: Coverage | None = None, traced: bool = True
+    ) -> None:
+        self.plan = plan
+        self.coverage = coverage
+        self.world = World(plan.seed, traced=traced)
+        self.network = Network(self.world, plan.network)
+        self.truth = Truth(plan)
+        self.scheduler = SimScheduler(self.network, plan.allowed_failures)
+        self.workers: dict[str, SimWorker] = {}  # the living, by address
+        self._here: dict[str, SimWorker] = {}  # the living, by name
+        self._lives: dict[str, int] = {}
+        self.worker_plans = {f"w{number}": each for number, each in enumerate(plan.workers)}
+        self.clients = {
+            f"c{number}": SimClient(self, f"c{number}", each)
+            for number, each in enumerate(plan.clients)
+        }
+        chance = self.world.chance("start")
+        for process in dict.fromkeys(each.process for each in plan.workers):
+            when = START_S * chance.random()
+            self.world.after(when, f"process {process} starts", partial(self.start, process))
+        for name, client in self.clients.items():
+            self.world.after(START_S * chance.random(), f"{name} starts", client.start)
+
+    # ---------------------------------------------------------------- processes of workers
+
+    def start(self, process: int) -> None:
+        """A new process, if none is there: nothing of an earlier one is left."""
+        store = Store()
+        for name, plan in self.worker_plans.items():
+            if plan.process == process and name not in self._here:
+                life = self._lives[name] = self._lives.get(name, 0) + 1
+                worker = SimWorker(self, name, plan, life)
+                self._here[name] = self.workers[worker.address] = worker
+                worker.start(store)
+
+    def crash(self, worker: SimWorker) -> None:
+        """The process dies with all its workers, and starts again in a while."""
+        if worker.alive:
+            self.kill(worker.name)
+            restart = partial(self.start, worker.plan.process)
+            self.world.after(0.3, f"{worker.name} starts again", restart)
+
+    def kill(self, name: str) -> None:
+        """The process of this worker dies."""
+        process = self.worker_plans[name].process
+        for worker in [each for each in self._here.values() if each.plan.process == process]:
+            worker.die()
+            del self._here[worker.name], self.workers[worker.address]
+
+    def worker(self, name: str) -> SimWorker | None:
+        """The living worker of this name."""
+        return self._here.get(name)
+
+    # ---------------------------------------------------------------- who reaches whom
+
+    def neighbour(self, worker: SimWorker, address: str) -> SimWorker | None:
+        """The worker at this address, if it lives in the same process."""
+        found = self.workers.get(address)
+        same = found is not None and found.plan.process == worker.plan.process
+        return found if same else None
+
+    def reach(self, host: str, address: str) -> SimWorker | None:
+        """The worker at this address, if the host can connect to it."""
+        found = self.workers.get(address)
+        if found is None or not self.network.reachable(host, found.name):
+            return None
+        return found

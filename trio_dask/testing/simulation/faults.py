@@ -1,0 +1,137 @@
+"""What goes wrong in a simulated cluster: a plan of faults, made from the seed, and its execution."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING, Final
+
+from trio_dask.testing.simulation.plan import Fault
+
+if TYPE_CHECKING:
+    import random
+    from collections.abc import Callable
+
+    from trio_dask.testing.simulation.cluster import Cluster
+
+#: Faults begin within so long of the start, seconds.
+FROM_S: Final = 0.1
+FOR_S: Final = 1.5
+
+
+# ---------------------------------------------------------------- what they do
+
+
+def runner_dies(cluster: Cluster, fault: Fault) -> None:
+    """The process that runs a worker's tasks dies; its nanny starts another."""
+    worker = cluster.worker(fault.host)
+    if worker is not None:
+        worker.crash_runner()
+
+
+def worker_dies(cluster: Cluster, fault: Fault) -> None:
+    """A worker process dies, and another is started after `seconds`; never if that is 0."""
+    cluster.kill(fault.host)
+    if fault.seconds:
+        process = cluster.worker_plans[fault.host].process
+        cluster.world.after(
+            fault.seconds, f"{fault.host} starts again", partial(cluster.start, process)
+        )
+
+
+def client_dies(cluster: Cluster, fault: Fault) -> None:
+    """A client's process ends without a word."""
+    cluster.clients[fault.host].die()
+
+
+def worker_is_cut_off(cluster: Cluster, fault: Fault) -> None:
+    """A worker's connection to the scheduler breaks; today that is the end of its process."""
+    worker = cluster.worker(fault.host)
+    if worker is not None:
+        worker.link.cut("a fault")
+
+
+def client_is_cut_off(cluster: Cluster, fault: Fault) -> None:
+    """A client's connection to the scheduler breaks; today that is the end of the client."""
+    cluster.network.cut_between(fault.host, "scheduler")
+
+
+def data_connections_break(cluster: Cluster, fault: Fault) -> None:
+    """The connections between a host and a worker break; both go on."""
+    cluster.network.cut_between(fault.host, fault.other)
+
+
+def partition(cluster: Cluster, fault: Fault) -> None:
+    """A host and a worker cannot reach each other for `seconds`; never again if that is 0."""
+    cluster.network.part(fault.host, fault.other, fault.seconds)
+
+
+def slow_host(cluster: Cluster, fault: Fault) -> None:
+    """All that a host does and says takes longer for a while."""
+    cluster.network.slow_down(fault.host, fault.factor, fault.seconds)
+
+
+def stalled_host(cluster: Cluster, fault: Fault) -> None:
+    """A host stands still for a while; what is sent to it waits."""
+    cluster.network.stall(fault.host, fault.seconds)
+
+
+#: What can go wrong, by its name in plans.
+FAULTS: Final[dict[str, Callable[[Cluster, Fault], None]]] = {
+    "runner dies": runner_dies,
+    "worker dies": worker_dies,
+    "client dies": client_dies,
+    "worker is cut off": worker_is_cut_off,
+    "client is cut off": client_is_cut_off,
+    "data connections break": data_connections_break,
+    "partition": partition,
+    "slow host": slow_host,
+    "stalled host": stalled_host,
+}
+_OFTEN: Final = ("runner dies", "runner dies", "worker dies", "data connections break")
+
+
+def arrange(cluster: Cluster) -> None:
+    """Let the faults of the plan happen at their times."""
+    for fault in cluster.plan.faults:
+        what = f"fault: {fault.kind} {fault.host}"
+        cluster.world.at(fault.at, what, partial(FAULTS[fault.kind], cluster, fault))
+
+
+# ---------------------------------------------------------------- which there are
+
+
+def some_faults(chance: random.Random, workers: int, clients: int) -> tuple[Fault, ...]:
+    """A plan: nothing at all, or a few faults, or, now and then, many of one kind."""
+    count = chance.choice((0, 1, 2, 3, 5, 8))
+    favourite = chance.choice(list(FAULTS)) if chance.random() < 0.25 else ""
+    made = []
+    for _ in range(count):
+        kind = favourite or chance.choice((*FAULTS, *_OFTEN))
+        made.append(_some_fault(chance, kind, workers, clients))
+    return tuple(sorted(made, key=lambda fault: fault.at))
+
+
+def _some_fault(chance: random.Random, kind: str, workers: int, clients: int) -> Fault:
+    at = FROM_S + FOR_S * chance.random()
+    host = f"w{chance.randrange(workers)}"
+    client = f"c{chance.randrange(clients)}"
+    match kind:
+        case "client dies" | "client is cut off":
+            return Fault(at=at, kind=kind, host=client)
+        case "worker dies":
+            return Fault(at=at, kind=kind, host=host, seconds=chance.choice((0.001, 0.05, 0.5, 2)))
+        case "data connections break" | "partition":
+            hosts = [f"w{number}" for number in range(workers)] + [client]
+            other = chance.choice(hosts)
+            seconds = chance.choice((0.05, 0.5, 3.0)) if kind == "partition" else 0.0
+            return Fault(at=at, kind=kind, host=other, other=host, seconds=seconds)
+        case "slow host":
+            any_host = chance.choice((host, host, client, "scheduler"))
+            factor = chance.choice((3.0, 30.0))
+            return Fault(at=at, kind=kind, host=any_host, seconds=1.0, factor=factor)
+        case "stalled host":
+            any_host = chance.choice((host, host, client, "scheduler"))
+            seconds = chance.choice((0.05, 0.5, 2.0, 6.0))
+            return Fault(at=at, kind=kind, host=any_host, seconds=seconds)
+        case _:
+            return Fault(at=at, kind=kind, host=host)

@@ -1,0 +1,151 @@
+"""What is to happen in a simulated cluster, as plain data.
+
+A seed makes a plan, and a plan with its seed makes a history. So a failing history can be
+reduced by leaving parts of its plan out, written to a file, and replayed from there.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass, field, replace
+from typing import Any, Final, Self
+
+#: As a number of failures: the task never succeeds.
+ALWAYS: Final = -1
+
+# What becomes of a task's value.
+INLINE: Final = "inline"  # it is small
+HELD: Final = "held"  # it stays where it was made
+PINNED: Final = "pinned"  # and cannot leave that place
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlannedTask:
+    """A task, by a number of its own; `deps` are numbers of tasks and scattered values."""
+
+    number: int
+    seconds: float = 0.001
+    failures: int = 0  # it fails so often before it succeeds
+    value: str = INLINE
+    nbytes: int = 8
+    deps: tuple[int, ...] = ()
+    key: str = ""  # chosen by the user; clients that choose the same mean the same task
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Step:
+    """One thing that a client does, after a pause, once it has the outcomes that it `needs`."""
+
+    do: str  # submit, scatter, release, cancel, keep, gather or ask
+    pause: float = 0.0
+    needs: tuple[int, ...] = ()
+    tasks: tuple[PlannedTask, ...] = ()  # to submit
+    numbers: tuple[int, ...] = ()  # of tasks it is about
+    options: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClientPlan:
+    """What one client does, and how it leaves: it lets go of everything, or just goes."""
+
+    steps: tuple[Step, ...] = ()
+    releases: bool = True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WorkerPlan:
+    """One worker. Those of one process share a store and a fate."""
+
+    nthreads: int = 1
+    process: int = 0
+    resources: dict[str, float] = field(default_factory=dict)
+    clock: float = 1.0  # how fast its clock runs
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fault:
+    """Something that goes wrong at a time: see `trio_dask.testing.simulation.faults`."""
+
+    at: float
+    kind: str
+    host: str
+    other: str = ""
+    seconds: float = 0.0  # how long it lasts; 0: for ever, or an instant
+    factor: float = 1.0  # by which everything is slower
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """A whole history but for the delays of the network, which the seed decides."""
+
+    seed: int
+    workers: tuple[WorkerPlan, ...]
+    clients: tuple[ClientPlan, ...]
+    faults: tuple[Fault, ...] = ()
+    network: str = "mixed"
+    allowed_failures: int = 1_000_000
+
+    def to_json(self) -> str:
+        """As text."""
+        return json.dumps(_without_defaults(asdict(self)), indent=1)
+
+    @classmethod
+    def from_json(cls, text: str) -> Self:
+        """From the text that `to_json` made."""
+        raw = json.loads(text)
+        return cls(
+            **raw
+            | {
+                "workers": tuple(WorkerPlan(**each) for each in raw["workers"]),
+                "clients": tuple(_client(each) for each in raw["clients"]),
+                "faults": tuple(Fault(**each) for each in raw.get("faults", ())),
+            }
+        )
+
+    def without_faults(self) -> Self:
+        """The same, and nothing goes wrong."""
+        return replace(self, faults=())
+
+
+def _client(raw: dict[str, Any]) -> ClientPlan:
+    return ClientPlan(**raw | {"steps": tuple(_step(each) for each in raw.get("steps", ()))})
+
+
+def _step(raw: dict[str, Any]) -> Step:
+    tuples: dict[str, Any] = {
+        name: tuple(raw[name]) for name in ("needs", "numbers") if name in raw
+    }
+    tasks = tuple(
+        PlannedTask(**each | {"deps": tuple(each.get("deps", ()))}) for each in raw.get("tasks", ())
+    )
+    return Step(**raw | tuples | {"tasks": tasks})
+
+
+_DEFAULTS: Final[dict[str, Any]] = {
+    "failures": 0,
+    "value": INLINE,
+    "nbytes": 8,
+    "deps": (),
+    "key": "",
+    "needs": (),
+    "tasks": (),
+    "numbers": (),
+    "options": {},
+    "resources": {},
+    "clock": 1.0,
+    "other": "",
+    "factor": 1.0,
+}
+
+
+def _without_defaults(raw: Any) -> Any:
+    """The same without what is as it would be anyway: a person is to read it."""
+    if isinstance(raw, dict):
+        return {
+            name: _without_defaults(value)
+            for name, value in raw.items()
+            if name not in _DEFAULTS or value != _DEFAULTS[name]
+        }
+    if isinstance(raw, list | tuple):
+        return [_without_defaults(each) for each in raw]
+    return raw

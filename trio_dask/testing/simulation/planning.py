@@ -1,0 +1,68 @@
+"""From a seed to a plan: who is there, what they do, what goes wrong."""
+
+from __future__ import annotations
+
+import random
+from typing import TYPE_CHECKING, Any
+
+from trio_dask.testing.simulation.faults import some_faults
+from trio_dask.testing.simulation.network import PROFILES
+from trio_dask.testing.simulation.plan import ClientPlan, Plan, Step, WorkerPlan
+from trio_dask.testing.simulation.workloads import MIXED, RESOURCE, WORKLOADS, Maker, some_workload
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from trio_dask.testing.simulation.plan import Fault
+
+
+def make_plan(
+    seed: int,
+    *,
+    workers: int | None = None,
+    clients: int | None = None,
+    workload: str = MIXED,
+    faults: bool | Sequence[Fault] = True,
+) -> Plan:
+    """The plan that the seed stands for, as far as nothing is asked for."""
+    chance = random.Random(f"{seed} plan")
+    workers = workers or chance.choice((1, 2, 2, 3, 3, 5))
+    clients = clients or chance.choice((1, 1, 2, 3))
+    if workload != MIXED and workload not in WORKLOADS:
+        msg = f"no workload is called {workload!r}; there are {MIXED}, {', '.join(WORKLOADS)}"
+        raise ValueError(msg)
+    make = Maker(random.Random(f"{seed} work"), workers)
+    if isinstance(faults, bool):
+        trouble = random.Random(f"{seed} faults")
+        planned = some_faults(trouble, workers, clients) if faults else ()
+    else:
+        planned = tuple(faults)
+    return Plan(
+        seed=seed,
+        workers=tuple(_worker(chance, number) for number in range(workers)),
+        clients=tuple(_client(make, workload) for _ in range(clients)),
+        faults=planned,
+        network=chance.choice(("mixed", "mixed", *PROFILES)),
+        allowed_failures=chance.choice((0, 1, 3, 1_000_000)),
+    )
+
+
+def _worker(chance: random.Random, number: int) -> WorkerPlan:
+    resources: dict[str, Any] = {}
+    if number == 0 or chance.random() < 0.3:  # somebody has them
+        resources[RESOURCE] = 2 if number == 0 else chance.choice((1, 2))
+    return WorkerPlan(
+        nthreads=chance.choice((1, 1, 2, 4)),
+        process=number - (number > 0 and chance.random() < 0.25),
+        resources=resources,
+        clock=chance.choice((1.0, 1.0, 1.0, 0.0, 3.0, -1.0)),
+    )
+
+
+def _client(make: Maker, workload: str) -> ClientPlan:
+    steps: list[Step] = []
+    rounds = make.chance.choice((1, 2, 3)) if workload == MIXED else 1
+    for _ in range(rounds):
+        work = some_workload(make.chance) if workload == MIXED else WORKLOADS[workload]
+        steps += work(make)
+    return ClientPlan(steps=tuple(steps), releases=make.chance.random() < 0.8)

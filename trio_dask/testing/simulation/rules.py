@@ -1,0 +1,341 @@
+"""What must hold in a simulated cluster, each rule a sentence in one place.
+
+A rule looks and says what it finds wrong. Those of `ALWAYS` hold between any two events,
+those of `WHEN_QUIET` when no message is under way, those of `AT_THE_END` when all clients
+have let go of everything. The scheduler's own books have rules of their own, which are
+kept beside them: `trio_dask.scheduler.core.invariants`.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterator, Sized
+from typing import TYPE_CHECKING, Final
+
+from trio_dask.client.core import CANCELLED, ERROR, FINISHED, LOST, PENDING, STATUS_NAMES
+from trio_dask.messages.failure import Failure
+from trio_dask.messages.ids import client_of
+from trio_dask.messages.tasks import Run
+from trio_dask.scheduler.core import state as st
+from trio_dask.scheduler.core.lifecycle import wants
+from trio_dask.testing.simulation.truth import BOUND, FAILURE
+
+if TYPE_CHECKING:
+    from trio_dask.messages import Message
+    from trio_dask.scheduler.core.state import Worker
+    from trio_dask.testing.simulation.client import Outcome
+    from trio_dask.testing.simulation.cluster import Cluster
+    from trio_dask.testing.simulation.worker import SimWorker
+
+Rule = Callable[["Cluster"], Iterator[str]]
+
+#: The bits of a rank below the priority that users choose.
+_ORDER_BITS: Final = 44
+
+
+def _registered(cluster: Cluster) -> Iterator[tuple[SimWorker, Worker]]:
+    """Living workers that the scheduler knows, with its record of each."""
+    known = cluster.scheduler.core.state.workers
+    for worker in cluster.workers.values():
+        if worker.address in known and worker.registered:
+            yield worker, known[worker.address]
+
+
+# ---------------------------------------------------------------- between any two events
+
+
+def nobody_misbehaves(cluster: Cluster) -> Iterator[str]:
+    """No peer says to the scheduler what it must not say."""
+    yield from cluster.scheduler.complaints
+
+
+def answers_are_final(cluster: Cluster) -> Iterator[str]:
+    """A client is told of one end for each task, and of another only if that was taken back."""
+    for client in cluster.clients.values():
+        yield from client.answers.violations
+
+
+def one_live_attempt(cluster: Cluster) -> Iterator[str]:
+    """No task is with two living workers that the scheduler counts on."""
+    seen: dict[int, str] = {}
+    for worker, _ in _registered(cluster):
+        state = worker.core.state
+        waiting = [row.tid for row in state.waiting.values()]
+        for tid in (*state.given.values(), *waiting):
+            if tid in seen:
+                yield f"task {tid:x} is with {seen[tid]} and {worker.address}"
+            seen[tid] = worker.address
+
+
+def slots_are_not_overcommitted(cluster: Cluster) -> Iterator[str]:
+    """A worker runs no more tasks at a time than it has slots."""
+    for worker in cluster.workers.values():
+        if len(worker.runner.running) > worker.plan.nthreads:
+            yield f"{worker.address} runs {len(worker.runner.running)} tasks"
+
+
+def resources_are_not_overcommitted(cluster: Cluster) -> Iterator[str]:
+    """What a worker's running tasks take together is what it has, at most."""
+    for worker, record in _registered(cluster):
+        taken: Counter[str] = Counter()
+        for attempt in worker.runner.running:
+            task = record.window.get(attempt)
+            if task is not None:
+                taken.update(dict(task.spec.requirement.resources))
+        for name, units in taken.items():
+            if units > worker.plan.resources.get(name, 0) + 1e-6:
+                yield f"{worker.address} runs tasks that take {units} {name}"
+
+
+def restrictions_are_kept(cluster: Cluster) -> Iterator[str]:
+    """A task is only with a worker that it names, while one of those is there."""
+    state = cluster.scheduler.core.state
+    for worker in state.workers.values():
+        for attempt, task in worker.window.items():
+            requirement = task.spec.requirement
+            named = {worker.name, worker.address} & set(requirement.workers)
+            if requirement.workers and not requirement.allow_others and not named:
+                yield f"attempt {attempt:x} is with {worker.name}"
+
+
+# ---------------------------------------------------------------- when work is handed out
+
+
+def urgent_first(cluster: Cluster, said: list[tuple[int, list[Message]]]) -> Iterator[str]:
+    """Nothing is handed to a worker while a more urgent task that it may run is left waiting."""
+    state = cluster.scheduler.core.state
+    for peer, messages in said:
+        worker = state.peers.get(peer)
+        runs = [message for message in messages if isinstance(message, Run)]
+        if not runs or not isinstance(worker, st.Worker):
+            continue
+        least = max(rank for run in runs for rank in run.ranks) >> _ORDER_BITS
+        queues = [state.anywhere.queue, worker.home]
+        queues += [
+            requirement.queue for requirement in state.restricted if _may_run(worker, requirement)
+        ]
+        for queue in queues:
+            head = queue.peek()
+            if head is not None and head.rank >> _ORDER_BITS < least:
+                yield f"{worker.name} is given a task though {head!r} is more urgent"
+
+
+def _may_run(worker: Worker, requirement: st.Requirement) -> bool:
+    named = not requirement.workers or bool(
+        {worker.name, worker.address} & set(requirement.workers)
+    )
+    free = worker.free_resources
+    return named and all(free.get(name, 0) >= units for name, units in requirement.resources)
+
+
+# ---------------------------------------------------------------- when no message is under way
+
+
+def books_agree_on_attempts(cluster: Cluster) -> Iterator[str]:
+    """The scheduler's window of a worker is what that worker has been given and not answered."""
+    for worker, record in _registered(cluster):
+        state = worker.core.state
+        there = {**dict.fromkeys(state.given), **dict.fromkeys(state.waiting)}
+        if there.keys() != record.window.keys():
+            yield f"{worker.address} has {sorted(there)}, its window {sorted(record.window)}"
+        if worker.runner.alive:
+            running = {**worker.runner.running, **worker.runner.unbegun}
+            if running.keys() != state.given.keys():
+                yield f"{worker.address} knows of {sorted(state.given)}, its runner {sorted(running)}"
+
+
+def books_agree_on_values(cluster: Cluster) -> Iterator[str]:
+    """What the scheduler believes a worker to hold, it holds, and nothing else."""
+    for worker, record in _registered(cluster):
+        state = worker.core.state
+        there = state.held.keys() | state.store.held_by(worker.name)
+        if there != record.held.keys():
+            yield f"{worker.address} holds {sorted(there)}, on record are {sorted(record.held)}"
+        if worker.runner.alive and worker.runner.values.keys() != state.held.keys():
+            yield f"the runner of {worker.address} holds {sorted(worker.runner.values)}"
+
+
+def books_agree_on_slots(cluster: Cluster) -> Iterator[str]:
+    """The scheduler knows how many tasks a worker can run."""
+    for worker, record in _registered(cluster):
+        if record.slots != (worker.plan.nthreads if worker.core.state.up else 0):
+            yield f"{worker.address} has {record.slots} slots on record"
+
+
+def books_agree_on_functions(cluster: Cluster) -> Iterator[str]:
+    """A worker that is up has the functions that the scheduler need not send it again."""
+    for worker, record in _registered(cluster):
+        missing = record.functions - worker.core.state.functions
+        if worker.core.state.up and missing:
+            yield f"{worker.address} lacks the functions {sorted(missing)}"
+
+
+def wanted_is_what_clients_hold(cluster: Cluster) -> Iterator[str]:
+    """What the scheduler believes a client to want, it wants, and nothing else is wanted."""
+    state = cluster.scheduler.core.state
+    wanted: dict[int, set[int]] = {number: set() for number in state.clients}
+    for task in state.tasks.values():
+        for tid in wants(task):
+            if tid and client_of(tid) in wanted:
+                wanted[client_of(tid)].add(tid)
+            elif tid:
+                yield f"{tid:x} is wanted by a client that is gone"
+    for client in cluster.clients.values():
+        if not client.dead and client.core.number in wanted:
+            held = dict(client.held())
+            # What has come to a bad end need not be remembered for it.
+            waits = {tid for tid, status in held.items() if status in (PENDING, FINISHED)}
+            theirs = wanted[client.core.number]
+            if theirs - held.keys():
+                yield f"{client.name} does not hold {_hex(theirs - held.keys())}"
+            if waits - theirs:
+                yield f"{client.name} holds {_hex(waits - theirs)}, which the scheduler forgot"
+
+
+def _hex(tids: set[int]) -> list[str]:
+    return [f"{tid:x}" for tid in sorted(tids)]
+
+
+def clients_know_the_end(cluster: Cluster) -> Iterator[str]:
+    """A client knows of each of its tasks whether it has ended, and how."""
+    state = cluster.scheduler.core.state
+    statuses = {st.DONE: FINISHED, st.FAILED: ERROR, st.CANCELLED: CANCELLED, st.LOST: LOST}
+    for client in cluster.clients.values():
+        if client.dead:
+            continue
+        for tid, status in client.held():
+            task = state.tasks.get(tid)
+            if task is not None and status != statuses.get(task.state, PENDING):
+                yield f"{client.name} believes {tid:x} {STATUS_NAMES[status]}: {task!r}"
+
+
+def no_inversion_lasts(cluster: Cluster) -> Iterator[str]:
+    """Nothing that is not thought to have begun waits in a window before a more urgent newcomer."""
+    state = cluster.scheduler.core.state
+    head = state.anywhere.queue.peek()
+    if head is None:
+        return
+    for worker, record in _registered(cluster):
+        if not record.slots:
+            continue
+        # The scheduler believes that those given first have begun. They may lack inputs.
+        for attempt in list(record.window)[record.slots :]:
+            task = record.window[attempt]
+            if attempt in record.recalled or attempt not in worker.runner.unbegun:
+                continue
+            if task.rank >> _ORDER_BITS > head.rank >> _ORDER_BITS:
+                yield f"{task!r} waits at {worker.name} while {head!r} is more urgent"
+
+
+# ---------------------------------------------------------------- in the end
+
+
+def outcomes_are_right(cluster: Cluster) -> Iterator[str]:
+    """Every task came out as it had to: its value, or an end that has a reason."""
+    for client in cluster.clients.values():
+        for number, outcome in client.outcomes.items():
+            problem = _problem(cluster, number, outcome)
+            if problem:
+                yield f"{client.name}: task {number} {problem}"
+
+
+def _problem(cluster: Cluster, number: int, outcome: Outcome) -> str:
+    truth = cluster.truth
+    status, value = outcome
+    causes = truth.causes(number)
+    if status == FINISHED:
+        right = not causes["fails"] and value == truth.expected(number)
+        return "" if right else f"has the value {value!r}"
+    if status == CANCELLED:
+        return "" if causes["stopped"] else "is cancelled though nobody asked"
+    if status == LOST:
+        return "" if causes["scattered"] else "is lost though it can be made again"
+    if value.startswith(FAILURE):
+        explained = int(value.removeprefix(FAILURE)) in causes["fails"]
+    elif value.startswith(BOUND):
+        explained = int(value.removeprefix(BOUND)) in causes["pinned"]
+    else:
+        kind = Failure.from_bytes(value).kind
+        killed = (
+            kind.endswith("KilledWorker") and truth.runner_deaths > cluster.plan.allowed_failures
+        )
+        # A task that was cancelled for one client only is gone for that client.
+        lost = kind.endswith("DataLost") and bool(causes["scattered"] or causes["stopped"])
+        explained = killed or lost
+    return "" if explained else f"fails without reason: {value!r}"
+
+
+def nothing_is_left_at_the_scheduler(cluster: Cluster) -> Iterator[str]:
+    """All tables of the scheduler are empty."""
+    state = cluster.scheduler.core.state
+    yield from (f"{task!r} is left at rest" for task in state.tasks.values())
+    for name in _TABLES:
+        table = getattr(state, name)
+        if table:
+            yield f"the scheduler's table {name!r} has {len(table)} rows left"
+    for worker in state.workers.values():
+        left: dict[str, Sized] = {
+            "window": worker.window,
+            "held": worker.held,
+            "recalled": worker.recalled,
+        }
+        left["load"] = worker.load
+        yield from (f"{worker} has {table} on record" for table, rows in left.items() if rows)
+        if worker.free_resources != worker.resources:
+            yield f"{worker} has only {worker.free_resources} free"
+
+
+_TABLES: Final = (
+    "keys", "names", "refs", "retried", "deaths", "cancelling", "pinned", "puts", "waiting_puts",
+    "waiting_asks",
+)  # fmt: skip
+
+
+def nothing_is_left_at_workers(cluster: Cluster) -> Iterator[str]:
+    """Workers hold no values, attempts or questions."""
+    for worker in cluster.workers.values():
+        books = worker.core.books()
+        del books["functions"]
+        runner = worker.runner
+        books["runner"] = len(runner.values) + len(runner.running) + len(runner.unbegun)
+        books["store"] = len(worker.core.state.store)
+        left = {name: count for name, count in books.items() if count}
+        if left:
+            yield f"{worker.address} has left {left}"
+
+
+def nothing_is_left_at_clients(cluster: Cluster) -> Iterator[str]:
+    """Clients that let go of everything know of nothing."""
+    for client in cluster.clients.values():
+        if not client.dead and len(client.core.table):
+            yield f"{client.name} has {len(client.core.table)} tasks left"
+
+
+ALWAYS: Final[tuple[Rule, ...]] = (
+    nobody_misbehaves,
+    answers_are_final,
+    one_live_attempt,
+    slots_are_not_overcommitted,
+    resources_are_not_overcommitted,
+    restrictions_are_kept,
+)
+WHEN_QUIET: Final[tuple[Rule, ...]] = (
+    books_agree_on_attempts,
+    books_agree_on_values,
+    books_agree_on_slots,
+    books_agree_on_functions,
+    wanted_is_what_clients_hold,
+    clients_know_the_end,
+    no_inversion_lasts,
+)
+AT_THE_END: Final[tuple[Rule, ...]] = (
+    outcomes_are_right,
+    nothing_is_left_at_the_scheduler,
+    nothing_is_left_at_workers,
+    nothing_is_left_at_clients,
+)
+
+
+def broken(rules: tuple[Rule, ...], cluster: Cluster) -> list[str]:
+    """What is wrong, and by which rule."""
+    return [f"{found} ({rule.__name__})" for rule in rules for found in rule(cluster)]

@@ -1,0 +1,97 @@
+"""The scheduler of a simulated cluster: the real core, with a session for each peer."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING, Final
+
+from trio_dask.messages import session
+from trio_dask.scheduler.core import CoreSettings, Misuse, SchedulerCore
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from trio_dask.messages import Message
+    from trio_dask.testing.simulation.network import Link, Network
+
+TICK_S: Final = 0.2
+HOST: Final = "scheduler"
+#: Shorter than in production, so that hosts that stand still are given up.
+WORKER_TTL_S: Final = 5.0
+
+
+class SimScheduler:
+    """A scheduler process. It lives as long as the cluster.
+
+    `on_flush` is called after the core has handed out work, with what is to be said.
+    """
+
+    def __init__(self, network: Network, allowed_failures: int) -> None:
+        settings = CoreSettings(allowed_failures=allowed_failures, worker_ttl_s=WORKER_TTL_S)
+        self.core = SchedulerCore(settings, cluster="simulated")
+        self._world = network.world
+        self._links: dict[int, Link] = {}
+        self._peers = 0
+        self._working = False
+        self.complaints: list[str] = []
+        self.on_flush: Callable[[list[tuple[int, list[Message]]]], None] = _nothing
+        self._world.every(TICK_S, "tick", self._tick)
+
+    def accept(self, link: Link) -> int:
+        """Somebody connected."""
+        self._peers += 1
+        peer = self._peers
+        self._links[peer] = link
+        link.attach(1, partial(self._receive, peer), partial(self._left, peer))
+        return peer
+
+    def _receive(self, peer: int, messages: list[Message]) -> None:
+        for message in messages:
+            try:
+                if isinstance(message, session.RegisterClient):
+                    self.core.client_joined(peer, message)
+                elif isinstance(message, session.RegisterWorker):
+                    self.core.worker_joined(peer, message, self._world.now)
+                else:
+                    self.core.handle(peer, message, self._world.now)
+            except Misuse as error:
+                self._turn_away(peer, message, error)
+                break
+        self._flush()
+
+    def _turn_away(self, peer: int, message: Message | None, error: Misuse) -> None:
+        # A worker that is back before its end has been noticed is refused, and comes again.
+        if not isinstance(message, session.RegisterWorker):
+            self.complaints.append(f"{type(message).__name__} of peer {peer}: {error}")
+        self._links[peer].send(1, [session.Refused(str(error))])
+
+    def _left(self, peer: int, reason: str) -> None:
+        del self._links[peer]
+        self.core.left(peer, reason)
+        self._flush()
+
+    def _tick(self) -> bool:
+        for peer in self.core.tick(self._world.now):
+            self._links[peer].cut("nothing was heard of it for too long")
+        self._flush()
+        return True
+
+    def _work(self) -> None:
+        self._working = False
+        for peer, error in self.core.work():
+            self._turn_away(peer, None, error)
+        self._flush()
+
+    def _flush(self) -> None:
+        said = self.core.flush()
+        self.on_flush(said)
+        for peer, messages in said:
+            if peer in self._links:
+                self._links[peer].send(1, messages)
+        if self.core.busy and not self._working:
+            self._working = True
+            self._world.after(0.0001, "work", self._work)
+
+
+def _nothing(_: object) -> None:
+    pass

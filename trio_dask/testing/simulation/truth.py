@@ -1,0 +1,99 @@
+"""What is true in a simulated cluster, whoever believes what: what tasks do, and must come to.
+
+A task's arguments are its number. Its value is a digest of the number and its inputs'
+values, so that a wrong input anywhere shows in the end.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter
+from typing import TYPE_CHECKING, Final
+
+from trio_dask.testing.simulation.plan import ALWAYS, PINNED
+
+if TYPE_CHECKING:
+    from trio_dask.testing.simulation.plan import Plan, PlannedTask
+
+#: What a failing task reports, before its number.
+FAILURE: Final = b"simulated failure of "
+#: Why a pinned value cannot be moved, before its number.
+BOUND: Final = b"simulated value that is bound to its place: "
+
+
+class Truth:
+    """The tasks of a plan, and what has happened to them so far."""
+
+    def __init__(self, plan: Plan) -> None:
+        self.tasks: dict[int, PlannedTask] = {}
+        for client in plan.clients:
+            for step in client.steps:
+                self.tasks.update((task.number, task) for task in step.tasks)
+        self.inputs: dict[int, tuple[int, ...]] = {}  # of what has been submitted
+        self.scattered: dict[int, bytes] = {}
+        self.stopped: dict[int, None] = {}  # somebody cancelled them
+        self.failed: Counter[int] = Counter()  # how often each failed, wherever it ran
+        self.runner_deaths = 0
+        self.ended = 0  # attempts
+
+    @staticmethod
+    def scattered_value(number: int) -> bytes:
+        """A value that a client puts on a worker."""
+        return b"scattered %d" % number
+
+    @staticmethod
+    def value(number: int, inputs: list[bytes]) -> bytes:
+        """What a task returns."""
+        return hashlib.blake2b(repr((number, inputs)).encode(), digest_size=8).digest()
+
+    def attempt_fails(self, number: int) -> bool:
+        """Whether the attempt that ends now fails."""
+        self.ended += 1
+        failures = self.tasks[number].failures
+        fails = failures == ALWAYS or self.failed[number] < failures
+        self.failed[number] += fails
+        return fails
+
+    # ---------------------------------------------------------------- what must come out
+
+    def causes(self, number: int) -> dict[str, set[int]]:
+        """What can keep a task from having a value: itself and everything before it."""
+        found: dict[str, set[int]] = {
+            "fails": set(), "stopped": set(), "scattered": set(), "pinned": set(),
+        }  # fmt: skip
+        todo, seen = [number], {number}
+        while todo:
+            each = todo.pop()
+            if each in self.stopped:
+                found["stopped"].add(each)
+            if each in self.scattered:
+                found["scattered"].add(each)
+                continue
+            if self.tasks[each].failures == ALWAYS:
+                found["fails"].add(each)
+            if self.tasks[each].value == PINNED:
+                found["pinned"].add(each)
+            deps = self.inputs[each]
+            todo += [dep for dep in deps if dep not in seen]
+            seen.update(deps)
+        return found
+
+    def expected(self, number: int) -> bytes:
+        """The value of a task."""
+        known: dict[int, bytes] = {}
+        todo = [number]
+        while todo:
+            each = todo[-1]
+            if each in self.scattered:
+                known[each] = self.scattered[each]
+            if each in known:
+                todo.pop()
+                continue
+            deps = self.inputs[each]
+            missing = [dep for dep in deps if dep not in known]
+            if missing:
+                todo += missing
+            else:
+                known[each] = self.value(each, [known[dep] for dep in deps])
+                todo.pop()
+        return known[number]

@@ -1,0 +1,259 @@
+"""The workers of a simulated cluster: real cores in processes that live and die."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING, Final
+
+from trio_dask.messages import session, values
+from trio_dask.testing.simulation.coverage import AttemptWatch
+from trio_dask.testing.simulation.network import Pipe
+from trio_dask.testing.simulation.runner import SimRunner
+from trio_dask.testing.simulation.transfers import Transfers
+from trio_dask.worker.core import (
+    AwaitDrain,
+    FetchFrom,
+    Restart,
+    RestartRules,
+    Restarts,
+    Store,
+    ToPeer,
+    ToRunner,
+    ToScheduler,
+    WorkerCore,
+)
+
+if TYPE_CHECKING:
+    from trio_dask.messages import Message
+    from trio_dask.testing.simulation.cluster import Cluster
+    from trio_dask.testing.simulation.network import Link
+    from trio_dask.testing.simulation.plan import WorkerPlan
+    from trio_dask.worker.core import Action
+
+TICK_S: Final = 0.25
+#: Messages between a worker and its runner take so long.
+LOCAL_S: Final = (0.00005,)
+#: A worker whose name is still taken tries again after so long.
+RETRY_S: Final = 0.5
+_RULES: Final = RestartRules(delay_s=0.05, delay_max_s=0.5, healthy_s=1.0)
+
+
+class SimWorker:
+    """One life of a worker: core, runner, links. Dead, it is not used again."""
+
+    def __init__(self, cluster: Cluster, name: str, plan: WorkerPlan, life: int) -> None:
+        self.cluster = cluster
+        self.network = cluster.network
+        self._world = cluster.world
+        self.name = name
+        self.plan = plan
+        self.address = f"tcp://{name}:{life}"
+        self.alive = False
+        self.registered = False
+        self._held_back: list[Message] = []
+        self._performing = False
+        self._restarts = Restarts(_RULES)
+        self._runners = 0
+
+    def start(self, store: Store) -> None:
+        """The process has begun."""
+        self.alive = True
+        self.core = WorkerCore(self.name, self.address, self.plan.nthreads, store)
+        self.transfers = Transfers(self)
+        seen = self.cluster.coverage
+        self._watch = AttemptWatch(self.core, seen.attempts) if seen is not None else None
+        self._asking: dict[int, Link | SimWorker] = {}
+        self._session_of: dict[SimWorker, int] = {}
+        self._sessions = 0
+        self._new_runner()
+        self._register()
+        self._world.every(TICK_S, f"{self.name} tick", self._tick)
+
+    def _register(self) -> None:
+        self.link = self.network.link(f"{self.address}-scheduler", (self.name, "scheduler"))
+        self.link.attach(0, self._from_scheduler, lambda _: self.cluster.crash(self))
+        self.peer = self.cluster.scheduler.accept(self.link)
+        plan = self.plan
+        self.link.send(
+            0,
+            [
+                session.RegisterWorker(
+                    self.name, self.address, plan.nthreads, 0, dict(plan.resources), {}
+                )
+            ],
+        )
+
+    def die(self) -> None:
+        """The process is gone."""
+        self.alive = self.runner.alive = False
+        self.link.detach(0)
+        self.link.cut("the process died")
+        self.transfers.die()
+        for link in self._asking.values():
+            if not isinstance(link, SimWorker):
+                link.detach(1)
+                link.cut("the process died")
+
+    def _tick(self) -> bool:
+        if self.alive and self.registered and self.network.stalled_until(self.name) <= self.now:
+            self.link.send(0, [session.Heartbeat({})], tick=True)
+            board = [(attempt, began) for attempt, (_, began) in self.runner.running.items()]
+            self.core.tick(board if self.runner.alive else [], self.now)
+            self.transfers.tick()
+            self.perform()
+        return self.alive
+
+    @property
+    def now(self) -> float:
+        """The time."""
+        return self._world.now
+
+    # ---------------------------------------------------------------- the runner
+
+    def crash_runner(self) -> None:
+        """The process that runs tasks dies; what it has said is still read."""
+        if self.alive and self.runner.alive:
+            self.runner.alive = False
+            self.cluster.truth.runner_deaths += 1
+            self._world.after(0.0005, f"{self.name} notices", self._runner_is_dead)
+
+    def _runner_is_dead(self) -> None:
+        if not self.alive:
+            return
+        if len(self.runner.out):  # its last words first
+            self._world.after(0.0005, f"{self.name} notices", self._runner_is_dead)
+            return
+        decision = self._restarts.ended(
+            ready=True, answered=self.core.answered, lasted_s=self.now - self._runner_since
+        )
+        assert isinstance(decision, Restart), "a runner that was ready is replaced"
+        self.core.runner_died(list(self.runner.running), {"signal": 9})
+        self.perform()
+        self._world.after(decision.delay_s + 0.02, f"{self.name} new runner", self._new_runner)
+
+    def _new_runner(self) -> None:
+        if not self.alive:
+            return
+        self._runners += 1
+        name, network = f"{self.address} runner {self._runners}", self.network
+        chance = self._world.chance(name)
+        out = Pipe(network, f"{name} says", self.name, chance, delays=LOCAL_S)
+        runner = SimRunner(network, self.plan, self.cluster.truth, out)
+        out.receive = self._from_runner
+        self._to_runner = Pipe(network, f"{name} hears", self.name, chance, delays=LOCAL_S)
+        self._to_runner.receive = runner.receive
+        self.runner = runner
+        self._runner_since = self.now
+        self.core.runner_ready()
+        self.perform()
+
+    def _from_runner(self, messages: list[Message]) -> None:
+        if self.alive:
+            for message in messages:
+                self.core.on_runner(message)
+            self.perform()
+
+    # ---------------------------------------------------------------- the scheduler
+
+    def _from_scheduler(self, messages: list[Message]) -> None:
+        for message in messages:
+            if self.registered:
+                self.core.on_scheduler(message)
+                if self._watch is not None:
+                    self._watch.hears(message)
+            elif isinstance(message, session.Welcome):
+                self.registered = True
+                self.link.send(0, self._held_back) if self._held_back else None
+                self._held_back = []
+            elif isinstance(message, session.Refused):
+                self.link.detach(0)
+                self.link.cut("refused")
+                self._world.after(RETRY_S, f"{self.name} tries again", self._try_again)
+                return
+        self.perform()
+
+    def _try_again(self) -> None:
+        if self.alive:
+            self._register()
+
+    # ---------------------------------------------------------------- those who ask for values
+
+    def accept(self, link: Link, *, may_store: bool) -> None:
+        """Somebody opened a data connection."""
+        number = self._join(link, may_store=may_store)
+
+        def receive(messages: list[Message]) -> None:
+            for message in messages:
+                self.core.on_peer(number, message)
+            self.perform()
+
+        link.attach(1, receive, lambda _: self._peer_left(number))
+
+    def _join(self, peer: Link | SimWorker, *, may_store: bool) -> int:
+        self._sessions += 1
+        self._asking[self._sessions] = peer
+        self.core.peer_joined(self._sessions, may_store=may_store)
+        return self._sessions
+
+    def _peer_left(self, number: int) -> None:
+        if self.alive:
+            del self._asking[number]
+            self.core.peer_left(number)
+            self.perform()
+
+    def ask_here(self, asker: SimWorker, question: values.Fetch) -> None:
+        """A worker of the same process wants values: no connection is between the two."""
+        number = self._session_of.get(asker)
+        if number is None:
+            number = self._session_of[asker] = self._join(asker, may_store=False)
+        self.core.on_peer(number, question)
+        self.perform()
+
+    # ---------------------------------------------------------------- what the core wants
+
+    def perform(self) -> None:
+        """Do what the core wants done, in the order in which it was decided."""
+        if self._performing or not self.alive:
+            return
+        self._performing = True
+        while actions := self.core.flush():
+            if self._watch is not None:
+                self._watch.does(actions)
+            for action in actions:
+                self._perform(action)
+        self._performing = False
+
+    def _perform(self, action: Action) -> None:
+        match action:
+            case ToScheduler() if not self.registered:
+                self._held_back += action.messages
+            case ToScheduler():
+                self.link.send(0, action.messages)
+            case ToRunner():
+                self._to_runner.send(action.messages)
+            case ToPeer():
+                self._tell_peer(action)
+            case FetchFrom():
+                question = values.Fetch(action.serial, action.tids)
+                neighbour = self.cluster.neighbour(self, action.address)
+                if neighbour is not None:
+                    neighbour.ask_here(self, question)
+                else:
+                    self.transfers.fetch(action.address, question)
+            case AwaitDrain():
+                self._world.after(0.001, "drained", partial(self._drained, action.session))
+
+    def _tell_peer(self, action: ToPeer) -> None:
+        peer = self._asking[action.session]
+        if isinstance(peer, SimWorker):
+            for message in action.messages:
+                assert isinstance(message, values.Values)
+                peer.core.fetched(message)
+            peer.perform()
+        else:
+            peer.send(1, action.messages)
+
+    def _drained(self, number: int) -> None:
+        if self.alive:
+            self.core.drained(number)
+            self.perform()

@@ -1,0 +1,315 @@
+"""What clients of a simulated cluster do: one small generator for each kind of program.
+
+A generator makes the steps of one client. All chance comes from the maker's generator.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, Final
+
+from trio_dask.testing.simulation.plan import ALWAYS, HELD, INLINE, PINNED, PlannedTask, Step
+
+if TYPE_CHECKING:
+    import random
+
+#: How long tasks take, seconds: from a message's flight to long enough to be recalled for.
+SECONDS: Final = (0.0, 0.00001, 0.001, 0.001, 0.05, 0.5)
+#: The resource that some workers have.
+RESOURCE: Final = "GPU"
+
+
+class Maker:
+    """Makes tasks with numbers of their own for all clients of a plan."""
+
+    def __init__(self, chance: random.Random, workers: int) -> None:
+        self.chance = chance
+        self.workers = workers
+        self.shared: list[PlannedTask] = []
+        self._numbers = 0
+
+    def number(self) -> int:
+        """A new one."""
+        self._numbers += 1
+        return self._numbers
+
+    def task(self, deps: tuple[int, ...] = (), **known: Any) -> PlannedTask:
+        """A task of some kind; `known` is what is given about it."""
+        chance = self.chance
+        some: dict[str, Any] = {
+            "seconds": chance.choice(SECONDS),
+            "value": chance.choice((INLINE, INLINE, HELD)),
+            "nbytes": chance.choice((8, 8, 10_000, 50_000_000)),
+        }
+        return PlannedTask(number=self.number(), deps=deps, **some | known)
+
+    def tasks(self, count: int, **known: Any) -> tuple[PlannedTask, ...]:
+        """Tasks without inputs, all about as long."""
+        known = {"seconds": self.chance.choice(SECONDS), **known}
+        return tuple(self.task(**known) for _ in range(count))
+
+    def pause(self) -> float:
+        """A user thinks, or does not."""
+        return self.chance.choice((0.0, 0.0, 0.001, 0.02, 0.2)) * self.chance.random()
+
+    def some(self, numbers: list[int]) -> tuple[int, ...]:
+        """At least one of them."""
+        return tuple(self.chance.sample(numbers, self.chance.randint(1, len(numbers))))
+
+
+def numbers_of(tasks: tuple[PlannedTask, ...]) -> tuple[int, ...]:
+    """The numbers of tasks."""
+    return tuple(task.number for task in tasks)
+
+
+# ---------------------------------------------------------------- shapes of programs
+
+
+def map_(make: Maker) -> list[Step]:
+    """The same for many inputs, then all results."""
+    tasks = make.tasks(make.chance.choice((1, 5, 30, 60)))
+    wanted = numbers_of(tasks)
+    return [
+        Step(do="submit", pause=make.pause(), tasks=tasks),
+        Step(do="gather", numbers=wanted),
+        Step(do="release", pause=make.pause(), numbers=make.some(list(wanted))),
+    ]
+
+
+def tree(make: Maker) -> list[Step]:
+    """Leaves, reduced pair by pair; only the root is kept."""
+    level = list(make.tasks(make.chance.choice((2, 7, 16))))
+    tasks = list(level)
+    while len(level) > 1:
+        pairs = [level[at : at + 2] for at in range(0, len(level), 2)]
+        level = [make.task(numbers_of(tuple(pair))) for pair in pairs]
+        tasks += level
+    inner = numbers_of(tuple(tasks[:-1]))
+    return [
+        Step(do="submit", tasks=tuple(tasks)),
+        Step(do=make.chance.choice(("release", "drop")), pause=make.pause(), numbers=inner),
+        Step(do="gather", numbers=numbers_of((tasks[-1],))),
+    ]
+
+
+def chain(make: Maker) -> list[Step]:
+    """Each needs the one before."""
+    tasks = [make.task()]
+    for _ in range(make.chance.choice((2, 10, 40))):
+        tasks.append(make.task((tasks[-1].number,), seconds=tasks[0].seconds))
+    return [
+        Step(do="submit", pause=make.pause(), tasks=tuple(tasks)),
+        Step(do="release", pause=make.pause(), numbers=numbers_of(tuple(tasks[:-1]))),
+        Step(do="gather", numbers=(tasks[-1].number,)),
+    ]
+
+
+def random_dag(make: Maker) -> list[Step]:
+    """Each needs a few of those before; results are let go of at odd times."""
+    steps: list[Step] = []
+    known: list[int] = []
+    for _ in range(make.chance.randint(1, 4)):
+        tasks = []
+        for _ in range(make.chance.choice((1, 2, 5, 30))):
+            near = known[-40:]
+            count = min(len(near), make.chance.choice((0, 1, 1, 2, 5)))
+            tasks.append(make.task(tuple(make.chance.sample(near, count))))
+            known.append(tasks[-1].number)
+        steps.append(Step(do="submit", pause=make.pause(), tasks=tuple(tasks)))
+        if make.chance.random() < 0.4:
+            do = make.chance.choice(("release", "drop"))
+            steps.append(Step(do=do, pause=make.pause(), numbers=make.some(known)))
+    return steps
+
+
+def dynamic(make: Maker) -> list[Step]:
+    """What is submitted depends on what has come out."""
+    steps: list[Step] = []
+    known: tuple[int, ...] = ()
+    for _ in range(make.chance.randint(2, 5)):
+        tasks = tuple(
+            make.task(make.some(list(known)) if known else ())
+            for _ in range(make.chance.randint(1, 6))
+        )
+        steps.append(Step(do="submit", needs=known[:1], tasks=tasks))
+        known = numbers_of(tasks)
+    return steps
+
+
+def slices(make: Maker) -> list[Step]:
+    """So many that the scheduler takes them in slices, and lets go of them in slices."""
+    tasks = make.tasks(make.chance.choice((1100, 2300)), seconds=0.0, value=INLINE)
+    last = make.task((tasks[0].number, tasks[-1].number))
+    return [
+        Step(do="submit", tasks=tasks),
+        Step(do="submit", tasks=(last,)),
+        Step(do="ask", options={"topic": "counts"}),
+        Step(do="release", pause=make.pause(), numbers=numbers_of(tasks)),
+        Step(do="gather", numbers=(last.number,)),
+    ]
+
+
+# ---------------------------------------------------------------- what users ask for
+
+
+def cancellations(make: Maker) -> list[Step]:
+    """Cancelled while waiting, while in a window, while running, and when done."""
+    tasks = list(make.tasks(make.chance.choice((2, 8, 20))))
+    tasks += [make.task(make.some([each.number for each in tasks[:3]])) for _ in range(4)]
+    numbers = [task.number for task in tasks]
+    steps = [Step(do="submit", tasks=tuple(tasks), options={"retries": make.chance.choice((0, 1))})]
+    for _ in range(make.chance.randint(1, 3)):
+        needs = make.some(numbers)[:1] if make.chance.random() < 0.3 else ()
+        steps.append(
+            Step(do="cancel", pause=make.pause(), needs=needs, numbers=make.some(numbers)[:3])
+        )
+    if make.chance.random() < 0.5:
+        steps.append(Step(do="release", pause=make.pause(), numbers=make.some(numbers)))
+    return steps
+
+
+def restrictions(make: Maker) -> list[Step]:
+    """Only on certain workers, or rather there."""
+    steps = []
+    for _ in range(make.chance.randint(1, 3)):
+        names = [f"w{make.chance.randrange(make.workers)}" for _ in range(2)]
+        others = make.chance.random() < 0.5
+        options = {"workers": names, "allow_other_workers": others}
+        before = make.tasks(3)
+        steps.append(Step(do="submit", tasks=before, options=options))
+        after = tuple(make.task(make.some(list(numbers_of(before)))) for _ in range(4))
+        steps.append(Step(do="submit", pause=make.pause(), tasks=after, options=options))
+    return steps
+
+
+def resources(make: Maker) -> list[Step]:
+    """Tasks that take units of what some workers have."""
+    steps = []
+    for _ in range(make.chance.randint(1, 3)):
+        options = {"resources": {RESOURCE: make.chance.choice((0.5, 1, 1, 2))}}
+        tasks = make.tasks(make.chance.choice((1, 4, 12)))
+        steps.append(Step(do="submit", pause=make.pause(), tasks=tasks, options=options))
+        after = tuple(make.task(make.some(list(numbers_of(tasks)))) for _ in range(3))
+        steps.append(Step(do="submit", tasks=after))
+    return steps
+
+
+def priorities(make: Maker) -> list[Step]:
+    """What comes later may be more urgent."""
+    steps = []
+    for _ in range(make.chance.randint(2, 4)):
+        options = {"priority": make.chance.choice((-5, 0, 3, 10))}
+        tasks = make.tasks(make.chance.choice((1, 10, 40)))
+        steps.append(Step(do="submit", pause=make.pause(), tasks=tasks, options=options))
+    return steps
+
+
+def scattered(make: Maker) -> list[Step]:
+    """Values from the client, and tasks that need them."""
+    steps = []
+    for _ in range(make.chance.randint(1, 3)):
+        values = tuple(make.number() for _ in range(make.chance.choice((1, 4))))
+        options: dict[str, Any] = {"broadcast": make.chance.random() < 0.3}
+        if make.chance.random() < 0.3:
+            options["argument"] = (
+                True  # too large for the scheduler, and the client's only in passing
+            )
+        if make.chance.random() < 0.3:
+            options["workers"] = [f"w{make.chance.randrange(make.workers)}"]
+        tasks = tuple(make.task(make.some(list(values))) for _ in range(5))
+        steps += [
+            Step(do="scatter", numbers=values, options=options),
+            Step(do="submit", pause=make.pause(), tasks=tasks),
+        ]
+        if make.chance.random() < 0.5:
+            steps.append(Step(do="release", pause=make.pause(), numbers=make.some(list(values))))
+    return steps
+
+
+def shared_keys(make: Maker) -> list[Step]:
+    """Several clients mean the same tasks, by keys that their users chose."""
+    if not make.shared:
+        for _ in range(make.chance.choice((4, 15))):
+            near = [task.number for task in make.shared[-5:]]
+            deps = tuple(make.chance.sample(near, min(len(near), make.chance.choice((0, 1, 2)))))
+            failures = ALWAYS if make.chance.random() < 0.05 else 0
+            task = make.task(deps, failures=failures, key=f"shared-{len(make.shared)}")
+            make.shared.append(task)
+    wanted = [task.number for task in make.shared]
+    steps = [Step(do="submit", pause=make.pause(), tasks=tuple(make.shared))]
+    do = make.chance.choice(("release", "drop", "cancel", "gather"))
+    steps.append(Step(do=do, pause=make.pause(), numbers=make.some(wanted)))
+    if make.chance.random() < 0.5:
+        steps.append(Step(do="submit", pause=make.pause(), tasks=tuple(make.shared)))
+    own = make.task(make.some(wanted))
+    steps.append(Step(do="submit", pause=make.pause(), tasks=(own,)))
+    return steps
+
+
+def errors(make: Maker) -> list[Step]:
+    """Some fail, some of these for ever, and others need them."""
+    retries = make.chance.choice((0, 1, 3))
+    tasks: list[PlannedTask] = []
+    for _ in range(make.chance.choice((3, 12))):
+        near = [task.number for task in tasks[-4:]]
+        deps = tuple(make.chance.sample(near, min(len(near), make.chance.choice((0, 1, 2)))))
+        failures = ALWAYS if make.chance.random() < 0.15 else make.chance.randint(0, retries)
+        tasks.append(make.task(deps, failures=failures))
+    return [Step(do="submit", tasks=tuple(tasks), options={"retries": retries})]
+
+
+def pinned(make: Maker) -> list[Step]:
+    """Values that cannot leave the place where they are, and tasks that need them."""
+    sources = make.tasks(make.chance.choice((1, 3)), value=PINNED)
+    numbers = list(numbers_of(sources))
+    users = tuple(make.task((make.chance.choice(numbers),)) for _ in range(4))
+    both = (make.task(tuple(numbers)),)
+    return [
+        Step(do="submit", tasks=sources),
+        Step(do="submit", pause=make.pause(), tasks=users + both),
+        Step(do="release", pause=make.pause(), numbers=make.some(numbers)),
+    ]
+
+
+def fire_and_forget(make: Maker) -> list[Step]:
+    """They run to their end though nobody waits for it."""
+    tasks = make.tasks(make.chance.choice((1, 6)))
+    after = make.task(numbers_of(tasks)[:2])
+    kept = (*numbers_of(tasks), after.number)
+    return [
+        Step(do="submit", tasks=(*tasks, after)),
+        Step(
+            do="keep", pause=make.pause(), numbers=kept[1:] if make.chance.random() < 0.5 else kept
+        ),
+        Step(do="release", pause=make.pause(), numbers=kept),
+    ]
+
+
+Workload = Callable[[Maker], list[Step]]
+
+WORKLOADS: Final[dict[str, Workload]] = {
+    "map": map_,
+    "tree": tree,
+    "chain": chain,
+    "random_dag": random_dag,
+    "dynamic": dynamic,
+    "slices": slices,
+    "cancellations": cancellations,
+    "restrictions": restrictions,
+    "resources": resources,
+    "priorities": priorities,
+    "scattered": scattered,
+    "shared_keys": shared_keys,
+    "errors": errors,
+    "pinned": pinned,
+    "fire_and_forget": fire_and_forget,
+}
+MIXED: Final = "mixed"
+#: Large programs take long to simulate.
+_RARE: Final = ("slices",)
+
+
+def some_workload(chance: random.Random) -> Workload:
+    """Any of them, large ones rarely."""
+    often = [name for name in WORKLOADS if name not in _RARE]
+    return WORKLOADS[chance.choice(_RARE if chance.random() < 0.01 else often)]
