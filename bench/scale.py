@@ -35,9 +35,9 @@ class Scale:
     many: int = 1_000_000
 
 
-#: distributed is given all of the tasks that are timed, and as much memory to hold.
 FULL: Final = Scale()
-FULL_SLOW: Final = replace(FULL, trips=200, pending=20_000)
+#: It takes distributed longer to do these than all others to do theirs.
+FULL_SLOW: Final = replace(FULL, tasks=20_000, trips=200, values=5_000, pending=10_000)
 QUICK: Final = replace(
     FULL, tasks=20_000, trips=300, pending=20_000, dozes=200, idle_s=2.0, many=200_000
 )

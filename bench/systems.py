@@ -132,7 +132,7 @@ SYSTEMS: Final = {
     for system in (
         System(
             OURS,
-            frozenset({"cluster", "fast"}),
+            frozenset({"cluster", "ours"}),
             _cluster(_trio_dask_servers, _async_client),
             _async_client,
             "from trio_dask import AsyncClient",

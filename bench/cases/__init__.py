@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from bench.turn import Turn
 
 _CLUSTER: Final = frozenset({"cluster"})
+_OURS: Final = frozenset({"ours"})
 _ALL: Final = frozenset({"cluster", "blocking", "pool"})
 
 
@@ -52,7 +53,8 @@ CASES: Final = {
         Case("crossbar", "crossbar", throughput.measure_crossbar),
         Case("values", "values of 1 kB", throughput.measure_values),
         Case("answer", "longest wait for the scheduler's answer", answering.measure, _CLUSTER),
-        Case("many", "a very large map", throughput.measure_many, frozenset({"fast"})),
+        Case("many", "a very large map", throughput.measure_many, _OURS),
+        Case("crowd", "a scheduler with many workers", throughput.measure_crowd, _OURS),
         Case("recovery", "tasks of 10 ms, a process killed", recovery.measure, _CLUSTER),
     )
 }

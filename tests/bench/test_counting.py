@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from bench import counting
+from bench import counting, crowd
 
 
 def test_counts_are_the_same_every_time() -> None:
@@ -40,3 +40,9 @@ def test_counts_are_the_same_every_time() -> None:
 def test_a_task_keeps_to_its_budget(figure: str, budget: float) -> None:
     """Per task of a large map of no-ops, arguments of 45 bytes and values of 5 included."""
     assert 0 < counting.run(10_000)[figure] <= budget
+
+
+@pytest.mark.parametrize("workers", [1, 40])
+def test_a_crowd_of_workers_does_everything(workers: int) -> None:
+    """However many they are; that nothing is missing is checked where it is counted."""
+    assert crowd.cost(workers, 3_000) > 0
