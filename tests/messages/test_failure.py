@@ -31,6 +31,7 @@ def failures(draw: st.DrawFn) -> Failure:
                 children=tuple(draw(st.lists(st.sampled_from(made), max_size=2))) if made else (),
                 pickled=draw(st.binary(max_size=5)),
                 origin=draw(st.dictionaries(TEXTS, TEXTS | st.integers(0, 9), max_size=2)),
+                lead=draw(TEXTS),
             )
         )
     return made[-1]
@@ -62,7 +63,7 @@ def test_any_bytes_are_a_failure_or_a_protocol_error(data: bytes) -> None:
         Failure.from_bytes(data)
 
 
-GOOD: list[Any] = ["ValueError", "", "", [], -1, -1, False, [], b"", {}]
+GOOD: list[Any] = ["ValueError", "", "", "", [], -1, -1, False, [], b"", {}]
 
 
 @pytest.mark.parametrize(
@@ -73,13 +74,13 @@ GOOD: list[Any] = ["ValueError", "", "", [], -1, -1, False, [], b"", {}]
         [GOOD[:-1]],
         [None],
         [GOOD] * (NODES_MAX + 1),
-        [[*GOOD[:4], 0, *GOOD[5:]]],  # its own cause
-        [[*GOOD[:5], 1, *GOOD[6:]], GOOD],  # raised from a later one
-        [[*GOOD[:4], -2, *GOOD[5:]]],
-        [[*GOOD[:7], [0], *GOOD[8:]]],
-        [[*GOOD[:7], [True], *GOOD[8:]]],
-        [[*GOOD[:3], [1], *GOOD[4:]]],
-        [[*GOOD[:6], 0, *GOOD[7:]]],
+        [[*GOOD[:5], 0, *GOOD[6:]]],  # its own cause
+        [[*GOOD[:6], 1, *GOOD[7:]], GOOD],  # raised from a later one
+        [[*GOOD[:5], -2, *GOOD[6:]]],
+        [[*GOOD[:8], [0], *GOOD[9:]]],
+        [[*GOOD[:8], [True], *GOOD[9:]]],
+        [[*GOOD[:4], [1], *GOOD[5:]]],
+        [[*GOOD[:7], 0, *GOOD[8:]]],
         [[b"ValueError", *GOOD[1:]]],
     ],
 )

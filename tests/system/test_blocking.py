@@ -7,6 +7,8 @@ import subprocess
 import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from traceback import extract_tb
 from typing import TYPE_CHECKING, Any
 
 import psutil
@@ -78,6 +80,19 @@ def test_errors_and_deaths_come_through(shared: Cluster) -> None:
             client.submit(os._exit, 3).result()
         squares = as_completed(client.map(pow, range(20), [2] * 20), with_results=True)
         assert sorted(value for _, value in squares) == [number**2 for number in range(20)]
+
+
+def test_our_own_frames_are_shown_to_those_who_ask(shared: Cluster) -> None:
+    """The runner's, before those of the function; normally there are none."""
+    plain = shared.config
+    for full in (False, True):
+        config = replace(plain, client=replace(plain.client, full_tracebacks=full))
+        with Client(shared.address, config=config) as client:
+            future = client.submit(int, "one")
+            error, frames = future.exception(), extract_tb(future.traceback())
+            assert error is not None
+            assert any("trio_dask" in note for note in error.__notes__) == full
+            assert any("trio_dask" in frame.filename for frame in frames) == full
 
 
 def run_script(text: str, *, environ: dict[str, str] | None = None) -> Any:

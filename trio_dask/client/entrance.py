@@ -24,6 +24,7 @@ class Entrance:
     keys: Keys
     connect_timeout_s: float
     argument_bytes_max: int
+    full_tracebacks: bool = False
 
     @classmethod
     def unknown(cls, config: Config) -> Self:
@@ -63,6 +64,7 @@ class Entrance:
             keys=keys_from_token(token or find_token(config)),
             connect_timeout_s=config.comm.connect_timeout_s if timeout is None else timeout,
             argument_bytes_max=config.client.argument_bytes_max,
+            full_tracebacks=config.client.full_tracebacks,
         )
 
 

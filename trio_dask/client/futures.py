@@ -12,7 +12,7 @@ from trio_dask.client.core import (
     Batch,
 )
 from trio_dask.client.describing import reduce_future
-from trio_dask.client.outcomes import Failed, traceback_of
+from trio_dask.client.outcomes import Failed
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator
@@ -119,7 +119,7 @@ class AsyncFuture(BaseFuture[T]):
             TimeoutError, CancelledError, SchedulerUnreachable: as `result` does.
         """
         await self.exception(timeout)
-        return traceback_of(self._batch, self._tid)
+        return self.client.live.values.traceback(self._batch, self._tid)
 
     async def cancel(self, reason: str = "") -> None:
         """Stop the task, for everyone. See `AsyncClient.cancel`."""
@@ -175,7 +175,7 @@ class Future(BaseFuture[T]):
             TimeoutError, CancelledError, SchedulerUnreachable: as `result` does.
         """
         self.exception(timeout)
-        return traceback_of(self._batch, self._tid)
+        return self.client.live.values.traceback(self._batch, self._tid)
 
     def cancel(self, reason: str = "") -> None:
         """Stop the task, for everyone. See `Client.cancel`."""

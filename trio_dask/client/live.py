@@ -64,7 +64,9 @@ class Live:
         self.waits: Final = waits
         #: Send what is to be sent, now or as soon as the loop comes to it.
         self.flush: Final = self.flush_now if on_loop else self.soon
-        self.values: Final = Results(self.core, self.flush, self.lock, waits)
+        self.values: Final = Results(
+            self.core, self.flush, self.lock, waits, full_tracebacks=entrance.full_tracebacks
+        )
         self._kind = type(owner).__name__
         self._pid = os.getpid()
         #: Whether something is to arrive even if we leave at once.

@@ -25,12 +25,12 @@ class Failed:
         self.error = error
 
 
-def error_of(batch: Batch, tid: TaskId) -> BaseException:
+def error_of(batch: Batch, tid: TaskId, *, full: bool = False) -> BaseException:
     """The error of a task that did not end well: a new one each time, so none gathers tracebacks."""
     row = tid - batch.first
     status, value = batch.status[row], batch.values[row]
     if status == ERROR and isinstance(value, bytes):
-        return rebuild(Failure.from_bytes(value))
+        return rebuild(Failure.from_bytes(value), full=full)
     key, why = batch.key(tid), str(value) if isinstance(value, str) else ""
     if status == LOST:
         return DataLost(f"the value of {key} is lost: {why}")
@@ -39,10 +39,11 @@ def error_of(batch: Batch, tid: TaskId) -> BaseException:
     return CancelledError(f"the future {key} was released")
 
 
-def traceback_of(batch: Batch, tid: TaskId) -> TracebackType | None:
+def traceback_of(batch: Batch, tid: TaskId, *, full: bool = False) -> TracebackType | None:
     """Where a task raised its error, as a traceback; None where none is known."""
     row = tid - batch.first
     status, value = batch.status[row], batch.values[row]
     if status != ERROR or not isinstance(value, bytes):
         return None
-    return rebuild_traceback(Failure.from_bytes(value).traceback)
+    failure = Failure.from_bytes(value)
+    return rebuild_traceback(failure.lead + failure.traceback if full else failure.traceback)

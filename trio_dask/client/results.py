@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from trio_dask.client.core import (
@@ -15,7 +16,7 @@ from trio_dask.client.core import (
     group,
     whole,
 )
-from trio_dask.client.outcomes import Failed, error_of
+from trio_dask.client.outcomes import Failed, error_of, traceback_of
 from trio_dask.client.shapes import SKIPPED
 from trio_dask.client.waits import TimeIsUp
 from trio_dask.errors import CancelledError, SchedulerUnreachable
@@ -39,6 +40,7 @@ class Results:
         flush: send what the core wants to send.
         lock: held by whoever uses the core.
         waits: how this client waits.
+        full_tracebacks: whether errors show our own frames.
     """
 
     def __init__(
@@ -47,11 +49,17 @@ class Results:
         flush: Callable[[], None],
         lock: AbstractContextManager[object],
         waits: Waits,
+        *,
+        full_tracebacks: bool,
     ) -> None:
         self._core = core
         self._flush = flush
         self._lock = lock
         self._waits = waits
+        self._full = full_tracebacks
+        self._error = partial(error_of, full=full_tracebacks)
+        #: Where a task raised its error, as a traceback.
+        self.traceback = partial(traceback_of, full=full_tracebacks)
 
     async def done(
         self, groups: Groups, *, stop_on_failure: bool = False, deadline: float | None = None
@@ -96,7 +104,7 @@ class Results:
                 if status == PENDING:
                     continue  # it was lost in the meantime, and is made again
                 if status != FINISHED:
-                    return Failed(error_of(batch, tid))
+                    return Failed(self._error(batch, tid))
                 if isinstance(value, bytes):
                     return unpack(value)
                 fetched = await self._fetch([(tid, str(value))], deadline)
@@ -117,7 +125,7 @@ class Results:
         status = batch.status[tid - batch.first]
         if status in (PENDING, FINISHED):
             return None
-        error = error_of(batch, tid)
+        error = self._error(batch, tid)
         if isinstance(error, CancelledError) and status != ERROR:
             raise error
         return error
@@ -144,7 +152,8 @@ class Results:
                     ends = [_end(future._batch, future._tid) for future in futures]  # noqa: SLF001
             if wanted:
                 fetched.update(await self._fetch(wanted))
-        return _values(futures, ends, fetched, errors)  # users' code runs without the lock
+        # Users' code runs without the lock.
+        return _values(futures, ends, fetched, errors=errors, error=self._error)
 
     def _first_failed(self, groups: Groups) -> Failed | None:
         for batch, rows in groups.items():
@@ -153,7 +162,7 @@ class Results:
                 continue
             for row in rows:
                 if status[row] not in (PENDING, FINISHED):
-                    return Failed(error_of(batch, batch.first + row))
+                    return Failed(self._error(batch, batch.first + row))
         return None
 
     def _elsewhere(self, groups: Groups, fetched: dict[TaskId, Any]) -> list[tuple[TaskId, str]]:
@@ -183,7 +192,8 @@ class Results:
             with self._lock:
                 core.abandon(request)
         out: dict[TaskId, Any] = {
-            tid: Failed(rebuild(Failure.from_bytes(blob))) for tid, blob in request.failures.items()
+            tid: Failed(rebuild(Failure.from_bytes(blob), full=self._full))
+            for tid, blob in request.failures.items()
         }
         for tid, payload in request.payloads.items():
             out[tid] = unpack(whole(payload))
@@ -199,12 +209,14 @@ def _values(
     futures: Sequence[BaseFuture[Any]],
     ends: list[tuple[int, bytes | str | None]],
     fetched: dict[TaskId, Any],
+    *,
     errors: str,
+    error: Callable[[Batch, TaskId], BaseException],
 ) -> list[Any] | Failed:
     out: list[Any] = []
     for future, (status, value) in zip(futures, ends, strict=True):
         if status != FINISHED:
-            outcome: Any = Failed(error_of(future._batch, future._tid))  # noqa: SLF001
+            outcome: Any = Failed(error(future._batch, future._tid))  # noqa: SLF001
         elif isinstance(value, bytes):
             outcome = unpack(value)
         else:

@@ -213,6 +213,9 @@ class ClientConfig:
         "Larger arguments go to a worker directly, never through the scheduler.",
         parse_bytes,
     )
+    full_tracebacks: bool = _setting(
+        False, "Show our own frames, too, in the tracebacks of tasks' errors.", flag
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -78,13 +78,14 @@ class _Describer:
 
     def _one(self, exc: BaseException, origin: dict[str, Any]) -> Failure:
         cause, context = exc.__cause__, exc.__context__
+        lead, own = _frames(exc)
         children: tuple[Failure, ...] = ()
         if isinstance(exc, BaseExceptionGroup):
             children = tuple(self._members(exc))
         return Failure(
             kind=_kind(type(exc)),
             message=_text(exc),
-            traceback=_own_frames(exc),
+            traceback=own,
             notes=_notes(exc),
             cause=None if cause is None else self._done.get(id(cause)),
             context=None if context is None else self._done.get(id(context)),
@@ -92,6 +93,7 @@ class _Describer:
             children=children,
             pickled=_taken_apart(exc, self._pickle_limit),
             origin=origin,
+            lead=lead,
         )
 
     def _members(self, group: BaseExceptionGroup[BaseException]) -> list[Failure]:
@@ -138,17 +140,19 @@ def _notes(exc: BaseException) -> tuple[str, ...]:
         return ()
 
 
-def _own_frames(exc: BaseException) -> str:
-    """Its traceback as text, without the frames of the runner that called the task."""
+def _frames(exc: BaseException) -> tuple[str, str]:
+    """Its traceback as text: the frames of the runner that called the task, and the rest."""
     import traceback
 
-    frame, bare = exc.__traceback__, _BARE_FRAMES
+    frame, bare, ours = exc.__traceback__, _BARE_FRAMES, 0
     while frame is not None and frame.tb_frame.f_globals.get("__name__", "").startswith(bare):
         frame = frame.tb_next
+        ours += 1
     try:
-        return _cut("".join(traceback.format_tb(frame)))
+        lead = traceback.format_tb(exc.__traceback__, ours) if ours else []
+        return _cut("".join(lead)), _cut("".join(traceback.format_tb(frame)))
     except BaseException as error:  # noqa: BLE001 - sources and their loaders may be anything
-        return f"<its traceback cannot be had: {type(error).__name__}>\n"
+        return "", f"<its traceback cannot be had: {type(error).__name__}>\n"
 
 
 _BARE_FRAMES: Final = ("trio_dask.runner.", "trio_dask.messages.")
@@ -199,12 +203,12 @@ def _pickled(value: Any) -> bytes | None:
 # ------------------------------------------------------------------------------ and back
 
 
-def rebuild(failure: Failure) -> BaseException:
+def rebuild(failure: Failure, *, full: bool = False) -> BaseException:
     """The exception that was described: of its own type where that can be had here.
 
-    Else it is a `RemoteError` with the type's name. Its remote traceback is a note. So is
-    every exception behind it: cause, context, and the members of groups. Never raises
-    an `Exception`.
+    Else it is a `RemoteError` with the type's name. Its remote traceback is a note, with
+    our own frames only if it is to be `full`. So is every exception behind it: cause, context,
+    and the members of groups. Never raises an `Exception`.
     """
     made: dict[int, BaseException] = {}
     for node in walk(failure):
@@ -213,7 +217,7 @@ def rebuild(failure: Failure) -> BaseException:
         exc.__cause__ = None if node.cause is None else made[id(node.cause)]
         exc.__context__ = None if node.context is None else made[id(node.context)]
         exc.__suppress_context__ = node.suppress_context
-        for note in (*node.notes, *_remote_notes(node)):
+        for note in (*node.notes, *_remote_notes(node, full=full)):
             try:
                 exc.add_note(note)
             except Exception:  # noqa: BLE001 - a type that refuses notes goes without
@@ -294,8 +298,9 @@ def _stand_in(node: Failure, children: list[BaseException]) -> BaseException:
     return RemoteError(node.message, node.kind, node.traceback)
 
 
-def _remote_notes(node: Failure) -> list[str]:
-    if not node.traceback and not node.origin:
+def _remote_notes(node: Failure, *, full: bool) -> list[str]:
+    shown = node.lead + node.traceback if full else node.traceback
+    if not shown and not node.origin:
         return []
     origin = node.origin
     task = f"task {origin['key']}" if origin.get("key") else ""
@@ -304,6 +309,6 @@ def _remote_notes(node: Failure) -> list[str]:
     where = " on ".join(part for part in (task, worker) if part)
     where = f"{where} ({process})" if where and process else where or process
     head = f"Raised in {where}" if where else "Raised remotely"
-    if not node.traceback:
+    if not shown:
         return [f"{head}."]
-    return [f"{head}:\nTraceback (most recent call last):\n{node.traceback}".rstrip("\n")]
+    return [f"{head}:\nTraceback (most recent call last):\n{shown}".rstrip("\n")]

@@ -19,7 +19,7 @@ from trio_dask.messages.columns import Buffer
 #: Exceptions in one failure: those it was raised from, and the members of groups.
 NODES_MAX: Final = 256
 
-_FIELDS: Final = (str, str, str, list, int, int, bool, list, bytes, dict)
+_FIELDS: Final = (str, str, str, str, list, int, int, bool, list, bytes, dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +27,7 @@ class Failure:
     """One exception and those behind it.
 
     `kind` is the type's full name (without a module for built-in ones), `traceback`
-    the text of its own frames, `children` the members of a group, `pickled` what
+    the text of the user's frames, `lead` that of ours which led to them, `children` the members of a group, `pickled` what
     rebuilds the original (empty where that cannot be), `origin` where it happened:
     key, worker, host, pid.
     """
@@ -42,6 +42,7 @@ class Failure:
     children: tuple[Failure, ...] = ()
     pickled: bytes = b""
     origin: dict[str, Any] = field(default_factory=dict)
+    lead: str = ""
 
     def to_bytes(self) -> bytes:
         """Its form on the wire: a list of failures, each after those it refers to."""
@@ -52,6 +53,7 @@ class Failure:
                 node.kind,
                 node.message,
                 node.traceback,
+                node.lead,
                 list(node.notes),
                 -1 if node.cause is None else index[id(node.cause)],
                 -1 if node.context is None else index[id(node.context)],
@@ -90,7 +92,7 @@ def _node(row: Any, earlier: list[Failure]) -> Failure:
     if type(row) is not list or tuple(map(type, row)) != _FIELDS:
         msg = "a failure whose fields have other types"
         raise RemoteProtocolError(msg)
-    kind, message, traceback, notes, cause, context, suppress, children, pickled, origin = row
+    kind, message, traceback, lead, notes, cause, context, suppress, children, pickled, origin = row
     if notes and set(map(type, notes)) != {str}:
         msg = "a failure with notes that are no text"
         raise RemoteProtocolError(msg)
@@ -110,6 +112,7 @@ def _node(row: Any, earlier: list[Failure]) -> Failure:
         tuple(earlier[at] for at in children),
         pickled,
         origin,
+        lead,
     )
 
 
