@@ -89,5 +89,5 @@ def counted_table(counted: Figures) -> Table:
     shown.add_column("counted for each no-op")
     shown.add_column("", justify="right")
     for name, value in sorted(counted.items()):
-        shown.add_row(f"  {name}", f"{value:.3f}")
+        shown.add_row(f"  {name}", number(value))
     return shown
