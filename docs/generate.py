@@ -17,8 +17,8 @@ from trio_dask.messages import message_types
 if TYPE_CHECKING:
     from pathlib import Path
 
-COMMANDS = ["", "scheduler", "worker", "demo", "token", "token show", "token create"]
-COMMANDS += ["config", "config list", "config show"]
+COMMANDS = ["", "cluster", "run", "scheduler", "worker", "demo"]
+COMMANDS += ["token", "token show", "token create", "config", "config list", "config show"]
 
 
 def write_pages(directory: Path) -> None:

@@ -54,7 +54,11 @@ def test_every_message_is_in_the_reference(pages: ModuleType) -> None:
 def test_every_command_is_in_the_reference(pages: ModuleType) -> None:
     """With its options, and without those that are not for people."""
     text = pages.command_line()
-    for command in ("scheduler", "worker", "demo", "token show", "token create", "config list"):
-        assert f"Usage: trio-dask {command}" in text
+    listed = re.findall(
+        r"^│ ([a-z]+) ", text.partition("\n## ")[2].partition("\n## ")[0], re.MULTILINE
+    )
+    assert {"scheduler", "worker", "cluster", "run", "demo", "token", "config"} <= set(listed)
+    for command in (*listed, "token show", "token create", "config list", "config show"):
+        assert re.search(rf"Usage: trio-dask {command}\b", text)
     assert "--scheduler-file" in text
     assert "--tied" not in text

@@ -23,7 +23,7 @@ app = App(
         trio-dask scheduler
         trio-dask worker tcp://192.0.2.10:8786 --nworkers 4
 
-    To see one at work on this machine: `trio-dask demo`.""",
+    All of it on this machine: `trio-dask cluster`. To see one at work: `trio-dask demo`.""",
     help_format="markdown",
     version=f"trio-dask {__version__}",
     result_action="return_value",
@@ -57,6 +57,36 @@ app.command(
         trio-dask worker --scheduler-file ~/cluster.json --memory-limit 4GiB""",
 )
 app.command(
+    "trio_dask.cli.cluster:cluster",
+    name="cluster",
+    help="""Start a scheduler and workers on this machine, and run them until a signal comes.
+
+    They listen on the loopback interface, so that programs on this machine can use the
+    cluster; programs of the same user find its token by themselves.""",
+    help_epilogue="""Examples:
+
+        trio-dask cluster
+        trio-dask cluster --nworkers 4 --nthreads 1
+        trio-dask cluster --port 0 --scheduler-file ~/cluster.json
+        trio-dask cluster --host 0.0.0.0""",
+)
+app.command(
+    "trio_dask.cli.run:run",
+    name="run",
+    help="""Run a script with a cluster around it.
+
+    Starts a cluster on this machine, runs the script, and ends the cluster with it; the
+    exit code is the script's. In there, `Client()` and `AsyncClient()` find the cluster by
+    themselves. What follows the script, or the module, is its own.""",
+    usage="Usage: trio-dask run [OPTIONS] SCRIPT [ARGUMENTS...]",
+    help_epilogue="""Examples:
+
+        trio-dask run script.py --an-option-of-the-script
+        trio-dask run --nworkers 4 --nthreads 1 script.py
+        trio-dask run -m package.module
+        trio-dask run --scheduler tcp://192.0.2.10:8786 script.py""",
+)
+app.command(
     "trio_dask.cli.demo:demo",
     name="demo",
     help="""Do a real job on a cluster of this machine, and clean up.
@@ -78,13 +108,14 @@ app.command(config)
 
 def run(arguments: Sequence[str] | None = None) -> int:
     """Run one command; whatever goes wrong becomes one line on stderr and an exit code."""
+    words = list(sys.argv[1:] if arguments is None else arguments)
     try:
-        app(list(sys.argv[1:] if arguments is None else arguments))
+        code = app(ours_and_theirs(words))
         sys.stdout.flush()
     except BrokenPipeError:
         # Whoever reads our output has enough of it; nothing more can be said there.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 1
+        return 0
     except (SystemExit, KeyboardInterrupt):
         raise
     except BaseException as error:  # noqa: BLE001 - the edge: nobody above could tell the user
@@ -92,4 +123,24 @@ def run(arguments: Sequence[str] | None = None) -> int:
         if line:
             print(f"trio-dask: {line}", file=sys.stderr)
         return exit_code(error)
-    return 0
+    return code if isinstance(code, int) else 0
+
+
+def ours_and_theirs(words: list[str]) -> list[str]:
+    """Of ``run``, mark where our options end: what follows the script is the script's.
+
+    >>> ours_and_theirs(["run", "--nworkers", "2", "s.py", "--nworkers"])
+    ['run', '--nworkers', '2', '--', 's.py', '--nworkers']
+    >>> ours_and_theirs(["run", "-m", "module", "-m"])
+    ['run', '--module', '--', 'module', '-m']
+    """
+    at = 1
+    while words[:1] == ["run"] and at < len(words) and words[at] != "--":
+        word = words[at]
+        if word in {"-m", "--module"}:
+            return [*words[:at], "--module", "--", *words[at + 1 :]]
+        if word == "-" or not word.startswith("-"):
+            return [*words[:at], "--", *words[at:]]
+        # All options but these have a value.
+        at += 1 if "=" in word or word in {"-h", "--help", "--version"} else 2
+    return words

@@ -24,16 +24,20 @@ class ColourFormatter(logging.Formatter):
 
     def format(self, record: logging.LogRecord) -> str:
         """The line, in the colour of its level."""
-        line = super().format(record)
-        colour = _COLOURS.get(record.levelno)
-        return f"{colour}{line}{_PLAIN}" if colour else line
+        return in_colour(super().format(record), record.levelno)
+
+
+def in_colour(line: str, level: int) -> str:
+    """The line, marked if stderr is for eyes and the level worse than information."""
+    colour = _COLOURS.get(level)
+    wanted = colour and sys.stderr.isatty() and "NO_COLOR" not in os.environ
+    return f"{colour}{line}{_PLAIN}" if wanted else line
 
 
 def log_to_stderr(level: LogLevel) -> None:
     """Send what the package logs to stderr, from `level` on."""
     handler = logging.StreamHandler(sys.stderr)
-    coloured = sys.stderr.isatty() and "NO_COLOR" not in os.environ
-    handler.setFormatter((ColourFormatter if coloured else logging.Formatter)(_FORMAT))
+    handler.setFormatter(ColourFormatter(_FORMAT))
     logger = logging.getLogger("trio_dask")
     logger.addHandler(handler)
     logger.setLevel(level.upper())

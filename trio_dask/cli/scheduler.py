@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import logging
 import os
 from functools import partial
@@ -81,7 +82,12 @@ async def _serve(
     if not found:
         logger.info("Made a new token:   %s", token_path())
     async with trio.open_nursery() as nursery:
-        handle = await nursery.start(run_scheduler, config, keys)
+        try:
+            handle = await nursery.start(run_scheduler, config, keys)
+        except OSError as error:
+            if error.errno == errno.EADDRINUSE:
+                error.strerror = f"{error.strerror}; --port takes another one, 0 is any free one"
+            raise
         content = SchedulerFile(id=handle.cluster, address=handle.address, token=token)
         # Not before it listens: a second one on the same port leaves the files of the first alone.
         with (

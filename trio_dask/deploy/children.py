@@ -78,7 +78,8 @@ class Child:
     async def _last_words(self) -> str:
         code = await self.process.wait()
         how = f"exit code {code}" if code >= 0 else f"killed by {_signal_name(-code)}"
-        return f"({how}): {self.tail[-1] if self.tail else 'it said nothing'}"
+        last = self.tail[-1].removeprefix("trio-dask: ") if self.tail else "it said nothing"
+        return f"({how}): {last}"
 
     async def listen(self, on_line: Callable[[str], None] | None) -> None:
         """Read stderr to its end, so that the child is never held up by a full pipe."""

@@ -26,6 +26,8 @@ class ClusterHandle:
     """
 
     def __init__(self, plan: LocalPlan) -> None:
+        #: What was asked for.
+        self.plan: Final = plan
         self.name: Final = plan.name
         #: Where the scheduler is.
         self.scheduler_address = ""
