@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from hypothesis import strategies as st
 from hypothesis.stateful import (
     RuleBasedStateMachine,
+    initialize,
     invariant,
     precondition,
     rule,
@@ -18,6 +19,7 @@ from trio_dask.messages.tasks import (
     OK_HELD,
     OK_INLINE,
     Done,
+    ForgetFunctions,
     Free,
     Functions,
     Recall,
@@ -35,6 +37,7 @@ from trio_dask.worker.core import AwaitDrain, FetchFrom, Store, ToPeer, ToRunner
 if TYPE_CHECKING:
     from trio_dask.messages import Message
 
+FIDS = st.sampled_from([FID, FID, FID, FID + 1])
 TIDS = st.integers(1, 6)
 PLACES = st.sampled_from(["", A, B, f"{A} {B}", f"{ME} {A}", f"{B} {ME}"])
 
@@ -47,6 +50,7 @@ class WorkerMachine(RuleBasedStateMachine):
         self.core = WorkerCore("me", ME, 2, Store())
         self.last = 0
         self.open: set[int] = set()  # attempts that wait for their one answer
+        self.fid_of: dict[int, int] = {}
         self.believed: set[int] = set()  # what the scheduler thinks we hold
         self.up = False
         self.slots: bool | None = None  # what the scheduler was told after its registration
@@ -88,6 +92,9 @@ class WorkerMachine(RuleBasedStateMachine):
         match message:
             case Functions():
                 self.fids.update(message.fids)
+            case ForgetFunctions():
+                assert set(message.fids) <= self.fids
+                self.fids.difference_update(message.fids)
             case Give():
                 self.values.update(message.tids)
             case Free():
@@ -142,6 +149,16 @@ class WorkerMachine(RuleBasedStateMachine):
 
     # ------------------------------------------------------------ what may happen
 
+    @initialize(held=st.integers(0, 3))
+    def begin(self, held: int) -> None:
+        """There is a runner, with some values, and somebody who may ask for them."""
+        self.start_runner()
+        self.peer_comes_or_goes(1)
+        if held:
+            self.run_tasks([{}] * held, FID)
+            for _ in range(held):
+                self.finish(held=True)
+
     @precondition(lambda self: not self.up)
     @rule()
     def start_runner(self) -> None:
@@ -159,12 +176,27 @@ class WorkerMachine(RuleBasedStateMachine):
         self.core.runner_died(board, {})
         self.act()
 
-    @rule(rows=st.lists(st.dictionaries(TIDS, PLACES, max_size=3), min_size=1, max_size=3))
-    def run_tasks(self, rows: list[dict[int, str]]) -> None:
+    @rule(fid=FIDS, forget=st.booleans())
+    def functions(self, fid: int, *, forget: bool) -> None:
+        # A scheduler that has not heard of a death yet says it before, after, or twice; what
+        # it has not had answers about, it does not let a worker forget.
+        if forget and fid in [self.fid_of[attempt] for attempt in self.open]:
+            return
+        if forget:
+            self.core.on_scheduler(ForgetFunctions([fid, fid + 100]))
+        else:
+            self.core.on_scheduler(Functions([fid], ["f"], [b"f"]))
+        self.act()
+
+    @rule(
+        rows=st.lists(st.dictionaries(TIDS, PLACES, max_size=3), min_size=1, max_size=3), fid=FIDS
+    )
+    def run_tasks(self, rows: list[dict[int, str]], fid: int) -> None:
         attempts = range(self.last + 1, self.last + 1 + len(rows))
         self.last = attempts[-1]
         self.open.update(attempts)
-        self.core.on_scheduler(run(*zip(attempts, rows, strict=True)))
+        self.fid_of.update(dict.fromkeys(attempts, fid))
+        self.core.on_scheduler(run(*zip(attempts, rows, strict=True), fid=fid))
         self.act()
 
     @precondition(lambda self: self.open)
@@ -240,7 +272,7 @@ class WorkerMachine(RuleBasedStateMachine):
         self.act()
 
     @precondition(lambda self: self.sessions)
-    @rule(data=st.data(), tids=st.lists(TIDS, unique=True))
+    @rule(data=st.data(), tids=st.lists(TIDS | st.integers(1001, 1003), unique=True))
     def peer_fetches(self, data: Any, tids: list[int]) -> None:
         session = data.draw(st.sampled_from(sorted(self.sessions)))
         self.serial += 1
@@ -259,6 +291,7 @@ class WorkerMachine(RuleBasedStateMachine):
     @invariant()
     def books_agree(self) -> None:
         state = self.core.state
+        assert state.functions == (self.fids if self.up else set())
         assert set(state.held) == (self.values if self.up else set())
         assert set(state.given) | set(state.waiting) == self.open
         assert set(state.given) == {attempt for attempt, _ in self.queue if self.up}
