@@ -121,7 +121,7 @@ async def test_it_does_not_outlive_a_killed_parent() -> None:
     assert process.stdout is not None
     async with process.stdout:
         said = b""
-        while b"ready" not in said:
+        while b"ready\n" not in said:
             said += await process.stdout.receive_some()
         members = psutil.Process(process.pid).children(recursive=True)
         assert len(members) == 3

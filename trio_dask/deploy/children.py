@@ -77,8 +77,11 @@ class Child:
 
     async def _last_words(self) -> str:
         code = await self.process.wait()
+        said = list(self.tail)
+        if code < 0:  # it did not see its end coming: what it logged as usual says nothing of it
+            said = [line for line in said if " - INFO - " not in line]
         how = f"exit code {code}" if code >= 0 else f"killed by {_signal_name(-code)}"
-        last = self.tail[-1].removeprefix("trio-dask: ") if self.tail else "it said nothing"
+        last = said[-1].removeprefix("trio-dask: ") if said else "it said nothing"
         return f"({how}): {last}"
 
     async def listen(self, on_line: Callable[[str], None] | None) -> None:

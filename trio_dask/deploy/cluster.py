@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from trio_dask.client import refuse_running_loop
 from trio_dask.deploy.engine import Engine
+from trio_dask.deploy.handle import checked_count
 from trio_dask.deploy.plan import LOOPBACK, START_S, plan_local
 
 if TYPE_CHECKING:
@@ -140,6 +141,24 @@ class LocalCluster(_Cluster):
     ) -> None:
         self.close()
 
+    def scale(self, n: int) -> None:
+        """Have `n` workers, soon: this returns at once; `wait_for_workers` waits for them.
+
+        The youngest are ended first, with a goodbye. What they held and is still wanted
+        is computed again.
+        """
+        handle, n = self._handle, checked_count(n)
+        self._engine.soon(lambda: handle.scale(n))
+
+    def wait_for_workers(self, n: int | None = None, timeout: float | None = None) -> None:
+        """Wait until there are at least `n` workers, or as many as `scale` has asked for.
+
+        Raises:
+            TimeoutError: not in so many seconds.
+            SchedulerUnreachable: the cluster has failed.
+        """
+        self._engine.call(self._handle.wait_for_workers, n, timeout)
+
     def close(self) -> None:
         """End all of it, and wait until that is done. Any thread may, as often as it likes."""
         self._engine.close()
@@ -161,6 +180,19 @@ class AsyncLocalCluster(_Cluster):
         traceback: TracebackType | None,
     ) -> None:
         await self.close()  # noqa: ASYNC102 - bounded in there
+
+    async def scale(self, n: int) -> None:
+        """Have `n` workers, soon: see `LocalCluster.scale`."""
+        handle, n = self._handle, checked_count(n)
+        self._engine.soon(lambda: handle.scale(n))
+
+    async def wait_for_workers(
+        self,
+        n: int | None = None,
+        timeout: float | None = None,  # noqa: ASYNC109 - Dask's name
+    ) -> None:
+        """Wait until there are enough workers: see `LocalCluster.wait_for_workers`."""
+        await self._engine.call_async(self._handle.wait_for_workers, n, timeout)
 
     async def close(self) -> None:
         """End all of it, and wait until that is done; a cancellation does not cut it short."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from concurrent.futures import Future
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import anyio
 import trio
@@ -13,10 +13,12 @@ from trio_dask.client import LoopThread, at_exit, not_at_exit, waker
 from trio_dask.deploy.local import open_plan
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Awaitable, Callable
 
     from trio_dask.deploy.handle import ClusterHandle
     from trio_dask.deploy.plan import LocalPlan
+
+T = TypeVar("T")
 
 #: How long closing may take: two servers, of which each has its grace.
 CLOSE_S: Final = 15.0
@@ -53,6 +55,33 @@ class Engine:
     def soon(self, fn: Callable[[], object]) -> None:
         """Call `fn` where the cluster lives."""
         self._loop.soon(fn)
+
+    def call(self, fn: Callable[..., Awaitable[T]], *args: object) -> T:
+        """Run ``fn(*args)`` where the cluster lives, and block until it is done."""
+        return self._loop.call(fn, *args)
+
+    async def call_async(self, fn: Callable[..., Awaitable[T]], *args: object) -> T:
+        """The same for whoever must not block; a cancellation reaches it."""
+        outcome: Future[T] = Future()
+        scope = trio.CancelScope()
+
+        async def run() -> None:
+            try:
+                with scope:
+                    outcome.set_result(await fn(*args))
+            except Exception as error:  # noqa: BLE001 - it is the caller's
+                outcome.set_exception(error)
+            finally:
+                if not outcome.done():
+                    outcome.set_exception(RuntimeError("the cluster was closed meanwhile"))
+
+        self._loop.spawn(run)
+        try:
+            await _done(outcome)
+        except BaseException:
+            self._loop.soon(scope.cancel)
+            raise
+        return outcome.result()
 
     # ------------------------------------------------------------ its life
 
@@ -116,7 +145,7 @@ class Engine:
         self.close()
 
 
-async def _done(future: Future[ClusterHandle] | Future[None]) -> None:
+async def _done(future: Future[Any]) -> None:
     """Wait until something has happened on another loop."""
     event = anyio.Event()
     wake = waker(event.set)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 from typing import TYPE_CHECKING, Final
 
 import trio
@@ -54,8 +55,9 @@ class ClusterHandle:
 
     @property
     def workers(self) -> dict[str, str]:
-        """The addresses of the workers, by name."""
-        return dict(self._workers)
+        """The addresses of the workers, by name, the oldest first."""
+        names = sorted(self._workers.copy().items(), key=lambda item: (len(item[0]), item[0]))
+        return dict(names)
 
     # ------------------------------------------------------------ for its users
 
@@ -73,12 +75,21 @@ class ClusterHandle:
             self._give_order(self.wanted)
         self._change()
 
-    async def wait_for_workers(self, n: int | None = None) -> None:
+    async def wait_for_workers(self, n: int | None = None, timeout: float | None = None) -> None:  # noqa: ASYNC109 - Dask's name
         """Wait until there are at least `n` workers, or as many as `scale` has asked for.
 
         Raises:
+            TimeoutError: not in so many seconds.
             SchedulerUnreachable: the cluster has failed.
         """
+        with trio.move_on_after(math.inf if timeout is None else timeout) as waiting:
+            await self._enough_workers(n)
+        if waiting.cancelled_caught:
+            wanted = self.wanted if n is None else n
+            msg = f"{len(self._workers)} workers after {timeout:g} s, instead of {wanted}"
+            raise TimeoutError(msg)
+
+    async def _enough_workers(self, n: int | None) -> None:
         while len(self._workers) < n if n is not None else len(self._workers) != self.wanted:
             await self._next_change()
 
@@ -90,7 +101,7 @@ class ClusterHandle:
         """
         while not self.scheduler_address:
             await self._next_change()
-        await self.wait_for_workers()
+        await self._enough_workers(None)
         self._started = True
 
     async def wait_broken(self) -> str:

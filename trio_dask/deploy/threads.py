@@ -12,6 +12,7 @@ from contextlib import suppress
 
 import trio
 
+from trio_dask.client import waker
 from trio_dask.runner import Board, host_runner
 
 
@@ -23,11 +24,12 @@ class RunnerThread:
         self.board_fd = board.fd
         self.pid = os.getpid()
         self.sock, theirs = socket.socketpair()
-        self._thread = host_runner(theirs, self.board_fd)
+        self._ended = trio.Event()
+        host_runner(theirs, self.board_fd, waker(self._ended.set))
 
     async def wait(self) -> int | None:
         """Wait until it takes no more work; it has no exit status."""
-        await trio.to_thread.run_sync(self._thread.join, abandon_on_cancel=True)
+        await self._ended.wait()
         return None
 
     def kill(self) -> None:

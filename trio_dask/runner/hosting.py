@@ -10,20 +10,31 @@ from trio_dask.runner.runner import Runner
 
 if TYPE_CHECKING:
     import socket
+    from collections.abc import Callable
 
 
-def host_runner(sock: socket.socket, board_fd: int) -> Thread:
+def host_runner(
+    sock: socket.socket, board_fd: int, on_end: Callable[[], object] = lambda: None
+) -> Thread:
     """Start a runner on its end of a socket pair, which becomes its own.
 
-    The thread it gives ends after `Stop`, or when the other end is closed; a task that is
-    running then goes on to its end in its daemon thread, and its result is dropped.
+    The thread it gives calls `on_end` and ends after `Stop`, or when the other end is
+    closed; a task that is running then goes on to its end in its daemon thread, and its
+    result is dropped.
     """
-    thread = Thread(target=_host, args=(sock, board_fd), name="runner", daemon=True)
+    thread = Thread(target=_host, args=(sock, board_fd, on_end), name="runner", daemon=True)
     thread.start()
     return thread
 
 
-def _host(sock: socket.socket, board_fd: int) -> None:
+def _host(sock: socket.socket, board_fd: int, on_end: Callable[[], object]) -> None:
+    try:
+        _run(sock, board_fd)
+    finally:
+        on_end()
+
+
+def _run(sock: socket.socket, board_fd: int) -> None:
     with sock:
         sock.setblocking(True)  # noqa: FBT003 - its name says it
         board = Board(board_fd)

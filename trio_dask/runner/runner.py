@@ -114,6 +114,7 @@ class Runner:
         self.outbox.close()
         self._exports.close()
         self.slots.close()
+        self._acts.clear()  # a cycle, that would keep every value until somebody collects garbage
 
     # -------------------------------------------------------------------------- messages
 
