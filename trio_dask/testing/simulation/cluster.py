@@ -68,7 +68,9 @@ class Cluster:
             self.world.after(0.3, f"{worker.name} starts again", restart)
 
     def kill(self, name: str) -> None:
-        """The process of this worker dies."""
+        """The process of this worker dies, if there is one."""
+        if name not in self.worker_plans:
+            return
         process = self.worker_plans[name].process
         for worker in [each for each in self._here.values() if each.plan.process == process]:
             worker.die()

@@ -31,7 +31,7 @@ def runner_dies(cluster: Cluster, fault: Fault) -> None:
 def worker_dies(cluster: Cluster, fault: Fault) -> None:
     """A worker process dies, and another is started after `seconds`; never if that is 0."""
     cluster.kill(fault.host)
-    if fault.seconds:
+    if fault.seconds and fault.host in cluster.worker_plans:
         process = cluster.worker_plans[fault.host].process
         cluster.world.after(
             fault.seconds, f"{fault.host} starts again", partial(cluster.start, process)

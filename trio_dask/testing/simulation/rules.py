@@ -29,9 +29,6 @@ if TYPE_CHECKING:
 
 Rule = Callable[["Cluster"], Iterator[str]]
 
-#: The bits of a rank below the priority that users choose.
-_ORDER_BITS: Final = 44
-
 
 def _registered(cluster: Cluster) -> Iterator[tuple[SimWorker, Worker]]:
     """Living workers that the scheduler knows, with its record of each."""
@@ -109,15 +106,20 @@ def urgent_first(cluster: Cluster, said: list[tuple[int, list[Message]]]) -> Ite
         runs = [message for message in messages if isinstance(message, Run)]
         if not runs or not isinstance(worker, st.Worker):
             continue
-        least = max(rank for run in runs for rank in run.ranks) >> _ORDER_BITS
+        least = min(_urgency(cluster, args) for run in runs for args in run.args)
         queues = [state.anywhere.queue, worker.home]
         queues += [
             requirement.queue for requirement in state.restricted if _may_run(worker, requirement)
         ]
         for queue in queues:
             head = queue.peek()
-            if head is not None and head.rank >> _ORDER_BITS < least:
+            if head is not None and _urgency(cluster, head.args) > least:
                 yield f"{worker.name} is given a task though {head!r} is more urgent"
+
+
+def _urgency(cluster: Cluster, args: bytes | None) -> int:
+    """The priority that a task's user has given it."""
+    return cluster.truth.priorities[int(args or b"")]
 
 
 def _may_run(worker: Worker, requirement: st.Requirement) -> bool:
@@ -223,8 +225,16 @@ def no_inversion_lasts(cluster: Cluster) -> Iterator[str]:
             task = record.window[attempt]
             if attempt in record.recalled or attempt not in worker.runner.unbegun:
                 continue
-            if task.rank >> _ORDER_BITS > head.rank >> _ORDER_BITS:
+            if _urgency(cluster, task.args) < _urgency(cluster, head.args):
                 yield f"{task!r} waits at {worker.name} while {head!r} is more urgent"
+
+
+def recalls_are_answered(cluster: Cluster) -> Iterator[str]:
+    """What was asked back, and had not begun, has come back."""
+    for worker, record in _registered(cluster):
+        kept = [each for each in record.recalled if each in worker.runner.unbegun]
+        if kept and worker.runner.alive:
+            yield f"{worker.address} keeps {kept}, which it was asked for"
 
 
 # ---------------------------------------------------------------- in the end
@@ -327,6 +337,7 @@ WHEN_QUIET: Final[tuple[Rule, ...]] = (
     wanted_is_what_clients_hold,
     clients_know_the_end,
     no_inversion_lasts,
+    recalls_are_answered,
 )
 AT_THE_END: Final[tuple[Rule, ...]] = (
     outcomes_are_right,

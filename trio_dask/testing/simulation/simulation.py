@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 #: After the last planned fault, everything wanted has so long to end, virtual seconds.
 LIVENESS_S: Final = 200.0
+#: What takes more steps goes round in circles.
+STEPS_MAX: Final = 1_000_000
 #: All is over when nothing has been due for so long.
 QUIET_S: Final = 1.5
 
@@ -100,10 +102,11 @@ class Simulation:
 
     def run(self) -> SimulationResult:
         """Let it all happen, until the clients have let go of everything or time is up."""
-        return play(self.plan(), self._command())
+        return play(self.plan(), self.command())
 
-    def _command(self) -> str:
-        words = [f"python -m trio_dask.testing.simulation --seeds {self.seed}"]
+    def command(self) -> str:
+        """What to say to a shell to see it again."""
+        words = [f"python -m trio_dask.testing.simulation --seeds {self.seed}:"]
         if self.workers is not None:
             words.append(f"--workers {self.workers}")
         if self.clients is not None:
@@ -115,7 +118,9 @@ class Simulation:
         return " ".join(words)
 
 
-def play(plan: Plan, command: str = "", *, every_step: bool = False) -> SimulationResult:
+def play(
+    plan: Plan, command: str = "", *, every_step: bool = False, steps_max: int = STEPS_MAX
+) -> SimulationResult:
     """Play a plan. With `every_step` no check is left out to save time."""
     coverage = Coverage()
     with ExitStack() as stack:
@@ -126,7 +131,7 @@ def play(plan: Plan, command: str = "", *, every_step: bool = False) -> Simulati
         cluster.scheduler.on_flush = checks.on_flush
         quiet_from = until = max((fault.at for fault in plan.faults), default=0.0) + LIVENESS_S
         world = cluster.world
-        while world.now < until and not checks.found:
+        while world.now < until and world.steps < steps_max and not checks.found:
             world.step()
             checks.after_step()
             if world.due or not all(client.finished for client in cluster.clients.values()):

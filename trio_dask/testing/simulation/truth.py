@@ -26,9 +26,13 @@ class Truth:
 
     def __init__(self, plan: Plan) -> None:
         self.tasks: dict[int, PlannedTask] = {}
+        self.priorities: dict[int, int] = {}
         for client in plan.clients:
             for step in client.steps:
-                self.tasks.update((task.number, task) for task in step.tasks)
+                priority = step.options.get("priority", 0)
+                for task in step.tasks:
+                    self.tasks[task.number] = task
+                    self.priorities[task.number] = priority
         self.inputs: dict[int, tuple[int, ...]] = {}  # of what has been submitted
         self.scattered: dict[int, bytes] = {}
         self.stopped: dict[int, None] = {}  # somebody cancelled them

@@ -1,0 +1,195 @@
+"""Rules of the cores broken on purpose, one at a time: what the simulation has to find.
+
+Each is a function that replaces something in a core for as long as the block lasts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from typing import Any, Final
+from unittest.mock import patch
+
+from trio_dask.client.core.table import Table
+from trio_dask.messages.tasks import Cancel, Recall, Replicas
+from trio_dask.scheduler.core import drawing, fleet, intake, lifecycle, machine as core, runs
+from trio_dask.scheduler.core.outbox import ClientOutbox, WorkerOutbox
+from trio_dask.scheduler.core.windows import vacate as vacate_attempt
+from trio_dask.worker.core import machine
+from trio_dask.worker.core.machine import WorkerCore
+from trio_dask.worker.core.state import Outbox
+
+Mutation = Callable[[], AbstractContextManager[Any]]
+
+
+def _now_and_then(real: Callable[..., Any], every: int) -> Callable[..., Any]:
+    """The same, but every so many calls nothing is done."""
+    calls = 0
+
+    def instead(*arguments: Any, **named: Any) -> Any:
+        nonlocal calls
+        calls += 1
+        return real(*arguments, **named) if calls % every else None
+
+    return instead
+
+
+def forget_a_release() -> AbstractContextManager[Any]:
+    """Some tasks that clients let go of stay wanted."""
+    return patch.object(intake, "unwant", _now_and_then(intake.unwant, 5))
+
+
+def believe_a_recall_at_once() -> AbstractContextManager[Any]:
+    """When a client cancels, what was asked back is made anew before it has come."""
+    real = intake.on_cancel
+
+    def on_cancel(state: Any, client: Any, message: Any) -> None:
+        real(state, client, message)
+        for worker in state.workers.values():
+            for attempt in list(worker.recalled):
+                task = vacate_attempt(worker, attempt)
+                if task is not None:
+                    lifecycle.requeue(state, task)
+
+    return patch.dict(core._FROM_CLIENT, {Cancel: on_cancel})
+
+
+@contextmanager
+def accept_a_stale_attempt() -> Iterator[None]:
+    """A worker gives back what goes on running, and its late outcome is taken for the task's."""
+    real, tasks = vacate_attempt, dict[int, Any]()
+
+    def recall(state: Any, message: Any) -> None:
+        state.out.returned([attempt for attempt in message.attempts if attempt in state.given])
+
+    def vacate(worker: Any, attempt: int) -> Any:
+        task = real(worker, attempt) or tasks.get(attempt)
+        tasks[attempt] = task
+        return task
+
+    with (
+        patch.dict(machine._FROM_SCHEDULER, {Recall: recall}),
+        patch.object(runs, "vacate", vacate),
+    ):
+        yield
+
+
+def free_resources_twice() -> AbstractContextManager[Any]:
+    """Who ends gives back more than it took."""
+    real = vacate_attempt
+
+    def vacate(worker: Any, attempt: int) -> Any:
+        task = real(worker, attempt)
+        if task is not None and task.spec.requirement.resources:
+            worker.free_resources.update(worker.resources)
+        return task
+
+    return patch.object(runs, "vacate", vacate)
+
+
+def free_a_slot_twice() -> AbstractContextManager[Any]:
+    """A worker whose runner was replaced claims a slot more than it has."""
+    real = WorkerCore.runner_ready
+
+    def runner_ready(core: WorkerCore) -> None:
+        core.state.nthreads += core.state.died
+        real(core)
+
+    return patch.object(WorkerCore, "runner_ready", runner_ready)
+
+
+def drop_a_cancel_acknowledgement() -> AbstractContextManager[Any]:
+    """Some cancellations are not answered."""
+    return patch.object(ClientOutbox, "cancelled", _now_and_then(ClientOutbox.cancelled, 3))
+
+
+def lose_a_requeue() -> AbstractContextManager[Any]:
+    """What a worker was doing when it died is sometimes forgotten."""
+    return patch.object(fleet, "requeue", _now_and_then(lifecycle.requeue, 3))
+
+
+def forget_to_free() -> AbstractContextManager[Any]:
+    """Workers are not always told that a value is not needed any more."""
+    return patch.object(WorkerOutbox, "free", _now_and_then(WorkerOutbox.free, 4))
+
+
+def turn_priorities_around() -> AbstractContextManager[Any]:
+    """What is urgent comes last."""
+    real = intake._options
+
+    def options(state: Any, message: Any, count: int) -> Any:
+        rank0, requirement, retries = real(state, message, count)
+        priority = message.options.get("priority", 0)
+        return rank0 + 2 * (priority << 44), requirement, retries
+
+    return patch.object(intake, "_options", options)
+
+
+def tell_only_the_first_client() -> AbstractContextManager[Any]:
+    """Others who mean the same task by its key do not hear of its end."""
+
+    def report(state: Any, task: Any) -> None:
+        if task.wanted:
+            lifecycle.tell(state, task, task.tid)
+
+    return patch.object(lifecycle, "report", report)
+
+
+def ignore_resources() -> AbstractContextManager[Any]:
+    """Every worker has all that a task may ask for."""
+    return patch.object(drawing, "_fits", lambda requirement, worker: bool(worker.resources))
+
+
+def forget_a_recall() -> AbstractContextManager[Any]:
+    """The worker is not always told to give something back."""
+    return patch.object(WorkerOutbox, "recall", _now_and_then(WorkerOutbox.recall, 2))
+
+
+def forget_a_copy() -> AbstractContextManager[Any]:
+    """A worker does not always say that it has fetched a value."""
+
+    def replica(outbox: Outbox, tid: int) -> None:
+        if tid % 3:
+            outbox.scheduler.append(Replicas([tid]))
+
+    return patch.object(Outbox, "replica", replica)
+
+
+def forget_what_was_queued() -> AbstractContextManager[Any]:
+    """Of what a dead runner had not begun, a worker says nothing."""
+    real = WorkerCore.runner_died
+
+    def runner_died(core: WorkerCore, running: Any, certificate: Any) -> None:
+        real(core, running, certificate)
+        for message in core.state.out.scheduler:
+            if hasattr(message, "queued"):
+                message.queued.clear()
+
+    return patch.object(WorkerCore, "runner_died", runner_died)
+
+
+def do_not_look_again() -> AbstractContextManager[Any]:
+    """A client keeps believing in a value that is being made again."""
+    return patch.object(Table, "on_again", lambda table, message: None)
+
+
+MUTATIONS: Final[dict[str, Mutation]] = {
+    mutation.__name__: mutation
+    for mutation in (
+        forget_a_release,
+        believe_a_recall_at_once,
+        accept_a_stale_attempt,
+        free_resources_twice,
+        free_a_slot_twice,
+        drop_a_cancel_acknowledgement,
+        lose_a_requeue,
+        forget_to_free,
+        turn_priorities_around,
+        tell_only_the_first_client,
+        ignore_resources,
+        forget_a_recall,
+        forget_a_copy,
+        forget_what_was_queued,
+        do_not_look_again,
+    )
+}
