@@ -138,3 +138,17 @@ def test_where_blocking_is_refused() -> None:
     trio.run(beside_a_loop)
     asyncio.run(on_a_loop())
     refuse_running_loop("Thing", "AsyncThing")
+
+
+def test_a_loop_that_cannot_run_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    """To who starts it, who would else wait for ever."""
+
+    def full(*_: object, **__: object) -> None:
+        raise OSError(24, "Too many open files")
+
+    monkeypatch.setattr(trio, "run", full)
+    loop = LoopThread("test")
+    with pytest.raises(OSError, match="Too many open files"):
+        loop.start()
+    assert not loop.running
+    loop.stop()

@@ -42,6 +42,7 @@ class LoopThread:
         self._name = name
         self._thread: threading.Thread | None = None
         self._ready = threading.Event()
+        self._failure: Exception | None = None
         self._token: trio.lowlevel.TrioToken
         self._nursery: trio.Nursery
         self._stop: trio.Event
@@ -58,16 +59,28 @@ class LoopThread:
         return self._pid != os.getpid()
 
     def start(self) -> None:
-        """Start the thread; the loop runs when this returns."""
+        """Start the thread; the loop runs when this returns.
+
+        Raises:
+            OSError: there are no descriptors left for a loop.
+        """
         self._thread = threading.Thread(target=self._run, name=self._name, daemon=True)
         self._thread.start()
         self._ready.wait()
+        if self._failure is not None:
+            self._thread.join()
+            raise self._failure
 
     def _run(self) -> None:
         try:
             trio.run(self._main, strict_exception_groups=True)
-        except Exception:
-            logger.exception("the loop of %s ended", self._name)
+        except Exception as error:
+            if self._ready.is_set():
+                logger.exception("the loop of %s ended", self._name)
+            else:
+                self._failure = error
+        finally:
+            self._ready.set()
 
     async def _main(self) -> None:
         self._token, self._stop = trio.lowlevel.current_trio_token(), trio.Event()

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import socket
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 
 import trio
 
@@ -20,10 +20,12 @@ class RunnerThread:
     """A runner in threads. It can be asked to end, not made to: a task runs to its end."""
 
     def __init__(self, nthreads: int) -> None:
-        board = Board.create(nthreads)
-        self.board_fd = board.fd
+        with ExitStack() as undo:
+            self.board_fd = Board.create(nthreads).fd
+            undo.callback(os.close, self.board_fd)
+            self.sock, theirs = socket.socketpair()
+            undo.pop_all()
         self.pid = os.getpid()
-        self.sock, theirs = socket.socketpair()
         self._ended = trio.Event()
         host_runner(theirs, self.board_fd, waker(self._ended.set))
 
