@@ -114,14 +114,42 @@ class _Cluster:
 
 
 class LocalCluster(_Cluster):
-    """A scheduler and workers on this machine, started when it is made.
+    """A scheduler and workers on this machine, there as soon as it is made.
 
-    >>> from trio_dask import LocalCluster
-    >>> with LocalCluster(n_workers=1, threads_per_worker=1) as cluster:
-    ...     cluster.status
-    'running'
+    >>> from trio_dask import Client, LocalCluster
+    >>> with LocalCluster(n_workers=2, threads_per_worker=1) as cluster, Client(cluster) as client:
+    ...     client.gather(client.map(abs, [-1, -2]))
+    [1, 2]
     >>> cluster.status
     'closed'
+
+    The servers are processes tied to this one: they end with it, whatever becomes of it, and a
+    program that forgets to close its cluster ends all the same. A worker process that dies is
+    started again. With ``processes=False`` all of it lives in this process and starts within
+    milliseconds: for tests, and for tasks that release the interpreter's lock. User code then
+    runs in threads of this process, and nothing protects the servers from it.
+
+    Args:
+        n_workers: how many workers; what is left out suits the processors. 0: none yet.
+        threads_per_worker: how many tasks each runs at once.
+        processes: whether servers and tasks have processes of their own.
+        memory_limit: memory of each worker, as ``"4GiB"``, bytes, a share below 1 of the
+            machine's, or 0 for no limit; ``"auto"`` shares the machine's among them.
+        dashboard_address: where the dashboard will be; there is none yet, so this has no effect.
+        security: connections need the cluster's token and are not encrypted; there is nothing
+            to choose yet.
+        scheduler_port: where the scheduler listens; 0: any free port.
+        host: on which interface; by default nobody outside this machine gets in.
+        name: what the workers' names begin with, as ``name-0``.
+        start_timeout_s: how long the start may take.
+        silence_logs: the least important lines of the servers' logs to show on stderr, as a level
+            of `logging` or its name; False: also what they say when all is well.
+        worker_options: settings of the workers, as `local_directory` or `resources`.
+
+    Raises:
+        ConfigError: an argument is unknown, or makes no sense.
+        SchedulerUnreachable: a server did not start; the message has its last words.
+        RuntimeError: a loop runs in this thread, which must not be blocked.
     """
 
     asynchronous = False
@@ -165,7 +193,10 @@ class LocalCluster(_Cluster):
 
 
 class AsyncLocalCluster(_Cluster):
-    """The same as `LocalCluster` for async code, on Trio and asyncio; ``async with`` starts it."""
+    """The same as `LocalCluster` for async code, on Trio and asyncio; ``async with`` starts it.
+
+    It lives on a loop of its own, so nothing that its user's loop is busy with holds it up.
+    """
 
     asynchronous = True
 

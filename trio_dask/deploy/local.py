@@ -30,11 +30,11 @@ async def open_local_cluster(
     worker_environ: Mapping[str, str] | None = None,
     **options: Any,
 ) -> AsyncIterator[ClusterHandle]:
-    """A scheduler and workers in child processes on the loopback interface.
+    """A cluster as part of a Trio program, which `LocalCluster` runs on a loop of its own.
 
     When the block is entered all workers are registered; when it is left, for whatever
-    reason, all processes have ended. The cluster's token is handed over in the
-    environment, never as an argument, which others could read.
+    reason, nothing of it is left. The cluster's token is handed over in the environment,
+    never as an argument, which others could read.
 
     Args:
         n_workers: how many workers; one process hosts them, each has its own runner.
