@@ -9,13 +9,13 @@ import subprocess
 import sys
 import termios
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
-TRIO_DASK: Final = [sys.executable, "-m", "trio_dask"]
+TRIO_DASK: Final = ("-m", "trio_dask")
 #: Makes standard input the terminal that its session is controlled by, then becomes the command.
 _TAKE_TERMINAL: Final = (
     "import fcntl, os, sys, termios; fcntl.ioctl(0, termios.TIOCSCTTY, 0); "
@@ -30,7 +30,6 @@ class Command:
     process: subprocess.Popen[bytes]
     output: int
     said: bytes = b""
-    ended: bool = field(default=False)
 
     def read_until(self, text: str) -> str:
         """All it has said, as soon as `text` is in there."""
@@ -58,10 +57,10 @@ class Command:
 
 
 @contextmanager
-def in_pipes(*words: str, **environ: str) -> Iterator[Command]:
+def in_pipes(*words: str, python: Sequence[str] = TRIO_DASK, **environ: str) -> Iterator[Command]:
     """A command whose output, and what it says on stderr, goes to a pipe."""
     process = subprocess.Popen(
-        [*TRIO_DASK, *words],
+        [sys.executable, *python, *words],
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
@@ -76,12 +75,14 @@ def in_pipes(*words: str, **environ: str) -> Iterator[Command]:
 
 
 @contextmanager
-def on_terminal(*words: str, columns: int = 80, **environ: str) -> Iterator[Command]:
+def on_terminal(
+    *words: str, python: Sequence[str] = TRIO_DASK, columns: int = 80, **environ: str
+) -> Iterator[Command]:
     """A command in a session of its own, on a terminal of so many columns."""
     ours, theirs = os.openpty()
     fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
     process = subprocess.Popen(
-        [sys.executable, "-c", _TAKE_TERMINAL, *TRIO_DASK[1:], *words],
+        [sys.executable, "-c", _TAKE_TERMINAL, *python, *words],
         stdin=theirs,
         stdout=theirs,
         stderr=theirs,

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import errno
+import os
+
 import pytest
 
-from trio_dask.cli.failures import exit_code, failure_line
+from trio_dask.cli.failures import NobodyReads, exit_code, failure_line
 from trio_dask.errors import AuthenticationError, ConfigError, SchedulerUnreachable
+
+AGAIN = f"{os.strerror(errno.EAGAIN)}; if that is the limit on processes, it is `ulimit -u`"
 
 
 def group(*errors: BaseException) -> BaseExceptionGroup[BaseException]:
@@ -28,6 +33,9 @@ def group(*errors: BaseException) -> BaseExceptionGroup[BaseException]:
         (group(ConfigError("a"), ConfigError("b")), "a; b", 2),
         (group(ConfigError("a"), AuthenticationError("b"), ConfigError("a")), "a; b", 1),
         (group(KeyboardInterrupt()), "", 0),
+        (group(NobodyReads()), "", 0),
+        (RuntimeError("can't start new thread"), f"can't start new thread: {AGAIN}", 1),
+        (SchedulerUnreachable(AGAIN), AGAIN, 1),
         (KeyError("k"), "internal error: KeyError: 'k'", 1),
     ],
 )

@@ -206,12 +206,6 @@ def test_a_token_is_made_before_it_is_needed() -> None:
     assert ensure_token() == find_token()
 
 
-def test_a_demo_needs_a_worker(capsys: pytest.CaptureFixture[str]) -> None:
-    """None, or fewer, is a usage error and no cluster that waits for ever."""
-    assert run("demo", "--nworkers", "0") == 2
-    assert "at least one worker" in capsys.readouterr().err
-
-
 def test_an_owned_file_that_somebody_else_wrote_stays(tmp_path: Path) -> None:
     """A second process with the same options does not take the first one's file along."""
     path = tmp_path / "pid"

@@ -20,6 +20,7 @@ from trio_dask.config import (
 from trio_dask.errors import AuthenticationError, ConfigError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
 
@@ -41,6 +42,15 @@ def test_ensuring_makes_one_and_keeps_it() -> None:
     assert (mode(token_path()), mode(token_path().parent)) == (0o600, 0o700)
     assert ensure_token() == find_token() == token
     assert ensure_token() != replace_token() == find_token()
+
+
+@pytest.mark.parametrize("make", [ensure_token, replace_token])
+def test_a_token_that_cannot_be_written(make: Callable[..., str], tmp_path: Path) -> None:
+    """The message names the file, and what to do without one."""
+    (tmp_path / "file").touch()
+    path = tmp_path / "file" / "trio-dask" / "token"
+    with pytest.raises(AuthenticationError, match=rf"token file {path}: .*TRIO_DASK_TOKEN"):
+        make(path=path)
 
 
 def test_the_setting_wins() -> None:

@@ -109,6 +109,7 @@ app.command(config)
 def run(arguments: Sequence[str] | None = None) -> int:
     """Run one command; whatever goes wrong becomes one line on stderr and an exit code."""
     words = list(sys.argv[1:] if arguments is None else arguments)
+    _open_what_is_closed()
     try:
         code = app(ours_and_theirs(words))
         sys.stdout.flush()
@@ -124,6 +125,14 @@ def run(arguments: Sequence[str] | None = None) -> int:
             print(f"trio-dask: {line}", file=sys.stderr)
         return exit_code(error)
     return code if isinstance(code, int) else 0
+
+
+def _open_what_is_closed() -> None:
+    """Have standard streams, as in ``>&-``, or a connection would take the place of one."""
+    for number, name, mode in ((0, "stdin", "r"), (1, "stdout", "w"), (2, "stderr", "w")):
+        if getattr(sys, name) is None:
+            fd = os.open(os.devnull, os.O_RDWR)  # the lowest that is free
+            setattr(sys, name, os.fdopen(fd, mode, encoding="utf-8", closefd=fd != number))
 
 
 def ours_and_theirs(words: list[str]) -> list[str]:

@@ -2,104 +2,176 @@
 
 from __future__ import annotations
 
-import io
 import platform
-import sys
+from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Annotated, Final
 
 import trio
-from rich.console import Console
-from rich.table import Table
+from cyclopts import Parameter
 
 from trio_dask.cli.demo_job import Tally, merge, source_files, tally_file
+from trio_dask.cli.demo_screen import Screen, Stage, keep_showing
 from trio_dask.cli.serving import run_until_signal
+from trio_dask.config import cpu_count, load_config
 from trio_dask.deploy import open_local_cluster
 from trio_dask.errors import ConfigError
 
 if TYPE_CHECKING:
-    from trio_dask import AsyncFuture
+    from trio_dask import AsyncClient, AsyncFuture
 
 _FAN_IN: Final = 16
 _SHOWN: Final = 12
+#: More find nothing to do; as many as there are processors, up to fewer, are the default.
+_NWORKERS_MAX: Final = 64
+_NWORKERS_AUTO: Final = 8
+
+_NEXT: Final = """\
+Dashboard: there is none yet; its address will be here.
+
+Next, a cluster that stays. In one terminal
+
+  trio-dask cluster
+
+and in another, in Python
+
+  from trio_dask import Client
+  client = Client("tcp://127.0.0.1:8786")
+  print(client.submit(pow, 2, 100).result())
+
+Or on several machines: on one of them
+
+  trio-dask scheduler
+  trio-dask token show
+
+and on each of the others, with what these print
+
+  export TRIO_DASK_TOKEN=<token>
+  trio-dask worker tcp://<address>:8786"""
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What came out, and how long what took."""
+    """What came out, how long what took, and who worked how much for it."""
 
     tally: Tally
     tasks: int
     start_s: float
     work_s: float
+    cpu_s: Counter[str]
 
 
-def demo(*, nworkers: int = 2) -> None:
+def demo(*, nworkers: Annotated[str | None, Parameter(allow_leading_hyphen=True)] = None) -> None:
     """Do a real job on a cluster of this machine, and clean up.
 
     Args:
-        nworkers: How many workers, of one thread each.
+        nworkers: How many workers, of one thread each; -1 for one per processor. [default:
+            as many as there are processors, up to 8]
     """
-    if nworkers < 1:
-        msg = f"--nworkers {nworkers}: the demo needs at least one worker"
+    automatic = nworkers in {None, "auto"}
+    config = load_config(
+        overrides={"worker.nworkers": nworkers}, spelled={"worker.nworkers": "--nworkers"}
+    )
+    count = min(cpu_count(), _NWORKERS_AUTO) if automatic else config.worker.nworkers
+    if count > _NWORKERS_MAX:
+        msg = f"--nworkers: {nworkers} are more than the demo has work for; {_NWORKERS_MAX} is the most"
         raise ConfigError(msg)
-    run_until_signal(partial(_demo, nworkers))
+    run_until_signal(partial(_demo, count))
 
 
 async def _demo(nworkers: int) -> None:
-    if isinstance(sys.stdout, io.TextIOWrapper):
-        sys.stdout.reconfigure(errors="replace")  # not every terminal knows every character
-    console = Console(highlight=False, soft_wrap=True)
+    screen = Screen()
     files = source_files()
-    console.print(
-        f"A scheduler and {nworkers} workers on this machine parse the {len(files):,} source files\n"
-        f"of the standard library of Python {platform.python_version()} …"
+    workers = "1 worker" if nworkers == 1 else f"{nworkers} workers"
+    screen.print(
+        f"A scheduler and {workers} on this machine parse the {len(files):,} source files of "
+        f"Python {platform.python_version()}'s standard library and count what each imports.\n"
     )
     began = trio.current_time()
-    outcome = await _work(files, nworkers)
-    _report(console, outcome, trio.current_time() - began)
+    outcome = await _work(screen, files, nworkers)
+    _report(screen, outcome, trio.current_time() - began)
+    for paragraph in _NEXT.split("\n\n"):
+        # What is to be copied stays as it is, the rest fits into the width there is.
+        (screen.code if paragraph.startswith("  ") else screen.print)(f"{paragraph}\n")
 
 
-async def _work(files: list[str], nworkers: int) -> Outcome:
+async def _work(screen: Screen, files: Sequence[str], nworkers: int) -> Outcome:
     from trio_dask import AsyncClient  # not for `trio-dask demo --help`
 
     began = trio.current_time()
     async with open_local_cluster(nworkers, 1) as cluster:
         async with AsyncClient(cluster) as client:
             ready = trio.current_time()
-            level: list[AsyncFuture[Tally]] = client.map(tally_file, files)
-            tasks = len(level)
-            while len(level) > 1:
-                groups = [level[at : at + _FAN_IN] for at in range(0, len(level), _FAN_IN)]
-                level = client.map(merge, groups)
-                tasks += len(level)
-            tally = await level[0]
-            return Outcome(tally, tasks, ready - began, trio.current_time() - ready)
+            before = _cpu_seconds()
+            stages = [Stage("parse", len(files)), Stage("merge", merges(len(files)))]
+            with screen.showing(stages) as showing:
+                async with trio.open_nursery() as nursery:
+                    nursery.start_soon(keep_showing, showing, ready)
+                    tally = await _compute(client, files, *stages)
+                    nursery.cancel_scope.cancel("it is done")
+                work_s = trio.current_time() - ready
+                showing.update(work_s)
+            tasks = sum(each.total for each in stages)
+            return Outcome(tally, tasks, ready - began, work_s, _cpu_seconds() - before)
 
 
-def _report(console: Console, outcome: Outcome, elapsed_s: float) -> None:
-    tally, work_s = outcome.tally, outcome.work_s
-    table = Table(title="Most imported", title_justify="left", box=None)
-    table.add_column("module")
-    table.add_column("files", justify="right")
-    table.add_column("")
-    most = tally.imports.most_common(_SHOWN)
-    for module, files in most:
-        table.add_row(module, f"{files:,}", "█" * round(30 * files / most[0][1]))
-    console.print()
-    console.print(table)
-    console.print(
+def merges(leaves: int) -> int:
+    """How many tasks it takes to make one of so many."""
+    return 0 if leaves <= 1 else (inner := -(-leaves // _FAN_IN)) + merges(inner)
+
+
+async def _compute(
+    client: AsyncClient, files: Sequence[str], parsing: Stage, merging: Stage
+) -> Tally:
+    """Submit everything at once; what is done is counted as the news come in."""
+
+    def counted(stage: Stage, futures: list[AsyncFuture[Tally]]) -> list[AsyncFuture[Tally]]:
+        def count(_: object) -> None:
+            stage.done += 1
+
+        for future in futures:
+            future.add_done_callback(count)
+        return futures
+
+    level = counted(parsing, client.map(tally_file, files))
+    levels = [level]  # held, as there is no news of what nobody holds
+    while len(level) > 1:
+        groups = [level[at : at + _FAN_IN] for at in range(0, len(level), _FAN_IN)]
+        level = counted(merging, client.map(merge, groups))
+        levels.append(level)
+    return await level[0]
+
+
+def _cpu_seconds() -> Counter[str]:
+    """What each kind of process has used until now."""
+    import psutil
+
+    used: Counter[str] = Counter()
+    own = psutil.Process()
+    for process in (own, *own.children(recursive=True)):
+        try:
+            words, times = process.cmdline(), process.cpu_times()
+        except psutil.Error:  # it has ended
+            continue
+        kinds = ("scheduler", "worker", "trio_dask.runner")
+        kind = "client" if process == own else next((each for each in kinds if each in words), "")
+        used[kind] += times.user + times.system
+    return used
+
+
+def _report(screen: Screen, outcome: Outcome, elapsed_s: float) -> None:
+    tally, work_s, cpu_s = outcome.tally, outcome.work_s, outcome.cpu_s
+    screen.print()
+    screen.bars("Most imported", tally.imports.most_common(_SHOWN))
+    screen.print(
         f"\n{tally.files:,} files, {tally.source_bytes / 1e6:.1f} MB, in {work_s:.2f} s: "
         f"{tally.files / work_s:,.0f} files/s, {tally.source_bytes / 1e6 / work_s:.1f} MB/s\n"
         f"{outcome.tasks:,} tasks, {outcome.tasks / work_s:,.0f} a second; "
         f"{tally.unparsed} files are meant not to parse\n"
+        f"CPU: tasks {cpu_s['trio_dask.runner']:.2f} s, worker {cpu_s['worker']:.2f} s, "
+        f"scheduler {cpu_s['scheduler']:.2f} s, client {cpu_s['client']:.2f} s\n"
         f"{outcome.start_s:.2f} s to start the cluster, {elapsed_s:.2f} s in all; "
         "every process has ended\n"
-    )
-    console.print(
-        "On several machines:\n\n"
-        "  trio-dask scheduler                                       # prints its address\n"
-        "  trio-dask token show                                      # on the same machine\n"
-        "  TRIO_DASK_TOKEN=… trio-dask worker tcp://<address>:8786   # on each of the others"
     )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import traceback
 from typing import TYPE_CHECKING, Final
 
@@ -12,6 +14,15 @@ if TYPE_CHECKING:
 
 FAILED: Final = 1
 USAGE: Final = 2
+#: What to do about limits of the system, wherever in a line, or in a child's last words, they are.
+_HINTS: Final = {
+    errno.EMFILE: "; `ulimit -n` is the limit on open files",
+    errno.EAGAIN: "; if that is the limit on processes, it is `ulimit -u`",
+}
+
+
+class NobodyReads(Exception):
+    """Whoever reads our output, as `head`, has enough of it: no failure."""
 
 
 def leaves(error: BaseException) -> Iterator[BaseException]:
@@ -19,18 +30,19 @@ def leaves(error: BaseException) -> Iterator[BaseException]:
     if isinstance(error, BaseExceptionGroup):
         for each in error.exceptions:
             yield from leaves(each)
-    elif not isinstance(error, KeyboardInterrupt | SystemExit):
-        # rich leaves with SystemExit when nobody reads what it prints, as in `… | head`.
+    elif not isinstance(error, KeyboardInterrupt | SystemExit | NobodyReads):
         yield error
 
 
 def failure_line(error: BaseException) -> str:
-    """All that went wrong, in one line; empty if it was only Ctrl-C."""
-    return "; ".join(dict.fromkeys(map(_describe, leaves(error))))
+    """All that went wrong, in one line; empty if it was only Ctrl-C, or nobody reads it."""
+    line = "; ".join(dict.fromkeys(map(_describe, leaves(error))))
+    hints = [hint for number, hint in _HINTS.items() if os.strerror(number) in line]
+    return line + "".join(hint for hint in hints if hint not in line)
 
 
 def exit_code(error: BaseException) -> int:
-    """2 if only the settings were at fault, 0 if it was Ctrl-C, else 1."""
+    """2 if only the settings were at fault, 0 if nothing went wrong, else 1."""
     kinds = [isinstance(each, ConfigError) for each in leaves(error)]
     if not kinds:
         return 0
@@ -45,6 +57,8 @@ def _describe(error: BaseException) -> str:
         return f"{error.filename}: {error.strerror}" if error.filename else error.strerror
     if isinstance(error, OSError) and text:
         return text
+    if isinstance(error, RuntimeError) and "start new thread" in text:
+        return f"{text}: {os.strerror(errno.EAGAIN)}"
     # Not meant to happen, so say where it did.
     frames = traceback.extract_tb(error.__traceback__)
     place = f" ({frames[-1].filename}:{frames[-1].lineno})" if frames else ""

@@ -7,7 +7,7 @@ file belongs to its owner alone.
 from __future__ import annotations
 
 import secrets
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Final
 
 from trio_dask.config.loading import config_directory
@@ -15,6 +15,7 @@ from trio_dask.config.private_files import create_private, read_private, write_p
 from trio_dask.errors import AuthenticationError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
     from trio_dask.config.settings import Config
@@ -68,19 +69,30 @@ def ensure_token(config: Config | None = None, *, path: Path | None = None) -> s
     path = token_path() if path is None else path
     if config is not None and config.token:
         return config.token
-    _make_directory(path.parent)
-    with suppress(FileExistsError):
-        create_private(path, new_token() + "\n")
+    with _explained(path):
+        _make_directory(path.parent)
+        with suppress(FileExistsError):
+            create_private(path, new_token() + "\n")
     return find_token(path=path)
 
 
 def replace_token(*, path: Path | None = None) -> str:
     """A new token in the user's file, in place of any there."""
     path = token_path() if path is None else path
-    _make_directory(path.parent)
     token = new_token()
-    write_private(path, token + "\n")
+    with _explained(path):
+        _make_directory(path.parent)
+        write_private(path, token + "\n")
     return token
+
+
+@contextmanager
+def _explained(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        msg = f"cannot write the token file {path}: {error.strerror}; TRIO_DASK_TOKEN needs none"
+        raise AuthenticationError(msg) from error
 
 
 def _make_directory(directory: Path) -> None:
