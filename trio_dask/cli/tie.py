@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final, Protocol
 
 import trio
 
-from trio_dask.messages.tie import Lines, change_news, read_scale
+from trio_dask.messages.tie import Lines, change_news, read_scale, read_scheduler
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -39,6 +39,13 @@ class Tie:
         self._to_ours: Final = stat.S_ISSOCK(os.fstat(self._fd).st_mode)
         self._crew: Scalable | None = None
         self._wanted: int | None = None
+        self._scheduler = ""
+        self._told = trio.Event()
+
+    async def scheduler(self) -> str:
+        """Where the scheduler is; the parent says so as soon as it knows."""
+        await self._told.wait()
+        return self._scheduler
 
     def started(self, value: Scalable | None = None) -> None:
         """There is something that orders are for; what has been ordered until now is done.
@@ -80,7 +87,11 @@ class Tie:
                         self._obey(line)
 
     def _obey(self, line: str) -> None:
-        wanted = read_scale(line)
+        wanted, scheduler = read_scale(line), read_scheduler(line)
+        if scheduler is not None:
+            self._scheduler = scheduler
+            self._told.set()
+            return
         if wanted is None:
             logger.warning("Ignored on standard input: %.100r", line)
             return

@@ -106,7 +106,7 @@ def worker(
     if scheduler is not None and scheduler_file is not None:
         msg = f"{scheduler} and --scheduler-file {scheduler_file} name two schedulers; give one"
         raise ConfigError(msg)
-    if not config.scheduler_address and scheduler_file is None:
+    if not config.scheduler_address and scheduler_file is None and not tied:
         msg = (
             "where is the scheduler? Give its address, as in `trio-dask worker "
             "tcp://192.0.2.10:8786`, or --scheduler-file, or set TRIO_DASK_SCHEDULER_ADDRESS"
@@ -124,10 +124,14 @@ async def _serve(
     with pid_file(pid_path):
         if scheduler_path is None:
             address, keys = config.scheduler_address, own_keys(find_token(config), config)
+            if not address and tie is not None:
+                address = await tie.scheduler()
         else:
             address, keys = await _from_file(scheduler_path, config.worker.death_timeout_s)
         # Tasks run in children of this process: the token is none of their business.
         os.environ.pop("TRIO_DASK_TOKEN", None)
+        if tie is not None:  # where its scheduler is a tied worker is told, and only it
+            os.environ.pop("TRIO_DASK_SCHEDULER_ADDRESS", None)
         host = None if config.worker.nanny else _thread_host()
         run = partial(run_worker, config, address, keys, runner_host=host)
         if tie is None:

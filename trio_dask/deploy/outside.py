@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Final
 
 import trio
 
-from trio_dask.deploy.children import open_child
+from trio_dask.deploy.children import Child, open_child
 from trio_dask.errors import SchedulerUnreachable
-from trio_dask.messages.tie import JOINED, LEFT, LISTENING, read_news, scale_order
+from trio_dask.messages.tie import JOINED, LEFT, LISTENING, read_news, scale_order, scheduler_order
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -26,6 +26,8 @@ SETTLE_S: Final = 0.2
 #: So many starts in a row without a single worker are enough.
 FRUITLESS_MAX: Final = 5
 
+_ADDRESS: Final = "TRIO_DASK_SCHEDULER_ADDRESS"
+
 logger: Final = logging.getLogger("trio_dask.deploy")
 
 
@@ -38,7 +40,7 @@ class Outside:
         self._plan: Final = plan
         self._handle: Final = handle
         self._on_line: Final = on_line
-        self._listening = trio.Event()
+        self._workers: Child | None = None
 
     async def run(self) -> None:
         """Until cancelled. What goes wrong is the cluster's failure."""
@@ -68,20 +70,24 @@ class Outside:
         word, address, name = read_news(line)
         if word == LISTENING:
             self._handle.scheduler_found(address)
-            self._listening.set()
+            self._tell_scheduler()
         elif word in {JOINED, LEFT}:
             self._handle.worker_changed(name, address or None)
 
     def _environ(self) -> Mapping[str, str]:
         given = os.environ.items()
-        environ = {name: value for name, value in given if name != "TRIO_DASK_SCHEDULER_ADDRESS"}
+        environ = {name: value for name, value in given if name != _ADDRESS}
         return environ | {"TRIO_DASK_TOKEN": self._handle.token, **self._plan.environ}
 
     # ------------------------------------------------------------ workers
 
+    def _tell_scheduler(self) -> None:
+        """Workers start beside the scheduler, and are told where it is when that is known."""
+        if self._workers is not None and self._handle.scheduler_address:
+            self._workers.order(scheduler_order(self._handle.scheduler_address))
+
     async def _keep_workers(self) -> None:
         """Have a worker process whenever there shall be workers, and another when it dies."""
-        await self._listening.wait()
         fruitless = 0
         while True:
             await self._handle.some_wanted()
@@ -121,15 +127,18 @@ class Outside:
         }
         words = [word for option in options.items() for word in option]
         async with open_child(
-            "worker", [handle.scheduler_address, *words],
-            environ={**self._environ(), **self._plan.worker_environ},
+            "worker", words,
+            environ={**self._environ(), **self._plan.worker_environ, _ADDRESS: ""},
             on_line=self._on_line, on_news=on_news,
         ) as child:  # fmt: skip
+            self._workers = child
+            self._tell_scheduler()
             handle.obey(lambda count: child.order(scale_order(count)))
             try:
                 ended = await child.wait_ended()
             finally:
                 handle.obey(None)
+                self._workers = None
             if not joined:
                 ended = await child.not_started()
             return ended, joined

@@ -6,6 +6,7 @@ sense is nobody's order, and ignored.
 
 from __future__ import annotations
 
+import re
 from typing import Final
 
 #: A scheduler takes peers, at this address.
@@ -15,8 +16,9 @@ JOINED: Final = "joined"
 #: A worker has left: its name.
 LEFT: Final = "left"
 _SCALE: Final = "scale"
+_SCHEDULER: Final = "scheduler"
 _LINE_MAX: Final = 10_000
-_COUNT_DIGITS: Final = 6
+_COUNT: Final = re.compile("[0-9]{1,6}")
 
 
 def scale_order(count: int) -> str:
@@ -31,8 +33,25 @@ def read_scale(line: str) -> int | None:
     (3, None, None, None)
     """
     match line.split():
-        case [word, count] if word == _SCALE and count.isascii() and count.isdigit():
-            return int(count[:_COUNT_DIGITS])
+        case [word, count] if word == _SCALE and _COUNT.fullmatch(count):
+            return int(count)
+    return None
+
+
+def scheduler_order(address: str) -> str:
+    """To a worker process that was not told at its start: where its scheduler is."""
+    return f"{_SCHEDULER} {address}"
+
+
+def read_scheduler(line: str) -> str | None:
+    """The address an order names; None if it is another one.
+
+    >>> read_scheduler("scheduler tcp://127.0.0.1:1"), read_scheduler("scale 3")
+    ('tcp://127.0.0.1:1', None)
+    """
+    match line.split():
+        case [word, address] if word == _SCHEDULER:
+            return address
     return None
 
 
