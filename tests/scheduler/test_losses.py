@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import pytest
+
 from trio_dask.messages import session, tasks as words
 from trio_dask.messages.failure import Failure
 
@@ -226,3 +228,20 @@ def test_silent_workers_are_reported(cluster: Driver) -> None:
     cluster.now = 200.0
     cluster.tell(B, session.Heartbeat({}))
     assert cluster.tick(150.0) == [A]
+
+
+@pytest.mark.parametrize("held", [True, False])
+def test_a_copy_of_what_is_being_made_again_there(cluster: Driver, *, held: bool) -> None:
+    """It is not freed before the new value is there, or that would go; and not kept after."""
+    first = cluster.client()
+    a = cluster.worker(A)
+    cluster.submit(first, [b"a"])
+    cluster.done(A, cluster.run(A), None)
+    cluster.tell(CLIENT, words.Unreachable([first], a))
+    again, freed = sorted(cluster.heard(A), key=lambda each: isinstance(each, words.Free))
+    assert isinstance(again, words.Run)
+    assert freed == words.Free([first])
+    cluster.tell(A, words.Replicas([first]))
+    assert cluster.heard(A) == []
+    cluster.done(A, again, None if held else b"small")
+    assert cluster.heard(A) == ([] if held else [words.Free([first])])

@@ -25,6 +25,8 @@ def on_done(state: ClusterState, worker: Worker, message: words.Done, now: float
     count = 0
     columns = (message.attempts, message.statuses, message.seconds, message.nbytes, message.values)
     for attempt, status, seconds, nbytes, value in zip(*columns, strict=True):
+        if worker.stray and status == words.OK_HELD and attempt in worker.window:
+            worker.stray.pop(worker.window[attempt].tid, None)  # it is the value itself now
         task = vacate(worker, attempt)
         if task is None:
             continue  # an attempt of an earlier life
@@ -113,7 +115,9 @@ def on_replicas(state: ClusterState, worker: Worker, message: words.Replicas) ->
     """The worker fetched copies."""
     for tid in message.tids:
         task = state.tasks.get(tid)
-        if task is None or task.state != st.DONE or task.tid != tid:
+        if task is not None and task.worker is worker:
+            worker.stray[tid] = None  # freed now, the value would go that is about to be made
+        elif task is None or task.state != st.DONE or task.tid != tid:
             worker.out.free(tid)
         elif task.holders is None:
             worker.out.free(tid)  # when made again it was small

@@ -190,6 +190,7 @@ class Worker:
         "resources",
         "slots",
         "stamp",
+        "stray",
         "window",
         "worst",
     )
@@ -213,6 +214,7 @@ class Worker:
         self.recalled: dict[int, bool] = {}  # asked back, not answered; whether to run elsewhere
         self.functions: set[int] = set()
         self.held: dict[TaskId, Task] = {}
+        self.stray: dict[TaskId, None] = {}  # copies of what it is making anew at present
         self.home = ReadyQueue()  # ready tasks whose inputs are mostly here
         self.worst = -(1 << 63)  # nothing un-begun in the window is of a higher rank
         self.stamp = 0  # changes with the window: outdates entries in the order of load

@@ -93,6 +93,9 @@ def vacate(worker: Worker, attempt: int) -> Task | None:
         return None
     if worker.recalled:
         worker.recalled.pop(attempt, None)
+    if worker.stray and task.tid in worker.stray:
+        del worker.stray[task.tid]
+        worker.out.free(task.tid)
     if not worker.window:
         worker.worst = NOTHING
     spec = task.spec
