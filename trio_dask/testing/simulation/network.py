@@ -172,7 +172,7 @@ class Link:
     def send(self, end: int, messages: list[Message], *, tick: bool = False) -> None:
         """The one at `end` says this to the other."""
         if self.open:
-            factor = self._network.factor(self.hosts[0]) * self._network.factor(self.hosts[1])
+            factor = max(map(self._network.factor, self.hosts))
             self._pipes[1 - end].send(messages, factor=factor, tick=tick)
 
     def cut(self, reason: str) -> None:

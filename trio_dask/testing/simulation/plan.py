@@ -102,9 +102,21 @@ class Plan:
             }
         )
 
-    def without_faults(self) -> Self:
-        """The same, and nothing goes wrong."""
-        return replace(self, faults=())
+    def without_absent_workers(self) -> Self:
+        """The same; what is only for workers that are not there is for any."""
+        names = {f"w{number}" for number in range(len(self.workers))}
+        clients = (
+            replace(each, steps=tuple(_for_any(step, names) for step in each.steps))
+            for each in self.clients
+        )
+        return replace(self, clients=tuple(clients))
+
+
+def _for_any(step: Step, names: set[str]) -> Step:
+    asked = step.options.get("workers")
+    if not asked or names & set(asked):
+        return step
+    return replace(step, options={**step.options, "workers": []})
 
 
 def _client(raw: dict[str, Any]) -> ClientPlan:

@@ -207,7 +207,9 @@ def clients_know_the_end(cluster: Cluster) -> Iterator[str]:
             continue
         for tid, status in client.held():
             task = state.tasks.get(tid)
-            if task is not None and status != statuses.get(task.state, PENDING):
+            if task is None or tid not in wants(task):
+                continue  # it was cancelled for this client only
+            if status != statuses.get(task.state, PENDING):
                 yield f"{client.name} believes {tid:x} {STATUS_NAMES[status]}: {task!r}"
 
 

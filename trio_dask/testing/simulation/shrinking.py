@@ -81,7 +81,7 @@ class Parts:
             workers=plan.workers[:workers],
             faults=tuple(f for number, f in enumerate(plan.faults) if ("f", 0, number) in kept),
             clients=tuple(_client(each, c, kept) for c, each in enumerate(plan.clients)),
-        )
+        ).without_absent_workers()
 
 
 def _client(plan: ClientPlan, client: int, kept: set[Part]) -> ClientPlan:
