@@ -60,13 +60,14 @@ class Fetching(Waiting):
 
     core: ClientCore | None = None
     request: Request | None = None
+    gave_up: set[int] = field(default_factory=set)  # that could not be had, some time ago
 
     def wake(self) -> None:
         """What could not be had is not finished any more, or asking again would never end."""
         super().wake()
         assert self.core is not None
         assert self.request is not None
-        for tid in self.tids:
+        for tid in set(self.tids) - self.gave_up:
             batch = self.core.table.find(tid)
             if batch is not None and tid not in self.request.payloads:
                 assert batch.status[tid - batch.first] != FINISHED

@@ -280,6 +280,8 @@ class ClientMachine(World):
             if known.status == FINISHED and now == PENDING:
                 assert isinstance(known.value, str), "what is here need not be fetched"
                 known.status, known.value = PENDING, None
+                for fetching in self.fetching:
+                    fetching.gave_up.add(tid)
             elif known.status == PENDING and now == LOST:
                 assert known.row in {None, ("not held",)}, "only values to be stored are given up"
                 known.status, known.value = LOST, batch.values[tid - batch.first]

@@ -19,7 +19,8 @@ from trio_dask.client.core.storing import Storer
 from trio_dask.client.core.submission import OpenSubmit, Rows, cut
 from trio_dask.client.core.table import Table
 from trio_dask.client.core.watching import Groups, Watching
-from trio_dask.messages.ids import first_id
+from trio_dask.errors import RemoteProtocolError
+from trio_dask.messages.ids import CLIENT_MAX, first_id
 from trio_dask.messages.session import Answer, Ask, RegisterClient, Welcome
 from trio_dask.messages.tasks import (
     Again,
@@ -85,7 +86,11 @@ class ClientCore:
         return RegisterClient(self.name)
 
     def handle(self, messages: Iterable[Message]) -> None:
-        """What the scheduler says."""
+        """What the scheduler says.
+
+        Raises:
+            RemoteProtocolError: it makes no sense.
+        """
         for message in messages:
             handler = self._handlers.get(type(message))
             if handler is not None:
@@ -110,6 +115,9 @@ class ClientCore:
         return self._serials
 
     def _on_welcome(self, message: Welcome) -> None:
+        if self.number or not 0 < message.number <= CLIENT_MAX:
+            msg = f"a welcome as client {message.number}, here {self.number}"
+            raise RemoteProtocolError(msg)
         self.number, self.cluster, self.epoch = message.number, message.cluster, message.epoch
         self.table.begin(message.number)
         self._fids = first_id(message.number)

@@ -18,6 +18,7 @@ from trio_dask.client.core.batch import (
     Drops,
     Function,
 )
+from trio_dask.errors import RemoteProtocolError
 from trio_dask.messages.ids import first_id
 
 if TYPE_CHECKING:
@@ -121,8 +122,15 @@ class Table:
     # ------------------------------------------------------------ from the scheduler
 
     def on_finished(self, message: words.Finished) -> None:
-        """Values, or where they are."""
+        """Values, or where they are.
+
+        Raises:
+            RemoteProtocolError: they are nowhere.
+        """
         places = message.places
+        if max(message.at, default=-1) >= len(places):
+            msg = "Finished.at is not in its places"
+            raise RemoteProtocolError(msg)
         self._end(
             FINISHED,
             message.tids,
@@ -135,9 +143,17 @@ class Table:
         )
 
     def on_failed(self, message: words.Failed) -> None:
-        """Errors, possibly one for many tasks."""
+        """Errors, possibly one for many tasks.
+
+        Raises:
+            RemoteProtocolError: there are fewer than that.
+        """
         failures = message.failures
-        self._end(ERROR, message.tids, [failures[which] for which in message.which])
+        which = message.which
+        if which and not 0 <= min(which) <= max(which) < len(failures):
+            msg = "Failed.which is not in its failures"
+            raise RemoteProtocolError(msg)
+        self._end(ERROR, message.tids, [failures[row] for row in which])
 
     def on_cancelled(self, message: words.Cancelled) -> None:
         """Tasks that will not run."""

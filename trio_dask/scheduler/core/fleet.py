@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from trio_dask.messages.session import Welcome
 from trio_dask.scheduler.core import state as st
+from trio_dask.scheduler.core.brief import MEMORY_MAX, NTHREADS_MAX, is_brief
 from trio_dask.scheduler.core.intake import SLICE, is_amount, place_put, replace_puts
 from trio_dask.scheduler.core.lifecycle import lose_copy, make_ready, recall, requeue
 from trio_dask.scheduler.core.outbox import WorkerOutbox
@@ -14,6 +15,7 @@ from trio_dask.scheduler.core.windows import touch, vacate
 
 if TYPE_CHECKING:
     from collections.abc import Generator
+    from typing import Any
 
     from trio_dask.messages.session import RegisterWorker
     from trio_dask.scheduler.core.state import ClusterState, Worker
@@ -21,15 +23,23 @@ if TYPE_CHECKING:
 
 def refusal(state: ClusterState, message: RegisterWorker) -> str | None:
     """Why this worker cannot join, or None if it can."""
-    if message.nthreads < 1:
-        return f"nthreads must be at least 1, not {message.nthreads}"
+    if not 1 <= message.nthreads <= NTHREADS_MAX:
+        return f"nthreads must be at least 1 and at most {NTHREADS_MAX}, not {message.nthreads}"
+    if not (0 <= message.memory_limit <= MEMORY_MAX and is_brief(message.info)):
+        return "what it says of itself is too large"
     if message.name in state.worker_names:
         return f"there is already a worker named {message.name!r}"
     if message.address in state.workers:
         return f"there is already a worker at {message.address}"
     if not message.address or " " in message.address:
         return f"{message.address!r} is not an address"
-    for name, units in message.resources.items():
+    return _odd_resources(message.resources)
+
+
+def _odd_resources(resources: dict[str, Any]) -> str | None:
+    if not is_brief(resources):
+        return "its resources are too many"
+    for name, units in resources.items():
         if not is_amount(units):
             return f"resource {name!r} cannot be {units!r}"
     return None

@@ -347,8 +347,8 @@ def place_put(state: ClusterState, client: Client, message: words.Put) -> bool:
     for row, tid in enumerate(message.tids):
         targets = workers if message.broadcast else [workers[row % len(workers)]]
         task = state.tasks.get(tid)
-        if task is None or not _is_awaited(task):
-            continue  # nobody wants it any more, or it is stored by now
+        if task is None or task.tid != tid or not _is_awaited(task):
+            continue  # nobody wants it any more, it is stored by now, or it is another's
         state.puts[tid] = targets
         for worker in targets:
             client.out.put_at(tid, worker.address)

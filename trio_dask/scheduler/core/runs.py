@@ -6,7 +6,9 @@ from typing import TYPE_CHECKING
 
 from trio_dask.messages import tasks as words
 from trio_dask.scheduler.core import state as st
+from trio_dask.scheduler.core.brief import is_brief
 from trio_dask.scheduler.core.failures import killed
+from trio_dask.scheduler.core.intake import Misuse
 from trio_dask.scheduler.core.lifecycle import end, finish, lose_copy, requeue
 from trio_dask.scheduler.core.windows import touch, vacate
 
@@ -145,6 +147,8 @@ def on_stored(state: ClusterState, worker: Worker, message: words.Stored) -> Non
 
 def on_runner_died(state: ClusterState, worker: Worker, message: words.RunnerDied) -> None:
     """The process that ran the worker's tasks is gone; only what was running is suspected."""
+    if not is_brief(message.certificate):
+        raise Misuse("a death certificate that says too much")
     running = [task for task in (vacate(worker, each) for each in message.running) if task]
     queued = [task for task in (vacate(worker, each) for each in message.queued) if task]
     reason = f"the process of {worker.name} that held it died"
@@ -187,4 +191,6 @@ def on_running(state: ClusterState, worker: Worker, message: words.Running) -> N
 
 def on_heartbeat(state: ClusterState, worker: Worker, message: Heartbeat) -> None:
     """The worker is alive."""
+    if not is_brief(message.metrics):
+        raise Misuse("metrics that say too much")
     worker.metrics = message.metrics

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from itertools import compress
 from typing import TYPE_CHECKING
 
 from trio_dask.errors import RemoteProtocolError
@@ -16,7 +15,12 @@ if TYPE_CHECKING:
 
 
 def on_run(state: WorkerState, message: Run) -> None:
-    """Tasks to run. Those without inputs go on to the runner as they came."""
+    """Tasks to run. Those without inputs go on to the runner as they came.
+
+    Raises:
+        RemoteProtocolError: it makes no sense; nothing has changed.
+    """
+    _check(state, message)
     if not state.up:
         state.out.returned(message.attempts)
         return
@@ -32,6 +36,29 @@ def on_run(state: WorkerState, message: Run) -> None:
         elif inputs.resolve(state, row, places):
             ready.append(row)
     start(state, ready)
+
+
+def _check(state: WorkerState, message: Run) -> None:
+    attempts, deps = message.attempts, message.dep_tids
+    fits = (
+        len(message.keys) in (0, len(attempts))
+        and len(message.dep_counts) in (0, len(attempts))
+        and min(message.dep_counts, default=0) >= 0
+        and sum(message.dep_counts) == len(deps) == len(message.dep_at)
+        and len(message.dep_refs) in (0, len(deps))
+        and message.dep_at.count(INLINE) == len(message.dep_values)
+        and min(message.dep_at, default=INLINE) >= INLINE
+        and max(message.dep_at, default=INLINE) < len(message.places)
+    )
+    if not fits:
+        msg = "Run with columns that do not fit together"
+        raise RemoteProtocolError(msg)
+    new = set(attempts)
+    if len(new) < len(attempts) or not (
+        new.isdisjoint(state.given) and new.isdisjoint(state.waiting)
+    ):
+        msg = "Run of attempts that were given before"
+        raise RemoteProtocolError(msg)
 
 
 def _rows(message: Run) -> Iterator[tuple[Row, dict[int, str]]]:
@@ -133,10 +160,8 @@ def on_done(state: WorkerState, message: Done) -> None:
 
 def on_returned(state: WorkerState, message: Returned) -> None:
     """The runner gave attempts back."""
-    known = [attempt in state.given for attempt in message.attempts]
-    attempts = list(compress(message.attempts, known))
-    for attempt in attempts:
-        del state.given[attempt]
+    given = state.given
+    attempts = [each for each in message.attempts if given.pop(each, None) is not None]
     state.out.returned(attempts)
 
 
