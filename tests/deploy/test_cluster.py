@@ -9,6 +9,7 @@ import sys
 import threading
 
 import anyio
+import anyio.lowlevel
 import psutil
 import pytest
 
@@ -84,6 +85,30 @@ async def test_the_blocking_one_refuses_to_block_a_loop(anyio_backend: str) -> N
         LocalCluster(1, 1)
 
 
+@pytest.mark.anyio
+@pytest.mark.parametrize("anyio_backend", ["asyncio", "trio"])
+async def test_who_waits_for_workers_hears_of_the_end(anyio_backend: str) -> None:
+    """A cluster that is closed will never have any."""
+    async with AsyncLocalCluster(0, 1, processes=False) as cluster:
+        heard: list[str] = []
+
+        async def wait() -> None:
+            try:
+                await cluster.wait_for_workers(1)
+            except RuntimeError as error:
+                heard.append(str(error))
+
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(wait)
+            await anyio.lowlevel.checkpoint()
+            await cluster.close()
+        assert heard == ["the cluster is closed"]
+        with pytest.raises(RuntimeError, match="local: the cluster is closed"):
+            await cluster.scale(1)
+        with pytest.raises(RuntimeError, match="local: the cluster is closed"):
+            await cluster.wait_for_workers(1)
+
+
 def test_a_failed_start_leaves_nothing() -> None:
     """The error is the engine's own."""
     before = family()
@@ -141,9 +166,10 @@ def test_a_script_that_forgets_to_close_ends_by_itself() -> None:
 def test_a_forked_child_closes_nothing() -> None:
     """It is the parent's."""
     done = script(
-        "import os\n"
+        "import os, warnings\n"
         "from trio_dask import LocalCluster\n"
         "with LocalCluster(1, 1) as cluster:\n"
+        "    warnings.simplefilter('ignore')  # of forking with threads\n"
         "    pid = os.fork()\n"
         "    if not pid:\n"
         "        cluster.close()\n"

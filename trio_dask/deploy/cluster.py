@@ -68,6 +68,13 @@ class _Cluster:
         return handle
 
     @property
+    def _live_handle(self) -> ClusterHandle:
+        if self._engine.closed:
+            msg = f"{self.name}: the cluster is closed"
+            raise RuntimeError(msg)
+        return self._handle
+
+    @property
     def name(self) -> str:
         """What its workers' names begin with."""
         return self._engine.plan.name
@@ -175,7 +182,7 @@ class LocalCluster(_Cluster):
         The youngest are ended first, with a goodbye. What they held and is still wanted
         is computed again.
         """
-        handle, n = self._handle, checked_count(n)
+        handle, n = self._live_handle, checked_count(n)
         self._engine.soon(lambda: handle.scale(n))
 
     def wait_for_workers(self, n: int | None = None, timeout: float | None = None) -> None:
@@ -185,7 +192,7 @@ class LocalCluster(_Cluster):
             TimeoutError: not in so many seconds.
             SchedulerUnreachable: the cluster has failed.
         """
-        self._engine.call(self._handle.wait_for_workers, n, timeout)
+        self._engine.call(self._live_handle.wait_for_workers, n, timeout)
 
     def close(self) -> None:
         """End all of it, and wait until that is done. Any thread may, as often as it likes."""
@@ -214,7 +221,7 @@ class AsyncLocalCluster(_Cluster):
 
     async def scale(self, n: int) -> None:
         """Have `n` workers, soon: see `LocalCluster.scale`."""
-        handle, n = self._handle, checked_count(n)
+        handle, n = self._live_handle, checked_count(n)
         self._engine.soon(lambda: handle.scale(n))
 
     async def wait_for_workers(
@@ -223,7 +230,7 @@ class AsyncLocalCluster(_Cluster):
         timeout: float | None = None,  # noqa: ASYNC109 - Dask's name
     ) -> None:
         """Wait until there are enough workers: see `LocalCluster.wait_for_workers`."""
-        await self._engine.call_async(self._handle.wait_for_workers, n, timeout)
+        await self._engine.call_async(self._live_handle.wait_for_workers, n, timeout)
 
     async def close(self) -> None:
         """End all of it, and wait until that is done; a cancellation does not cut it short."""

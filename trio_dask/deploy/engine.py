@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import logging
-from concurrent.futures import Future
+from concurrent.futures import Future, InvalidStateError
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import anyio
@@ -65,17 +66,19 @@ class Engine:
         outcome: Future[T] = Future()
         scope = trio.CancelScope()
 
+        def fail(error: Exception) -> None:
+            with suppress(InvalidStateError):
+                outcome.set_exception(error)
+
         async def run() -> None:
             try:
                 with scope:
                     outcome.set_result(await fn(*args))
             except Exception as error:  # noqa: BLE001 - it is the caller's
-                outcome.set_exception(error)
-            finally:
-                if not outcome.done():
-                    outcome.set_exception(RuntimeError("the cluster was closed meanwhile"))
+                fail(error)
 
         self._loop.spawn(run)
+        self._ended.add_done_callback(lambda _: fail(RuntimeError("the cluster is closed")))
         try:
             await _done(outcome)
         except BaseException:
