@@ -128,7 +128,9 @@ class Household:
             await nanny.any_ready.wait()
             worker.scheduler.send(self._registration(worker))
             await worker.registered.wait()
-            logger.info("Registered to:    %s", worker.scheduler.remote_address)
+            # Of several the line says which; the address alone comes first, as it always did.
+            which = f" as {worker.name}" if self.numbered else ""
+            logger.info("Registered to:    %s%s", worker.scheduler.remote_address, which)
             joined(worker)
             await self._tick(worker, nanny)
 
