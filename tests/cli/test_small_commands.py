@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import logging
+import re
 import sys
 from typing import TYPE_CHECKING
 
@@ -34,13 +35,35 @@ def test_help_lists_the_commands(capsys: pytest.CaptureFixture[str]) -> None:
     assert all(name in shown for name in ("scheduler", "worker", "demo", "token", "config"))
 
 
-@pytest.mark.parametrize("command", ["scheduler", "worker", "demo", "token create", "config list"])
+@pytest.mark.parametrize(
+    "command",
+    ["scheduler", "worker", "cluster", "run", "demo", "token create", "config list", "config show"],
+)
 def test_every_command_has_help(command: str, capsys: pytest.CaptureFixture[str]) -> None:
     """Each says what it does and explains every option it has."""
     assert run(*command.split(), "--help") == 0
     shown = capsys.readouterr().out
     assert f"Usage: trio-dask {command}" in shown
     assert "--tied" not in shown
+
+
+@pytest.mark.parametrize("command", ["scheduler", "worker", "cluster", "run", "demo"])
+def test_help_on_a_narrow_terminal(
+    command: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """No option is torn apart, and nothing is cut off at the edge."""
+    monkeypatch.setenv("COLUMNS", "200")
+    assert run(command, "--help") == 0
+    wide = capsys.readouterr().out
+    monkeypatch.setenv("COLUMNS", "40")
+    assert run(command, "--help") == 0
+    narrow = capsys.readouterr().out
+    options = set(re.findall(r"--[a-z-]+", wide.partition("Examples:")[0]))
+    assert options <= set(re.findall(r"--[a-z-]+", narrow))
+    assert "Usage: trio-dask" in narrow
+    for line in narrow.splitlines():
+        assert len(line) <= 40
+        assert not line.startswith("│") or line.endswith(" │")
 
 
 @pytest.mark.parametrize(

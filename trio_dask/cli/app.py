@@ -10,6 +10,7 @@ from cyclopts import App
 
 from trio_dask import __version__
 from trio_dask.cli.failures import exit_code, failure_line
+from trio_dask.cli.help import HelpLayout
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -25,6 +26,7 @@ app = App(
 
     All of it on this machine: `trio-dask cluster`. To see one at work: `trio-dask demo`.""",
     help_format="markdown",
+    help_formatter=HelpLayout(),
     version=f"trio-dask {__version__}",
     result_action="return_value",
     suppress_keyboard_interrupt=False,

@@ -1,0 +1,46 @@
+"""How ``--help`` is laid out: as usual, but on a narrow terminal no option is torn apart."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from cyclopts.help import HelpPanel
+    from rich.console import Console, ConsoleOptions
+
+#: How much of the width the names of options have, if that is enough for each.
+_NAMES: Final = 0.35
+
+
+class HelpLayout:
+    """A formatter of help pages. What it is made of is imported when there is a page to show."""
+
+    def __call__(self, console: Console, options: ConsoleOptions, panel: HelpPanel) -> None:
+        """Print one panel of a page."""
+        from cyclopts.help import ColumnSpec, DefaultFormatter, DescriptionRenderer, NameRenderer
+
+        columns = None
+        if panel.format == "parameter" and not any(each.required for each in panel.entries):
+            longest = max((len(name) for each in panel.entries for name in each.names), default=0)
+            width = max(math.ceil(console.width * _NAMES), longest)
+            names = NameRenderer(max_width=width)
+            columns = (
+                ColumnSpec(renderer=names, style="cyclopts.name", no_wrap=True, max_width=width),
+                ColumnSpec(renderer=DescriptionRenderer(), overflow="fold"),
+            )
+        DefaultFormatter(column_specs=columns)(console, options, panel)
+
+    def render_usage(self, console: Console, options: ConsoleOptions, usage: object) -> None:
+        """Print the line that a page begins with."""
+        from cyclopts.help import DefaultFormatter
+
+        DefaultFormatter().render_usage(console, options, usage)
+
+    def render_description(
+        self, console: Console, options: ConsoleOptions, description: object
+    ) -> None:
+        """Print what the command is for."""
+        from cyclopts.help import DefaultFormatter
+
+        DefaultFormatter().render_description(console, options, description)
