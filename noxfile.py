@@ -91,6 +91,13 @@ def nightly(session: nox.Session) -> None:
     session.run("pytest", *session.posargs, env={"HYPOTHESIS_PROFILE": "nightly"})
 
 
+@nox.session(default=False)
+def fuzz(session: nox.Session) -> None:
+    """Fuzzing led by coverage, new failures into the corpus: ``-- --minutes N --target NAME``."""
+    install(session, "fuzz")
+    session.run("python", "-m", "tests.fuzzing.fuzz", *session.posargs)
+
+
 @nox.session
 def docs(session: nox.Session) -> None:
     """The documentation, where a dangling reference is an error: two minutes at most."""

@@ -1,0 +1,210 @@
+"""What the corpus begins with: real conversations, as the bytes that carry them."""
+
+from __future__ import annotations
+
+import random
+from typing import TYPE_CHECKING, Final
+
+from tests.fuzzing.bystanders import FIRST, THEIRS
+from tests.fuzzing.ends import FID, MINE, A, B
+from tests.fuzzing.wire import said
+from trio_dask.comm import Handshake, Hello, keys_from_token
+from trio_dask.messages import Message, session, tasks as words, values
+from trio_dask.messages.failure import Failure
+from trio_dask.messages.ids import first_attempt
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+ATTEMPT: Final = first_attempt(1)
+
+
+def of_client() -> list[Message]:
+    """What a client says to a scheduler."""
+    mine = list(range(THEIRS, THEIRS + 12))
+    return [
+        words.Functions([THEIRS, THEIRS + 1], ["inc", "mul"], [b"INC", b"MUL"]),
+        words.Submit(
+            THEIRS, [THEIRS], [b"a"] * 4, [0, 1, 2, 1], [mine[0], mine[0], mine[1], FIRST], [], [],
+            wanted=True, options={"priority": 3, "retries": 2},
+        ),
+        words.Submit(
+            THEIRS + 4, [THEIRS, THEIRS + 1], [b"a", b"b"], [], [], ["key", "mine"], [1, 0],
+            wanted=True, options={"workers": ["w0"], "allow_other_workers": True},
+        ),
+        words.Submit(
+            THEIRS + 6, [THEIRS + 1], [b"a"] * 2, [1, 1], [mine[4], mine[6]], [], [],
+            wanted=False, options={"resources": {"GPU": 0.5}},
+        ),
+        words.Want([mine[8], mine[9]], [FIRST + 1, mine[0]]),
+        words.Want([mine[-1] + 1, mine[-1] + 2], [FIRST + 7, FIRST + 8]),
+        words.Put([mine[10], mine[11]], [10, 20], ["w0", "w1"], broadcast=True),
+        words.Keep(mine[1:3]),
+        words.Cancel(mine[2:5], "enough"),
+        words.Unreachable([mine[0], mine[9]], "tcp://w0:1"),
+        words.Release(mine[:6]),
+        words.ForgetFunctions([THEIRS]),
+        session.Ask(1, "wait_for_workers", {"n": 3}),
+        session.Ask(2, "who_has", {"tids": mine}),
+        words.Release(mine[6:]),
+    ]  # fmt: skip
+
+
+def of_worker() -> list[Message]:
+    """What a worker says to a scheduler."""
+    some = list(range(ATTEMPT + 1, ATTEMPT + 13))
+    return [
+        session.RegisterWorker("x", "tcp://x:1", 2, 1 << 30, {"GPU": 2.0}, {"host": "h", "pid": 3}),
+        session.Heartbeat({"cpu": 1.0, "memory": 5}),
+        words.Done(
+            some[:4], [words.OK_HELD, words.OK_INLINE, words.ERROR, words.OK_HELD],
+            [0.1, 0.2, 0.3, 1e-6], [8, 8, 0, 1 << 20], [b"", b"v", b"oops", b""],
+        ),
+        words.Running(some[4:6], [1.5, 2.5]),
+        words.Replicas([FIRST, FIRST + 1, FIRST + 2]),
+        words.Stored([FIRST + 5], [10]),
+        words.Unrunnable(some[4:6], [FIRST, FIRST + 1], ["tcp://w0:1", "tcp://w1:1 tcp://x:1"]),
+        words.Pinned(some[6:7], [FIRST + 2], ["tcp://x:1"], [b"stuck"]),
+        words.Returned(some[7:9]),
+        words.Slots(0),
+        words.RunnerDied(some[9:10], some[10:12], [FIRST, FIRST + 2], {"signal": 9, "pid": 4}),
+        words.Slots(2),
+        words.Done(some[10:], [words.OK_HELD] * 2, [0.1] * 2, [8] * 2, [b""] * 2),
+    ]  # fmt: skip
+
+
+def to_worker() -> list[Message]:
+    """What a scheduler says to a worker."""
+    return [
+        words.Functions([FID, FID + 1], ["f", "g"], [b"f", b"g"]),
+        words.Run([1, 2], [101, 102], [FID, FID], [1, 2], [b"x", b"y"], [], [], [], [], [], []),
+        words.Run(
+            [3, 4], [103, 104], [FID, FID + 1], [3, 4], [b"x", b"y"], [1, 3],
+            [101, 102, 9, 10], [0, words.INLINE, 1, 0], [b"v"], [A, f"{B} {A}"], ["", "key"],
+            [11, 12, 13, 14],
+        ),
+        words.Recall([2, 3]),
+        words.Free([101, 102, 9]),
+        words.ForgetFunctions([FID]),
+        words.Run([5], [105], [FID], [5], [b"x"], [1], [9], [0], [], [B], []),
+    ]  # fmt: skip
+
+
+def of_runner() -> list[Message]:
+    """What a runner says to its worker."""
+    return [
+        words.Done([2, 4], [words.OK_HELD, words.ERROR], [0.1, 0.1], [8, 0], [b"", b"oops"]),
+        words.Returned([6]),
+        values.Values(3, [1002], [values.FOUND], [], [b"value"], last=False),
+        values.Values(3, [1004], [values.UNPICKLABLE], [b"why"], [], last=True),
+        words.Done([1, 8], [words.OK_HELD, words.OK_INLINE], [0.1, 0.1], [8, 1], [b"", b"v"]),
+        values.Values(4, [1002, 1001], [values.ABSENT] * 2, [], [], last=True),
+    ]
+
+
+def of_peer() -> list[Message]:
+    """What is said on a worker's data connection."""
+    return [
+        session.RegisterPeer("peer"),
+        values.Fetch(1, [1001, 1003, 1001, 5]),
+        values.Store(2, [1003, 77], [b"one", b"two"]),
+        values.Fetch(3, [77, 1002, 1004]),
+    ]
+
+
+def to_client() -> list[Message]:
+    """What a scheduler says to a client."""
+    few = [MINE + row for row in range(8)]
+    return [
+        words.Finished(few[:3], [1, 2, 3], [b"v", b"", b""], [-1, 0, 1], [A, f"{A} {B}"], few[:3]),
+        words.Failed(few[3:6], [0, 1, 0], [b"one", b"two"]),
+        words.Again(few[1:3]),
+        words.Cancelled([few[6], few[1]], "enough"),
+        words.Lost([few[7], few[2]], "gone"),
+        words.PutAt([MINE + 303, MINE + 304, MINE + 303], [0, 1, 1], [A, B]),
+        session.Answer(1, ok=True, data={"n": 3}),
+        session.Answer(2, ok=False, data={"error": "no"}),
+        words.Finished(list(range(MINE + 3, MINE + 305)), [1] * 302, [b"v"] * 302, [-1] * 302, []),
+    ]
+
+
+def of_worker_to_client() -> list[Message]:
+    """What a worker says to a client."""
+    return [
+        session.Welcome(1, "", 0),
+        values.Values(2, [MINE, MINE + 1], [values.ABSENT, values.FOUND], [], [b"v"], last=False),
+        values.Values(3, [MINE + 1], [values.UNPICKLABLE], [b"why"], [], last=True),
+        values.StoreDone(5, ""),
+        values.StoreDone(6, "no room"),
+    ]
+
+
+#: For each target that hears messages: a conversation it understands.
+CONVERSATIONS: Final = {
+    "hostile_client": of_client,
+    "hostile_worker": of_worker,
+    "hostile_scheduler_of_worker": to_worker,
+    "hostile_runner": of_runner,
+    "hostile_peer": of_peer,
+    "hostile_scheduler_of_client": to_client,
+    "hostile_worker_of_client": of_worker_to_client,
+}
+
+
+def seeds(target: str) -> list[bytes]:
+    """Inputs for a target that it accepts, or nearly."""
+    conversation = CONVERSATIONS.get(target)
+    if conversation is not None:
+        return list(_shortened(conversation()))
+    everything = [message for each in CONVERSATIONS.values() for message in each()]
+    if target in ("frames", "link"):
+        return [bytes([cut]) + said(everything) for cut in (0, 6, 60)]
+    if target == "header":
+        return [b"\x00" + said([message])[8:] for message in everything]
+    if target.startswith("handshake"):
+        return _hellos(accepting=target.endswith("accepting"))
+    return _TEXTS[target]
+
+
+def _shortened(messages: list[Message]) -> Iterable[bytes]:
+    yield said(messages)
+    for start in range(len(messages)):
+        yield said([*messages[:1], *messages[start : start + 3]])
+
+
+def _hellos(*, accepting: bool) -> list[bytes]:
+    role = "client" if accepting else "scheduler"
+    theirs = Hello(role, "3.11.4", "1.0", b"t" * 32)
+    wrong = Handshake(theirs, keys_from_token("fedcba9876543210" * 4), connecting=accepting)
+    mine = Hello("scheduler" if accepting else "client", "3.11.4", "1.0", b"m" * 32).to_bytes()
+    proof = wrong.feed(mine[:12]) + wrong.feed(mine[12:])
+    hello = theirs.to_bytes()
+    return [hello, hello + (proof if accepting else b"\x01") + bytes(32), hello + b"\x00"]
+
+
+def _failures() -> list[bytes]:
+    inner = Failure("ValueError", "no", "line 1", ("a note",), origin={"key": "x", "pid": 3})
+    outer = Failure("KeyError", "x", cause=inner, context=inner, pickled=b"\x80\x05N.")
+    group = Failure("ExceptionGroup", "both", children=(inner, outer), suppress_context=True)
+    return [each.to_bytes() for each in (inner, outer, group)]
+
+
+_TEXTS: Final = {
+    "failure": _failures(),
+    "files": [
+        b"[scheduler]\nport = 0\nworker-ttl = '5m'\n[worker.resources]\nGPU = 2\n",
+        b"[worker]\nnworkers = 'auto'\nmemory_limit = 0.5\nnanny = false\nresources = {a = 1e3}\n",
+        b'{"type": "Scheduler", "id": "s", "address": "tcp://h:1", "token": "t"}',
+        b"Xk3dXk3dXk3dXk3dXk3dXk3dXk3dXk3dXk3dXk3dXk3\n",
+    ],
+    "texts": [
+        b"tcp://[fe80::1%eth0]:8786", b"host:1", b"1h 30m, 2.5s", b"1.5e3 GiB", b"auto", b"never",
+        b"-1", b"GPU=2 MEM=10e9", b"0.25", b"true", b"0123456789abcdef0123456789abcdef",
+        "-²".encode(), b"1e999",
+    ],
+}  # fmt: skip
+
+
+def random_from(text: str) -> random.Random:
+    """Chance that is the same whenever and wherever this runs."""
+    return random.Random(text)
