@@ -31,5 +31,7 @@ def test_where_the_scheduler_is() -> None:
         AsyncClient("there", config=CONFIG, n_workers=3)
     with pytest.raises(AuthenticationError, match="trio-dask token show"):
         AsyncClient("there", config=Config())
+    with pytest.raises(AuthenticationError, match="the token in the settings is too short"):
+        AsyncClient("there", config=Config(token="short"))
     with pytest.raises(ConfigError, match="not both"):
         AsyncClient("there", scheduler_file="x", config=CONFIG)

@@ -7,11 +7,10 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from trio_dask.cli.keys import own_keys
 from trio_dask.cli.local_options import LocalOptions, say, show
 from trio_dask.cli.logs import LogLevel, log_to_stderr
 from trio_dask.cli.serving import listen_at, pid_file, run_until_signal
-from trio_dask.comm import parse_address
+from trio_dask.comm import own_keys, parse_address
 from trio_dask.config import Config, ensure_token, format_bytes, load_config, token_path
 from trio_dask.deploy import ClusterHandle, open_local_cluster
 from trio_dask.errors import CommError

@@ -16,11 +16,10 @@ import trio
 from cyclopts import Parameter
 
 from trio_dask.cli.bystander import Bystander
-from trio_dask.cli.keys import own_keys
 from trio_dask.cli.local_options import LocalOptions, say, show
 from trio_dask.cli.logs import LogLevel
 from trio_dask.cli.serving import run_with_signals, watched_signals
-from trio_dask.comm import parse_contact
+from trio_dask.comm import own_keys, parse_contact
 from trio_dask.config import find_token, load_config, read_scheduler_file
 from trio_dask.deploy import ClusterHandle, open_local_cluster
 from trio_dask.errors import ConfigError

@@ -13,10 +13,10 @@ import trio
 from cyclopts import Parameter
 
 from trio_dask.cli.garbage import garbage_collector
-from trio_dask.cli.keys import own_keys
 from trio_dask.cli.logs import LogLevel, log_to_stderr
 from trio_dask.cli.serving import listen_at, owned_file, pid_file, run_until_signal
 from trio_dask.cli.tie import Tie
+from trio_dask.comm import own_keys
 from trio_dask.config import (
     Config,
     SchedulerFile,

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
-from trio_dask.comm import Keys, keys_from_token, parse_contact
+from trio_dask.comm import Keys, keys_from_token, own_keys, parse_contact
 from trio_dask.config import Config, find_token, read_scheduler_file
 from trio_dask.errors import ConfigError
 
@@ -61,7 +61,7 @@ class Entrance:
             raise ConfigError(msg)
         return cls(
             address=str(parse_contact(address, default_port=PORT)),
-            keys=keys_from_token(token or find_token(config)),
+            keys=keys_from_token(token) if token else own_keys(find_token(config), config),
             connect_timeout_s=config.comm.connect_timeout_s if timeout is None else timeout,
             argument_bytes_max=config.client.argument_bytes_max,
             full_tracebacks=config.client.full_tracebacks,

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from trio_dask.comm.connection import Connection
     from trio_dask.comm.dialing import connect
     from trio_dask.comm.framing import FrameDecoder, Limits, frame
+    from trio_dask.comm.from_settings import own_keys
     from trio_dask.comm.handshake import PROTOCOL, Handshake, Hello
     from trio_dask.comm.link import Link, Statistics
     from trio_dask.comm.listening import Listener, open_listener
@@ -46,6 +47,7 @@ _HOMES: Final[dict[str, str]] = {
     "frame": "framing",
     "keys_from_token": "auth",
     "open_listener": "listening",
+    "own_keys": "from_settings",
     "parse_address": "addresses",
     "parse_contact": "addresses",
     "serve": "serving",
@@ -72,6 +74,7 @@ __all__ = [
     "frame",
     "keys_from_token",
     "open_listener",
+    "own_keys",
     "parse_address",
     "parse_contact",
     "serve",
