@@ -34,6 +34,8 @@ logger = logging.getLogger("trio_dask.scheduler")
 FAREWELL_S: Final = 1.0
 #: With more tasks than this a pass of the garbage collector would be noticed.
 _COLLECT_TASKS_MAX: Final = 10_000
+#: A tick that is so late means that this process was stopped, or its machine.
+_STOOD_STILL_S: Final = 2.0
 _REASON_MAX: Final = 1000
 _WORK_SLICES: Final = 4  # of large jobs, between two looks at the sockets
 
@@ -127,7 +129,10 @@ class _Server:
     async def tick(self, interval_s: float) -> None:
         """Let the core look at the clock, now and then."""
         while True:
+            due = trio.current_time() + interval_s
             await trio.sleep(interval_s)
+            if trio.current_time() > due + _STOOD_STILL_S:
+                continue  # what was said in the meantime is read first: nobody was silent
             for peer in self._core.tick(trio.current_time()):
                 self._sessions[peer].cut("nothing was heard of it for too long")
             self._flush()
