@@ -68,7 +68,8 @@ class Pipe:
         """What there is, nothing at the end."""
         await anyio.lowlevel.checkpoint()
         if self.pause_s:
-            await anyio.sleep(self.pause_s)
+            with anyio.move_on_after(self.pause_s):  # of a clock that is the test's own
+                await anyio.sleep_forever()
         while self.stopped or self.lost or not self._held:
             if self._broken:
                 raise anyio.BrokenResourceError

@@ -97,7 +97,7 @@ async def test_the_schedulers_line_is_torn(bytes_left: int) -> None:
         with pytest.raises(SchedulerUnreachable, match="in the middle of a frame"):
             await client.gather(futures)
         with pytest.raises(SchedulerUnreachable):
-            client.submit(double, 1)
+            await client.submit(double, 1)
 
 
 @pytest.mark.parametrize("bytes_left", [1, 8, 100, 4000])
