@@ -148,6 +148,10 @@ class Driver:
         runs = [each for each in self.heard(peer) if isinstance(each, words.Run)]
         return [attempt for run in runs for attempt in run.attempts]
 
+    def run_last(self, peer: int) -> words.Run:
+        """The last tasks given to the worker, whatever else was said to it."""
+        return [each for each in self.heard(peer) if isinstance(each, words.Run)][-1]
+
     def at_rest(self) -> bool:
         """Whether nothing is left of any task."""
         state = self.core.state

@@ -245,3 +245,41 @@ def test_a_copy_of_what_is_being_made_again_there(cluster: Driver, *, held: bool
     assert cluster.heard(A) == []
     cluster.done(A, again, None if held else b"small")
     assert cluster.heard(A) == ([] if held else [words.Free([first])])
+
+
+def test_workers_that_never_reach_each_other(cluster: Driver) -> None:
+    """An input is made anew in the hope of a better place, but not for ever."""
+    first = cluster.client()
+    addresses = {A: cluster.worker(A), B: cluster.worker(B)}
+    cluster.submit(first, [b"a"], workers=[f"w{A}"])
+    cluster.submit(first + 1, [b"b"], [[first]], workers=[f"w{B}"])
+    rounds = 0
+    while True:
+        cluster.done(A, cluster.run_last(A), None)
+        run = cluster.run_last(B)
+        cluster.heard(CLIENT)
+        cluster.tell(B, words.Unrunnable(run.attempts, [first], [addresses[A]]))
+        rounds += 1
+        failed = [each for each in cluster.heard(CLIENT) if isinstance(each, words.Failed)]
+        if failed:
+            break
+    assert rounds == cluster.core.state.settings.allowed_unreached + 1
+    failure = Failure.from_bytes(failed[0].failures[0])
+    assert failure.kind == "trio_dask.errors.DataLost"
+    assert f"w{B}, could not fetch inc-{first:x} from {addresses[A]}" in failure.message
+
+
+def test_a_client_that_never_reaches_a_worker(cluster: Driver) -> None:
+    """Its value is made anew in the hope of a better place, but not for ever."""
+    first = cluster.client()
+    a = cluster.worker(A)
+    cluster.submit(first, [b"a"])
+    for _ in range(cluster.core.state.settings.allowed_unreached):
+        cluster.done(A, cluster.run_last(A), None)
+        cluster.tell(CLIENT, words.Unreachable([first], a))
+    cluster.done(A, cluster.run_last(A), None)
+    cluster.heard(CLIENT)
+    cluster.tell(CLIENT, words.Unreachable([first], a))
+    (lost,) = cluster.heard(CLIENT)
+    assert lost == words.Lost([first], f"it could not be fetched, the last time from {a}")
+    assert cluster.at_rest()

@@ -22,6 +22,13 @@ def data_lost(key: str, reason: str) -> bytes:
     return Failure(kind="trio_dask.errors.DataLost", message=f"{key} is lost: {reason}").to_bytes()
 
 
+def unreached(key: str, worker: str, dep: str, places: str) -> bytes:
+    """The failure of a task that found no worker which can reach all that it needs."""
+    why = f"the last one, {worker}, could not fetch {dep} from {places}"
+    message = f"{key} found no worker that can reach all of its inputs: {why}"
+    return Failure(kind="trio_dask.errors.DataLost", message=message).to_bytes()
+
+
 def killed(key: str, deaths: list[dict[str, Any]]) -> bytes:
     """The failure of a task whose process died too often, with all that is known of it."""
     lines = [f"{key} was running each of the {len(deaths)} times its process died:"]

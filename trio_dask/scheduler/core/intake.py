@@ -16,6 +16,7 @@ from trio_dask.scheduler.core.failures import data_lost, packed
 from trio_dask.scheduler.core.lifecycle import (
     KEPT,
     end,
+    is_out_of_reach,
     lose_copy,
     recall,
     require,
@@ -375,6 +376,11 @@ def on_unreachable(state: ClusterState, client: Client, message: words.Unreachab
     for tid in message.tids:
         task = _own(state, client, tid)
         if task is None or tid not in wants(task):
+            continue
+        if is_out_of_reach(state, task):
+            reason = f"it could not be fetched, the last time from {message.address}"
+            client.out.lost(tid, reason)
+            unwant(state, tid)
             continue
         if worker is not None and task.holders and worker in task.holders:
             worker.out.free(task.tid)

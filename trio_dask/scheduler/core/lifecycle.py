@@ -219,6 +219,7 @@ def _forget(state: ClusterState, task: Task) -> None:
         del state.keys[key]
     state.refs.pop(tid, None)
     state.retried.pop(tid, None)
+    state.unreached.pop(tid, None)
     state.deaths.pop(tid, None)
     state.cancelling.pop(tid, None)
     state.puts.pop(tid, None)
@@ -271,6 +272,15 @@ def lose_copy(state: ClusterState, task: Task, worker: Worker, reason: str) -> N
         require(state, [task])
     else:
         settle(state, [task])
+
+
+def is_out_of_reach(state: ClusterState, task: Task) -> bool:
+    """Count that one who needs the value, or an input of it, could not reach who has it.
+
+    The next place where it is made may be reached; whether it has been too often is returned.
+    """
+    count = state.unreached[task.tid] = state.unreached.get(task.tid, 0) + 1
+    return count > state.settings.allowed_unreached
 
 
 # ---------------------------------------------------------------- telling clients

@@ -7,9 +7,15 @@ from typing import TYPE_CHECKING
 from trio_dask.messages import tasks as words
 from trio_dask.scheduler.core import state as st
 from trio_dask.scheduler.core.brief import is_brief
-from trio_dask.scheduler.core.failures import killed
+from trio_dask.scheduler.core.failures import killed, unreached
 from trio_dask.scheduler.core.intake import Misuse
-from trio_dask.scheduler.core.lifecycle import end, finish, lose_copy, requeue
+from trio_dask.scheduler.core.lifecycle import (
+    end,
+    finish,
+    is_out_of_reach,
+    lose_copy,
+    requeue,
+)
 from trio_dask.scheduler.core.windows import touch, vacate
 
 if TYPE_CHECKING:
@@ -82,6 +88,7 @@ def on_returned(state: ClusterState, worker: Worker, message: words.Returned) ->
 def on_unrunnable(state: ClusterState, worker: Worker, message: words.Unrunnable) -> None:
     """Attempts whose inputs were not where we said."""
     tasks: dict[Task, None] = {}
+    unreached_by: dict[Task, tuple[Task, str]] = {}
     for attempt, tid, place in zip(message.attempts, message.tids, message.places, strict=True):
         task = vacate(worker, attempt)
         if task is not None:
@@ -90,10 +97,17 @@ def on_unrunnable(state: ClusterState, worker: Worker, message: words.Unrunnable
         for address in place.split():
             holder = state.workers.get(address)
             if dep is not None and holder is not None and holder in (dep.holders or ()):
+                if task is not None and holder is not worker:
+                    unreached_by[task] = dep, place
                 holder.out.free(dep.tid)
                 lose_copy(state, dep, holder, f"it was not at {address}")
     for task in tasks:
-        requeue(state, task)
+        if task in unreached_by and is_out_of_reach(state, task):
+            dep, place = unreached_by[task]
+            why = unreached(state.key_of(task), worker.name, state.key_of(dep), place)
+            end(state, task, st.FAILED, why)
+        else:
+            requeue(state, task)
     touch(state, worker)
 
 

@@ -241,6 +241,8 @@ class CoreSettings:
     """The numbers that the core decides by."""
 
     allowed_failures: int = 3
+    #: So often it may turn out that who needs a value cannot reach who has it.
+    allowed_unreached: int = 20
     #: A window covers this much estimated running time per slot, seconds.
     window_horizon_s: float = 0.03
     #: and never more attempts per slot than this.
@@ -267,6 +269,7 @@ class ClusterState:
     names: dict[TaskId, str] = field(default_factory=dict)  # the same the other way round
     refs: dict[TaskId, list[TaskId]] = field(default_factory=dict)  # inputs by other ids
     retried: dict[TaskId, int] = field(default_factory=dict)
+    unreached: dict[TaskId, int] = field(default_factory=dict)  # how often, for or by whom
     deaths: dict[TaskId, list[dict[str, Any]]] = field(default_factory=dict)
     cancelling: dict[TaskId, str] = field(default_factory=dict)  # answered when recall is
     prefixes: dict[str, Prefix] = field(default_factory=dict)
