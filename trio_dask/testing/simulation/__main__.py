@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 from typing import Final
 
+from trio_dask.testing.simulation.large import run_large
 from trio_dask.testing.simulation.plan import Plan
 from trio_dask.testing.simulation.session import run_seeds
 from trio_dask.testing.simulation.shrinking import Parts, shrink
@@ -29,6 +30,7 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("--shrink", action="store_true", help="reduce the first failing seed")
     made.add_argument("--out", type=Path, metavar="FILE", help="where to write the reduced plan")
     made.add_argument("--replay", type=Path, metavar="FILE", help="play a plan from --out")
+    made.add_argument("--large", action="store_true", help="1,000 workers and 1,000,000 tasks")
     made.add_argument("--keep", metavar="PARTS", help="of a single seed's plan, play only these")
     return made
 
@@ -46,6 +48,10 @@ def main(words: list[str] | None = None) -> int:
     options = parser().parse_args(words)
     if options.replay is not None:
         return _tell(play(Plan.from_json(options.replay.read_text(encoding="utf-8"))))
+    if options.large:
+        large = run_large()
+        _say(large.report())
+        return 1 if large.violations else 0
     asked = {
         "workers": options.workers,
         "clients": options.clients,

@@ -123,7 +123,7 @@ def _some_fault(chance: random.Random, kind: str, workers: int, clients: int) ->
         case "data connections break" | "partition":
             hosts = [f"w{number}" for number in range(workers)] + [client]
             other = chance.choice(hosts)
-            seconds = chance.choice((0.05, 0.5, 3.0)) if kind == "partition" else 0.0
+            seconds = chance.choice((0.05, 0.5, 3.0, 0.0)) if kind == "partition" else 0.0
             return Fault(at=at, kind=kind, host=other, other=host, seconds=seconds)
         case "slow host":
             any_host = chance.choice((host, host, client, "scheduler"))

@@ -81,6 +81,11 @@ class Network:
         """Whether a connection between the two can be made."""
         return self._parted.get(frozenset((a, b)), 0.0) <= self.world.now
 
+    @property
+    def parted_for_ever(self) -> bool:
+        """Whether some host can never reach another again."""
+        return math.inf in self._parted.values()
+
     # ---------------------------------------------------------------- connections
 
     def link(self, name: str, hosts: tuple[str, str]) -> Link:

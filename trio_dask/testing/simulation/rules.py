@@ -261,7 +261,8 @@ def _problem(cluster: Cluster, number: int, outcome: Outcome) -> str:
     if status == CANCELLED:
         return "" if causes["stopped"] else "is cancelled though nobody asked"
     if status == LOST:
-        return "" if causes["scattered"] else "is lost though it can be made again"
+        reason = bool(causes["scattered"]) or cluster.network.parted_for_ever
+        return "" if reason else "is lost though it can be made again"
     if value.startswith(FAILURE):
         explained = int(value.removeprefix(FAILURE)) in causes["fails"]
     elif value.startswith(BOUND):
@@ -272,8 +273,8 @@ def _problem(cluster: Cluster, number: int, outcome: Outcome) -> str:
             kind.endswith("KilledWorker") and truth.runner_deaths > cluster.plan.allowed_failures
         )
         # A task that was cancelled for one client only is gone for that client.
-        lost = kind.endswith("DataLost") and bool(causes["scattered"] or causes["stopped"])
-        explained = killed or lost
+        reason = bool(causes["scattered"] or causes["stopped"]) or cluster.network.parted_for_ever
+        explained = killed or (kind.endswith("DataLost") and reason)
     return "" if explained else f"fails without reason: {value!r}"
 
 
@@ -298,7 +299,7 @@ def nothing_is_left_at_the_scheduler(cluster: Cluster) -> Iterator[str]:
 
 
 _TABLES: Final = (
-    "keys", "names", "refs", "retried", "deaths", "cancelling", "pinned", "puts", "waiting_puts",
+    "keys", "names", "refs", "retried", "unreached", "deaths", "cancelling", "pinned", "puts", "waiting_puts",
     "waiting_asks",
 )  # fmt: skip
 
