@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 import signal
+import subprocess
+import sys
 from typing import TYPE_CHECKING
 
 import pytest
@@ -21,7 +23,7 @@ pytestmark = [pytest.mark.processes, pytest.mark.network]
 CTRL_C = b"\x03"
 SMALL = ["--nworkers", "1", "--nthreads", "1"]
 
-#: Counts the signals it gets, until it is told to leave by a file.
+#: Shows the signals it gets, until a file tells it to leave, and a moment longer.
 COUNTING = """
 import os, signal, sys
 def count(number, _):
@@ -31,7 +33,7 @@ for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
 print("ready", flush=True)
 while not os.path.exists(sys.argv[1]):
     signal.sigtimedwait([], 0.02)
-print("leaving", flush=True)
+signal.sigtimedwait([], 0.3)
 sys.exit(7)
 """
 
@@ -177,9 +179,7 @@ def test_ctrl_c_on_a_terminal_reaches_the_script_once(script: Path) -> None:
         command.read_until("ready")
         command.type(CTRL_C)
         command.read_until("[SIGINT]")
-        # By now the command has heard it, too, and passes on what is its own.
-        command.process.terminate()
-        assert command.wait() == 128 + signal.SIGKILL
+        assert leave(command, script) == 7
     assert command.said.decode().count("[SIGINT]") == 1
 
 
@@ -190,6 +190,38 @@ def test_on_a_terminal_a_signal_for_the_command_alone_is_passed_on(script: Path)
         command.process.send_signal(signal.SIGINT)
         command.read_until("[SIGINT]")
         assert leave(command, script) == 7
+    assert command.said.decode().count("[SIGINT]") == 1
+
+
+GROUP = """
+import os, signal, trio
+from trio_dask.cli.bystander import Bystander
+
+async def main():
+    with trio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
+        for send in (os.killpg, os.kill, os.killpg):
+            for number in (signal.SIGINT, signal.SIGTERM):
+                send(0 if send is os.killpg else os.getpid(), number)
+                came = await anext(signals)
+                print(signal.Signals(came).name, await bystander.saw(came))
+
+with Bystander([signal.SIGINT, signal.SIGTERM]) as bystander:
+    trio.run(main)
+"""
+
+
+def test_a_bystander_knows_whom_a_signal_was_for() -> None:
+    """The group, or this process alone, whatever the signal."""
+    done = subprocess.run(
+        [sys.executable, "-c", GROUP],
+        start_new_session=True, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.stderr == ""
+    assert done.stdout.split() == [
+        *("SIGINT", "True", "SIGTERM", "True"),
+        *("SIGINT", "False", "SIGTERM", "False"),
+        *("SIGINT", "True", "SIGTERM", "True"),
+    ]
 
 
 def test_a_signal_before_the_script_runs(script: Path) -> None:

@@ -45,6 +45,7 @@ class Bystander:
                 os._exit(0)
         os.close(questions)
         os.close(answers)
+        os.read(self._answers, 1)  # it is ready
         return self
 
     def __exit__(
@@ -66,6 +67,7 @@ class Bystander:
         signal.set_wakeup_fd(answers, warn_on_full_buffer=False)
         for number in self._numbers:
             signal.signal(number, lambda *_: None)
+        os.write(answers, _ANSWER)
         while os.read(questions, 1):
             os.write(answers, _ANSWER)
 
