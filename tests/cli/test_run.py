@@ -8,6 +8,7 @@ import subprocess
 import sys
 from typing import TYPE_CHECKING
 
+import psutil
 import pytest
 
 from tests.cli.commands import Command, in_pipes, on_terminal
@@ -191,6 +192,22 @@ def test_on_a_terminal_a_signal_for_the_command_alone_is_passed_on(script: Path)
         command.read_until("[SIGINT]")
         assert leave(command, script) == 7
     assert command.said.decode().count("[SIGINT]") == 1
+
+
+def test_a_script_whose_cluster_is_gone_is_ended(tmp_path: Path) -> None:
+    """It might wait for ever; the command says why, and exits with 1."""
+    path = tmp_path / "waiting.py"
+    path.write_text("import signal\nprint('ready', flush=True)\nsignal.pause()", encoding="utf-8")
+    with in_pipes("run", *SMALL, str(path)) as command:
+        command.read_until("ready")
+        children = psutil.Process(command.process.pid).children()
+        [scheduler] = [each for each in children if "scheduler" in each.cmdline()]
+        scheduler.kill()
+        assert command.wait() == 1
+    assert "trio-dask: the scheduler has ended by itself (killed by SIGKILL): " in (
+        command.said.decode()
+    )
+    assert f"; ending {path}\n" in command.said.decode()
 
 
 GROUP = """

@@ -93,8 +93,9 @@ async def _demo(nworkers: int) -> None:
     outcome = await _work(screen, files, nworkers)
     _report(screen, outcome, trio.current_time() - began)
     for paragraph in _NEXT.split("\n\n"):
+        screen.print()
         # What is to be copied stays as it is, the rest fits into the width there is.
-        (screen.code if paragraph.startswith("  ") else screen.print)(f"{paragraph}\n")
+        (screen.code if paragraph.startswith("  ") else screen.print)(paragraph)
 
 
 async def _work(screen: Screen, files: Sequence[str], nworkers: int) -> Outcome:
@@ -173,5 +174,5 @@ def _report(screen: Screen, outcome: Outcome, elapsed_s: float) -> None:
         f"CPU: tasks {cpu_s['trio_dask.runner']:.2f} s, worker {cpu_s['worker']:.2f} s, "
         f"scheduler {cpu_s['scheduler']:.2f} s, client {cpu_s['client']:.2f} s\n"
         f"{outcome.start_s:.2f} s to start the cluster, {elapsed_s:.2f} s in all; "
-        "every process has ended\n"
+        "every process has ended"
     )
