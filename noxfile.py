@@ -79,7 +79,7 @@ def other(session: nox.Session) -> None:
 def simulate(session: nox.Session) -> None:
     """Clusters simulated from seeds: three minutes at most; ``-- --seeds N`` or ``-- --minutes N``."""
     install(session, "test")
-    session.run("pytest", "-m", "simulation and not nightly")
+    session.run("pytest", "-m", "simulation and not nightly", "--seeds", "20")
     asked = session.posargs or ["--seeds", SEEDS]
     session.run("python", "-m", "trio_dask.testing.simulation", "--jobs", "2", *asked)
 

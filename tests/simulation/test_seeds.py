@@ -22,6 +22,7 @@ EVERY_FAULT = [
         "data connections break": {"other": "w1"},
         "partition": {"other": "w1", "seconds": 0.5},
         "slow host": {"seconds": 0.5, "factor": 10.0},
+        "slow link": {"other": "w1", "seconds": 0.5, "factor": 10.0},
         "stalled host": {"seconds": 0.5},
         "worker is cut off": {},
         "worker dies": {"seconds": 0.3},

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from trio_dask.testing.simulation.plan import Fault
 
@@ -70,6 +70,11 @@ def slow_host(cluster: Cluster, fault: Fault) -> None:
     cluster.network.slow_down(fault.host, fault.factor, fault.seconds)
 
 
+def slow_link(cluster: Cluster, fault: Fault) -> None:
+    """What a host and a worker say to each other takes longer for a while."""
+    cluster.network.slow_down_between(fault.host, fault.other, fault.factor, fault.seconds)
+
+
 def stalled_host(cluster: Cluster, fault: Fault) -> None:
     """A host stands still for a while; what is sent to it waits."""
     cluster.network.stall(fault.host, fault.seconds)
@@ -85,6 +90,7 @@ FAULTS: Final[dict[str, Callable[[Cluster, Fault], None]]] = {
     "data connections break": data_connections_break,
     "partition": partition,
     "slow host": slow_host,
+    "slow link": slow_link,
     "stalled host": stalled_host,
 }
 _OFTEN: Final = ("runner dies", "runner dies", "worker dies", "data connections break")
@@ -94,7 +100,13 @@ def arrange(cluster: Cluster) -> None:
     """Let the faults of the plan happen at their times."""
     for fault in cluster.plan.faults:
         what = f"fault: {fault.kind} {fault.host}"
-        cluster.world.at(fault.at, what, partial(FAULTS[fault.kind], cluster, fault))
+        cluster.world.at(fault.at, what, partial(_happen, cluster, fault))
+
+
+def _happen(cluster: Cluster, fault: Fault) -> None:
+    FAULTS[fault.kind](cluster, fault)
+    if cluster.coverage is not None:
+        cluster.coverage.faults[fault.kind] += 1
 
 
 # ---------------------------------------------------------------- which there are
@@ -113,25 +125,29 @@ def some_faults(chance: random.Random, workers: int, clients: int) -> tuple[Faul
 
 def _some_fault(chance: random.Random, kind: str, workers: int, clients: int) -> Fault:
     at = FROM_S + FOR_S * chance.random()
-    host = f"w{chance.randrange(workers)}"
-    client = f"c{chance.randrange(clients)}"
+    host, client = f"w{chance.randrange(workers)}", f"c{chance.randrange(clients)}"
+    others = [client, *(f"w{number}" for number in range(workers))]
+    any_host = chance.choice((host, host, client, "scheduler"))
+    more: dict[str, Any] = {"host": host}
     match kind:
         case "client dies" | "client is cut off":
-            return Fault(at=at, kind=kind, host=client)
+            more = {"host": client}
         case "worker dies":
-            return Fault(at=at, kind=kind, host=host, seconds=chance.choice((0.001, 0.05, 0.5, 2)))
-        case "data connections break" | "partition":
-            hosts = [f"w{number}" for number in range(workers)] + [client]
-            other = chance.choice(hosts)
-            seconds = chance.choice((0.05, 0.5, 3.0, 0.0)) if kind == "partition" else 0.0
-            return Fault(at=at, kind=kind, host=other, other=host, seconds=seconds)
+            more["seconds"] = chance.choice((0.001, 0.05, 0.5, 2))
+        case "data connections break":
+            more["other"] = chance.choice(others)
+        case "partition":
+            more |= {
+                "other": chance.choice(others),
+                "seconds": chance.choice((0.05, 0.5, 3.0, 0.0)),
+            }
+        case "slow link":
+            other = chance.choice((*others, "scheduler"))
+            more |= {"other": other, "seconds": 1.0, "factor": 30.0}
         case "slow host":
-            any_host = chance.choice((host, host, client, "scheduler"))
-            factor = chance.choice((3.0, 30.0))
-            return Fault(at=at, kind=kind, host=any_host, seconds=1.0, factor=factor)
+            more = {"host": any_host, "seconds": 1.0, "factor": chance.choice((3.0, 30.0))}
         case "stalled host":
-            any_host = chance.choice((host, host, client, "scheduler"))
-            seconds = chance.choice((0.05, 0.5, 2.0, 6.0))
-            return Fault(at=at, kind=kind, host=any_host, seconds=seconds)
+            more = {"host": any_host, "seconds": chance.choice((0.05, 0.5, 2.0, 6.0))}
         case _:
-            return Fault(at=at, kind=kind, host=host)
+            pass
+    return Fault(at=at, kind=kind, **more)

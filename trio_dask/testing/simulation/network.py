@@ -42,6 +42,7 @@ class Network:
         self.delays = PROFILES[profile]
         self.in_flight = 0
         self._slow: dict[str, tuple[float, float]] = {}  # factor, and until when
+        self._slow_between: dict[frozenset[str], tuple[float, float]] = {}
         self._stalled: dict[str, float] = {}  # until when
         self._parted: dict[frozenset[str], float] = {}  # until when
         self._links: dict[Link, None] = {}
@@ -51,6 +52,10 @@ class Network:
     def slow_down(self, host: str, factor: float, seconds: float) -> None:
         """Everything to and from the host takes longer."""
         self._slow[host] = factor, self.world.now + seconds
+
+    def slow_down_between(self, a: str, b: str, factor: float, seconds: float) -> None:
+        """Everything that two hosts say to each other takes longer."""
+        self._slow_between[frozenset((a, b))] = factor, self.world.now + seconds
 
     def stall(self, host: str, seconds: float) -> None:
         """The host stands still: its connections stay open, and nothing happens there."""
@@ -72,6 +77,11 @@ class Network:
         """How much longer than usual everything takes there."""
         factor, until = self._slow.get(host, (1.0, 0.0))
         return factor if self.world.now < until else 1.0
+
+    def factor_between(self, hosts: tuple[str, str]) -> float:
+        """How much longer than usual a message between them takes."""
+        factor, until = self._slow_between.get(frozenset(hosts), (1.0, 0.0))
+        return max(factor if self.world.now < until else 1.0, *map(self.factor, hosts))
 
     def stalled_until(self, host: str) -> float:
         """When the host goes on; now or earlier if it does not stand still."""
@@ -177,7 +187,7 @@ class Link:
     def send(self, end: int, messages: list[Message], *, tick: bool = False) -> None:
         """The one at `end` says this to the other."""
         if self.open:
-            factor = max(map(self._network.factor, self.hosts))
+            factor = self._network.factor_between(self.hosts)
             self._pipes[1 - end].send(messages, factor=factor, tick=tick)
 
     def cut(self, reason: str) -> None:

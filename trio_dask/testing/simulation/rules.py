@@ -89,9 +89,10 @@ def restrictions_are_kept(cluster: Cluster) -> Iterator[str]:
     state = cluster.scheduler.core.state
     for worker in state.workers.values():
         for attempt, task in worker.window.items():
-            requirement = task.spec.requirement
-            named = {worker.name, worker.address} & set(requirement.workers)
-            if requirement.workers and not requirement.allow_others and not named:
+            asked = task.spec.requirement
+            if not asked.workers or asked.allow_others:
+                continue
+            if worker.name not in asked.workers and worker.address not in asked.workers:
                 yield f"attempt {attempt:x} is with {worker.name}"
 
 
@@ -147,11 +148,14 @@ def books_agree_on_attempts(cluster: Cluster) -> Iterator[str]:
 
 
 def books_agree_on_values(cluster: Cluster) -> Iterator[str]:
-    """What the scheduler believes a worker to hold, it holds, and nothing else."""
+    """What the scheduler believes a worker to hold, it holds, and nothing else.
+
+    But for copies of what it is making anew, which are let go of when it has.
+    """
     for worker, record in _registered(cluster):
         state = worker.core.state
         there = state.held.keys() | state.store.held_by(worker.name)
-        if there != record.held.keys():
+        if there - record.stray.keys() != record.held.keys():
             yield f"{worker.address} holds {sorted(there)}, on record are {sorted(record.held)}"
         if worker.runner.alive and worker.runner.values.keys() != state.held.keys():
             yield f"the runner of {worker.address} holds {sorted(worker.runner.values)}"
