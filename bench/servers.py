@@ -27,6 +27,9 @@ ROOT: Final = Path(__file__).parents[1]
 _START_S: Final = 60.0
 _STOP_S: Final = 15.0
 _TAIL: Final = 20
+_SETTLE_S: Final = 60.0
+_LOOK_S: Final = 0.1
+_CALM_SHARE: Final = 0.1
 
 
 class Server:
@@ -164,10 +167,18 @@ def resident(pids: list[int]) -> int:
     return sum(psutil.Process(pid).memory_info().rss for pid in pids)
 
 
-def settle(pids: list[int], *, share: float = 0.25, interval_s: float = 0.1) -> None:
-    """Wait until these processes have little left to do, a minute at most."""
-    for _ in range(round(60 / interval_s)):
-        before = sum(map(cpu_seconds, pids))
-        time.sleep(interval_s)
-        if sum(map(cpu_seconds, pids)) - before < share * interval_s:
-            return
+def settle(pids: list[int]) -> None:
+    """Wait until none of these processes has much left to do, a minute at most.
+
+    Twice in a row, and with so small a share that also on a busy machine one that has to wait for
+    a processor is not taken for one that has nothing to do.
+    """
+    calm = 0
+    deadline = time.monotonic() + _SETTLE_S
+    before = {pid: cpu_seconds(pid) for pid in pids}
+    while calm < 2 and time.monotonic() < deadline:
+        time.sleep(_LOOK_S)
+        now = {pid: cpu_seconds(pid) for pid in pids}
+        busiest = max(now[pid] - before[pid] for pid in pids)
+        calm = calm + 1 if busiest < _CALM_SHARE * _LOOK_S else 0
+        before = now
