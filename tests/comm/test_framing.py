@@ -150,6 +150,27 @@ def test_a_large_payload_in_many_reads_is_linear() -> None:
     assert [len(each) for each in payloads] == [size, 4]
 
 
+def test_a_frame_that_comes_byte_by_byte_is_looked_at_once(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Thousands of lengths are read when they are there, not again with every byte after them."""
+    looks = 0
+
+    class Counting:
+        @staticmethod
+        def unpack_from(code: str, view: memoryview, at: int) -> tuple[int, ...]:
+            nonlocal looks
+            looks += 1
+            return struct.unpack_from(code, view, at)
+
+    monkeypatch.setattr("trio_dask.comm.framing.struct", Counting)
+    stream = struct.pack("<II5000Q", 100, 5000, *([0] * 5000)) + b"h" * 100
+    decoder = FrameDecoder()
+    frames = [frame for byte in stream for frame in decoder.feed(bytes([byte]))]
+    assert len(frames) == 1
+    assert looks < 5
+
+
 def test_a_payload_does_not_hold_the_read_it_came_in() -> None:
     """A small payload outlives its read without keeping the rest of it in memory."""
     ((_, payloads),) = FrameDecoder().feed(b"".join(frame(b"h", [b"small"])))

@@ -110,11 +110,12 @@ class FrameDecoder:
     data is changed; payloads are the receiver's own.
     """
 
-    __slots__ = ("_header", "_limits", "_partial", "_payloads", "_rest", "_sizes")
+    __slots__ = ("_header", "_limits", "_need", "_partial", "_payloads", "_rest", "_sizes")
 
     def __init__(self, limits: Limits = DEFAULT_LIMITS) -> None:
         self._limits = limits
         self._rest = bytearray()  # the beginning of a frame, up to the end of its header
+        self._need = 0  # bytes of it before it is worth another look: a look may be dear
         self._header: Buffer | None = None  # of the frame whose payloads are arriving
         self._sizes: list[int] = []
         self._payloads: list[Buffer] = []
@@ -133,6 +134,8 @@ class FrameDecoder:
         """
         if self._rest:
             self._rest += data
+            if len(self._rest) < self._need:
+                return []
             data = self._rest
         view = memoryview(data)
         frames: list[Frame] = []
@@ -166,6 +169,7 @@ class FrameDecoder:
                 raise RemoteProtocolError(msg)
             start = at + _PREFIX.size + _LENGTH_BYTES * count
             if start > end:
+                self._need = start - at
                 return at
             sizes: tuple[int, ...] = ()
             if count:
@@ -174,6 +178,7 @@ class FrameDecoder:
                     msg = f"a payload of {max(sizes)} bytes, limit {self._limits.payload_bytes_max}"
                     raise RemoteProtocolError(msg)
             if start + header_bytes > end:
+                self._need = start + header_bytes - at
                 return at
             at = start + header_bytes
             if not count:
@@ -181,6 +186,7 @@ class FrameDecoder:
                 continue
             self._header, self._sizes, self._payloads = bytes(view[start:at]), list(sizes), []
             return at
+        self._need = _PREFIX.size
         return at
 
     def _take_payloads(self, view: memoryview, at: int) -> int:
