@@ -156,6 +156,15 @@ def test_a_newcomer_that_only_some_may_run_overtakes_as_well(cluster: Driver) ->
     assert high.args == [b"high"]
 
 
+def test_a_restricted_queue_fills_the_windows_it_may(cluster: Driver) -> None:
+    """However many other workers there are: none of what is given is kept for them."""
+    first = cluster.client()
+    for peer in range(A, A + 6):
+        cluster.worker(peer, nthreads=4)
+    cluster.submit(first, [b"x"] * 9, workers=[f"w{A}"])
+    assert len(cluster.run(A).tids) == 5, "one more than slots"
+
+
 def test_inputs_that_are_small_travel_with_the_task(cluster: Driver) -> None:
     """An inline value is given to whoever needs it, and dropped when nobody does."""
     first = cluster.client()

@@ -55,8 +55,10 @@ def dispatch(state: ClusterState) -> None:
 
 def _dispatch_restricted(state: ClusterState) -> None:
     for requirement in tuple(state.restricted):
-        for worker in sorted(candidates(state, requirement), key=load_s):
-            _fill(state, worker, _share(state, requirement.queue))
+        given = 1
+        while given and len(requirement.queue):
+            able = sorted(candidates(state, requirement), key=load_s)
+            given = sum(_fill(state, each, _share(state, requirement.queue)) for each in able)
         if not len(requirement.queue):
             del state.restricted[requirement]
 
