@@ -51,6 +51,7 @@ class Surroundings:
         self.answered: list[int] = []  # as the scheduler hears it
         self.told: dict[int, list[int]] = {}  # to the honest peer, by serial
         self.runner_answers = True
+        self.sources_answer = True
         self.core.runner_ready()
         self.core.peer_joined(HONEST, may_store=True)
 
@@ -134,6 +135,8 @@ class Surroundings:
                 self.told.setdefault(message.serial, []).extend(message.tids)
 
     def _fetch(self, address: str, serial: int, tids: list[int]) -> None:
+        if not self.sources_answer:
+            return
         if address == A:
             self.core.fetch_failed(address)
             return
@@ -202,6 +205,27 @@ def hostile_peer(data: bytes) -> None:
         around.act()
         assert sorted(around.told[1]) == [3, 1001, 1003]
         around.end()
+
+
+def hostile_source(data: bytes) -> None:
+    """A worker that is asked for values: whatever it answers, each attempt has one end."""
+    around = Surroundings()
+    around.sources_answer = False
+    around.give(8)
+
+    def hear(message: Message) -> None:
+        if isinstance(message, values.Values):
+            around.core.fetched(message)
+
+    _listen(data, hear, around.act)
+    around.work()
+    for address in around.core.fetching_from():
+        around.core.fetch_failed(address)
+    around.sources_answer = True
+    around.act()
+    around.work()
+    assert sorted(around.answered) == list(range(1, 9)), "each attempt is answered once"
+    around.end()
 
 
 MINE: Final = first_id(3)

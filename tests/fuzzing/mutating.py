@@ -11,6 +11,8 @@ from array import array
 from functools import cache
 from typing import TYPE_CHECKING, Any, Final
 
+import msgpack
+
 from tests.fuzzing.wire import Rough, put_together, taken_apart
 from tests.messages.message_strategies import kinds_of
 from trio_dask.messages import message_types
@@ -61,7 +63,8 @@ def mutated(data: bytes, chance: random.Random, others: list[bytes]) -> bytes:
     for _ in range(chance.choice((1, 1, 1, 2, 4))):
         frames = taken_apart(data) if chance.random() < 0.9 else None
         if not frames:
-            data = _bytes_changed(data, chance, others)
+            changed = _table_changed(data, chance) if chance.random() < 0.8 else None
+            data = changed or _bytes_changed(data, chance, others)
         else:
             _conversation_changed(frames, chance, others)
             try:
@@ -69,6 +72,39 @@ def mutated(data: bytes, chance: random.Random, others: list[bytes]) -> bytes:
             except Exception:  # noqa: BLE001 - a change that cannot be said is none
                 continue
     return data
+
+
+def _table_changed(data: bytes, chance: random.Random) -> bytes | None:
+    """A list of rows that is no frame, as failures are, with one cell or row changed."""
+    try:
+        rows = msgpack.unpackb(data, strict_map_key=False, unicode_errors="surrogatepass")
+        row = chance.choice(rows)
+        how = chance.randrange(8)
+        if how == 0:
+            rows.insert(chance.randrange(len(rows) + 1), list(row))
+        elif how == 1:
+            rows.remove(row)
+        else:
+            at = chance.randrange(len(row))
+            row[at] = chance.choice([*_like(row[at], len(rows)), *HARD_PLAIN])
+        out: bytes = msgpack.packb(rows, use_bin_type=True, unicode_errors="surrogatepass")
+    except Exception:  # noqa: BLE001 - it is no table
+        return None
+    return out
+
+
+def _like(cell: object, count: int) -> list[Any]:
+    """Values of the same type, so that it may be right."""
+    if type(cell) is int:
+        return list(range(-2, count + 2))
+    if type(cell) is str:
+        return [*HARD_TEXTS, "OSError", "KeyboardInterrupt", "ExceptionGroup", "UnicodeDecodeError",
+                "trio_dask.errors.RemoteError", "trio_dask.errors.DataLost", "builtins.int"]  # fmt: skip
+    if type(cell) is list:
+        return [[], [0], [0, 0], [0, 1], ["note"], [-1], [count]]
+    if type(cell) is bytes:
+        return [b""]
+    return [not cell, {}, {"key": []}, {"host": "h"}]
 
 
 def _bytes_changed(data: bytes, chance: random.Random, others: list[bytes]) -> bytes:

@@ -27,6 +27,7 @@ from trio_dask.config import (
 )
 from trio_dask.errors import AuthenticationError, ConfigError, RemoteProtocolError
 from trio_dask.messages import Payload, decode, encode
+from trio_dask.messages.exceptions import rebuild
 from trio_dask.messages.failure import Failure, walk
 
 SMALL: Final = Limits(header_bytes_max=4096, payloads_max=8, payload_bytes_max=4096)
@@ -117,6 +118,8 @@ def failure(data: bytes) -> None:
     nodes = list(walk(made))
     assert len(nodes) <= 256
     assert made.to_bytes() == Failure.from_bytes(made.to_bytes()).to_bytes()
+    if not any(node.pickled for node in nodes):  # what is pickled is the user's own code
+        assert isinstance(rebuild(made), BaseException)
 
 
 def _file(data: bytes) -> Path:

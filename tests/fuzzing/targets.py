@@ -32,6 +32,7 @@ TARGETS: Final[dict[str, Callable[[bytes], None]]] = {
         ends.hostile_scheduler_of_worker,
         ends.hostile_runner,
         ends.hostile_peer,
+        ends.hostile_source,
         ends.hostile_scheduler_of_client,
         ends.hostile_worker_of_client,
     )
