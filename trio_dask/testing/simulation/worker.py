@@ -216,12 +216,18 @@ class SimWorker:
         if self._performing or not self.alive:
             return
         self._performing = True
-        while actions := self.core.flush():
-            if self._watch is not None:
-                self._watch.does(actions)
+        actions = self._flush()
+        while actions:
             for action in actions:
                 self._perform(action)
+            actions = self._flush()
         self._performing = False
+
+    def _flush(self) -> list[Action]:
+        actions = self.core.flush()
+        if self._watch is not None:
+            self._watch.does(actions)
+        return actions
 
     def _perform(self, action: Action) -> None:
         match action:

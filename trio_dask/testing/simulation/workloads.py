@@ -52,6 +52,10 @@ class Maker:
         """A user thinks, or does not."""
         return self.chance.choice((0.0, 0.0, 0.001, 0.02, 0.2)) * self.chance.random()
 
+    def priority(self) -> int:
+        """Most users do not say any."""
+        return self.chance.choice((0, 0, 0, 5))
+
     def some(self, numbers: list[int]) -> tuple[int, ...]:
         """At least one of them."""
         return tuple(self.chance.sample(numbers, self.chance.randint(1, len(numbers))))
@@ -174,7 +178,7 @@ def restrictions(make: Maker) -> list[Step]:
     for _ in range(make.chance.randint(1, 3)):
         names = [f"w{make.chance.randrange(make.workers)}" for _ in range(2)]
         others = make.chance.random() < 0.5
-        options = {"workers": names, "allow_other_workers": others}
+        options = {"workers": names, "allow_other_workers": others, "priority": make.priority()}
         before = make.tasks(3)
         steps.append(Step(do="submit", tasks=before, options=options))
         after = tuple(make.task(make.some(list(numbers_of(before)))) for _ in range(4))
@@ -186,7 +190,8 @@ def resources(make: Maker) -> list[Step]:
     """Tasks that take units of what some workers have."""
     steps = []
     for _ in range(make.chance.randint(1, 3)):
-        options = {"resources": {RESOURCE: make.chance.choice((0.5, 1, 1, 2))}}
+        units = make.chance.choice((0.5, 1, 1, 2))
+        options = {"resources": {RESOURCE: units}, "priority": make.priority()}
         tasks = make.tasks(make.chance.choice((1, 4, 12)))
         steps.append(Step(do="submit", pause=make.pause(), tasks=tasks, options=options))
         after = tuple(make.task(make.some(list(numbers_of(tasks)))) for _ in range(3))
