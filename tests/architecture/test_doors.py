@@ -58,7 +58,7 @@ PUBLIC = {
         "fire_and_forget",
         "wait",
     ],
-    "trio_dask.testing": ["Simulation", "SimulationResult"],
+    "trio_dask.testing": ["Fault", "Simulation", "SimulationResult"],
     "trio_dask.config": [
         "AUTO",
         "ClientConfig",

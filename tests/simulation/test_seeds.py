@@ -8,8 +8,8 @@ import sys
 
 import pytest
 
-from trio_dask.testing import Simulation
-from trio_dask.testing.simulation import FAULTS, WORKLOADS, Fault, Plan, play
+from trio_dask.testing import Fault, Simulation
+from trio_dask.testing.simulation import FAULTS, WORKLOADS, Plan, play
 from trio_dask.testing.simulation.session import run_seeds
 
 pytestmark = pytest.mark.simulation

@@ -8,9 +8,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from trio_dask.testing.simulation import Simulation, SimulationResult
+    from trio_dask.testing.simulation import Fault, Simulation, SimulationResult
 
-__all__ = ["Simulation", "SimulationResult"]
+__all__ = ["Fault", "Simulation", "SimulationResult"]
 
 
 def __getattr__(name: str) -> Any:
