@@ -33,6 +33,8 @@ def violations(state: ClusterState) -> list[str]:
         for task in worker.held.values():
             rule(worker in (task.holders or ()), "who holds a value is among its holders", task)
             rule(task in tasks, "a held value belongs to a known task", task)
+        making = {task.tid for task in worker.window.values()} if worker.stray else set()
+        rule(worker.stray.keys() <= making, "only what is being made there is stray", worker)
         rule(sum(worker.load.values()) == len(worker.window), "the load counts the window", worker)
         for name, units in worker.free_resources.items():
             rule(0 <= units <= worker.resources[name], "resources are never over-committed", worker)

@@ -29,6 +29,7 @@ class SimScheduler:
     def __init__(self, network: Network, allowed_failures: int) -> None:
         settings = CoreSettings(allowed_failures=allowed_failures, worker_ttl_s=WORKER_TTL_S)
         self.core = SchedulerCore(settings, cluster="simulated")
+        self._network = network
         self._world = network.world
         self._links: dict[int, Link] = {}
         self._peers = 0
@@ -71,6 +72,8 @@ class SimScheduler:
         self._flush()
 
     def _tick(self) -> bool:
+        if self._network.stalled_until(HOST) > self._world.now:
+            return True
         for peer in self.core.tick(self._world.now):
             self._links[peer].cut("nothing was heard of it for too long")
         self._flush()
