@@ -39,10 +39,12 @@ if TYPE_CHECKING:
         RemoteProtocolError as RemoteProtocolError,
         SchedulerUnreachable as SchedulerUnreachable,
         SubmitError as SubmitError,
+        TaskCancelled as TaskCancelled,
         TaskError as TaskError,
         TaskTimeout as TaskTimeout,
         TrioDaskError as TrioDaskError,
     )
+    from trio_dask.runner import check_cancelled as check_cancelled
 
 __version__ = "2026.11.0"
 
@@ -71,9 +73,11 @@ _HOMES: Final[dict[str, str]] = {
     "RemoteProtocolError": "trio_dask.errors",
     "SchedulerUnreachable": "trio_dask.errors",
     "SubmitError": "trio_dask.errors",
+    "TaskCancelled": "trio_dask.errors",
     "TaskError": "trio_dask.errors",
     "TaskTimeout": "trio_dask.errors",
     "TrioDaskError": "trio_dask.errors",
+    "check_cancelled": "trio_dask.runner",
 }
 
 __all__ = [
@@ -98,10 +102,12 @@ __all__ = [
     "RemoteProtocolError",
     "SchedulerUnreachable",
     "SubmitError",
+    "TaskCancelled",
     "TaskError",
     "TaskTimeout",
     "TrioDaskError",
     "as_completed",
+    "check_cancelled",
     "fire_and_forget",
     "wait",
 ]

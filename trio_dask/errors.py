@@ -20,6 +20,8 @@
         ├── DataLost                              the value is gone and cannot be made again
         └── TaskTimeout (TimeoutError)            its time was up
 
+`TaskCancelled` is a `BaseException`, as it is to pass through what catches `Exception`: it
+is raised inside a running function that was cancelled, and reaches no client.
 `CancelledError` is `concurrent.futures.CancelledError`'s child and stands outside
 the tree, as a cancelled future is no failure.
 """
@@ -108,6 +110,10 @@ class DataLost(TaskError):
 
 class TaskTimeout(TaskError, TimeoutError):
     """The task's time was up."""
+
+
+class TaskCancelled(BaseException):
+    """The task was cancelled: raised inside the function that runs it, to end it."""
 
 
 class CancelledError(concurrent.futures.CancelledError):

@@ -31,7 +31,7 @@ async def test_wait_for_all_and_for_one() -> None:
         assert (await wait(futures)).not_done == set()
         assert (await wait(futures[0])).done == {futures[0]}
         with pytest.raises(ValueError, match="return_when"):
-            await wait(futures, return_when="NEVER")  # type: ignore[arg-type]
+            await wait(futures, return_when="NEVER")  # type: ignore[call-overload]
 
 
 async def test_result_has_a_time_limit() -> None:

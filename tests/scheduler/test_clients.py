@@ -52,7 +52,8 @@ def test_cancel_is_answered_once(cluster: Driver, *, started: bool) -> None:
     run = cluster.run(A)
     cluster.tell(CLIENT, words.Cancel([first], "enough"))
     cluster.tell(CLIENT, words.Cancel([first], "twice"))
-    assert cluster.heard(A) == [words.Recall(run.attempts)]
+    asked = words.Interrupt(run.attempts * 2, [words.INTERRUPT] * 2)
+    assert cluster.heard(A) == [words.Interrupt(asked.attempts[:1], asked.ways[:1])] * 2
     assert cluster.heard(CLIENT) == []
     if started:
         cluster.done(A, run)

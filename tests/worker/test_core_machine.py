@@ -18,10 +18,13 @@ from trio_dask.messages.tasks import (
     HERE,
     OK_HELD,
     OK_INLINE,
+    STOPPED,
     Done,
     ForgetFunctions,
     Free,
     Functions,
+    Interrupt,
+    Interrupting,
     Recall,
     Replicas,
     Returned,
@@ -32,7 +35,16 @@ from trio_dask.messages.tasks import (
     Unrunnable,
 )
 from trio_dask.messages.values import ABSENT, FOUND, Fetch, Give, Store as Put, Values
-from trio_dask.worker.core import AwaitDrain, FetchFrom, Store, ToPeer, ToRunner, WorkerCore
+from trio_dask.worker.core import (
+    AwaitDrain,
+    FetchFrom,
+    KillRunner,
+    Store,
+    ToPeer,
+    ToRunner,
+    ToScheduler,
+    WorkerCore,
+)
 
 if TYPE_CHECKING:
     from trio_dask.messages import Message
@@ -62,6 +74,9 @@ class WorkerMachine(RuleBasedStateMachine):
         self.sessions: dict[int, dict[int, set[int]]] = {}  # → serial → values not told yet
         self.drains: set[int] = set()
         self.serial = 0
+        self.now = 0.0
+        self.hears = True  # whether the runner hears what it is told to stop
+        self.to_be_killed = False
 
     # ------------------------------------------------------------ the world around the core
 
@@ -84,8 +99,10 @@ class WorkerMachine(RuleBasedStateMachine):
                     self.fetches[serial] = action
                 case AwaitDrain(session):
                     self.drains.add(session)
-                case _:
-                    for message in action.messages:
+                case KillRunner():
+                    self.to_be_killed = True
+                case ToScheduler(messages):
+                    for message in messages:
                         self.scheduler_hears(message)
 
     def runner_hears(self, message: Message) -> None:
@@ -107,6 +124,13 @@ class WorkerMachine(RuleBasedStateMachine):
                 here = zip(message.dep_tids, message.dep_at, strict=True)
                 assert {tid for tid, at in here if at == HERE} <= self.values
                 self.queue += zip(message.attempts, message.tids, strict=True)
+            case Interrupt():
+                begun = [attempt for attempt, _ in self.queue[:2]]
+                back = [each for each in message.attempts if each not in begun]
+                self.queue = [each for each in self.queue if each[0] not in back]
+                self.core.on_runner(Returned(back))
+                if self.hears:
+                    self.core.on_runner(Interrupting(message.attempts))
             case Recall():
                 back = [each for each in self.queue if each[0] in message.attempts]
                 self.queue = [each for each in self.queue if each not in back]
@@ -173,6 +197,7 @@ class WorkerMachine(RuleBasedStateMachine):
         self.up = False
         board = [attempt for attempt, _ in self.queue[:running]]
         self.queue, self.values, self.exports = [], set(), []
+        self.to_be_killed = False
         self.core.runner_died(board, {})
         self.act()
 
@@ -207,6 +232,32 @@ class WorkerMachine(RuleBasedStateMachine):
         self.act()
         self.act()
 
+    @precondition(lambda self: self.open)
+    @rule(data=st.data(), way=st.integers(0, 2), hears=st.booleans())
+    def interrupt(self, data: Any, way: int, hears: bool) -> None:
+        attempts = data.draw(st.lists(st.sampled_from(sorted(self.open)), unique=True))
+        self.hears = hears
+        self.core.on_scheduler(Interrupt([*attempts, 10**6], [way] * (len(attempts) + 1)))
+        self.act()
+        self.act()
+
+    @precondition(lambda self: self.core.stopping)
+    @rule(seconds=st.sampled_from([0.05, 0.3, 2.0, 31.0]))
+    def climb(self, seconds: float) -> None:
+        self.now += seconds
+        self.core.climb([(attempt, 0.0) for attempt, _ in self.queue[:2]], self.now)
+        self.act()
+        self.act()
+        if self.to_be_killed:
+            self.kill_runner(2)
+
+    @precondition(lambda self: self.queue and self.core.stopping)
+    @rule()
+    def stop(self) -> None:
+        attempt, _ = self.queue.pop(0)
+        self.core.on_runner(Done([attempt], [STOPPED], [0.1], [0], [b""]))
+        self.act()
+
     @rule(tids=st.lists(TIDS, unique=True))
     def free(self, tids: list[int]) -> None:
         self.believed.difference_update(tids)
@@ -219,7 +270,9 @@ class WorkerMachine(RuleBasedStateMachine):
     def finish(self, held: bool) -> None:
         attempt, tid = self.queue.pop(0)
         status = OK_HELD if held else OK_INLINE
-        if held:
+        if held and attempt in self.core.state.abandoned:
+            self.values.add(tid)
+        elif held:
             self.values.add(tid)
             self.believed.add(tid)
         self.core.on_runner(Done([attempt], [status], [0.1], [1], [b"" if held else b"v"]))
@@ -293,20 +346,26 @@ class WorkerMachine(RuleBasedStateMachine):
         state = self.core.state
         assert state.functions == (self.fids if self.up else set())
         assert set(state.held) == (self.values if self.up else set())
-        assert set(state.given) | set(state.waiting) == self.open
+        assert set(state.given) - state.abandoned | set(state.waiting) == self.open
+        assert state.abandoned <= state.stopping.keys() <= state.given.keys()
         assert set(state.given) == {attempt for attempt, _ in self.queue if self.up}
         for attempt, row in state.waiting.items():
             assert row.missing
             assert all(attempt in state.wants[tid].waiting for tid in row.missing)
         asked = [tid for each in state.requests.values() for tid in each.tids]
         assert sorted(asked) == sorted(state.wants)
-        assert self.slots in {None, self.up}
+        assert self.slots in {None, self.up and state.doomed is None}
         alone = {tid for tid in state.held if not state.store.holds("me", tid)}
         assert alone <= self.believed, "the scheduler knows what it has to free"
 
     def teardown(self) -> None:
         for address in (A, B, A, B):
             self.lose_worker(address)
+        self.core.on_scheduler(Recall(sorted(self.open)))
+        self.act()
+        self.act()
+        while self.core.stopping:
+            self.climb(31.0)
         self.core.on_scheduler(Recall(sorted(self.open)))
         self.act()
         self.act()

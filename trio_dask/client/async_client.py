@@ -114,6 +114,7 @@ class AsyncClient(BaseClient):
         resources: Mapping[str, float] | None = None,
         workers: str | Iterable[str] | None = None,
         allow_other_workers: bool = False,
+        on_cancel: Literal["cooperate", "interrupt", "kill"] = "interrupt",
         **kwargs: Any,
     ) -> AsyncFuture[T]:
         """Run ``fn(*args, **kwargs)`` on the cluster.
@@ -121,6 +122,10 @@ class AsyncClient(BaseClient):
         Futures anywhere in the arguments stand for their values. With `pure`, or with one
         `key`, the same call is made once for all who ask for it; see `pure_keys` for what
         the same call is.
+
+        `on_cancel` says how it is stopped if it is cancelled while it runs: by an exception
+        (``"interrupt"``), by the end of its process (``"kill"``), or only where it calls
+        `check_cancelled` (``"cooperate"``).
 
         Raises:
             SubmitError: it is no function, or cannot be pickled, or an option makes no sense.
@@ -132,6 +137,7 @@ class AsyncClient(BaseClient):
             resources=resources,
             workers=workers,
             allow_other_workers=allow_other_workers,
+            on_cancel=on_cancel,
         )
         keys = chosen_keys(key, pure=pure, single=True)
         return self._one(AsyncFuture, (fn, args, kwargs), keys, options)
@@ -148,6 +154,7 @@ class AsyncClient(BaseClient):
         resources: Mapping[str, float] | None = None,
         workers: str | Iterable[str] | None = None,
         allow_other_workers: bool = False,
+        on_cancel: Literal["cooperate", "interrupt", "kill"] = "interrupt",
         **kwargs: Any,
     ) -> list[AsyncFuture[T]]:
         """Run `fn` for each row of the iterables, as `zip` pairs them: to the shortest.
@@ -160,6 +167,7 @@ class AsyncClient(BaseClient):
             resources=resources,
             workers=workers,
             allow_other_workers=allow_other_workers,
+            on_cancel=on_cancel,
         )
         keys = chosen_keys(key, pure=pure, single=False)
         return self._many(AsyncFuture, (fn, iterables, kwargs), keys, options)
@@ -207,9 +215,11 @@ class AsyncClient(BaseClient):
         return await self._scatter(AsyncFuture, data, workers, broadcast=broadcast)
 
     async def cancel(self, futures: Any, *, reason: str = "") -> None:
-        """Stop tasks that have not started, for everyone, and wait until all of these are over.
+        """Stop tasks, and wait until all of these are over.
 
-        What has started ends by itself; its outcome is then a value or an error.
+        What has not started will not; what runs is stopped as its `on_cancel` says, which takes
+        two seconds at most unless it is ``"cooperate"``. A value or an error that came first
+        counts. What other clients want goes on for them.
         """
         await self._cancel(futures, reason)
 

@@ -174,6 +174,7 @@ class Client(BaseClient):
         resources: Mapping[str, float] | None = None,
         workers: str | Iterable[str] | None = None,
         allow_other_workers: bool = False,
+        on_cancel: Literal["cooperate", "interrupt", "kill"] = "interrupt",
         **kwargs: Any,
     ) -> Future[T]:
         """Run ``fn(*args, **kwargs)`` on the cluster.
@@ -181,6 +182,10 @@ class Client(BaseClient):
         Futures anywhere in the arguments stand for their values. With `pure`, or with one
         `key`, the same call is made once for all who ask for it; see `pure_keys` for what
         the same call is.
+
+        `on_cancel` says how it is stopped if it is cancelled while it runs: by an exception
+        (``"interrupt"``), by the end of its process (``"kill"``), or only where it calls
+        `check_cancelled` (``"cooperate"``).
 
         Raises:
             SubmitError: it is no function, or cannot be pickled, or an option makes no sense.
@@ -192,6 +197,7 @@ class Client(BaseClient):
             resources=resources,
             workers=workers,
             allow_other_workers=allow_other_workers,
+            on_cancel=on_cancel,
         )
         keys = chosen_keys(key, pure=pure, single=True)
         return self._one(Future, (fn, args, kwargs), keys, options)
@@ -208,6 +214,7 @@ class Client(BaseClient):
         resources: Mapping[str, float] | None = None,
         workers: str | Iterable[str] | None = None,
         allow_other_workers: bool = False,
+        on_cancel: Literal["cooperate", "interrupt", "kill"] = "interrupt",
         **kwargs: Any,
     ) -> list[Future[T]]:
         """Run `fn` for each row of the iterables, as `zip` pairs them: to the shortest.
@@ -220,6 +227,7 @@ class Client(BaseClient):
             resources=resources,
             workers=workers,
             allow_other_workers=allow_other_workers,
+            on_cancel=on_cancel,
         )
         keys = chosen_keys(key, pure=pure, single=False)
         return self._many(Future, (fn, iterables, kwargs), keys, options)
@@ -265,9 +273,11 @@ class Client(BaseClient):
         return self.run_blocking(self._scatter(Future, data, workers, broadcast=broadcast))
 
     def cancel(self, futures: Any, *, reason: str = "") -> None:
-        """Stop tasks that have not started, for everyone, and wait until all of these are over.
+        """Stop tasks, and wait until all of these are over.
 
-        What has started ends by itself; its outcome is then a value or an error.
+        What has not started will not; what runs is stopped as its `on_cancel` says, which takes
+        two seconds at most unless it is ``"cooperate"``. A value or an error that came first
+        counts. What other clients want goes on for them.
         """
         self.run_blocking(self._cancel(futures, reason))
 

@@ -6,11 +6,14 @@ from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
 from trio_dask.errors import SubmitError
+from trio_dask.messages.tasks import COOPERATE, INTERRUPT, KILL
 
 PRIORITY_MAX: Final = (1 << 17) - 1
 #: Names of options to come: a function's keyword argument of this name would change its
 #: meaning then, so it is refused now.
-RESERVED: Final = ("actor", "deadline", "executor", "on_cancel", "timeout")
+RESERVED: Final = ("actor", "deadline", "executor", "timeout")
+#: What `on_cancel` may be, and how that is said.
+WAYS: Final = {"cooperate": COOPERATE, "interrupt": INTERRUPT, "kill": KILL}
 
 
 def task_options(
@@ -20,6 +23,7 @@ def task_options(
     resources: Mapping[str, float] | None,
     workers: str | Iterable[str] | None,
     allow_other_workers: bool,
+    on_cancel: str,
 ) -> dict[str, Any]:
     """The options of a submission as they are sent: what has its default is not there.
 
@@ -37,16 +41,22 @@ def task_options(
             msg = f"retries={retries!r}: it is a whole number of times, 0 or more"
             raise SubmitError(msg)
         options["retries"] = retries
+    if on_cancel != "interrupt":
+        options["on_cancel"] = _way(on_cancel)
     if resources:
         options["resources"] = _resources(resources)
     if workers is not None:
         options["workers"] = worker_names(workers)
     if allow_other_workers:
-        if workers is None:
-            msg = "allow_other_workers=True needs workers="
-            raise SubmitError(msg)
-        options["allow_other_workers"] = True
+        options["allow_other_workers"] = _where_else(workers)
     return options
+
+
+def _where_else(workers: str | Iterable[str] | None) -> bool:
+    if workers is None:
+        msg = "allow_other_workers=True needs workers="
+        raise SubmitError(msg)
+    return True
 
 
 def worker_names(workers: str | Iterable[str]) -> list[str]:
@@ -60,6 +70,14 @@ def worker_names(workers: str | Iterable[str]) -> list[str]:
         msg = f"workers={workers!r}: it is the name or address of a worker, or a list of such"
         raise SubmitError(msg)
     return names
+
+
+def _way(on_cancel: str) -> int:
+    way = WAYS.get(str(on_cancel))
+    if way is None:
+        msg = f"on_cancel={on_cancel!r}: it is {' or '.join(map(repr, WAYS))}"
+        raise SubmitError(msg)
+    return way
 
 
 def _resources(resources: Any) -> dict[str, float]:

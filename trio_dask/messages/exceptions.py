@@ -25,6 +25,7 @@ _STEERING: Final = frozenset(
         "GeneratorExit",
         "asyncio.exceptions.CancelledError",
         "trio.Cancelled",
+        "trio_dask.errors.TaskCancelled",
         "trio._core._exceptions.Cancelled",
     )
 )

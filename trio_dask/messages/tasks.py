@@ -72,7 +72,7 @@ class Want(Message):
 
 @message(33)
 class Cancel(Message):
-    """Stop these tasks, for everyone; each is answered by one `Cancelled`, `Finished` or `Failed`.
+    """Stop these tasks, also while they run; each is answered by one `Cancelled`, `Finished` or `Failed`.
 
     A value that has not been stored yet is `Lost`.
     """
@@ -218,6 +218,24 @@ class Recall(Message):
     attempts: Ints
 
 
+#: Ways of stopping a running task, from its option `on_cancel` …
+COOPERATE: Final = 0  # ask it, and wait until it looks
+INTERRUPT: Final = 1  # ask it, then raise an exception in it
+KILL: Final = 2  # end its process
+#: … and what a worker tells the runner: ask it, or raise.
+ASK: Final = 0
+RAISE: Final = 1
+
+
+@message(53)
+class Interrupt(Message):
+    """Stop these attempts; each is in one `Returned`, `Done` or `RunnerDied`, as any other."""
+
+    attempts: Ints
+    ways: Ints
+    PARALLEL: ClassVar = ("attempts", "ways")
+
+
 @message(52)
 class Free(Message):
     """These values are not needed any more: drop them."""
@@ -231,6 +249,7 @@ class Free(Message):
 OK_INLINE: Final = 0  # `values` has the packed value
 OK_HELD: Final = 1  # the value stays where it was made; `values` has b""
 ERROR: Final = 2  # `values` has the encoded `Failure`
+STOPPED: Final = 3  # it was interrupted; `values` has b""
 
 
 @message(60)
@@ -243,6 +262,13 @@ class Done(Message):
     nbytes: Ints
     values: Blobs
     PARALLEL: ClassVar = ("attempts", "statuses", "seconds", "nbytes", "values")
+
+
+@message(69)
+class Interrupting(Message):
+    """The runner has heard that it is to stop these (runner → worker only)."""
+
+    attempts: Ints
 
 
 @message(61)
@@ -301,7 +327,8 @@ class RunnerDied(Message):
 
     `running` are the attempts that were running in it, `queued` those it had not
     begun; all of them are over. `lost` are the values that died with it.
-    `certificate` says what is known about the death: exit_code or signal, pid, host.
+    `certificate` says what is known about the death: exit_code or signal, pid, host;
+    with `on_purpose` the worker has ended it to stop a task, and nobody is to blame.
     """
 
     running: Ints

@@ -9,14 +9,11 @@ import sys
 import time
 from contextlib import suppress
 from functools import partial
-from typing import TYPE_CHECKING, Any, Final, NoReturn
+from typing import Any, Final, NoReturn
 
 from trio_dask.errors import RemoteProtocolError
 from trio_dask.runner.board import Board
 from trio_dask.runner.runner import Runner
-
-if TYPE_CHECKING:
-    from types import FrameType
 
 _PR_SET_PDEATHSIG: Final = 1
 #: How long a process that is told to stop may take for its users' exit functions.
@@ -30,7 +27,12 @@ def main(arguments: list[str]) -> NoReturn:
     _stand_apart()
     for each in (fd, board_fd):
         os.set_inheritable(each, False)  # noqa: FBT003 - positional only
+    # Not SIG_IGN: processes that tasks start would inherit that.
+    signal.signal(signal.SIGINT, lambda *_: None)
     runner = Runner(fd, Board(board_fd))
+    runner.slots.strikes.main = True
+    # Only what is on its way to a task that is to be stopped means anything.
+    signal.signal(signal.SIGINT, runner.slots.strikes.on_signal)
     os.register_at_fork(after_in_child=runner.outbox.forked)
     runner.start(range(1, runner.slots.count), read=partial(_read, runner, parent))
     runner.slots.run(0)
@@ -43,17 +45,11 @@ def _stand_apart() -> None:
     """Be out of the reach of the terminal: Ctrl-C is the worker's business."""
     if os.getsid(0) != os.getpid() and os.getpgrp() != os.getpid():
         os.setsid()
-    # Not SIG_IGN: processes that tasks start would inherit that.
-    signal.signal(signal.SIGINT, _ignore)
     for stream in (sys.stdout, sys.stderr):
         # What tasks print is seen when they print it, and not lost when they are killed.
         reconfigure: Any = getattr(stream, "reconfigure", None)
         if reconfigure is not None:
             reconfigure(line_buffering=True)
-
-
-def _ignore(_number: int, _frame: FrameType | None) -> None:
-    """The handler of signals that mean nothing here."""
 
 
 def _read(runner: Runner, parent: int) -> None:

@@ -6,12 +6,14 @@ from queue import SimpleQueue
 from threading import Lock, Thread
 from typing import TYPE_CHECKING, Any
 
-from trio_dask.errors import TaskError
+from trio_dask.errors import TaskCancelled, TaskError
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine
 
     import trio
+
+    from trio_dask.messages.ids import Attempt
 
 #: Where the outcome of one task goes: its value, or what it raised.
 _Outcome = tuple[Any, BaseException | None]
@@ -24,17 +26,22 @@ class AsyncTasks:
         self._starting = Lock()
         self._loop: _Loop | None = None
 
-    def run(self, coroutine: Coroutine[Any, Any, Any]) -> Any:
+    def run(self, coroutine: Coroutine[Any, Any, Any], attempt: Attempt) -> Any:
         """The value of a coroutine. Called by slots; raises what the coroutine raises."""
         outcome: SimpleQueue[_Outcome] = SimpleQueue()
         with self._starting:
             if self._loop is None or not self._loop.alive:
                 self._loop = _Loop()
-            self._loop.submit(coroutine, outcome)
+            self._loop.submit(coroutine, attempt, outcome)
         value, error = outcome.get()
         if error is not None:
             raise error
         return value
+
+    def cancel(self, attempt: Attempt) -> None:
+        """Cancel the coroutine of an attempt, if it has one."""
+        if self._loop is not None:
+            self._loop.cancel(attempt)
 
     def close(self) -> None:
         """End the loop, cancelling what runs there."""
@@ -48,6 +55,7 @@ class _Loop:
 
     def __init__(self) -> None:
         self._waiting: set[SimpleQueue[_Outcome]] = set()
+        self._scopes: dict[Attempt, trio.CancelScope] = {}
         self._nursery: trio.Nursery | None = None
         self._token: trio.lowlevel.TrioToken | None = None
         ready: SimpleQueue[None] = SimpleQueue()
@@ -60,12 +68,17 @@ class _Loop:
         """Whether it takes coroutines."""
         return self._token is not None
 
-    def submit(self, coroutine: Coroutine[Any, Any, Any], outcome: SimpleQueue[_Outcome]) -> None:
+    def submit(
+        self,
+        coroutine: Coroutine[Any, Any, Any],
+        attempt: Attempt,
+        outcome: SimpleQueue[_Outcome],
+    ) -> None:
         """Run a coroutine; its outcome is put there, whatever happens."""
         self._waiting.add(outcome)
         try:
             assert self._token is not None
-            self._token.run_sync_soon(self._start, coroutine, outcome)
+            self._token.run_sync_soon(self._start, coroutine, attempt, outcome)
         except BaseException:
             self._waiting.discard(outcome)
             coroutine.close()
@@ -76,18 +89,46 @@ class _Loop:
         if self._token is not None and self._nursery is not None:
             self._token.run_sync_soon(self._nursery.cancel_scope.cancel)
 
-    def _start(self, coroutine: Coroutine[Any, Any, Any], outcome: SimpleQueue[_Outcome]) -> None:
+    def cancel(self, attempt: Attempt) -> None:
+        """Cancel the coroutine of an attempt. Those submitted before have begun by then."""
+        token = self._token
+        if token is not None:
+            token.run_sync_soon(self._cancel, attempt)
+
+    def _cancel(self, attempt: Attempt) -> None:
+        scope = self._scopes.get(attempt)
+        if scope is not None:
+            scope.cancel("the task was cancelled")
+
+    def _start(
+        self,
+        coroutine: Coroutine[Any, Any, Any],
+        attempt: Attempt,
+        outcome: SimpleQueue[_Outcome],
+    ) -> None:
+        import trio
+
         assert self._nursery is not None
-        self._nursery.start_soon(self._one, coroutine, outcome)
+        self._scopes[attempt] = trio.CancelScope()
+        self._nursery.start_soon(self._one, coroutine, attempt, outcome)
 
     async def _one(
-        self, coroutine: Coroutine[Any, Any, Any], outcome: SimpleQueue[_Outcome]
+        self,
+        coroutine: Coroutine[Any, Any, Any],
+        attempt: Attempt,
+        outcome: SimpleQueue[_Outcome],
     ) -> None:
-        value, error = None, None
+        value: Any = None
+        error: BaseException | None = None
+        scope = self._scopes[attempt]
         try:
-            value = await coroutine
+            with scope:
+                value = await coroutine
+            if scope.cancelled_caught:
+                error = TaskCancelled()
         except BaseException as raised:  # noqa: BLE001 - whatever a task raises is its result
             error = raised
+        del self._scopes[attempt]
         self._waiting.discard(outcome)
         outcome.put((value, error))
 

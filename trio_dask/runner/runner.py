@@ -16,9 +16,12 @@ from trio_dask.errors import RemoteProtocolError
 from trio_dask.messages.tasks import (
     HERE,
     INLINE,
+    RAISE,
     ForgetFunctions,
     Free,
     Functions,
+    Interrupt,
+    Interrupting,
     Recall,
     Returned,
     Run,
@@ -70,6 +73,7 @@ class Runner:
             Free: self._on_free,
             Fetch: self._exports.ask,
             Recall: self._on_recall,
+            Interrupt: self._on_interrupt,
             Stop: self._on_stop,
         }
 
@@ -186,6 +190,15 @@ class Runner:
         back = self.slots.queue.recall(message.attempts)
         if back:
             self.outbox.say(Returned(back))
+
+    def _on_interrupt(self, message: Interrupt) -> None:
+        back = self.slots.queue.recall(message.attempts)
+        if back:
+            self.outbox.say(Returned(back))
+        for attempt, way in zip(message.attempts, message.ways, strict=True):
+            if attempt not in back:
+                self.slots.interrupt(attempt, strike=way == RAISE)
+        self.outbox.say(Interrupting(message.attempts))
 
     def _on_stop(self, _message: Stop) -> None:
         self._incoming = iter(())  # nothing after it is read

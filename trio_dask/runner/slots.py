@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from heapq import heappop, heappush
 from queue import SimpleQueue
+from threading import get_ident
 from time import monotonic
 from types import CoroutineType
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
-from trio_dask.errors import TaskError
+from trio_dask.errors import TaskCancelled, TaskError
 from trio_dask.messages.ids import Attempt, TaskId
 from trio_dask.messages.inputs import given
 from trio_dask.messages.payload import pack_small, sizeof, unpack
-from trio_dask.messages.tasks import ERROR, OK_HELD, OK_INLINE
+from trio_dask.messages.tasks import ERROR, OK_HELD, OK_INLINE, STOPPED
 from trio_dask.runner.asynchronous import AsyncTasks
+from trio_dask.runner.cancelling import Strikes
 from trio_dask.runner.failing import failure_of
 from trio_dask.runner.holdings import Function, reason, resolve
 
@@ -93,12 +95,14 @@ class Slots:
         self._board = board
         self._outbox = outbox
         self._asynchronous = AsyncTasks()
+        self.strikes = Strikes(self.count)
 
     def run(self, slot: int) -> None:
         """Run tasks, one after the other, until the queue stops."""
         outbox, queue = self._outbox, self.queue
         heap, start, rows = queue.heap, queue.waiting.pop, outbox.rows
         absent: Any = object()
+        self.strikes.idents[slot] = get_ident()
         while not queue.stopping:
             try:
                 task = heappop(heap)
@@ -125,22 +129,42 @@ class Slots:
     def close(self) -> None:
         """The slots have ended, or are about to: end what helps them."""
         self._asynchronous.close()
+        self.strikes.close()
+
+    def interrupt(self, attempt: Attempt, *, strike: bool) -> None:
+        """Ask an attempt that has begun to stop, or raise an exception in it."""
+        if strike:
+            self.strikes.strike(attempt)
+        else:
+            self.strikes.ask(attempt)
+            self._asynchronous.cancel(attempt)
 
     def _attempt(self, slot: int, task: Task) -> Row:
-        _, _, attempt, tid, function, blob, inputs, _ = task
+        _, _, attempt, tid, function, _, _, _ = task
+        strikes = self.strikes
         began = monotonic()
         self._board.begin(slot, attempt, began)
+        value: Any = None
+        error: BaseException | None = None
         try:
-            fn = function.fn or function.load()
-            args, kwargs = _arguments(blob, inputs)
-            value = fn(*args, **kwargs)
-            if type(value) is CoroutineType:
-                value = self._asynchronous.run(value)
-        except BaseException as error:  # noqa: BLE001 - whatever a task raises is its result
-            seconds = monotonic() - began
+            strikes.current[slot] = attempt
+            try:
+                value = self._call(task)
+            except BaseException as raised:  # noqa: BLE001 - whatever a task raises is its result
+                error = raised
+            strikes.current[slot] = 0
+            if strikes.struck[slot]:
+                strikes.settle(slot)
+        except TaskCancelled as raised:  # it came too late for the function
+            strikes.current[slot] = 0
+            strikes.settle(slot)
+            error = error or raised
+        seconds = monotonic() - began
+        if strikes.flagged and strikes.outcome(attempt, error):
+            row = (attempt, STOPPED, seconds, 0, b"")
+        elif error is not None:
             row = (attempt, ERROR, seconds, 0, failure_of(error, task, self._settings))
         else:
-            seconds = monotonic() - began
             packed = pack_small(value, self._inline_bytes_max)
             if packed is not None:
                 row = (attempt, OK_INLINE, seconds, len(packed), packed)
@@ -150,6 +174,17 @@ class Slots:
         function.quick = seconds < _QUICK_S
         self._board.end(slot)
         return row
+
+    def _call(self, task: Task) -> Any:
+        _, _, attempt, _, function, blob, inputs, _ = task
+        if attempt in self.strikes.flagged:
+            raise TaskCancelled
+        fn = function.fn or function.load()
+        args, kwargs = _arguments(blob, inputs)
+        value = fn(*args, **kwargs)
+        if type(value) is CoroutineType:
+            value = self._asynchronous.run(value, attempt)
+        return value
 
 
 def _arguments(blob: bytes, inputs: dict[TaskId, Any] | None) -> tuple[Any, Any]:

@@ -124,6 +124,7 @@ class Household:
 
             await nursery.start(serve_peers)
             nursery.start_soon(nanny.run, socket.gethostname())
+            nursery.start_soon(nanny.climb)
             # Who is registered is given work, so first there is somebody to do it.
             await nanny.any_ready.wait()
             worker.scheduler.send(self._registration(worker))

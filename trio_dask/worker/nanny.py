@@ -28,6 +28,8 @@ _LAST_WORDS_S: Final = 2.0
 #: How long a runner may take to leave when it is told to.
 STOP_S: Final = 0.5
 _KILLED_S: Final = 5.0
+#: How often it is looked after what is to be stopped.
+_CLIMB_S: Final = 0.05
 #: A runner reads what it is sent whatever its tasks do, so its inputs may be of any size.
 _LIMITS: Final = Limits(outbox_bytes_max=1 << 62)
 
@@ -52,7 +54,9 @@ class Nanny:
         self._hosted: HostedRunner | None = None
         self._rss: int | None = None
         self._ready = False
+        self._purpose = ""  # why we have ended it ourselves
         self.any_ready: Final = trio.Event()
+        worker.kill_runner = self._kill
 
     async def run(self, hostname: str) -> None:
         """Have a runner, until cancelled.
@@ -62,7 +66,7 @@ class Nanny:
         """
         while True:
             began = time.monotonic()
-            self._ready, self._rss = False, None
+            self._ready, self._rss, self._purpose = False, None, ""
             try:
                 self._hosted = hosted = self._host(self._nthreads)
             except OSError as error:
@@ -72,6 +76,8 @@ class Nanny:
                 ready = self._ready
             lasted = time.monotonic() - began
             answered = self._worker.core.answered if ready else 0
+            if self._purpose:
+                answered = max(1, answered)  # it did nothing wrong: no delay for the next one
             decision = self._restarts.ended(ready=ready, answered=answered, lasted_s=lasted)
             if isinstance(decision, GiveUp):
                 msg = f"worker {self._worker.name}: {decision.reason}; the last one: {why}"
@@ -105,8 +111,10 @@ class Nanny:
             status = await hosted.wait()
         death = certificate(
             status, pid=hosted.pid, host=hostname,
-            lasted_s=time.monotonic() - began, rss=self._rss, reason=fault,
+            lasted_s=time.monotonic() - began, rss=self._rss, reason=fault or self._purpose,
         )  # fmt: skip
+        if self._purpose:
+            death["on_purpose"] = True
         board = read_board(hosted.board_fd, self._nthreads)
         self._forget(hosted)
         self._worker.core.runner_died([attempt for attempt, _ in board], death)
@@ -173,6 +181,25 @@ class Nanny:
         self._worker.runner = self._hosted = None
         with contextlib.suppress(OSError):
             hosted.close()
+
+    def _kill(self, reason: str) -> None:
+        """End the runner: something in it is to stop, and does not."""
+        if self._hosted is not None:
+            self._purpose = reason
+            self._hosted.kill()
+
+    async def climb(self) -> None:
+        """See to it that what is to be stopped is, for ever."""
+        worker = self._worker
+        while True:
+            await worker.stopping.wait()
+            while worker.core.stopping:
+                if self._hosted is not None and self._ready:
+                    board = read_board(self._hosted.board_fd, self._nthreads)
+                    worker.core.climb(board, time.monotonic())
+                    worker.perform()
+                await trio.sleep(_CLIMB_S)
+            worker.stopping = trio.Event()
 
     def stop(self) -> None:
         """Tell the runner that it is over."""

@@ -14,6 +14,7 @@ from trio_dask.worker.core import (
     Action,
     AwaitDrain,
     FetchFrom,
+    KillRunner,
     ToPeer,
     ToRunner,
     ToScheduler,
@@ -60,6 +61,9 @@ class Worker:
         self.runner: Connection | None = None
         self.registered = trio.Event()
         self.peers: Final = Peers(self, keys)
+        #: Set when something is to be stopped, which takes the nanny's time.
+        self.stopping = trio.Event()
+        self.kill_runner: Callable[[str], None] = _nobody
         self._neighbours: Final = neighbours
         self._sessions: dict[int, Connection | LocalSession] = {}
         self._session_of: dict[Worker, int] = {}  # of neighbours
@@ -85,6 +89,8 @@ class Worker:
                     self._perform_one(action)
         finally:
             self._performing = False
+        if self.core.stopping:
+            self.stopping.set()
 
     def _perform_one(self, action: Action) -> None:
         match action:
@@ -101,6 +107,8 @@ class Worker:
                 self._fetch(address, Fetch(serial, tids))
             case AwaitDrain(session):
                 self._await_drain(session)
+            case KillRunner(reason):
+                self.kill_runner(reason)
 
     def _fetch(self, address: str, question: Fetch) -> None:
         neighbour = self._neighbours.get(address)
@@ -218,6 +226,10 @@ class Worker:
         session = self._session_of.pop(asker, None)
         if session is not None:
             self._leave(session)
+
+
+def _nobody(_reason: str) -> None:
+    """There is no runner yet."""
 
 
 def _send_each(connection: Connection, messages: list[Message]) -> None:

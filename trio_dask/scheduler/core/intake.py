@@ -16,9 +16,10 @@ from trio_dask.scheduler.core.failures import data_lost, packed
 from trio_dask.scheduler.core.lifecycle import (
     KEPT,
     end,
+    interrupt,
+    is_needed,
     is_out_of_reach,
     lose_copy,
-    recall,
     require,
     settle,
     tell,
@@ -94,9 +95,9 @@ def on_submit(
 ) -> Generator[None, None, None]:
     """New tasks: one for each row."""
     functions = _check_submit(state, client, message)
-    rank0, requirement, retries = _options(state, message, len(message.args))
+    rank0, requirement, retries, way = _options(state, message, len(message.args))
     specs = {
-        fid: st.Spec(function, requirement, retries)
+        fid: st.Spec(function, requirement, retries, way)
         for fid, function in dict(zip(message.fids, functions, strict=True)).items()
     }
     one = specs[message.fids[0]] if len(specs) == 1 else None
@@ -165,18 +166,21 @@ def _check_submit(state: ClusterState, client: Client, message: words.Submit) ->
 
 def _options(
     state: ClusterState, message: words.Submit, count: int
-) -> tuple[int, Requirement, int]:
-    """The first rank, the requirement and the retries of a submission."""
+) -> tuple[int, Requirement, int, int]:
+    """The first rank, the requirement, the retries and the way of stopping of a submission."""
     options = dict(message.options)
     priority = options.pop("priority", 0)
     retries = options.pop("retries", 0)
     workers = options.pop("workers", None) or []
     allow_others = options.pop("allow_other_workers", False)
     resources = options.pop("resources", None) or {}
+    way = options.pop("on_cancel", words.INTERRUPT)
     if options:
         raise Misuse(f"unknown option {min(options)!r}")
     if type(priority) is not int or not -PRIORITY_MAX < priority < PRIORITY_MAX:
         raise Misuse(f"priority {priority!r} is not a whole number below {PRIORITY_MAX}")
+    if way not in (words.COOPERATE, words.INTERRUPT, words.KILL) or type(way) is not int:
+        raise Misuse(f"on_cancel {way!r} is no way of stopping a task")
     if type(retries) is not int or retries < 0:
         raise Misuse(f"retries {retries!r} is not a number of times")
     if type(workers) is not list or not all(type(each) is str for each in workers):
@@ -190,7 +194,7 @@ def _options(
         requirement = state.requirements[key] = st.Requirement(*key)
     rank0 = (-priority << _ORDER_BITS) + state.order
     state.order += count
-    return rank0, requirement, retries
+    return rank0, requirement, retries, way
 
 
 def is_amount(units: object) -> bool:
@@ -286,7 +290,7 @@ def on_keep(state: ClusterState, client: Client, message: words.Keep) -> None:
 
 
 def on_cancel(state: ClusterState, client: Client, message: words.Cancel) -> None:
-    """Stop these; what has begun ends by itself, and its outcome is the answer."""
+    """Stop these; of what has begun, the outcome is the answer."""
     for tid in message.tids:
         task = _own(state, client, tid)
         if task is None or task.state >= st.DONE:
@@ -300,7 +304,7 @@ def on_cancel(state: ClusterState, client: Client, message: words.Cancel) -> Non
             end(state, task, st.LOST, packed(message.reason))
         elif task.state == st.ASSIGNED:
             state.cancelling[task.tid] = message.reason
-            recall(task)
+            interrupt(task)
         else:
             end(state, task, st.CANCELLED, packed(message.reason))
 
@@ -401,4 +405,8 @@ def client_left(state: ClusterState, client: Client) -> Generator[None, None, No
                 end(state, task, st.LOST, b"its client left before the value was stored")
         if row % SLICE == SLICE - 1:
             yield
+    for worker in state.workers.values():
+        for task in worker.window.values():
+            if client_of(task.tid) == client.number and not is_needed(task):
+                interrupt(task)
     on_forget_functions(state, client, words.ForgetFunctions(list(client.functions)))

@@ -234,6 +234,12 @@ def recall(task: Task, *, elsewhere: bool = False) -> None:
         worker.out.recall(task.attempt)
 
 
+def interrupt(task: Task) -> None:
+    """Have the attempt stopped, also if it has begun; its outcome says what came first."""
+    if task.worker is not None:
+        task.worker.out.interrupt(task.attempt, task.spec.way)
+
+
 def drop_value(task: Task) -> None:
     """Nobody needs the value: free it wherever it is."""
     for worker in task.holders or ():

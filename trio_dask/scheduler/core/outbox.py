@@ -17,6 +17,7 @@ from trio_dask.messages.tasks import (
     Finished,
     Free,
     Functions,
+    Interrupt,
     Lost,
     PutAt,
     Recall,
@@ -180,6 +181,15 @@ class WorkerOutbox(Outbox):
             last = Recall([])
             self.add(last)
         last.attempts.append(attempt)
+
+    def interrupt(self, attempt: int, way: int) -> None:
+        """Stop the attempt, also if it has begun."""
+        last = self.messages[-1] if self.messages else None
+        if type(last) is not Interrupt:
+            last = Interrupt([], [])
+            self.add(last)
+        last.attempts.append(attempt)
+        last.ways.append(way)
 
     def free(self, tid: int) -> None:
         """Drop the value."""

@@ -38,6 +38,9 @@ def on_done(state: ClusterState, worker: Worker, message: words.Done, now: float
         task = vacate(worker, attempt)
         if task is None:
             continue  # an attempt of an earlier life
+        if status == words.STOPPED:
+            requeue(state, task)  # to be cancelled; or somebody wants it after all
+            continue
         function = task.spec.function
         if function is not None and function.prefix is not prefix:
             if prefix is not None:
@@ -173,7 +176,11 @@ def on_runner_died(state: ClusterState, worker: Worker, message: words.RunnerDie
     for task in queued:
         requeue(state, task)
     for task in running:
-        blame(state, task, {"worker": worker.name, **message.certificate})
+        # It was ended on purpose, or what was to be stopped has stopped that way.
+        if message.certificate.get("on_purpose") or task.tid in state.cancelling:
+            requeue(state, task)
+        else:
+            blame(state, task, {"worker": worker.name, **message.certificate})
     worker.functions.clear()
     touch(state, worker)
 

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 from weakref import WeakValueDictionary
 
 from trio_dask.messages.ids import TaskId, auto_key, first_attempt, task_of_key
+from trio_dask.messages.tasks import INTERRUPT
 from trio_dask.scheduler.core.ready import ReadyQueue
 
 if TYPE_CHECKING:
@@ -114,6 +115,7 @@ class Spec:
     function: Function | None  # None: a value that a client put here
     requirement: Requirement
     retries: int
+    way: int = INTERRUPT  # in which it is stopped while it runs
 
 
 class Task:

@@ -53,4 +53,11 @@ class AwaitDrain:
     session: int
 
 
-Action: TypeAlias = ToScheduler | ToRunner | ToPeer | FetchFrom | AwaitDrain
+@dataclass(frozen=True, slots=True)
+class KillRunner:
+    """End the runner's process, on purpose; its death is reported like any other."""
+
+    reason: str
+
+
+Action: TypeAlias = ToScheduler | ToRunner | ToPeer | FetchFrom | AwaitDrain | KillRunner

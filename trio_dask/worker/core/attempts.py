@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from trio_dask.errors import RemoteProtocolError
 from trio_dask.messages import tasks as words
 from trio_dask.messages.tasks import HERE, INLINE, OK_HELD, Done, Free, Recall, Returned, Run
-from trio_dask.worker.core import inputs
+from trio_dask.worker.core import inputs, stopping
 from trio_dask.worker.core.state import Row, WorkerState
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ def on_run(state: WorkerState, message: Run) -> None:
         RemoteProtocolError: it makes no sense; nothing has changed.
     """
     _check(state, message)
-    if not state.up:
+    if not state.up or state.doomed is not None:
         state.out.returned(message.attempts)
         return
     if not message.dep_counts and state.functions.issuperset(message.fids):
@@ -148,6 +148,9 @@ def on_done(state: WorkerState, message: Done) -> None:
     if len(ended) != len(message.attempts) or not given.keys() >= ended:
         msg = "the runner ended attempts that it was not given"
         raise RemoteProtocolError(msg)
+    if state.stopping:
+        message = stopping.take_out_abandoned(state, message)
+        stopping.forget(state, message.attempts)
     tids = list(map(given.pop, message.attempts))
     state.answered += len(tids)
     if any(message.statuses):
@@ -162,6 +165,7 @@ def on_returned(state: WorkerState, message: Returned) -> None:
     """The runner gave attempts back."""
     given = state.given
     attempts = [each for each in message.attempts if given.pop(each, None) is not None]
+    stopping.forget(state, attempts)
     state.out.returned(attempts)
 
 

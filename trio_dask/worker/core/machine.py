@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from trio_dask.errors import RemoteProtocolError
 from trio_dask.messages import Message, session as hello, tasks as words, values
-from trio_dask.worker.core import attempts, inputs, serving
+from trio_dask.worker.core import attempts, inputs, serving, stopping
 from trio_dask.worker.core.state import Session, WorkerState
 
 if TYPE_CHECKING:
@@ -21,6 +21,7 @@ RUNNING_S: Final = 1.0
 _FROM_SCHEDULER: Final[dict[type[Message], Callable[[WorkerState, Any], None]]] = {
     words.Run: attempts.on_run,
     words.Recall: attempts.on_recall,
+    words.Interrupt: stopping.on_interrupt,
     words.Free: attempts.on_free,
     words.Functions: attempts.on_functions,
     words.ForgetFunctions: attempts.on_forget_functions,
@@ -28,6 +29,7 @@ _FROM_SCHEDULER: Final[dict[type[Message], Callable[[WorkerState, Any], None]]] 
 _FROM_RUNNER: Final[dict[type[Message], Callable[[WorkerState, Any], None]]] = {
     words.Done: attempts.on_done,
     words.Returned: attempts.on_returned,
+    words.Interrupting: stopping.on_interrupting,
     values.Values: serving.on_values,
 }
 _FROM_PEER: Final[dict[type[Message], Callable[[WorkerState, Session, Any], None]]] = {
@@ -90,6 +92,8 @@ class WorkerCore:
         if not state.up:
             return
         state.up, state.died = False, True
+        for attempt in state.abandoned:  # reported before
+            del state.given[attempt]
         doing = [attempt for attempt in dict.fromkeys(running) if attempt in state.given]
         for attempt in doing:
             del state.given[attempt]
@@ -102,6 +106,10 @@ class WorkerCore:
             want.waiting.clear()
         for books in (state.given, state.waiting, state.held, state.functions):
             books.clear()
+        state.stopping.clear()
+        state.abandoned.clear()
+        state.doomed = None
+        state.out.kill = ""
         serving.runner_died(state)
 
     # ------------------------------------------------------------ peers
@@ -158,6 +166,16 @@ class WorkerCore:
             columns = [attempt for attempt, _ in long], [seconds for _, seconds in long]
             self.state.out.scheduler.append(words.Running(*columns))
 
+    @property
+    def stopping(self) -> bool:
+        """Whether attempts are being stopped: then `climb` is to be called, often."""
+        return bool(self.state.stopping) or self.state.doomed is not None
+
+    def climb(self, board: Iterable[tuple[int, float]], now: float) -> None:
+        """Go on with stopping what is to be stopped."""
+        if self.state.up:
+            stopping.climb(self.state, board, now)
+
     def leave(self) -> None:
         """The worker ends: its neighbours in the process lose what only it held."""
         self.state.store.leave(self.state.name)
@@ -188,4 +206,5 @@ class WorkerCore:
             "unanswered": sum(len(each.queue) for each in state.sessions.values()),
             "held": len(state.held),
             "functions": len(state.functions),
+            "stopping": len(state.stopping),
         }

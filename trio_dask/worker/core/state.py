@@ -11,6 +11,7 @@ from trio_dask.worker.core.actions import (
     Action,
     AwaitDrain,
     FetchFrom,
+    KillRunner,
     ToPeer,
     ToRunner,
     ToScheduler,
@@ -18,6 +19,7 @@ from trio_dask.worker.core.actions import (
 
 if TYPE_CHECKING:
     from trio_dask.messages import Message, Payload
+    from trio_dask.worker.core.stopping import Stopping
     from trio_dask.worker.core.store import Store
 
 #: The most values in one message: frames have a limit on their payloads.
@@ -27,7 +29,7 @@ VALUES_MAX: Final = 1024
 class Outbox:
     """What is to be said and done since the last flush."""
 
-    __slots__ = ("drains", "fetches", "peers", "runner", "scheduler")
+    __slots__ = ("drains", "fetches", "kill", "peers", "runner", "scheduler")
 
     def __init__(self) -> None:
         self.scheduler: list[Message] = []
@@ -35,6 +37,7 @@ class Outbox:
         self.peers: dict[int, list[Message]] = {}
         self.fetches: dict[str, list[int]] = {}
         self.drains: dict[int, None] = {}
+        self.kill = ""  # why the runner is to be ended
 
     def returned(self, attempts: list[int]) -> None:
         """Tell the scheduler that these attempts have not begun and will not."""
@@ -86,6 +89,9 @@ class Outbox:
         if self.drains:
             out += [AwaitDrain(session) for session in self.drains]
             self.drains = {}
+        if self.kill:
+            out.append(KillRunner(self.kill))
+            self.kill = ""
         return out
 
 
@@ -168,6 +174,9 @@ class WorkerState:
     exporting: dict[int, dict[int, None]] = field(default_factory=dict)  # serial → tasks
     to_export: list[int] = field(default_factory=list)
     serial: int = 0
+    stopping: dict[int, Stopping] = field(default_factory=dict)  # attempts in the runner
+    abandoned: set[int] = field(default_factory=set)  # of these, reported in the runner's place
+    doomed: float | None = None  # since when the runner is to end
     out: Outbox = field(default_factory=Outbox)
 
     def next_serial(self) -> int:

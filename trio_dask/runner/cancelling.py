@@ -1,0 +1,164 @@
+"""Stopping a task that runs: it is asked first, then an exception is raised in it.
+
+A thread can be interrupted from outside in two ways: the main thread by a signal, which
+also ends a sleep or the waiting for a lock, and any other by an exception that it finds
+when it next runs Python code. Neither must hit anything but the function it is meant
+for: not the next task of the slot, not our own code, not a lock half taken.
+"""
+
+from __future__ import annotations
+
+import signal
+import sys
+from threading import get_ident
+from time import sleep
+from typing import TYPE_CHECKING, Final
+
+from trio_dask.errors import TaskCancelled
+
+if TYPE_CHECKING:
+    from types import FrameType
+
+    from trio_dask.messages.ids import Attempt
+
+#: Code in which an exception out of nowhere leaves a lock taken, or a module half made.
+_DELICATE: Final = (
+    "_frozen_importlib",
+    "_frozen_importlib_external",
+    "importlib",
+    "logging",
+    "threading",
+    "trio_dask",
+    "trio",
+)
+#: But these are made to be interrupted: they wait.
+_WAITING: Final = {"wait", "wait_for", "join", "_wait_for_tstate_lock"}
+#: Where functions are called.
+_SLOTS: Final = "trio_dask.runner.slots"
+_PAUSE_S: Final = 0.0005
+
+#: Of all runners in this process: one, unless they live in the worker's.
+_present: Final[list[Strikes]] = []
+
+
+class Strikes:
+    """What each slot runs, and who is to be stopped.
+
+    Slots write `current`, the reader writes `struck`: each says what it is about to do
+    before it looks at what the other does, so one of the two notices the other.
+    """
+
+    __slots__ = ("current", "flagged", "hit", "idents", "main", "struck", "wanted")
+
+    def __init__(self, slots: int) -> None:
+        self.current: list[Attempt] = [0] * slots
+        self.struck: list[Attempt] = [0] * slots
+        self.idents = [0] * slots
+        self.flagged: set[Attempt] = set()  # asked to stop
+        self.hit: set[Attempt] = set()  # in which an exception was raised
+        self.main = False  # whether slot 0 is the main thread
+        self.wanted: Attempt = 0  # by the signal that is on its way
+        _present.append(self)
+
+    def close(self) -> None:
+        """The runner has ended."""
+        if self in _present:
+            _present.remove(self)
+
+    # ------------------------------------------------------------ the reader's side
+
+    def ask(self, attempt: Attempt) -> None:
+        """Let it know that it is to stop, when it looks."""
+        if len(self.flagged) > 2 * len(self.current):  # some had ended by then
+            self.flagged.intersection_update(self.current)
+        self.flagged.add(attempt)
+
+    def strike(self, attempt: Attempt) -> None:
+        """Raise `TaskCancelled` in it, if this is a good moment; else try again later."""
+        try:
+            slot = self.current.index(attempt)
+        except ValueError:
+            return
+        ident = self.idents[slot]
+        if slot == 0 and self.main:
+            self.wanted = attempt
+            signal.pthread_kill(ident, signal.SIGINT)
+            return
+        if _is_delicate(sys._current_frames().get(ident)):  # noqa: SLF001 - documented
+            return
+        self.struck[slot] = attempt
+        if self.current[slot] == attempt:
+            import ctypes  # few ever need it, and it takes a while
+
+            self.hit.add(attempt)
+            set_exception = ctypes.pythonapi.PyThreadState_SetAsyncExc
+            set_exception(ctypes.c_ulong(ident), ctypes.py_object(TaskCancelled))
+        self.struck[slot] = 0
+
+    def on_signal(self, _number: int, frame: FrameType | None) -> None:
+        """In the main thread, wherever it is."""
+        attempt, self.wanted = self.wanted, 0
+        if attempt and self.current[0] == attempt and not _is_delicate(frame):
+            self.hit.add(attempt)
+            raise TaskCancelled
+
+    # ------------------------------------------------------------ the slots' side
+
+    def settle(self, slot: int) -> None:
+        """The slot runs nothing: what was still meant for it arrives now, and is dropped."""
+        attempt = self.struck[slot]
+        while True:
+            try:
+                while attempt and self.struck[slot] == attempt:
+                    sleep(_PAUSE_S)
+                for _ in range(10):
+                    _moment()
+            except TaskCancelled:
+                continue
+            return
+
+    def outcome(self, attempt: Attempt, error: BaseException | None) -> bool:
+        """Whether the end of an attempt counts as its being stopped.
+
+        A value counts unless an exception was raised in it, which it may have swallowed; an
+        error of its own always does.
+        """
+        flagged, hit = attempt in self.flagged, attempt in self.hit
+        self.flagged.discard(attempt)
+        self.hit.discard(attempt)
+        return flagged and (hit if error is None else isinstance(error, TaskCancelled))
+
+
+def _moment() -> None:
+    """A moment in which a thread finds what was raised in it."""
+
+
+def _is_delicate(frame: FrameType | None) -> bool:
+    """Whether a thread that is there must not be disturbed: it is in, or called from, such code."""
+    inner = frame
+    while frame is not None:
+        name = frame.f_globals.get("__name__", "")
+        if name == _SLOTS:
+            return frame is inner  # not in the function, but about to call it, or back from it
+        waits = name == "threading" and frame.f_code.co_name in _WAITING
+        if name.partition(".")[0] in _DELICATE and not waits:
+            return True
+        frame = frame.f_back
+    return True
+
+
+def check_cancelled() -> None:
+    """Inside a task: end here if the task was cancelled. Elsewhere nothing happens.
+
+    For functions that run for long, and for those submitted with ``on_cancel="cooperate"``,
+    which are stopped nowhere else.
+
+    Raises:
+        TaskCancelled: it was. Let it pass.
+    """
+    ident = get_ident()
+    for strikes in _present:
+        if ident in strikes.idents:
+            attempt = strikes.current[strikes.idents.index(ident)]
+            if attempt in strikes.flagged:
+                raise TaskCancelled

@@ -1,0 +1,144 @@
+"""Stopping attempts that run: asked, then interrupted, and in the end their process ended.
+
+The worker climbs this ladder, the runner does what each step says. However far it
+goes, the attempt is answered once: by `Returned`, `Done`, or the runner's death. A task
+that shares the runner with one that will not stop is not to suffer for it: the runner is
+*doomed*, takes nothing more, and ends when the others have ended, or their time is up.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from trio_dask.messages import tasks as words
+from trio_dask.messages.tasks import (
+    ASK,
+    COOPERATE,
+    INTERRUPT,
+    KILL,
+    OK_HELD,
+    RAISE,
+    STOPPED,
+)
+from trio_dask.worker.core import inputs
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from trio_dask.worker.core.state import WorkerState
+
+#: What was asked to stop is interrupted after so many seconds,
+ASK_S: Final = 0.1
+#: again after as many if it goes on,
+AGAIN_S: Final = 0.2
+#: and its runner is ended after so many, for want of another way.
+LIMIT_S: Final = {COOPERATE: 30.0, INTERRUPT: 1.2, KILL: 0.0}
+#: Tasks beside one that does not stop have so long to end.
+DOOM_S: Final = 30.0
+
+
+@dataclass(slots=True, eq=False)
+class Stopping:
+    """An attempt in the runner that is to end, and how far that has got."""
+
+    way: int
+    since: float | None = None
+    struck: float = 0.0
+    heard: bool = False  # the runner has: it is not stuck as a whole
+
+
+def on_interrupt(state: WorkerState, message: words.Interrupt) -> None:
+    """Stop these: what waits here is given back, the runner is asked about the rest."""
+    asked: list[int] = []
+    for attempt, way in zip(message.attempts, message.ways, strict=True):
+        row = state.waiting.get(attempt)
+        if row is not None:
+            inputs.forget(state, row)
+            state.out.returned([attempt])
+        elif attempt in state.given and attempt not in state.stopping:
+            state.stopping[attempt] = Stopping(way)
+            asked.append(attempt)
+    if asked:
+        state.out.runner.append(words.Interrupt(asked, [ASK] * len(asked)))
+
+
+def on_interrupting(state: WorkerState, message: words.Interrupting) -> None:
+    """The runner has heard it."""
+    for attempt in message.attempts:
+        stopping = state.stopping.get(attempt)
+        if stopping is not None:
+            stopping.heard = True
+
+
+def climb(state: WorkerState, board: Iterable[tuple[int, float]], now: float) -> None:
+    """Some time has passed, and the runner runs what is on the board."""
+    overdue: list[int] = []
+    strike: list[int] = []
+    for attempt, stopping in state.stopping.items():
+        if stopping.since is None:
+            stopping.since = stopping.struck = now
+        waited = now - stopping.since
+        if waited >= LIMIT_S[stopping.way]:
+            overdue.append(attempt)
+        elif stopping.way == INTERRUPT and waited >= ASK_S and now - stopping.struck >= ASK_S:
+            stopping.struck = now + AGAIN_S - ASK_S
+            strike.append(attempt)
+    if strike:
+        state.out.runner.append(words.Interrupt(strike, [RAISE] * len(strike)))
+    if overdue:
+        _do_without(state, overdue, [attempt for attempt, _ in board], now)
+    elif state.doomed is not None:
+        state.doomed = None  # it has stopped after all
+        state.out.scheduler.append(words.Slots(state.nthreads))
+
+
+def forget(state: WorkerState, attempts: Iterable[int]) -> None:
+    """These have ended."""
+    for attempt in attempts:
+        state.stopping.pop(attempt, None)
+        state.abandoned.discard(attempt)
+
+
+def take_out_abandoned(state: WorkerState, message: words.Done) -> words.Done:
+    """What the runner reports, without what was reported in its place; that is over now."""
+    if state.abandoned.isdisjoint(message.attempts):
+        return message
+    columns = (
+        message.attempts, message.statuses, message.seconds, message.nbytes, message.values,
+    )  # fmt: skip
+    kept = []
+    for row in zip(*columns, strict=True):
+        if row[0] not in state.abandoned:
+            kept.append(row)
+        elif row[1] == OK_HELD:
+            state.out.runner.append(words.Free([state.given[row[0]]]))
+    for attempt in state.abandoned.intersection(message.attempts):
+        del state.given[attempt]
+        forget(state, [attempt])
+    return (
+        words.Done(*map(list, zip(*kept, strict=True))) if kept else words.Done([], [], [], [], [])
+    )
+
+
+def _do_without(state: WorkerState, overdue: list[int], running: list[int], now: float) -> None:
+    """End the runner, as soon as that harms nobody else."""
+    others = [each for each in running if each in state.given and each not in state.stopping]
+    deaf = not all(state.stopping[attempt].heard for attempt in overdue)
+    late = state.doomed is not None and now - state.doomed >= DOOM_S
+    if not others or deaf or late:
+        state.out.kill = "a task did not stop when it was cancelled"
+    elif state.doomed is None:
+        state.doomed = now
+        state.out.scheduler.append(words.Slots(0))
+        for row in list(state.waiting.values()):
+            inputs.forget(state, row)
+            state.out.returned([row.attempt])
+        unbegun = [attempt for attempt in state.given if attempt not in running]
+        if unbegun:
+            state.out.runner.append(words.Recall(unbegun))
+    # Nothing that it may still say can change this: who cancelled it need not wait.
+    for attempt in overdue if state.doomed is not None and not state.out.kill else ():
+        if attempt in running and attempt not in state.abandoned:
+            state.abandoned.add(attempt)
+            state.out.scheduler.append(words.Done([attempt], [STOPPED], [0.0], [0], [b""]))
