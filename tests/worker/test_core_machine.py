@@ -80,7 +80,7 @@ class WorkerMachine(RuleBasedStateMachine):
 
     # ------------------------------------------------------------ the world around the core
 
-    def act(self) -> None:
+    def act(self) -> None:  # noqa: C901 - a case for each action
         for action in self.core.flush():
             match action:
                 case ToRunner(messages):
@@ -126,9 +126,9 @@ class WorkerMachine(RuleBasedStateMachine):
                 self.queue += zip(message.attempts, message.tids, strict=True)
             case Interrupt():
                 begun = [attempt for attempt, _ in self.queue[:2]]
-                back = [each for each in message.attempts if each not in begun]
-                self.queue = [each for each in self.queue if each[0] not in back]
-                self.core.on_runner(Returned(back))
+                unbegun = [each for each in message.attempts if each not in begun]
+                self.queue = [each for each in self.queue if each[0] not in unbegun]
+                self.core.on_runner(Returned(unbegun))
                 if self.hears:
                     self.core.on_runner(Interrupting(message.attempts))
             case Recall():

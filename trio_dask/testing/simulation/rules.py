@@ -58,7 +58,8 @@ def one_live_attempt(cluster: Cluster) -> Iterator[str]:
     for worker, _ in _registered(cluster):
         state = worker.core.state
         waiting = [row.tid for row in state.waiting.values()]
-        for tid in (*state.given.values(), *waiting):
+        given = [tid for attempt, tid in state.given.items() if attempt not in state.abandoned]
+        for tid in (*given, *waiting):
             if tid in seen:
                 yield f"task {tid:x} is with {seen[tid]} and {worker.address}"
             seen[tid] = worker.address
@@ -139,6 +140,8 @@ def books_agree_on_attempts(cluster: Cluster) -> Iterator[str]:
     for worker, record in _registered(cluster):
         state = worker.core.state
         there = {**dict.fromkeys(state.given), **dict.fromkeys(state.waiting)}
+        for attempt in state.abandoned:  # reported as stopped before it has
+            del there[attempt]
         if there.keys() != record.window.keys():
             yield f"{worker.address} has {sorted(there)}, its window {sorted(record.window)}"
         if worker.runner.alive:
@@ -164,7 +167,8 @@ def books_agree_on_values(cluster: Cluster) -> Iterator[str]:
 def books_agree_on_slots(cluster: Cluster) -> Iterator[str]:
     """The scheduler knows how many tasks a worker can run."""
     for worker, record in _registered(cluster):
-        if record.slots != (worker.plan.nthreads if worker.core.state.up else 0):
+        works = worker.core.state.up and worker.core.state.doomed is None
+        if record.slots != (worker.plan.nthreads if works else 0):
             yield f"{worker.address} has {record.slots} slots on record"
 
 

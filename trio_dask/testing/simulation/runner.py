@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from functools import partial
 from heapq import heappop, heappush
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from trio_dask.messages import tasks as words, values as data
 from trio_dask.testing.simulation.plan import HELD, INLINE, PINNED
@@ -15,6 +15,10 @@ if TYPE_CHECKING:
     from trio_dask.testing.simulation.network import Network, Pipe
     from trio_dask.testing.simulation.plan import WorkerPlan
     from trio_dask.testing.simulation.truth import Truth
+
+
+#: A task that stops takes so long for it.
+_STOP_S: Final = 0.001
 
 
 class Row:
@@ -61,7 +65,7 @@ class SimRunner:
             for message in messages:
                 self._on_message(message)
 
-    def _on_message(self, message: Message) -> None:  # noqa: C901  a case for each message
+    def _on_message(self, message: Message) -> None:  # noqa: C901, PLR0912 - a case for each message
         match message:
             case words.Functions():
                 self._functions.update(zip(message.fids, message.blobs, strict=True))
@@ -82,11 +86,31 @@ class SimRunner:
                     del self.unbegun[attempt]
                 if unbegun:
                     self.out.send([words.Returned(unbegun)])
+            case words.Interrupt():
+                self._on_interrupt(message)
             case data.Fetch():
                 self._on_fetch(message)
             case _:
                 msg = f"a runner is not told {message}"
                 raise AssertionError(msg)
+
+    def _on_interrupt(self, message: words.Interrupt) -> None:
+        unbegun = [each for each in message.attempts if self.unbegun.pop(each, None) is not None]
+        if unbegun:
+            self.out.send([words.Returned(unbegun)])
+        for attempt, way in zip(message.attempts, message.ways, strict=True):
+            running = self.running.get(attempt)
+            if running is not None and self._truth.stops(running[0].number, way):
+                name = f"task {running[0].number} stops"
+                self._world.after(_STOP_S, name, partial(self._stop, running[0]))
+        self.out.send([words.Interrupting(message.attempts)])
+
+    def _stop(self, row: Row) -> None:
+        if self.alive and row.attempt in self.running:
+            _, began = self.running.pop(row.attempt)
+            seconds = (self._world.now - began) * self._plan.clock
+            self.out.send([words.Done([row.attempt], [words.STOPPED], [seconds], [0], [b""])])
+            self._start()
 
     def _on_fetch(self, message: data.Fetch) -> None:
         statuses: list[int] = []
@@ -134,7 +158,7 @@ class SimRunner:
             self._world.after(seconds, f"task {row.number} ends", partial(self._end, row))
 
     def _end(self, row: Row) -> None:
-        if not self.alive:
+        if not self.alive or row.attempt not in self.running:
             return
         resumed = self._network.stalled_until(self._host)
         if resumed > self._world.now:

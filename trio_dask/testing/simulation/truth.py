@@ -10,6 +10,7 @@ import hashlib
 from collections import Counter
 from typing import TYPE_CHECKING, Final
 
+from trio_dask.messages.tasks import RAISE
 from trio_dask.testing.simulation.plan import ALWAYS, PINNED
 
 if TYPE_CHECKING:
@@ -57,6 +58,12 @@ class Truth:
         fails = failures == ALWAYS or self.failed[number] < failures
         self.failed[number] += fails
         return fails
+
+    @staticmethod
+    def stops(number: int, way: int) -> bool:
+        """Whether a running task stops when it is told to: some when asked, some never."""
+        obedience = number % 4
+        return obedience == 1 or (way == RAISE and obedience != 0)
 
     # ---------------------------------------------------------------- what must come out
 

@@ -13,6 +13,7 @@ from trio_dask.testing.simulation.transfers import Transfers
 from trio_dask.worker.core import (
     AwaitDrain,
     FetchFrom,
+    KillRunner,
     Restart,
     RestartRules,
     Restarts,
@@ -33,6 +34,8 @@ if TYPE_CHECKING:
 TICK_S: Final = 0.25
 #: Messages between a worker and its runner take so long.
 LOCAL_S: Final = (0.00005,)
+#: How often it is looked after what is to be stopped.
+CLIMB_S: Final = 0.05
 #: A worker whose name is still taken tries again after so long.
 RETRY_S: Final = 0.5
 _RULES: Final = RestartRules(delay_s=0.05, delay_max_s=0.5, healthy_s=1.0)
@@ -51,7 +54,7 @@ class SimWorker:
         self.alive = False
         self.registered = False
         self._held_back: list[Message] = []
-        self._performing = False
+        self._performing = self._climbing = False
         self._restarts = Restarts(_RULES)
         self._runners = 0
 
@@ -112,22 +115,38 @@ class SimWorker:
 
     def crash_runner(self) -> None:
         """The process that runs tasks dies; what it has said is still read."""
+        self._end_runner(on_purpose=False)
+
+    def _end_runner(self, *, on_purpose: bool) -> None:
         if self.alive and self.runner.alive:
             self.runner.alive = False
-            self.cluster.truth.runner_deaths += 1
-            self._world.after(0.0005, f"{self.name} notices", self._runner_is_dead)
+            self.cluster.truth.runner_deaths += not on_purpose
+            dead = partial(self._runner_is_dead, on_purpose=on_purpose)
+            self._world.after(0.0005, f"{self.name} notices", dead)
 
-    def _runner_is_dead(self) -> None:
+    def _climb(self) -> None:
+        """Go on with what is to be stopped."""
+        self._climbing = False
+        if not self.alive:
+            return
+        if self.network.stalled_until(self.name) <= self.now:
+            running = self.runner.running if self.runner.alive else {}
+            self.core.climb([(attempt, began) for attempt, (_, began) in running.items()], self.now)
+        self.perform()
+
+    def _runner_is_dead(self, *, on_purpose: bool) -> None:
         if not self.alive:
             return
         if len(self.runner.out):  # its last words first
-            self._world.after(0.0005, f"{self.name} notices", self._runner_is_dead)
+            dead = partial(self._runner_is_dead, on_purpose=on_purpose)
+            self._world.after(0.0005, f"{self.name} notices", dead)
             return
         decision = self._restarts.ended(
             ready=True, answered=self.core.answered, lasted_s=self.now - self._runner_since
         )
         assert isinstance(decision, Restart), "a runner that was ready is replaced"
-        self.core.runner_died(list(self.runner.running), {"signal": 9})
+        certificate = {"signal": 9} | ({"on_purpose": True} if on_purpose else {})
+        self.core.runner_died(list(self.runner.running), certificate)
         self.perform()
         self._world.after(decision.delay_s + 0.02, f"{self.name} new runner", self._new_runner)
 
@@ -222,6 +241,9 @@ class SimWorker:
                 self._perform(action)
             actions = self._flush()
         self._performing = False
+        if self.core.stopping and not self._climbing:
+            self._climbing = True
+            self._world.after(CLIMB_S, f"{self.name} climbs", self._climb)
 
     def _flush(self) -> list[Action]:
         actions = self.core.flush()
@@ -248,6 +270,8 @@ class SimWorker:
                     self.transfers.fetch(action.address, question)
             case AwaitDrain():
                 self._world.after(0.001, "drained", partial(self._drained, action.session))
+            case KillRunner():
+                self._end_runner(on_purpose=True)
 
     def _tell_peer(self, action: ToPeer) -> None:
         peer = self._asking[action.session]

@@ -160,8 +160,12 @@ def cancellations(make: Maker) -> list[Step]:
     """Cancelled while waiting, while in a window, while running, and when done."""
     tasks = list(make.tasks(make.chance.choice((2, 8, 20))))
     tasks += [make.task(make.some([each.number for each in tasks[:3]])) for _ in range(4)]
+    # Some go on for so long that nothing but the end of their runner stops them in time.
+    lasting = make.chance.choices((0.5, 3.0, 10.0), k=make.chance.randint(0, 4))
+    tasks += [make.task((), seconds=seconds) for seconds in lasting]
     numbers = [task.number for task in tasks]
-    steps = [Step(do="submit", tasks=tuple(tasks), options={"retries": make.chance.choice((0, 1))})]
+    options = {"retries": make.chance.choice((0, 1)), "on_cancel": make.chance.choice((0, 1, 1, 2))}
+    steps = [Step(do="submit", tasks=tuple(tasks), options=options)]
     for _ in range(make.chance.randint(1, 3)):
         needs = make.some(numbers)[:1] if make.chance.random() < 0.3 else ()
         steps.append(
