@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import inspect
-import signal
 import subprocess
 import sys
 import threading
@@ -331,27 +330,26 @@ def test_it_refuses_to_hold_up_a_loop() -> None:
         assert trio.run(beside) == 2
 
 
-def test_interrupting_a_wait() -> None:
+def test_interrupting_a_wait(monkeypatch: pytest.MonkeyPatch) -> None:
     """Ctrl-C ends the waiting, not the client; that of a call cancels its task."""
+
+    class Interrupted(threading.Event):
+        def wait(self, timeout: float | None = None) -> bool:
+            raise KeyboardInterrupt
+
     with open_blocking() as (client, fake):
         fake.held = True
         future = client.submit(inc, 1)
         client.flush()
-        for ask in (future.result, lambda: client.call(inc, 2)):
-            with pytest.raises(KeyboardInterrupt):
-                _interrupt_soon(client, ask)
+        with monkeypatch.context() as patch:
+            patch.setattr("trio_dask.client.waits.threading.Event", Interrupted)
+            for ask in (future.result, lambda: client.call(inc, 2)):
+                with pytest.raises(KeyboardInterrupt):
+                    ask()
         client.flush()
         assert len(fake.told(tasks.Cancel)) == 1
         on_loop(client, fake.run)
         assert future.result() == 2
-
-
-def _interrupt_soon(client: Client, ask: Any) -> None:
-    """Ctrl-C when the loop has heard of it, which is after the waiting has begun."""
-    client._loop.soon(
-        lambda: signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
-    )
-    ask()
 
 
 SCRIPT = """

@@ -38,9 +38,6 @@ def on_done(state: ClusterState, worker: Worker, message: words.Done, now: float
         task = vacate(worker, attempt)
         if task is None:
             continue  # an attempt of an earlier life
-        if status == words.STOPPED:
-            requeue(state, task)  # to be cancelled; or somebody wants it after all
-            continue
         function = task.spec.function
         if function is not None and function.prefix is not prefix:
             if prefix is not None:
@@ -50,8 +47,8 @@ def on_done(state: ClusterState, worker: Worker, message: words.Done, now: float
         count += 1
         if seconds > longest:  # noqa: PLR1730  a call to max would cost more than all of this row
             longest = seconds
-        if status == words.ERROR:
-            _on_error(state, task, value)
+        if status > words.OK_HELD:
+            _on_bad_end(state, task, status, value)
         else:
             if state.cancelling:
                 state.cancelling.pop(task.tid, None)  # the outcome came first
@@ -63,7 +60,10 @@ def on_done(state: ClusterState, worker: Worker, message: words.Done, now: float
     touch(state, worker)
 
 
-def _on_error(state: ClusterState, task: Task, failure: bytes) -> None:
+def _on_bad_end(state: ClusterState, task: Task, status: int, failure: bytes) -> None:
+    if status == words.STOPPED:
+        requeue(state, task)  # to be cancelled; or somebody wants it after all
+        return
     if task.spec.retries:
         tried = state.retried.get(task.tid, 0)
         if tried < task.spec.retries:
