@@ -24,6 +24,7 @@ from trio_dask.messages.ids import first_id
 from trio_dask.worker.core import (
     AwaitDrain,
     FetchFrom,
+    KillRunner,
     Store,
     ToPeer,
     ToRunner,
@@ -87,6 +88,11 @@ class Surroundings:
                         self._fetch(address, serial, tids)
                     case AwaitDrain(number):
                         self.core.drained(number)
+                    case KillRunner():
+                        running = list(self.queue)
+                        self.queue.clear()
+                        self.core.runner_died(running, {"on_purpose": True})
+                        self.core.runner_ready()
         msg = "it never comes to rest"
         raise AssertionError(msg)
 

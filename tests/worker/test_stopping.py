@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tests.worker.worker_driver import B, after, ready_core, run
+from trio_dask.errors import RemoteProtocolError
 from trio_dask.messages.tasks import (
     ASK,
     COOPERATE,
@@ -98,6 +99,14 @@ def test_what_has_not_begun_is_given_back() -> None:
     ]
     core.on_runner(Returned([1]))
     assert after(core) == [ToScheduler([Returned([1])])]
+    assert not is_stopping(core)
+
+
+def test_an_unknown_way_is_refused() -> None:
+    """And nothing has changed."""
+    core = running(1)
+    with pytest.raises(RemoteProtocolError, match="way of stopping"):
+        core.on_scheduler(Interrupt([1], [3]))
     assert not is_stopping(core)
 
 

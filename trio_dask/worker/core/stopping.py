@@ -11,6 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
+from trio_dask.errors import RemoteProtocolError
 from trio_dask.messages import tasks as words
 from trio_dask.messages.tasks import (
     ASK,
@@ -49,7 +50,14 @@ class Stopping:
 
 
 def on_interrupt(state: WorkerState, message: words.Interrupt) -> None:
-    """Stop these: what waits here is given back, the runner is asked about the rest."""
+    """Stop these: what waits here is given back, the runner is asked about the rest.
+
+    Raises:
+        RemoteProtocolError: there is no such way of stopping; nothing has changed.
+    """
+    if not LIMIT_S.keys() >= set(message.ways):
+        msg = "Interrupt with a way of stopping that there is not"
+        raise RemoteProtocolError(msg)
     asked: list[int] = []
     for attempt, way in zip(message.attempts, message.ways, strict=True):
         row = state.waiting.get(attempt)
