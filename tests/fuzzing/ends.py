@@ -68,7 +68,7 @@ class Surroundings:
             self.core.on_scheduler(run)
         self.act()
 
-    def act(self) -> None:
+    def act(self) -> None:  # noqa: C901 - a case for each action
         """What the core wants done is done, as far as it can be said."""
         for _ in range(100):
             actions = self.core.flush()
