@@ -118,9 +118,9 @@ def turn_priorities_around() -> AbstractContextManager[Any]:
     real = intake._options
 
     def options(state: Any, message: Any, count: int) -> Any:
-        rank0, requirement, retries = real(state, message, count)
+        rank0, *others = real(state, message, count)
         priority = message.options.get("priority", 0)
-        return rank0 + 2 * (priority << 44), requirement, retries
+        return rank0 + 2 * (priority << 44), *others
 
     return patch.object(intake, "_options", options)
 
