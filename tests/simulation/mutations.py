@@ -11,8 +11,16 @@ from typing import Any, Final
 from unittest.mock import patch
 
 from trio_dask.client.core.table import Table
-from trio_dask.messages.tasks import Cancel, Recall, Replicas
-from trio_dask.scheduler.core import drawing, fleet, intake, lifecycle, machine as core, runs
+from trio_dask.messages.tasks import Cancel, Recall, Replicas, RunnerDied
+from trio_dask.scheduler.core import (
+    dispatch,
+    drawing,
+    fleet,
+    intake,
+    lifecycle,
+    machine as core,
+    runs,
+)
 from trio_dask.scheduler.core.outbox import ClientOutbox, WorkerOutbox
 from trio_dask.scheduler.core.windows import vacate as vacate_attempt
 from trio_dask.worker.core import machine
@@ -173,6 +181,41 @@ def do_not_look_again() -> AbstractContextManager[Any]:
     return patch.object(Table, "on_again", lambda table, message: None)
 
 
+def ignore_restrictions() -> AbstractContextManager[Any]:
+    """A worker draws from the queues of tasks that are for others, too."""
+    return patch.object(drawing, "_may_run", lambda state, requirement, worker: True)
+
+
+def never_overtake() -> AbstractContextManager[Any]:
+    """Newcomers wait until there is room in a window, however urgent they are."""
+    return patch.object(dispatch, "overtake", lambda state: None)
+
+
+def mix_up_inputs() -> AbstractContextManager[Any]:
+    """A task with several small inputs gets the first of them twice."""
+    real = WorkerOutbox.inputs
+
+    def inputs(outbox: WorkerOutbox, run: Any, task: Any, refs: Any) -> None:
+        before = len(run.dep_values)
+        real(outbox, run, task, refs)
+        if len(run.dep_values) > before + 1:
+            run.dep_values[-1] = run.dep_values[before]
+
+    return patch.object(WorkerOutbox, "inputs", inputs)
+
+
+def believe_that_functions_stay() -> AbstractContextManager[Any]:
+    """A worker with a new runner is thought to have the functions of the old one."""
+    real = runs.on_runner_died
+
+    def on_runner_died(state: Any, worker: Any, message: Any) -> None:
+        functions = set(worker.functions)
+        real(state, worker, message)
+        worker.functions |= functions
+
+    return patch.dict(core._FROM_WORKER, {RunnerDied: on_runner_died})
+
+
 MUTATIONS: Final[dict[str, Mutation]] = {
     mutation.__name__: mutation
     for mutation in (
@@ -191,5 +234,9 @@ MUTATIONS: Final[dict[str, Mutation]] = {
         forget_a_copy,
         forget_what_was_queued,
         do_not_look_again,
+        ignore_restrictions,
+        never_overtake,
+        mix_up_inputs,
+        believe_that_functions_stay,
     )
 }
