@@ -23,9 +23,13 @@ from trio_dask.scheduler.core import (
 )
 from trio_dask.scheduler.core.outbox import ClientOutbox, WorkerOutbox
 from trio_dask.scheduler.core.windows import vacate as vacate_attempt
+from trio_dask.testing.simulation.session import run_one
 from trio_dask.worker.core import machine
 from trio_dask.worker.core.machine import WorkerCore
 from trio_dask.worker.core.state import Outbox
+
+#: Seeds that are played for every change.
+SEEDS_MAX: Final = 2000
 
 Mutation = Callable[[], AbstractContextManager[Any]]
 
@@ -183,7 +187,11 @@ def do_not_look_again() -> AbstractContextManager[Any]:
 
 def ignore_restrictions() -> AbstractContextManager[Any]:
     """A worker draws from the queues of tasks that are for others, too."""
-    return patch.object(drawing, "_may_run", lambda state, requirement, worker: True)
+
+    def may_run(state: Any, requirement: Any, worker: Any) -> bool:
+        return drawing._fits(requirement, worker)
+
+    return patch.object(drawing, "_may_run", may_run)
 
 
 def never_overtake() -> AbstractContextManager[Any]:
@@ -240,3 +248,12 @@ MUTATIONS: Final[dict[str, Mutation]] = {
         believe_that_functions_stay,
     )
 }
+
+
+def first_failing(seeds: range = range(SEEDS_MAX)) -> int | None:
+    """The first seed that does not get through; None if all of them do."""
+    for seed in seeds:
+        result = run_one(seed)
+        if isinstance(result, str) or not result.ok:
+            return seed
+    return None

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.simulation.mutations import MUTATIONS
+from tests.simulation.mutations import MUTATIONS, first_failing
 from trio_dask.testing import Simulation
 from trio_dask.testing.simulation.__main__ import main
 from trio_dask.testing.simulation.plan import Plan
@@ -20,13 +20,13 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.simulation
 
 
-@pytest.mark.parametrize(
-    ("mutation", "seed"), [("ignore_resources", 2), ("forget_what_was_queued", 6)]
-)
-def test_what_is_left_fails_in_the_same_way(mutation: str, seed: int) -> None:
+@pytest.mark.parametrize("mutation", ["ignore_resources", "forget_what_was_queued"])
+def test_what_is_left_fails_in_the_same_way(mutation: str) -> None:
     """Only parts without which it would not are left."""
-    plan = Simulation(seed=seed).plan()
     with MUTATIONS[mutation]():
+        seed = first_failing()
+        assert seed is not None
+        plan = Simulation(seed=seed).plan()
         whole = symptom(play(plan))
         parts = shrink(plan)
         assert symptom(play(parts.applied_to(plan))) == whole != ""
@@ -48,8 +48,8 @@ def test_parts_are_text() -> None:
 def test_the_printed_command_replays_it(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     """From the first look at a failing range to the smallest plan in a file."""
     with MUTATIONS["ignore_resources"]():
-        file = tmp_path / "plan.json"
-        assert main(["--seeds", "2:4", "--shrink", "--out", str(file)]) == 1
+        seed, file = first_failing(), tmp_path / "plan.json"
+        assert main(["--seeds", f"{seed}:", "--shrink", "--out", str(file)]) == 1
         said = capsys.readouterr().out
         command = shlex.split(said.splitlines()[-1])
         assert command[:3] == ["python", "-m", "trio_dask.testing.simulation"]
@@ -57,7 +57,7 @@ def test_the_printed_command_replays_it(capsys: pytest.CaptureFixture[str], tmp_
         assert "never over-committed" in capsys.readouterr().out
         assert main(["--replay", str(file)]) == 1
     assert main(["--replay", str(file)]) == 0
-    assert len(Plan.from_json(file.read_text(encoding="utf-8")).workers) <= 3
+    assert Plan.from_json(file.read_text(encoding="utf-8")).seed == seed
 
 
 def test_a_quick_look(capsys: pytest.CaptureFixture[str]) -> None:
