@@ -35,7 +35,7 @@ class AClient:
     def begin(self) -> list[Message]:
         """Tasks with inputs and keys, and a value of its own."""
         deps: tuple[list[int], ...] = ([], [FIRST], [FIRST, FIRST + 1], [])
-        self.open.update(dict.fromkeys(range(FIRST, FIRST + 9)))
+        self.open.update(dict.fromkeys(range(FIRST, FIRST + 11)))
         return [
             words.Functions([FIRST, FIRST + 1], ["inc", "add"], [b"INC", b"ADD"]),
             words.Submit(
@@ -54,6 +54,7 @@ class AClient:
             words.Submit(
                 FIRST + 8, [FIRST], [b"a"], [1], [FIRST + 7], [], [], wanted=True, options={}
             ),
+            words.Want([FIRST + 9, FIRST + 10], [FIRST, FIRST + 7]),
         ]  # fmt: skip
 
     def hear(self, message: Message) -> None:
@@ -220,6 +221,9 @@ class Bystanders:
         self.core.tick(self.now + 1)
         self.rest(everything=True)
         state = self.core.state
+        honest = list(self.workers.values())
+        assert {each.address for each in honest} == set(state.workers)
+        assert {each.name for each in honest} == set(state.worker_names)
         left = {name: getattr(state, name) for name in TABLES if getattr(state, name)}
         assert not left, f"left behind: {left}"
         for worker in state.workers.values():

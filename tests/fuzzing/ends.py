@@ -205,8 +205,10 @@ def hostile_peer(data: bytes) -> None:
         around.give(4)
         around.work()
         around.core.peer_joined(STRANGER, may_store=may_store)
+        kept = len(around.core.state.store)
         _listen(data, partial(around.core.on_peer, STRANGER), around.act)
         around.core.peer_left(STRANGER)
+        assert may_store or len(around.core.state.store) == kept
         around.core.on_peer(HONEST, values.Fetch(1, [1001, 1003, 3]))
         around.act()
         assert sorted(around.told[1]) == [3, 1001, 1003]

@@ -28,6 +28,9 @@ COUNTS = {
     "header": 5000,
     "failure": 5000,
     "texts": 100,
+    "files": 100,
+    "hostile_client": 800,
+    "hostile_worker": 800,
 }
 
 
@@ -43,7 +46,7 @@ def test_mutations(target: str) -> None:
     """Each target withstands what is close to what it understands."""
     known = [*seeds(target), *corpus(target)]
     chance = random.Random(target)
-    for _ in range(COUNTS.get(target, 250)):
+    for _ in range(COUNTS.get(target, 400)):
         data = mutated(chance.choice(known), chance, known)
         try:
             TARGETS[target](data)

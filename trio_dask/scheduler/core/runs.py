@@ -134,7 +134,7 @@ def on_replicas(state: ClusterState, worker: Worker, message: words.Replicas) ->
     """The worker fetched copies."""
     for tid in message.tids:
         task = state.tasks.get(tid)
-        if task is not None and task.worker is worker:
+        if task is not None and task.tid == tid and task.worker is worker:
             worker.stray[tid] = None  # freed now, the value would go that is about to be made
         elif task is None or task.state != st.DONE or task.tid != tid:
             worker.out.free(tid)
