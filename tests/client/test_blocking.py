@@ -124,6 +124,13 @@ def test_waiting_has_a_time_limit() -> None:
             future.exception(timeout=0)
         with pytest.raises(TimeoutError, match="1 of 1"):
             wait(future, timeout=0.001)
+        with pytest.raises(TimeoutError, match=r"after 0\.002 s"):
+            future.result(timeout="2ms")
+        with pytest.raises(TimeoutError):
+            future.result(timeout=-1)
+        for nonsense in ("soon", float("nan"), [1]):
+            with pytest.raises(ValueError, match="number of seconds"):
+                future.result(timeout=nonsense)  # type: ignore[arg-type]
         client.flush()
         on_loop(client, fake.run)
         assert future.result(timeout=30) == 2

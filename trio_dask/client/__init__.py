@@ -13,8 +13,8 @@ if TYPE_CHECKING:
     from trio_dask.client.async_client import AsyncClient
     from trio_dask.client.blocking import Client
     from trio_dask.client.futures import AsyncFuture, Future
-    from trio_dask.client.loop_thread import LoopThread, at_exit, not_at_exit, refuse_running_loop
-    from trio_dask.client.loops import waker
+    from trio_dask.client.loop_thread import LoopThread, at_exit, not_at_exit
+    from trio_dask.client.loops import refuse_running_loop, waker
     from trio_dask.client.waiting import DoneAndNotDone, as_completed, fire_and_forget, wait
 
 _HOMES: Final[dict[str, str]] = {
@@ -28,7 +28,7 @@ _HOMES: Final[dict[str, str]] = {
     "at_exit": "loop_thread",
     "fire_and_forget": "waiting",
     "not_at_exit": "loop_thread",
-    "refuse_running_loop": "loop_thread",
+    "refuse_running_loop": "loops",
     "wait": "waiting",
     "waker": "loops",
 }

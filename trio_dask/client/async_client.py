@@ -13,7 +13,7 @@ from trio_dask.client.entrance import Entrance, client_name, own_cluster
 from trio_dask.client.futures import AsyncFuture
 from trio_dask.client.options import task_options
 from trio_dask.client.outcomes import Failed
-from trio_dask.client.waits import LoopWaits
+from trio_dask.client.waits import LoopWaits, seconds_of
 from trio_dask.comm import connect_anyio
 from trio_dask.config import load_config
 
@@ -51,22 +51,23 @@ class AsyncClient(BaseClient):
         address: object = None,
         *,
         scheduler_file: str | None = None,
-        timeout: float | None = None,
+        timeout: float | str | None = None,
         config: Config | None = None,
         name: str | None = None,
         dial: Dial = connect_anyio,
         **cluster_options: Any,
     ) -> None:
         config = load_config() if config is None else config
+        limit_s = seconds_of(timeout)
         #: The cluster that this client starts and closes; None where it was given one.
         self.cluster: AsyncLocalCluster | None = own_cluster(
             address, scheduler_file, config, cluster_options, asynchronous=True
         )
         if self.cluster is None:
-            entrance = Entrance.find(address, scheduler_file, config, timeout)
+            entrance = Entrance.find(address, scheduler_file, config, limit_s)
         else:
             entrance = Entrance.unknown(config)
-        self._settings = config, timeout
+        self._settings = config, limit_s
         super().__init__(
             entrance, dial, name=name or client_name(), waits=LoopWaits(), on_loop=True
         )
@@ -120,8 +121,8 @@ class AsyncClient(BaseClient):
         """Run ``fn(*args, **kwargs)`` on the cluster.
 
         Futures anywhere in the arguments stand for their values. With `pure`, or with one
-        `key`, the same call is made once for all who ask for it; see `pure_keys` for what
-        the same call is.
+        `key`, the same call is made once for all who ask for it. Which calls are the same is
+        told by their pickles, so a call of a lambda is not the same in another program.
 
         `on_cancel` says how it is stopped if it is cancelled while it runs: by an exception
         (``"interrupt"``), by the end of its process (``"kill"``), or only where it calls
@@ -244,11 +245,11 @@ class AsyncClient(BaseClient):
     async def wait_for_workers(
         self,
         n_workers: int,
-        timeout: float | None = None,  # noqa: ASYNC109 - as in Dask
+        timeout: float | str | None = None,  # noqa: ASYNC109 - as in Dask
     ) -> None:
         """Wait until there are so many workers.
 
         Raises:
             TimeoutError: there were not within `timeout` seconds.
         """
-        await self._wait_for_workers(n_workers, timeout)
+        await self._wait_for_workers(n_workers, seconds_of(timeout))

@@ -15,7 +15,8 @@ from trio_dask.client.base import BaseClient
 from trio_dask.client.describing import chosen_keys
 from trio_dask.client.entrance import Entrance, client_name, own_cluster
 from trio_dask.client.futures import Future
-from trio_dask.client.loop_thread import LoopThread, at_exit, not_at_exit, refuse_running_loop
+from trio_dask.client.loop_thread import LoopThread, at_exit, not_at_exit
+from trio_dask.client.loops import refuse_running_loop
 from trio_dask.client.options import task_options
 from trio_dask.client.outcomes import Failed
 from trio_dask.comm import connect_anyio
@@ -73,7 +74,7 @@ class Client(BaseClient):
         address: object = None,
         *,
         scheduler_file: str | os.PathLike[str] | None = None,
-        timeout: float | None = None,
+        timeout: float | str | None = None,
         config: Config | None = None,
         name: str | None = None,
         dial: Dial = connect_anyio,
@@ -87,7 +88,7 @@ class Client(BaseClient):
         )
         try:
             given = address if self.cluster is None else self.cluster
-            entrance = Entrance.find(given, scheduler_file, config, timeout)
+            entrance = Entrance.find(given, scheduler_file, config, waits.seconds_of(timeout))
             name = name or client_name()
             super().__init__(entrance, dial, name=name, waits=waits.ThreadWaits(), on_loop=False)
             self._closing = threading.Lock()
@@ -180,8 +181,8 @@ class Client(BaseClient):
         """Run ``fn(*args, **kwargs)`` on the cluster.
 
         Futures anywhere in the arguments stand for their values. With `pure`, or with one
-        `key`, the same call is made once for all who ask for it; see `pure_keys` for what
-        the same call is.
+        `key`, the same call is made once for all who ask for it. Which calls are the same is
+        told by their pickles, so a call of a lambda is not the same in another program.
 
         `on_cancel` says how it is stopped if it is cancelled while it runs: by an exception
         (``"interrupt"``), by the end of its process (``"kill"``), or only where it calls
@@ -310,13 +311,13 @@ class Client(BaseClient):
         """The addresses of the workers that hold each value, by key."""
         return self.run_blocking(self._who_has(futures))
 
-    def wait_for_workers(self, n_workers: int, timeout: float | None = None) -> None:
+    def wait_for_workers(self, n_workers: int, timeout: float | str | None = None) -> None:
         """Wait until there are so many workers.
 
         Raises:
             TimeoutError: there were not within `timeout` seconds.
         """
-        self.run_blocking(self._wait_for_workers(n_workers, timeout))
+        self.run_blocking(self._wait_for_workers(n_workers, waits.seconds_of(timeout)))
 
 
 def _serve(calls: SimpleQueue[Callable[[], None] | None]) -> None:

@@ -13,6 +13,7 @@ from trio_dask.client.core import (
 )
 from trio_dask.client.describing import reduce_future
 from trio_dask.client.outcomes import Failed
+from trio_dask.client.waits import seconds_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator
@@ -86,7 +87,7 @@ class AsyncFuture(BaseFuture[T]):
     def __await__(self) -> Generator[Any, Any, T]:
         return self.result().__await__()
 
-    async def result(self, timeout: float | None = None) -> T:  # noqa: ASYNC109 - as in Dask
+    async def result(self, timeout: float | str | None = None) -> T:  # noqa: ASYNC109 - as in Dask
         """The value, or the error that the task raised.
 
         Waiting less long, or not to the end, does nothing to the task.
@@ -96,20 +97,20 @@ class AsyncFuture(BaseFuture[T]):
             CancelledError: it was cancelled.
             SchedulerUnreachable: the connection was lost before it was done.
         """
-        outcome = await self.client.live.values.one(self._batch, self._tid, timeout)
+        outcome = await self.client.live.values.one(self._batch, self._tid, seconds_of(timeout))
         if type(outcome) is Failed:
             raise outcome.error
         return cast("T", outcome)
 
-    async def exception(self, timeout: float | None = None) -> BaseException | None:  # noqa: ASYNC109
+    async def exception(self, timeout: float | str | None = None) -> BaseException | None:  # noqa: ASYNC109
         """The error that the task raised, or None if it gave a value.
 
         Raises:
             TimeoutError, CancelledError, SchedulerUnreachable: as `result` does.
         """
-        return await self.client.live.values.error(self._batch, self._tid, timeout)
+        return await self.client.live.values.error(self._batch, self._tid, seconds_of(timeout))
 
-    async def traceback(self, timeout: float | None = None) -> TracebackType | None:  # noqa: ASYNC109
+    async def traceback(self, timeout: float | str | None = None) -> TracebackType | None:  # noqa: ASYNC109
         """Where the task raised its error, or None if it gave a value.
 
         The frames are those of the process that ran it: good for `traceback.print_tb`, but
@@ -140,7 +141,7 @@ class Future(BaseFuture[T]):
         """Whose task it is."""
         return cast("Client", self._batch.owner)
 
-    def result(self, timeout: float | None = None) -> T:
+    def result(self, timeout: float | str | None = None) -> T:
         """Wait for the value, and return it, or raise the error that the task raised.
 
         Waiting less long, or not to the end, does nothing to the task.
@@ -151,21 +152,25 @@ class Future(BaseFuture[T]):
             SchedulerUnreachable: the connection was lost before it was done.
         """
         client = self.client
-        outcome = client.run_blocking(client.live.values.one(self._batch, self._tid, timeout))
+        outcome = client.run_blocking(
+            client.live.values.one(self._batch, self._tid, seconds_of(timeout))
+        )
         if type(outcome) is Failed:
             raise outcome.error
         return cast("T", outcome)
 
-    def exception(self, timeout: float | None = None) -> BaseException | None:
+    def exception(self, timeout: float | str | None = None) -> BaseException | None:
         """Wait for the error that the task raised; None if it gives a value.
 
         Raises:
             TimeoutError, CancelledError, SchedulerUnreachable: as `result` does.
         """
         client = self.client
-        return client.run_blocking(client.live.values.error(self._batch, self._tid, timeout))
+        return client.run_blocking(
+            client.live.values.error(self._batch, self._tid, seconds_of(timeout))
+        )
 
-    def traceback(self, timeout: float | None = None) -> TracebackType | None:
+    def traceback(self, timeout: float | str | None = None) -> TracebackType | None:
         """Where the task raised its error, or None if it gave a value.
 
         The frames are those of the process that ran it: good for `traceback.print_tb`, but

@@ -11,7 +11,6 @@ import atexit
 import itertools
 import logging
 import os
-import sys
 import threading
 import weakref
 from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar, cast
@@ -221,43 +220,6 @@ class _Call(Generic[T]):
             error, self._error = self._error, None  # no cycle of frame and error
             raise error
         return cast("T", self._result)
-
-
-def refuse_running_loop(what: str, instead: str) -> None:
-    """Make sure that this thread may block.
-
-    A cell of a notebook may: its kernel runs a loop, but waits for the cell anyway.
-
-    Args:
-        what: what would block.
-        instead: what does the same without blocking.
-
-    Raises:
-        RuntimeError: it runs a loop, which everything else on it would be held up with.
-    """
-    trio_module, asyncio = sys.modules.get("trio"), sys.modules.get("asyncio")
-    if trio_module is not None and trio_module.lowlevel.in_trio_run():
-        kind = "Trio"
-    elif (
-        asyncio is not None
-        and asyncio._get_running_loop() is not None  # noqa: SLF001 - no other way is silent
-        and not _in_notebook()
-    ):
-        kind = "asyncio"
-    else:
-        return
-    msg = f"{what} blocks, and this thread runs {kind} code: use {instead}, and await it"
-    raise RuntimeError(msg)
-
-
-def _in_notebook() -> bool:
-    """Whether this is the main thread of an IPython kernel."""
-    ipython = sys.modules.get("IPython")
-    shell = None if ipython is None else ipython.get_ipython()
-    return (
-        getattr(shell, "kernel", None) is not None
-        and threading.current_thread() is threading.main_thread()
-    )
 
 
 #: Who has something to put in order when the interpreter ends, youngest last.

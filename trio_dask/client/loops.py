@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import sys
+import threading
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -33,3 +34,40 @@ def waker(callback: Callable[[], None]) -> Callable[[], None]:
             loop.call_soon_threadsafe(callback)
 
     return wake_asyncio
+
+
+def refuse_running_loop(what: str, instead: str) -> None:
+    """Make sure that this thread may block.
+
+    A cell of a notebook may: its kernel runs a loop, but waits for the cell anyway.
+
+    Args:
+        what: what would block.
+        instead: what does the same without blocking.
+
+    Raises:
+        RuntimeError: it runs a loop, which everything else on it would be held up with.
+    """
+    trio_module, asyncio = sys.modules.get("trio"), sys.modules.get("asyncio")
+    if trio_module is not None and trio_module.lowlevel.in_trio_run():
+        kind = "Trio"
+    elif (
+        asyncio is not None
+        and asyncio._get_running_loop() is not None  # noqa: SLF001 - no other way is silent
+        and not _in_notebook()
+    ):
+        kind = "asyncio"
+    else:
+        return
+    msg = f"{what} blocks, and this thread runs {kind} code: use {instead}, and await it"
+    raise RuntimeError(msg)
+
+
+def _in_notebook() -> bool:
+    """Whether this is the main thread of an IPython kernel."""
+    ipython = sys.modules.get("IPython")
+    shell = None if ipython is None else ipython.get_ipython()
+    return (
+        getattr(shell, "kernel", None) is not None
+        and threading.current_thread() is threading.main_thread()
+    )

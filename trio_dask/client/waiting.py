@@ -10,7 +10,7 @@ from trio_dask.client.core import PENDING, EachDone, group
 from trio_dask.client.futures import AsyncFuture, BaseFuture, Future
 from trio_dask.client.outcomes import Failed
 from trio_dask.client.shapes import futures_in
-from trio_dask.client.waits import TimeIsUp
+from trio_dask.client.waits import TimeIsUp, seconds_of
 from trio_dask.errors import SchedulerUnreachable
 
 if TYPE_CHECKING:
@@ -52,7 +52,7 @@ class _Nothing(DoneAndNotDone):
 @overload
 def wait(
     fs: Future[Any] | Collection[Future[Any]],
-    timeout: float | None = None,
+    timeout: float | str | None = None,
     return_when: ReturnWhen = "ALL_COMPLETED",
 ) -> DoneAndNotDone: ...
 
@@ -60,13 +60,13 @@ def wait(
 @overload
 def wait(
     fs: AsyncFuture[Any] | Collection[AsyncFuture[Any]],
-    timeout: float | None = None,
+    timeout: float | str | None = None,
     return_when: ReturnWhen = "ALL_COMPLETED",
 ) -> Awaitable[DoneAndNotDone]: ...
 
 
 def wait(
-    fs: Any, timeout: float | None = None, return_when: ReturnWhen = "ALL_COMPLETED"
+    fs: Any, timeout: float | str | None = None, return_when: ReturnWhen = "ALL_COMPLETED"
 ) -> DoneAndNotDone | Awaitable[DoneAndNotDone]:
     """Wait until all futures in `fs`, or with ``FIRST_COMPLETED`` one of them, are done.
 
@@ -82,7 +82,7 @@ def wait(
         raise ValueError(msg)
     if not futures:
         return _Nothing(set(), set())
-    waiting = _wait(futures, timeout, return_when)
+    waiting = _wait(futures, seconds_of(timeout), return_when)
     return waiting if type(futures[0]) is AsyncFuture else _blocking(futures[0], waiting)
 
 
@@ -173,11 +173,11 @@ class as_completed:  # noqa: N801 - the name Dask and concurrent.futures have
         *,
         with_results: bool = False,
         raise_errors: bool = True,
-        timeout: float | None = None,
+        timeout: float | str | None = None,
     ) -> None:
         self._with_results = with_results
         self._errors = "raise" if raise_errors else "return"
-        self._timeout = timeout
+        self._timeout = seconds_of(timeout)
         self._deadline: float | None = None
         self._ringer = _Ringer()
         self._steps = 0

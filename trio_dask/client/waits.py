@@ -6,6 +6,7 @@ so on a thread, where a bell blocks, such a coroutine runs to its end in one go.
 
 from __future__ import annotations
 
+import math
 import threading
 import time
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
@@ -13,12 +14,29 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 import anyio
 import anyio.lowlevel
 
-from trio_dask.client.loop_thread import refuse_running_loop
+from trio_dask.client.loops import refuse_running_loop
+from trio_dask.config import parse_seconds
+from trio_dask.errors import ConfigError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
 
 T = TypeVar("T")
+
+
+def seconds_of(timeout: float | str | None) -> float | None:
+    """A time limit as a user gives it: a number of seconds, or text such as ``"2s"``, or None.
+
+    Raises:
+        ValueError: it is none.
+    """
+    if timeout is None or (isinstance(timeout, int | float) and not math.isnan(timeout)):
+        return None if timeout is None else max(0.0, timeout)
+    try:
+        return parse_seconds(timeout)
+    except ConfigError:
+        msg = f'timeout={timeout!r}: it is a number of seconds, or as "2s" or "5min", or None'
+        raise ValueError(msg) from None
 
 
 class TimeIsUp(Exception):

@@ -92,6 +92,7 @@ class AnyioConnection(Conversation):
                     return
             if link.goodbye is not None:
                 return
+            del data, messages  # who waits for the next keeps nothing of the last
 
     async def _write(self) -> None:
         link = self._link
@@ -101,6 +102,7 @@ class AnyioConnection(Conversation):
                 for piece in pieces:
                     await self._send_piece(piece)
                 if pieces:
+                    del pieces, piece
                     continue
                 if self._parting:
                     break

@@ -97,6 +97,7 @@ class Connection(Conversation):
                     return
             if link.goodbye is not None:
                 return
+            del data, messages  # who waits for the next keeps nothing of the last
 
     async def _write(self) -> None:
         link, stream = self._link, self._stream
@@ -109,6 +110,7 @@ class Connection(Conversation):
                     if len(self._room):
                         self._room.unpark_all()
                 if pieces:
+                    del pieces, piece
                     continue
                 if self._parting:
                     break

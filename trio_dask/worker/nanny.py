@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 import psutil
 import trio
 
-from trio_dask.comm import Connection, Hello, Limits
+from trio_dask.comm import Connection, Hello, Limits, SocketByteStream
 from trio_dask.errors import CommError, RemoteProtocolError, TrioDaskError
 from trio_dask.messages.values import Prepare, Ready, Stop
 from trio_dask.worker.core import GiveUp, RestartRules, Restarts, certificate
@@ -92,7 +92,7 @@ class Nanny:
     async def _live(self, hosted: HostedRunner, hostname: str, began: float) -> str:
         """The life of one runner; why it ended."""
         connection = Connection(
-            trio.SocketStream(trio.socket.from_stdlib_socket(hosted.sock)),
+            SocketByteStream(hosted.sock),
             Hello("runner", "", ""),
             remote_address=f"process {hosted.pid}",
             limits=_LIMITS,
