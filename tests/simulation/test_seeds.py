@@ -23,6 +23,7 @@ EVERY_FAULT = [
         "partition": {"other": "w1", "seconds": 0.5},
         "slow host": {"seconds": 0.5, "factor": 10.0},
         "slow link": {"other": "w1", "seconds": 0.5, "factor": 10.0},
+        "stalled link": {"other": "w1", "seconds": 0.5},
         "stalled host": {"seconds": 0.5},
         "worker is cut off": {},
         "worker dies": {"seconds": 0.3},

@@ -75,6 +75,11 @@ def slow_link(cluster: Cluster, fault: Fault) -> None:
     cluster.network.slow_down_between(fault.host, fault.other, fault.factor, fault.seconds)
 
 
+def stalled_link(cluster: Cluster, fault: Fault) -> None:
+    """What a host and a worker say to each other waits for a while."""
+    cluster.network.stall_between(fault.host, fault.other, fault.seconds)
+
+
 def stalled_host(cluster: Cluster, fault: Fault) -> None:
     """A host stands still for a while; what is sent to it waits."""
     cluster.network.stall(fault.host, fault.seconds)
@@ -91,6 +96,7 @@ FAULTS: Final[dict[str, Callable[[Cluster, Fault], None]]] = {
     "partition": partition,
     "slow host": slow_host,
     "slow link": slow_link,
+    "stalled link": stalled_link,
     "stalled host": stalled_host,
 }
 _OFTEN: Final = ("runner dies", "runner dies", "worker dies", "data connections break")
@@ -144,6 +150,9 @@ def _some_fault(chance: random.Random, kind: str, workers: int, clients: int) ->
         case "slow link":
             other = chance.choice((*others, "scheduler"))
             more |= {"other": other, "seconds": 1.0, "factor": 30.0}
+        case "stalled link":
+            other = chance.choice((*others, "scheduler"))
+            more |= {"other": other, "seconds": chance.choice((0.05, 0.5, 2.0, 6.0))}
         case "slow host":
             more = {"host": any_host, "seconds": 1.0, "factor": chance.choice((3.0, 30.0))}
         case "stalled host":

@@ -44,6 +44,7 @@ class Network:
         self._slow: dict[str, tuple[float, float]] = {}  # factor, and until when
         self._slow_between: dict[frozenset[str], tuple[float, float]] = {}
         self._stalled: dict[str, float] = {}  # until when
+        self._stalled_between: dict[frozenset[str], float] = {}
         self._parted: dict[frozenset[str], float] = {}  # until when
         self._links: dict[Link, None] = {}
 
@@ -60,6 +61,10 @@ class Network:
     def stall(self, host: str, seconds: float) -> None:
         """The host stands still: its connections stay open, and nothing happens there."""
         self._stalled[host] = max(self.stalled_until(host), self.world.now + seconds)
+
+    def stall_between(self, a: str, b: str, seconds: float) -> None:
+        """What two hosts say to each other waits; their connections stay open."""
+        self._stalled_between[frozenset((a, b))] = self.world.now + seconds
 
     def part(self, a: str, b: str, seconds: float) -> None:
         """Two hosts cannot reach each other, for ever if `seconds` is 0."""
@@ -87,6 +92,10 @@ class Network:
         """When the host goes on; now or earlier if it does not stand still."""
         return self._stalled.get(host, 0.0)
 
+    def way_stalled_until(self, hosts: tuple[str, str]) -> float:
+        """When what the first of them says arrives at the second again."""
+        return max(self.stalled_until(hosts[1]), self._stalled_between.get(frozenset(hosts), 0.0))
+
     def reachable(self, a: str, b: str) -> bool:
         """Whether a connection between the two can be made."""
         return self._parted.get(frozenset((a, b)), 0.0) <= self.world.now
@@ -112,13 +121,13 @@ class Network:
 class Pipe:
     """One direction of a connection, or the way between a worker and its runner: in order."""
 
-    __slots__ = ("_batches", "_chance", "_delays", "_due", "_name", "_network", "host", "receive")
+    __slots__ = ("_batches", "_chance", "_delays", "_due", "_hosts", "_name", "_network", "receive")
 
     def __init__(
         self,
         network: Network,
         name: str,
-        host: str,
+        hosts: tuple[str, str],
         chance: random.Random,
         *,
         delays: tuple[float, ...] | None = None,
@@ -129,7 +138,7 @@ class Pipe:
         self._delays = network.delays if delays is None else delays
         self._due = 0.0
         self._batches: deque[list[Message]] = deque()
-        self.host = host  # where it ends
+        self._hosts = hosts  # where it begins, and where it ends
         self.receive: Receive | None = None
 
     def send(self, messages: list[Message], *, factor: float = 1.0, tick: bool = False) -> None:
@@ -149,7 +158,7 @@ class Pipe:
 
     def _arrive(self) -> None:
         network = self._network
-        resumed = network.stalled_until(self.host)
+        resumed = network.way_stalled_until(self._hosts)
         if resumed > network.world.now:
             network.world.at(resumed, self._name, self._arrive)
             return
@@ -157,6 +166,11 @@ class Pipe:
         messages = self._batches.popleft()
         if self.receive is not None:
             self.receive(messages)
+
+    @property
+    def host(self) -> str:
+        """Where it ends."""
+        return self._hosts[1]
 
     def __len__(self) -> int:
         return len(self._batches)
@@ -171,7 +185,8 @@ class Link:
         self.hosts: Final = hosts
         self._chance = network.world.chance(name)
         self._pipes = tuple(
-            Pipe(network, f"{name}>{end}", hosts[end], self._chance) for end in (0, 1)
+            Pipe(network, f"{name}>{end}", (hosts[1 - end], hosts[end]), self._chance)
+            for end in (0, 1)
         )
         self._closed: list[Closed | None] = [None, None]
         self.open = True

@@ -155,11 +155,11 @@ class SimWorker:
             return
         self._runners += 1
         name, network = f"{self.address} runner {self._runners}", self.network
-        chance = self._world.chance(name)
-        out = Pipe(network, f"{name} says", self.name, chance, delays=LOCAL_S)
+        chance, here = self._world.chance(name), (self.name, self.name)
+        out = Pipe(network, f"{name} says", here, chance, delays=LOCAL_S)
         runner = SimRunner(network, self.plan, self.cluster.truth, out)
         out.receive = self._from_runner
-        self._to_runner = Pipe(network, f"{name} hears", self.name, chance, delays=LOCAL_S)
+        self._to_runner = Pipe(network, f"{name} hears", here, chance, delays=LOCAL_S)
         self._to_runner.receive = runner.receive
         self.runner = runner
         self._runner_since = self.now
