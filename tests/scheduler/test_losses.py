@@ -8,6 +8,7 @@ import pytest
 
 from trio_dask.messages import session, tasks as words
 from trio_dask.messages.failure import Failure
+from trio_dask.scheduler.core.failures import killed
 
 if TYPE_CHECKING:
     from tests.scheduler.conftest import Driver
@@ -175,6 +176,21 @@ def test_a_dead_runner_is_blamed_on_what_ran(cluster: Driver) -> None:
     assert failure.message.count("signal 9") == 4
     cluster.tell(A, words.Slots(1))
     assert cluster.run(A).args == [b"bystander"]
+
+
+def test_a_killers_failure_reads_well() -> None:
+    """A line for each death: how, after how long, where, with how much memory; nothing twice."""
+    known = {"worker": "w-0", "host": "vm", "pid": 42, "lasted_s": 0.755}
+    exited = known | {"exit_code": 3, "reason": "exited with code 3", "rss": 16375808}
+    crashed = known | {"signal": 11, "reason": "killed by SIGSEGV", "lasted_s": 61.0}
+    odd = {"worker": "w-1", "lasted_s": "long", "rss": [1], "reason": 7, "exit_code": 1}
+    message = Failure.from_bytes(killed("f-1", [exited, crashed, odd])).message
+    assert message.splitlines() == [
+        "f-1 was running each of the 3 times its process died:",
+        "  1. exited with code 3 after 0.8 s on worker w-0 (host vm, pid 42), last seen with 15.6 MiB",
+        "  2. killed by SIGSEGV after 61.0 s on worker w-0 (host vm, pid 42)",
+        "  3. exited with code 1 on worker w-1",
+    ]
 
 
 def test_a_worker_without_runner_gets_nothing(cluster: Driver) -> None:

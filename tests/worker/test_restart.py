@@ -57,12 +57,12 @@ def test_many_failures_do_not_overflow() -> None:
             {
                 "signal": 9,
                 "reason": "killed by SIGKILL"
-                " (from outside; the system does it too when memory runs out)",
+                " (from outside: the system does so too when memory runs out)",
             },
         ),
         (-9, "hung", {"signal": 9, "reason": "killed by SIGKILL (hung)"}),
         (-64, "", {"signal": 64, "reason": "killed by signal 64"}),
-        (3, "", {"exit_code": 3, "reason": "ended with exit code 3"}),
+        (3, "", {"exit_code": 3, "reason": "exited with code 3"}),
         (-15, "it broke the rules", {"signal": 15, "reason": "killed by SIGTERM (it broke the rules)"}),
         (None, "", {"reason": "given up"}),
     ],

@@ -37,14 +37,21 @@ def killed(key: str, deaths: list[dict[str, Any]]) -> bytes:
 
 
 def _describe(death: dict[str, Any]) -> str:
-    how = "ended"
+    """One death in a line, of what a worker has told: as much of it as makes sense."""
+    reason, lasted, rss = death.get("reason"), death.get("lasted_s"), death.get("rss")
+    parts = [reason if isinstance(reason, str) and reason else _how(death)]
+    if isinstance(lasted, (int, float)):
+        parts.append(f"after {lasted:.1f} s")
+    parts.append(f"on worker {death.get('worker', '?')}")
+    if death.get("host"):
+        parts.append(f"(host {death['host']}, pid {death.get('pid', '?')})")
+    line = " ".join(parts)
+    return f"{line}, last seen with {rss / 2**20:.1f} MiB" if isinstance(rss, int) else line
+
+
+def _how(death: dict[str, Any]) -> str:
     if death.get("signal"):
-        how = f"was killed by signal {death['signal']}"
-    elif death.get("exit_code") is not None:
-        how = f"exited with code {death['exit_code']}"
-    rest = ", ".join(
-        f"{name} {value}"
-        for name, value in sorted(death.items())
-        if name not in ("signal", "exit_code") and value not in (None, "", [])
-    )
-    return f"process {how} ({rest})" if rest else f"process {how}"
+        return f"killed by signal {death['signal']}"
+    if death.get("exit_code") is not None:
+        return f"exited with code {death['exit_code']}"
+    return "ended"

@@ -26,10 +26,10 @@ def certificate(
         known["signal"] = -status
         known["reason"] = f"killed by {_SIGNALS.get(-status, f'signal {-status}')}"
         if status == -9 and not reason:
-            known["reason"] += " (from outside; the system does it too when memory runs out)"
+            known["reason"] += " (from outside: the system does so too when memory runs out)"
     else:
         known["exit_code"] = status
-        known["reason"] = f"ended with exit code {status}"
+        known["reason"] = f"exited with code {status}"
     if reason and status is not None:
         known["reason"] += f" ({reason})"
     if rss is not None:
