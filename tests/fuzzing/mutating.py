@@ -281,7 +281,7 @@ def _plain_changed(raw: Any, chance: random.Random, pool: list[int]) -> Any:
 #: Names that mean something in one of the trees of plain values.
 OPTIONS: Final = (
     "priority", "retries", "workers", "allow_other_workers", "resources", "n", "tids", "GPU",
-    "reason", "signal", "exit_code", "host", "pid",
+    "reason", "signal", "exit_code", "host", "pid", "on_cancel", "on_purpose",
 )  # fmt: skip
 
 _CHANGES: Final[dict[Any, Callable[[Any, random.Random, list[int]], Any]]] = {

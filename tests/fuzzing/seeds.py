@@ -40,7 +40,11 @@ def of_client() -> list[Message]:
         words.Want([mine[-1] + 1, mine[-1] + 2], [FIRST + 7, FIRST + 8]),
         words.Put([mine[10], mine[11]], [10, 20], ["w0", "w1"], broadcast=True),
         words.Keep(mine[1:3]),
-        words.Cancel(mine[2:5], "enough"),
+        words.Submit(
+            mine[-1] + 3, [THEIRS], [b"a"] * 2, [], [], [], [], wanted=True,
+            options={"on_cancel": words.KILL, "priority": 1},
+        ),
+        words.Cancel([*mine[2:5], mine[-1] + 3], "enough"),
         words.Unreachable([mine[0], mine[9]], "tcp://w0:1"),
         words.Release(mine[:6]),
         words.ForgetFunctions([THEIRS]),
@@ -69,7 +73,8 @@ def of_worker() -> list[Message]:
         words.Slots(0),
         words.RunnerDied(some[9:10], some[10:12], [FIRST, FIRST + 2], {"signal": 9, "pid": 4}),
         words.Slots(2),
-        words.Done(some[10:], [words.OK_HELD] * 2, [0.1] * 2, [8] * 2, [b""] * 2),
+        words.Done(some[10:], [words.OK_HELD, words.STOPPED], [0.1] * 2, [8] * 2, [b""] * 2),
+        words.RunnerDied(some[8:9], some[9:], [], {"on_purpose": True, "signal": 9}),
     ]  # fmt: skip
 
 
@@ -84,6 +89,7 @@ def to_worker() -> list[Message]:
             [11, 12, 13, 14],
         ),
         words.Recall([2, 3]),
+        words.Interrupt([1, 4, 9], [words.INTERRUPT, words.COOPERATE, words.KILL]),
         words.Free([101, 102, 9]),
         words.ForgetFunctions([FID]),
         words.Run([5], [105], [FID], [5], [b"x"], [1], [9], [0], [], [B], []),
@@ -95,6 +101,8 @@ def of_runner() -> list[Message]:
     return [
         words.Done([2, 4], [words.OK_HELD, words.ERROR], [0.1, 0.1], [8, 0], [b"", b"oops"]),
         words.Returned([6]),
+        words.Interrupting([1, 3]),
+        words.Done([3], [words.STOPPED], [0.1], [0], [b""]),
         values.Values(3, [1002], [values.FOUND], [], [b"value"], last=False),
         values.Values(3, [1004], [values.UNPICKLABLE], [b"why"], [], last=True),
         words.Done([1, 8], [words.OK_HELD, words.OK_INLINE], [0.1, 0.1], [8, 1], [b"", b"v"]),
