@@ -299,3 +299,23 @@ def test_a_client_that_never_reaches_a_worker(cluster: Driver) -> None:
     (lost,) = cluster.heard(CLIENT)
     assert lost == words.Lost([first], f"it could not be fetched, the last time from {a}")
     assert cluster.at_rest()
+
+
+def test_a_task_goes_to_its_input_that_could_not_be_fetched(cluster: Driver) -> None:
+    """A broken connection does not cost a value; a value that is not there is made anew."""
+    first = cluster.client()
+    addresses = {A: cluster.worker(A), B: cluster.worker(B)}
+    cluster.submit(first, [b"a"], workers=[f"w{A}"])
+    cluster.done(A, cluster.run_last(A), None, seconds=10.0)
+    cluster.submit(first + 1, [b"long"] * 3, workers=[f"w{A}"])
+    cluster.heard(A)
+    cluster.submit(first + 4, [b"b"], [[first]])
+    run = cluster.run_last(B)
+    assert run.args == [b"b"], "its home is busy"
+    cluster.heard(CLIENT)
+    cluster.tell(B, words.Unrunnable(run.attempts, [first], [addresses[A]]))
+    assert cluster.heard(CLIENT) == []
+    again = cluster.run_last(B)
+    cluster.leave(B)
+    assert again.args == [b"b"], "tried again, as its home is as busy as before"
+    assert [each for each in cluster.heard(A) if isinstance(each, words.Free)] == []

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from trio_dask.messages import tasks as words
 from trio_dask.scheduler.core import state as st
@@ -102,6 +102,8 @@ def on_unrunnable(state: ClusterState, worker: Worker, message: words.Unrunnable
             if dep is not None and holder is not None and holder in (dep.holders or ()):
                 if task is not None and holder is not worker:
                     unreached_by[task] = dep, place
+                    if _may_go_to(state, task, holder):
+                        continue  # where the value may be as whole as ever
                 holder.out.free(dep.tid)
                 lose_copy(state, dep, holder, f"it was not at {address}")
     for task in tasks:
@@ -112,6 +114,16 @@ def on_unrunnable(state: ClusterState, worker: Worker, message: words.Unrunnable
         else:
             requeue(state, task)
     touch(state, worker)
+
+
+def _may_go_to(state: ClusterState, task: Task, holder: Worker) -> bool:
+    """Whether all inputs of the task are there: for the first few times, it is not they that move."""
+    here = all(dep.value is not None or holder in (dep.holders or ()) for dep in task.deps)
+    return here and task.spec.requirement.open and state.unreached.get(task.tid, 0) < _MOVES_MAX
+
+
+#: So often a task is sent to its inputs before they are made anew.
+_MOVES_MAX: Final = 3
 
 
 def on_pinned(state: ClusterState, worker: Worker, message: words.Pinned) -> None:
