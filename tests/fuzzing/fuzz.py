@@ -161,6 +161,9 @@ def fuzz(target: str, seconds: float, seed: int, kept: Path) -> dict[str, Any]:
             msg = f"{target} ended with {ended.returncode} before it had begun; see {log}"
             raise RuntimeError(msg)
         out: dict[str, Any] = json.loads(tally.read_text())
+        if ended.returncode:
+            out["failures"]["the run itself"] = str(log)
+            print(f"{target}: ended early with {ended.returncode}; see {log}")
         return out
 
 

@@ -212,7 +212,7 @@ def _numbers(frames: list[Rough]) -> list[int]:
             for kind, value in zip(_kinds(row[0]), row[1:], strict=False):
                 if kind == "int64" and type(value) is bytes and len(value) % 8 == 0:
                     found.update(dict.fromkeys(array("q", value[:80])))
-                elif type(value) is int:
+                elif type(value) is int and INT_MIN <= value <= INT_MAX:
                     found[value] = None
     return list(found)
 
