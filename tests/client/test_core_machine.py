@@ -398,5 +398,5 @@ class ClientMachine(World):
 
 TestClientMachine = ClientMachine.TestCase
 TestClientMachine.settings = settings(
-    max_examples=250, stateful_step_count=60, deadline=None, report_multiple_bugs=False
+    max_examples=180, stateful_step_count=50, deadline=None, report_multiple_bugs=False
 )
