@@ -258,10 +258,10 @@ class Describer:
             rows.dep_tids += refs
         rows.args.append(blob)
 
-    def _small(self, value: Any, stored: list[TaskId]) -> Any:
+    def _small(self, value: Any, stored: list[TaskId], where: str = "") -> Any:
         """The value, or what stands for it where it is large and has no futures inside."""
         refs: list[TaskId] = []
-        payload = pack(value, refs=refs)
+        payload = pack(value, refs=refs, where=where)
         if refs or payload_bytes(payload) <= self._limit:
             return value
         with self._lock:
@@ -277,7 +277,7 @@ class Describer:
         given: dict[str, Any] = {}
         for name, value in kwargs.items():
             refs: list[TaskId] = []
-            small = self._small(value, stored)
+            small = self._small(value, stored, where=f"argument {name!r}")
             pack(small, refs=refs)
             (given if refs else bound)[name] = small
         return bound, given

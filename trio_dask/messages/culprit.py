@@ -4,15 +4,22 @@ from __future__ import annotations
 
 import functools
 import types
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Final
+
+from trio_dask.errors import SubmitError
 
 _DEPTH: Final = 8
 _PARTS_MAX: Final = 200
+#: Whose frames say nothing about why a value cannot be pickled.
+_PICKLERS: Final = ("", "pickle", "copyreg", "cloudpickle", "trio_dask")
 
 
-def find_culprit(value: Any, error: BaseException | None) -> str:
-    """A sentence that names the part of `value` that cannot be pickled, and why."""
+def find_culprit(value: Any, error: BaseException | None, where: str = "") -> str:
+    """A sentence that names the part of `value` that cannot be pickled, and why.
+
+    `where` is which argument of a call it is: then the sentence says what to do, too.
+    """
     steps: list[str] = []
     culprit = value
     for _ in range(_DEPTH):
@@ -21,11 +28,52 @@ def find_culprit(value: Any, error: BaseException | None) -> str:
             break
         steps.append(found[0])
         culprit = found[1]
-    named = _named(value)
-    reason = "" if error is None else f": {type(error).__name__}: {_said(error)}"
-    if not steps:
-        return f"{named} cannot be pickled{reason}"
-    return f"{named} cannot be pickled because of {' → '.join(steps)}, {_named(culprit)}{reason}"
+    subject = where or _named(value)
+    why = _reason(error) + (advice(error) if where else "")
+    if steps:
+        path = " → ".join(steps)
+        return f"{subject} cannot be pickled because of {path}, {_named(culprit)}{why}"
+    return f"{subject}{f', {_named(value)},' if where else ''} cannot be pickled{why}"
+
+
+def find_call_culprit(
+    args: Iterable[Any], kwargs: Mapping[str, Any], error: BaseException | None
+) -> str:
+    """The same for the arguments of a call, as its caller counts and names them."""
+    named = [(argument_name(at), value) for at, value in enumerate(args)]
+    named += [(argument_name(name), value) for name, value in kwargs.items()]
+    for where, value in named:
+        if not _pickles(value):
+            return find_culprit(value, error, where)
+    return f"the arguments cannot be pickled{_reason(error)}"
+
+
+def argument_name(which: int | str) -> str:
+    """What an argument is called, by its position or its name."""
+    return f"argument {which!r}"
+
+
+def advice(error: BaseException | None) -> str:
+    """What to do about it, for the end of the sentence."""
+    if isinstance(error, SubmitError) or isinstance(getattr(error, "__cause__", 0), RecursionError):
+        return ""  # that it cannot leave this process is not what is wrong with it
+    return "; make it where it is used, in the function that runs on the cluster"
+
+
+def worth_telling(error: BaseException | None) -> BaseException | None:
+    """The error if its traceback leads into users' code, None if only into the picklers'."""
+    last = None if error is None else error.__traceback__
+    while last is not None and last.tb_next is not None:
+        last = last.tb_next
+    module = "" if last is None else str(last.tb_frame.f_globals.get("__name__", ""))
+    return None if module.partition(".")[0] in _PICKLERS else error
+
+
+def _reason(error: BaseException | None) -> str:
+    if error is None:
+        return ""
+    kind = "" if isinstance(error, SubmitError) else f"{type(error).__name__}: "
+    return f": {kind}{_said(error)}"
 
 
 def _said(error: BaseException) -> str:
@@ -80,8 +128,8 @@ def _members(value: Any) -> Iterator[tuple[str, Any]]:
         yield "its function", value.__func__
     elif isinstance(value, functools.partial):
         yield "its function", value.func
-        yield from ((f"argument {at}", item) for at, item in enumerate(value.args))
-        yield from ((f"argument {name!r}", item) for name, item in value.keywords.items())
+        yield from ((argument_name(at), item) for at, item in enumerate(value.args))
+        yield from ((argument_name(name), item) for name, item in value.keywords.items())
     elif type(attributes := getattr(value, "__dict__", None)) is dict:
         yield from ((f"attribute {name!r}", item) for name, item in attributes.items())
 

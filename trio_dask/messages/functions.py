@@ -49,10 +49,11 @@ def _pickled(fn: Callable[..., Any]) -> bytes:
                 return bytes(cloudpickle.dumps(fn, _PROTOCOL))
         except Exception as error:  # noqa: BLE001 - users' reducers raise what they like
             failure = failure or error
-    from trio_dask.messages.culprit import find_culprit
+    from trio_dask.messages.culprit import advice, find_culprit, worth_telling
 
     # Of two errors, cloudpickle's is about the contents: pickle stops at the name.
-    raise SubmitError(find_culprit(fn, failure or first)) from (failure or first)
+    why = failure or first
+    raise SubmitError(find_culprit(fn, why) + advice(why)) from worth_telling(why)
 
 
 def unpack_function(blob: bytes) -> Callable[..., Any]:

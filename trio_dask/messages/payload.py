@@ -55,45 +55,72 @@ _dumps = pickle.dumps
 _loads = pickle.loads
 
 
-def pack(value: Any, *, refs: list[TaskId] | None = None, ship_modules: bool = True) -> Payload:
+def pack(
+    value: Any,
+    *,
+    refs: list[TaskId] | None = None,
+    ship_modules: bool = True,
+    where: str = "",
+) -> Payload:
     """The payload of a value. With `refs`, futures inside are allowed, and their ids put there.
 
     Pickle first; cloudpickle where that fails or what it made refers to `__main__` or,
-    with `ship_modules`, to a module that another process cannot import.
+    with `ship_modules`, to a module that another process cannot import. `where` is what the
+    value is called in an error.
 
     Raises:
         SubmitError: it cannot be pickled; the message names the culprit.
     """
     if type(value) in _ATOMS:
         return _dumps(value, PROTOCOL)
-    if refs is None:
-        return _pack(value, ship_modules=ship_modules)
-    with finding() as found:
-        packed = _pack(value, ship_modules=ship_modules)
-    refs += [tid for tid in found if tid not in refs] if refs else found
+    packed = _pack(value, refs, ship_modules=ship_modules)
+    if isinstance(packed, Exception):
+        from trio_dask.messages.culprit import find_culprit, worth_telling
+
+        raise SubmitError(find_culprit(value, packed, where)) from worth_telling(packed)
     return packed
 
 
 def pack_call(
     args: tuple[Any, ...], kwargs: Mapping[str, Any], *, refs: list[TaskId] | None = None
 ) -> bytes:
-    """The arguments of a task as one blob: the payload of ``(args, kwargs)``."""
+    """The arguments of a task as one blob: the payload of ``(args, kwargs)``.
+
+    Raises:
+        SubmitError: one cannot be pickled; the message names it, and the culprit in it.
+    """
     if not kwargs and _ATOMS.issuperset(map(type, args)):
         return _dumps((args, {}), PROTOCOL)
-    packed = pack((args, dict(kwargs)), refs=refs)
+    packed = _pack((args, dict(kwargs)), refs, ship_modules=True)
+    if isinstance(packed, Exception):
+        from trio_dask.messages.culprit import find_call_culprit, worth_telling
+
+        raise SubmitError(find_call_culprit(args, kwargs, packed)) from worth_telling(packed)
     return b"".join(packed) if isinstance(packed, list) else bytes(packed)
 
 
-def _pack(value: Any, *, ship_modules: bool) -> Payload:
+def _pack(value: Any, refs: list[TaskId] | None, *, ship_modules: bool) -> Payload | Exception:
+    """The payload, or the error of the last pickler; with `refs`, the futures inside go there."""
+    if refs is None:
+        return _pickled(value, ship_modules=ship_modules)
+    with finding() as found:
+        packed = _pickled(value, ship_modules=ship_modules)
+    refs += [tid for tid in found if tid not in refs] if refs else found
+    return packed
+
+
+def _pickled(value: Any, *, ship_modules: bool) -> Payload | Exception:
     buffers: list[memoryview] = []
-    keep = _keeper(buffers)
     try:
-        data = _dumps(value, PROTOCOL, buffer_callback=keep)
-    except Exception as error:  # noqa: BLE001 - users' reducers raise what they like
-        data = _cloudpickled(value, buffers, ship_modules=ship_modules, first=error)
-    else:
-        if refers_to_foreign(data) if ship_modules else MAIN in data:
-            data = _cloudpickled(value, buffers, ship_modules=ship_modules, first=None)
+        data = _dumps(value, PROTOCOL, buffer_callback=_keeper(buffers))
+    except Exception:  # noqa: BLE001 - users' reducers raise what they like
+        data = b""
+    # Not in the block: the second error would have the first one for its context.
+    if not data or (refers_to_foreign(data) if ship_modules else MAIN in data):
+        made = _cloudpickled(value, buffers, ship_modules=ship_modules)
+        if isinstance(made, Exception):
+            return made
+        data = made
     return _laid_out(data, buffers) if buffers else data
 
 
@@ -111,9 +138,9 @@ def _keeper(buffers: list[memoryview]) -> Callable[[pickle.PickleBuffer], bool]:
 
 
 def _cloudpickled(
-    value: Any, buffers: list[memoryview], *, ship_modules: bool, first: Exception | None
-) -> bytes:
-    """What cloudpickle makes of it, where pickle failed by `first` or is not enough."""
+    value: Any, buffers: list[memoryview], *, ship_modules: bool
+) -> bytes | Exception:
+    """What cloudpickle makes of what pickle could not, or not well enough; or its error."""
     import cloudpickle
 
     failure: Exception | None = None
@@ -126,9 +153,8 @@ def _cloudpickled(
             failure = failure or error
         else:
             return data
-    from trio_dask.messages.culprit import find_culprit
-
-    raise SubmitError(find_culprit(value, failure or first)) from (failure or first)
+    assert failure is not None
+    return failure
 
 
 def _laid_out(data: bytes, buffers: list[memoryview]) -> list[Buffer]:
