@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from tests.client.fake_cluster import CONFIG
-from trio_dask import AsyncClient
+from trio_dask import AsyncClient, Client
+from trio_dask.client.entrance import own_cluster
 from trio_dask.config import Config
 from trio_dask.errors import AuthenticationError, ConfigError
 
@@ -35,3 +38,25 @@ def test_where_the_scheduler_is() -> None:
         AsyncClient("there", config=Config(token="short"))
     with pytest.raises(ConfigError, match="not both"):
         AsyncClient("there", scheduler_file="x", config=CONFIG)
+
+
+def test_what_dasks_client_is_told() -> None:
+    """Taken where it is so anyway; else refused, naming what is there instead."""
+
+    def client(given: object = "there", **options: Any) -> AsyncClient:
+        return AsyncClient(given, config=CONFIG, **options)
+
+    def words(kind: type[Client | AsyncClient], given: object, **options: Any) -> str:
+        with pytest.raises(ConfigError) as caught:
+            kind(given, config=CONFIG, **options)
+        return str(caught.value)
+
+    harmless = {"asynchronous": False, "set_as_default": True, "security": None}
+    assert own_cluster("there", None, CONFIG, harmless, asynchronous=False) is None
+    for given in ("there", None):
+        client(given, asynchronous=True, set_as_default=False, security=None)
+        for kind in (Client, AsyncClient):
+            assert "leave it out" in words(kind, given, heartbeat_interval=5000)
+            assert "cluster's token" in words(kind, given, security=object())
+        assert "AsyncClient is the one to await" in words(Client, given, asynchronous=True)
+        assert "Client is the one that blocks" in words(AsyncClient, given, asynchronous=False)

@@ -100,6 +100,7 @@ def test_worker_options_reach_the_workers() -> None:
     ("options", "message"),
     [
         ({"local_dir": "x"}, "unknown option local_dir: the nearest known one is local_directory"),
+        ({"frobnicate": 1}, "unknown option frobnicate: there is none like it$"),
         ({"asynchronous": True}, "asynchronous: AsyncLocalCluster"),
         ({"nthreads": 2}, "it is threads_per_worker here"),
         ({"security": True}, "security: .* token"),

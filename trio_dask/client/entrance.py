@@ -7,13 +7,32 @@ import secrets
 import socket
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Final, Self
 
 from trio_dask.comm import Keys, keys_from_token, own_keys, parse_contact
 from trio_dask.config import Config, find_token, read_scheduler_file
 from trio_dask.errors import ConfigError
 
-PORT = 8786
+PORT: Final = 8786
+
+_NOT_NEEDED: Final = "Dask's client has it, this one does not need it; leave it out"
+#: What else Dask's client can be told.
+_DASKS: Final = dict.fromkeys(
+    (
+        "connection_limit",
+        "deserializers",
+        "direct_to_workers",
+        "extensions",
+        "heartbeat_interval",
+        "serializers",
+    ),
+    _NOT_NEEDED,
+) | {
+    "security": (
+        "connections are authenticated by the cluster's token and not encrypted; "
+        "there is nothing to configure, leave it out"
+    )
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,8 +98,10 @@ def own_cluster(
     """The cluster that a client starts and closes itself; None where it is told of a scheduler.
 
     Raises:
-        ConfigError: `options` for a cluster of its own, and the scheduler of another.
+        ConfigError: `options` for a cluster of its own, and the scheduler of another; or one
+            of Dask's client that ours does not have.
     """
+    options = _without_dasks(options, asynchronous=asynchronous)
     if given is None and scheduler_file is None and not config.scheduler_address:
         # The one place that looks up: what starts clusters is above the client.
         from trio_dask.deploy import AsyncLocalCluster, LocalCluster
@@ -91,6 +112,24 @@ def own_cluster(
         msg = f"{names} would be for a cluster of the client's own, but a scheduler is given"
         raise ConfigError(msg)
     return None
+
+
+def _without_dasks(options: dict[str, Any], *, asynchronous: bool) -> dict[str, Any]:
+    """The options without those of Dask's client that ask for what is the case anyway."""
+    rest = dict(options)
+    rest.pop("set_as_default", None)  # only Dask's collections look for a default
+    wanted = rest.pop("asynchronous", asynchronous)
+    if bool(wanted) is not asynchronous:
+        blocks, awaits = "Client is the one that blocks", "AsyncClient is the one to await"
+        msg = f"asynchronous={wanted!r}: {blocks if asynchronous else awaits}"
+        raise ConfigError(msg)
+    if rest.get("security", False) in (None, False):
+        rest.pop("security", None)
+    for name in rest:
+        if name in _DASKS:
+            msg = f"unknown option {name}: {_DASKS[name]}"
+            raise ConfigError(msg)
+    return rest
 
 
 def client_name() -> str:

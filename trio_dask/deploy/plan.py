@@ -176,8 +176,8 @@ def _refuse_unknown(options: Mapping[str, object]) -> None:
         if hint is None:
             known = [*_WORKER_OPTIONS, "memory_limit", "n_workers", "processes", "scheduler_port"]
             known += ["silence_logs", "start_timeout_s", "threads_per_worker", "host", "name"]
-            [near] = difflib.get_close_matches(option, known, n=1, cutoff=0.0)
-            hint = f"the nearest known one is {near}"
+            near = difflib.get_close_matches(option, known, n=1)
+            hint = f"the nearest known one is {near[0]}" if near else "there is none like it"
         msg = f"unknown option {option}: {hint}"
         raise ConfigError(msg)
 
