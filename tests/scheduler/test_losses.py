@@ -9,6 +9,7 @@ import pytest
 from trio_dask.messages import session, tasks as words
 from trio_dask.messages.failure import Failure
 from trio_dask.scheduler.core.failures import killed
+from trio_dask.scheduler.core.lifecycle import MOVES_MAX
 
 if TYPE_CHECKING:
     from tests.scheduler.conftest import Driver
@@ -253,7 +254,8 @@ def test_a_copy_of_what_is_being_made_again_there(cluster: Driver, *, held: bool
     a = cluster.worker(A)
     cluster.submit(first, [b"a"])
     cluster.done(A, cluster.run(A), None)
-    cluster.tell(CLIENT, words.Unreachable([first], a))
+    for _ in range(MOVES_MAX + 1):
+        cluster.tell(CLIENT, words.Unreachable([first], a))
     again, freed = sorted(cluster.heard(A), key=lambda each: isinstance(each, words.Free))
     assert isinstance(again, words.Run)
     assert freed == words.Free([first])
@@ -286,14 +288,21 @@ def test_workers_that_never_reach_each_other(cluster: Driver) -> None:
 
 
 def test_a_client_that_never_reaches_a_worker(cluster: Driver) -> None:
-    """Its value is made anew in the hope of a better place, but not for ever."""
+    """It looks again, then its value is made anew in the hope of a better place, not for ever."""
     first = cluster.client()
     a = cluster.worker(A)
     cluster.submit(first, [b"a"])
-    for _ in range(cluster.core.state.settings.allowed_unreached):
-        cluster.done(A, cluster.run_last(A), None)
-        cluster.tell(CLIENT, words.Unreachable([first], a))
     cluster.done(A, cluster.run_last(A), None)
+    for count in range(1, cluster.core.state.settings.allowed_unreached + 1):
+        cluster.heard(CLIENT)
+        cluster.tell(CLIENT, words.Unreachable([first], a))
+        if count <= MOVES_MAX:
+            (still,) = cluster.heard(CLIENT)
+            assert isinstance(still, words.Finished)
+            assert still.places == [a]
+        else:
+            assert cluster.heard(CLIENT) == [words.Again([first])]
+            cluster.done(A, cluster.run_last(A), None)
     cluster.heard(CLIENT)
     cluster.tell(CLIENT, words.Unreachable([first], a))
     (lost,) = cluster.heard(CLIENT)

@@ -15,6 +15,7 @@ from trio_dask.scheduler.core import state as st
 from trio_dask.scheduler.core.failures import data_lost, packed
 from trio_dask.scheduler.core.lifecycle import (
     KEPT,
+    MOVES_MAX,
     end,
     interrupt,
     is_needed,
@@ -375,7 +376,10 @@ def replace_puts(state: ClusterState, lost: Worker) -> None:
 
 
 def on_unreachable(state: ClusterState, client: Client, message: words.Unreachable) -> None:
-    """The client did not find values where it was told they were."""
+    """The client did not find values where it was told they were.
+
+    It may look again: what breaks one connection does not cost others the value.
+    """
     worker = state.workers.get(message.address)
     for tid in message.tids:
         task = _own(state, client, tid)
@@ -386,7 +390,8 @@ def on_unreachable(state: ClusterState, client: Client, message: words.Unreachab
             client.out.lost(tid, reason)
             unwant(state, tid)
             continue
-        if worker is not None and task.holders and worker in task.holders:
+        held = worker is not None and task.holders is not None and worker in task.holders
+        if worker is not None and held and state.unreached[task.tid] > MOVES_MAX:
             worker.out.free(task.tid)
             lose_copy(state, task, worker, f"it could not be fetched from {worker.address}")
         if task.state == st.DONE:

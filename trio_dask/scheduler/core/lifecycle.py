@@ -280,6 +280,10 @@ def lose_copy(state: ClusterState, task: Task, worker: Worker, reason: str) -> N
         settle(state, [task])
 
 
+#: So often one looks again, or goes to a value that is out of reach, before it is made anew.
+MOVES_MAX: Final = 3
+
+
 def is_out_of_reach(state: ClusterState, task: Task) -> bool:
     """Count that one who needs the value, or an input of it, could not reach who has it.
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from trio_dask.messages import tasks as words
 from trio_dask.scheduler.core import state as st
@@ -10,6 +10,7 @@ from trio_dask.scheduler.core.brief import is_brief
 from trio_dask.scheduler.core.failures import killed, unreached
 from trio_dask.scheduler.core.intake import Misuse
 from trio_dask.scheduler.core.lifecycle import (
+    MOVES_MAX,
     end,
     finish,
     is_out_of_reach,
@@ -119,11 +120,7 @@ def on_unrunnable(state: ClusterState, worker: Worker, message: words.Unrunnable
 def _may_go_to(state: ClusterState, task: Task, holder: Worker) -> bool:
     """Whether all inputs of the task are there: for the first few times, it is not they that move."""
     here = all(dep.value is not None or holder in (dep.holders or ()) for dep in task.deps)
-    return here and task.spec.requirement.open and state.unreached.get(task.tid, 0) < _MOVES_MAX
-
-
-#: So often a task is sent to its inputs before they are made anew.
-_MOVES_MAX: Final = 3
+    return here and task.spec.requirement.open and state.unreached.get(task.tid, 0) < MOVES_MAX
 
 
 def on_pinned(state: ClusterState, worker: Worker, message: words.Pinned) -> None:
