@@ -168,6 +168,21 @@ def test_a_neighbour_goes_on(cluster: Cluster, gate: Gate, tmp_path: Path) -> No
         assert client.submit(inc, 1).result() == 2
 
 
+def test_an_error_stops_what_runs_in_the_same_scope(cluster: Cluster, gate: Gate) -> None:
+    """On another worker, in the middle of a loop."""
+    cluster.workers(2, "--nthreads", "1")
+    with Client(cluster.address, config=cluster.config) as client:
+        scope = client.scope()
+        with pytest.raises(ExceptionGroup) as caught, scope:  # noqa: PT012 - raised at its end
+            endless = scope.submit(loop, gate.path)
+            gate.wait()
+            scope.submit(int, "one")
+        assert caught.group_contains(ValueError, match="one")
+        assert "on worker" in caught.value.exceptions[0].__notes__[0]
+        assert endless.cancelled()
+        assert client.gather(client.map(inc, range(10))) == list(range(1, 11))
+
+
 def test_a_client_that_vanishes_takes_its_tasks_along(cluster: Cluster, gate: Gate) -> None:
     """What only it wanted is stopped, so that others get the slot."""
     cluster.workers(1, "--nthreads", "1")

@@ -13,6 +13,7 @@ from trio_dask.client.entrance import Entrance, client_name, own_cluster
 from trio_dask.client.futures import AsyncFuture
 from trio_dask.client.options import task_options
 from trio_dask.client.outcomes import Failed
+from trio_dask.client.scopes import AsyncScope
 from trio_dask.client.waits import LoopWaits, seconds_of
 from trio_dask.comm import connect_anyio
 from trio_dask.config import load_config
@@ -184,6 +185,28 @@ class AsyncClient(BaseClient):
         finally:
             future.release()
             self.live.flush_now()
+
+    def scope(
+        self,
+        *,
+        timeout: float | str | None = None,
+        on_error: Literal["cancel_all", "collect"] = "cancel_all",
+    ) -> AsyncScope:
+        """A block that owns the tasks it starts: leaving it waits until all have ended.
+
+        An error in one of them stops the others, on whichever machine they run, and ends the
+        block; so does an error or the cancellation of the block. With ``on_error="collect"`` all
+        run to their end. What went wrong comes out as one `ExceptionGroup`. `timeout` is for
+        all of it.
+
+        ::
+
+            async with client.scope(timeout=30) as scope:
+                a, b = scope.submit(f, 1), scope.submit(g, 2)
+                total = scope.submit(h, a, b)
+            print(await total)
+        """
+        return AsyncScope(self, seconds_of(timeout), on_error)
 
     # ------------------------------------------------------------ values
 

@@ -19,6 +19,7 @@ from trio_dask.client.loop_thread import LoopThread, at_exit, not_at_exit
 from trio_dask.client.loops import refuse_running_loop
 from trio_dask.client.options import task_options
 from trio_dask.client.outcomes import Failed
+from trio_dask.client.scopes import Scope
 from trio_dask.comm import connect_anyio
 from trio_dask.config import load_config
 
@@ -244,6 +245,37 @@ class Client(BaseClient):
         finally:
             future.release()
             self.live.flush()
+
+    def scope(
+        self,
+        *,
+        timeout: float | str | None = None,
+        on_error: Literal["cancel_all", "collect"] = "cancel_all",
+    ) -> Scope:
+        """A block that owns the tasks it starts: leaving it waits until all have ended.
+
+        An error in one of them stops the others, on whichever machine they run; so does an error
+        in the block, or Ctrl-C: the second one does not wait. With ``on_error="collect"`` all
+        run to their end. What went wrong comes out as one `ExceptionGroup`. `timeout` is for
+        all of it.
+
+        ::
+
+            with client.scope(timeout=30) as scope:
+                a, b = scope.submit(f, 1), scope.submit(g, 2)
+                total = scope.submit(h, a, b)
+            print(total.result())
+        """
+        return Scope(self, waits.seconds_of(timeout), on_error)
+
+    def after(self, seconds: float, call: Callable[[], None]) -> None:
+        """Have something called on the client's loop, unless the client is closed by then."""
+
+        async def later() -> None:
+            await trio.sleep(seconds)
+            call()
+
+        self._loop.spawn(later)
 
     # ------------------------------------------------------------ values
 

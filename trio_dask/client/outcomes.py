@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from contextlib import suppress
+from typing import TYPE_CHECKING, Final
 
 from trio_dask.client.core import CANCELLED, ERROR, LOST, Batch
 from trio_dask.errors import CancelledError, DataLost
@@ -16,6 +17,10 @@ if TYPE_CHECKING:
     from trio_dask.messages.ids import TaskId
 
 
+#: What an error is told about where it comes from.
+_TASK: Final = "__trio_dask_task__"
+
+
 class Failed:
     """Wraps the error of a task, where values are expected."""
 
@@ -27,6 +32,19 @@ class Failed:
 
 def error_of(batch: Batch, tid: TaskId, *, full: bool = False) -> BaseException:
     """The error of a task that did not end well: a new one each time, so none gathers tracebacks."""
+    error = _error_of(batch, tid, full=full)
+    with suppress(Exception):  # a type that takes no attributes goes without
+        setattr(error, _TASK, tid)
+    return error
+
+
+def task_of(error: BaseException) -> TaskId:
+    """The task whose error this is; 0 if it is of none."""
+    tid = getattr(error, _TASK, 0)
+    return tid if type(tid) is int else 0
+
+
+def _error_of(batch: Batch, tid: TaskId, *, full: bool) -> BaseException:
     row = tid - batch.first
     status, value = batch.status[row], batch.values[row]
     if status == ERROR and isinstance(value, bytes):

@@ -57,7 +57,8 @@ class Results:
         self._lock = lock
         self._waits = waits
         self._full = full_tracebacks
-        self._error = partial(error_of, full=full_tracebacks)
+        #: The error of a task that did not end well.
+        self.error_of = partial(error_of, full=full_tracebacks)
         #: Where a task raised its error, as a traceback.
         self.traceback = partial(traceback_of, full=full_tracebacks)
 
@@ -104,7 +105,7 @@ class Results:
                 if status == PENDING:
                     continue  # it was lost in the meantime, and is made again
                 if status != FINISHED:
-                    return Failed(self._error(batch, tid))
+                    return Failed(self.error_of(batch, tid))
                 if isinstance(value, bytes):
                     return unpack(value)
                 fetched = await self._fetch([(tid, str(value))], deadline)
@@ -125,7 +126,7 @@ class Results:
         status = batch.status[tid - batch.first]
         if status in (PENDING, FINISHED):
             return None
-        error = self._error(batch, tid)
+        error = self.error_of(batch, tid)
         if isinstance(error, CancelledError) and status != ERROR:
             raise error
         return error
@@ -153,7 +154,7 @@ class Results:
             if wanted:
                 fetched.update(await self._fetch(wanted))
         # Users' code runs without the lock.
-        return _values(futures, ends, fetched, errors=errors, error=self._error)
+        return _values(futures, ends, fetched, errors=errors, error=self.error_of)
 
     def _first_failed(self, groups: Groups) -> Failed | None:
         for batch, rows in groups.items():
@@ -162,7 +163,7 @@ class Results:
                 continue
             for row in rows:
                 if status[row] not in (PENDING, FINISHED):
-                    return Failed(self._error(batch, batch.first + row))
+                    return Failed(self.error_of(batch, batch.first + row))
         return None
 
     def _elsewhere(self, groups: Groups, fetched: dict[TaskId, Any]) -> list[tuple[TaskId, str]]:

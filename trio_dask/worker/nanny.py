@@ -83,7 +83,8 @@ class Nanny:
                 msg = f"worker {self._worker.name}: {decision.reason}; the last one: {why}"
                 raise RunnerFailed(msg)
             when = f" in {decision.delay_s:g} s" if decision.delay_s else ""
-            logger.warning(
+            logger.log(
+                logging.INFO if self._purpose else logging.WARNING,
                 "The runner of worker %s has ended: %s; starting another%s",
                 self._worker.name, why, when,
             )  # fmt: skip

@@ -1,0 +1,324 @@
+"""Scopes: blocks that own what they start on the cluster.
+
+Leaving the block waits for its tasks. An error in one of them stops the others, wherever
+they run, and so does an error or a cancellation of the block itself. All errors come out
+together.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final, Generic, Literal, Self, TypeAlias, TypeVar
+
+import anyio
+
+from trio_dask.client.core import CANCELLED, ERROR, LOST, PENDING, EachDone, group
+from trio_dask.client.futures import AsyncFuture, BaseFuture, Future
+from trio_dask.client.outcomes import task_of
+from trio_dask.client.waits import TimeIsUp
+from trio_dask.errors import SchedulerUnreachable, TaskTimeout
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Coroutine, Iterable
+    from types import TracebackType
+
+    from trio_dask.client.async_client import AsyncClient
+    from trio_dask.client.base import BaseClient
+    from trio_dask.client.blocking import Client
+
+T = TypeVar("T")
+F = TypeVar("F", bound=BaseFuture[Any])
+OnError: TypeAlias = Literal["cancel_all", "collect"]
+
+_MESSAGE: Final = "errors in a scope"
+
+
+class BaseScope(Generic[F]):
+    """What both kinds have in common: the tasks, and when they are stopped."""
+
+    def __init__(self, client: BaseClient, timeout_s: float | None, on_error: OnError) -> None:
+        if on_error not in {"cancel_all", "collect"}:
+            msg = f"on_error={on_error!r}: it is 'cancel_all' or 'collect'"
+            raise ValueError(msg)
+        self._client = client
+        self._timeout_s = timeout_s
+        self._stop_on_error = on_error == "cancel_all"
+        self._futures: dict[int, F] = {}
+        self._watch = EachDone(self._on_done)
+        self._state = "new"
+        self._deadline: float | None = None
+        self._timed_out = False
+        #: Why its tasks are stopped; empty while they are not.
+        self._stopped = ""
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__}: {self._state}, {len(self._futures)} tasks>"
+
+    def cancel(self, reason: str = "the scope was cancelled") -> None:
+        """Stop all that has not ended. The block goes on, and waits for the end when it is left."""
+        with self._client.live.lock:
+            self._stop(reason)
+
+    def detach(self, future: F) -> F:
+        """The task is no longer this scope's: it goes on when the block is left.
+
+        Raises:
+            ValueError: it never was.
+        """
+        with self._client.live.lock:
+            if self._futures.pop(future._tid, None) is None:  # noqa: SLF001
+                msg = f"{future.key} is not of this scope"
+                raise ValueError(msg)
+        return future
+
+    # ------------------------------------------------------------ tasks
+
+    def _begin(self) -> None:
+        if self._state != "new":
+            msg = "a scope is entered once; ask the client for another"
+            raise RuntimeError(msg)
+        self._client.live.check_open()
+        self._state = "open"
+        self._deadline = self._client.live.waits.deadline(self._timeout_s)
+
+    def _own(self, futures: Iterable[F]) -> None:
+        """These are the scope's."""
+        new = list(futures)
+        live = self._client.live
+        with live.lock:
+            self._futures.update((future._tid, future) for future in new)  # noqa: SLF001
+            if self._stopped:
+                live.core.cancel([future._tid for future in new], self._stopped)  # noqa: SLF001
+                live.soon()
+            pending = [future for future in new if not future.done()]
+            if pending:
+                live.core.watch(self._watch, group((f._batch, f._tid) for f in pending))  # noqa: SLF001
+            if len(pending) < len(new):
+                self._look([future for future in new if future.done()])
+
+    def _check_open(self) -> None:
+        if self._state != "open":
+            msg = f"the scope is {'left' if self._state == 'left' else 'not entered'}"
+            raise RuntimeError(msg)
+
+    def _on_done(self) -> None:
+        """Some have ended. Called on the client's loop, where the lock is held."""
+        tids = self._watch.tids
+        self._look([self._futures[tid] for tid in tids if tid in self._futures])
+        tids.clear()
+
+    def _look(self, ended: list[F]) -> None:
+        if self._stop_on_error and not self._stopped:
+            failed = next((f for f in ended if f._code in (ERROR, LOST)), None)  # noqa: SLF001
+            if failed is not None:
+                self._stop(f"{failed.key}, of the same scope, failed")
+
+    def _stop(self, reason: str) -> None:
+        """Stop everything; with the lock."""
+        if self._stopped:
+            return
+        self._stopped = reason
+        live = self._client.live
+        pending = [tid for tid, future in self._futures.items() if future._code == PENDING]  # noqa: SLF001
+        if pending and not live.core.ended:
+            live.core.cancel(pending, reason)
+            live.soon()
+        self._interrupt_block()
+
+    def _interrupt_block(self) -> None:
+        """The block itself is to end, where that can be had."""
+
+    def _expire(self) -> None:
+        """Its time is up."""
+        with self._client.live.lock:
+            self._timed_out = True
+            self._stop(f"its scope's {self._timeout_s:g} s were over")
+
+    async def _ended(self) -> None:
+        """Wait until all have ended; those added meanwhile, too."""
+        live = self._client.live
+        while pending := [f for f in self._futures.values() if f._code == PENDING]:  # noqa: SLF001
+            deadline = None if self._stopped else self._deadline
+            try:
+                await live.values.done(
+                    group((f._batch, f._tid) for f in pending),  # noqa: SLF001
+                    deadline=deadline,
+                )
+            except TimeIsUp:
+                self._expire()
+            except SchedulerUnreachable:
+                return  # their futures say so
+
+    def _leave(self) -> None:
+        live = self._client.live
+        with live.lock:
+            self._state = "left"
+            live.core.unwatch(self._watch)
+
+    def _result(self, error: BaseException | None) -> bool:
+        """Raise what went wrong; whether an error of the block has been dealt with.
+
+        Raises:
+            ExceptionGroup: what the block raised, and each task that failed.
+        """
+        if error is not None and not isinstance(error, Exception):
+            return False  # a cancellation or an interrupt goes on as it is
+        repeats = error is not None and self._is_ours(error)
+        found: list[BaseException] = [] if error is None or repeats else [error]
+        live = self._client.live
+        for tid, future in self._futures.items():
+            if future._code in (ERROR, LOST):  # noqa: SLF001
+                found.append(live.values.error_of(future._batch, tid))  # noqa: SLF001
+            elif future._code == PENDING:  # noqa: SLF001
+                found.append(SchedulerUnreachable(live.core.ended))
+                break
+        if self._timed_out:
+            found.append(TaskTimeout(f"the scope was not done after {self._timeout_s:g} s"))
+        if found:
+            raise BaseExceptionGroup(_MESSAGE, found) from None
+        return repeats
+
+    def _is_ours(self, error: BaseException) -> bool:
+        """Whether the block only repeats what one of the scope's tasks has said."""
+        future = self._futures.get(task_of(error))
+        return future is not None and (
+            future._code in (ERROR, LOST)  # noqa: SLF001
+            or (future._code == CANCELLED and bool(self._stopped))  # noqa: SLF001
+        )
+
+
+class AsyncScope(BaseScope[AsyncFuture[Any]]):
+    """A block of async code that owns what it starts on the cluster. See `AsyncClient.scope`."""
+
+    def __init__(self, client: AsyncClient, timeout_s: float | None, on_error: OnError) -> None:
+        super().__init__(client, timeout_s, on_error)
+        self._submit = client.submit
+        self._map = client.map
+        self._block = anyio.CancelScope()
+        self._interrupted = False
+
+    async def __aenter__(self) -> Self:
+        self._begin()
+        if self._deadline is not None:
+            self._block.deadline = self._deadline
+        self._block.__enter__()
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> bool:
+        self._state = "leaving"
+        if self._block.__exit__(kind, error, traceback):
+            error = None  # we have interrupted it ourselves
+        if self._block.cancel_called and not self._interrupted:
+            self._expire()
+        elif error is not None:
+            self.cancel(_why(error))
+        try:
+            await self._ended()
+        except anyio.get_cancelled_exc_class():
+            self.cancel("its scope was cancelled")
+            with anyio.CancelScope(shield=True):  # what is stopped ends within seconds
+                await self._ended()
+            raise
+        finally:
+            self._leave()
+        return self._result(error)
+
+    def _interrupt_block(self) -> None:
+        if self._state == "open":
+            self._interrupted = True
+            self._block.cancel()
+
+    def submit(
+        self, fn: Callable[..., Coroutine[Any, Any, T]] | Callable[..., T], /, *args: Any, **kw: Any
+    ) -> AsyncFuture[T]:
+        """As `AsyncClient.submit`; the task is the scope's."""
+        self._check_open()
+        future: AsyncFuture[T] = self._submit(fn, *args, **kw)
+        self._own([future])
+        return future
+
+    def map(
+        self,
+        fn: Callable[..., Coroutine[Any, Any, T]] | Callable[..., T],
+        /,
+        *iterables: Iterable[Any],
+        **kw: Any,
+    ) -> list[AsyncFuture[T]]:
+        """As `AsyncClient.map`; the tasks are the scope's."""
+        self._check_open()
+        futures: list[AsyncFuture[T]] = self._map(fn, *iterables, **kw)
+        self._own(futures)
+        return futures
+
+
+def _why(error: BaseException) -> str:
+    return f"its scope's block raised {type(error).__name__}"
+
+
+class Scope(BaseScope[Future[Any]]):
+    """A block that owns what it starts on the cluster. See `Client.scope`."""
+
+    def __init__(self, client: Client, timeout_s: float | None, on_error: OnError) -> None:
+        super().__init__(client, timeout_s, on_error)
+        self._submit = client.submit
+        self._map = client.map
+        self._run = client.run_blocking
+        self._after = client.after
+
+    def __enter__(self) -> Self:
+        self._begin()
+        if self._timeout_s is not None:
+            self._after(self._timeout_s, self._on_time)
+        return self
+
+    def _on_time(self) -> None:
+        if self._state == "open":
+            self._expire()
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> bool:
+        self._state = "leaving"
+        try:
+            if error is not None:
+                self.cancel(_why(error))
+            try:
+                self._run(self._ended())
+            except KeyboardInterrupt as interrupt:
+                if error is not None:
+                    raise  # the second one: leave at once
+                self.cancel(_why(interrupt))
+                self._run(self._ended())
+                raise
+        finally:
+            self._leave()
+        return self._result(error)
+
+    def submit(
+        self, fn: Callable[..., Coroutine[Any, Any, T]] | Callable[..., T], /, *args: Any, **kw: Any
+    ) -> Future[T]:
+        """As `Client.submit`; the task is the scope's."""
+        self._check_open()
+        future: Future[T] = self._submit(fn, *args, **kw)
+        self._own([future])
+        return future
+
+    def map(
+        self,
+        fn: Callable[..., Coroutine[Any, Any, T]] | Callable[..., T],
+        /,
+        *iterables: Iterable[Any],
+        **kw: Any,
+    ) -> list[Future[T]]:
+        """As `Client.map`; the tasks are the scope's."""
+        self._check_open()
+        futures: list[Future[T]] = self._map(fn, *iterables, **kw)
+        self._own(futures)
+        return futures
