@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from tests.client.fake_cluster import CONFIG
 from trio_dask import AsyncClient, Client
 from trio_dask.client.entrance import own_cluster
-from trio_dask.config import Config
+from trio_dask.config import Config, SchedulerFile, write_scheduler_file
 from trio_dask.errors import AuthenticationError, ConfigError
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
 def test_where_the_scheduler_is() -> None:
@@ -38,6 +41,20 @@ def test_where_the_scheduler_is() -> None:
         AsyncClient("there", config=Config(token="short"))
     with pytest.raises(ConfigError, match="not both"):
         AsyncClient("there", scheduler_file="x", config=CONFIG)
+
+
+def test_a_scheduler_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It may be in the home directory; one that is not there is named, and what writes it."""
+    monkeypatch.setenv("HOME", str(tmp_path))
+    path = tmp_path / "cluster.json"
+    with pytest.raises(ConfigError) as caught:
+        AsyncClient(scheduler_file="~/cluster.json", config=CONFIG)
+    assert f"no scheduler file {path}: " in str(caught.value)
+    assert f"trio-dask scheduler --scheduler-file {path}" in str(caught.value)
+    write_scheduler_file(path, SchedulerFile(id="x", address="tcp://there:1", token=CONFIG.token))
+    for given in ("~/cluster.json", path, str(path)):
+        client = AsyncClient(scheduler_file=given, config=CONFIG)
+        assert client.scheduler_address == "tcp://there:1"
 
 
 def test_what_dasks_client_is_told() -> None:

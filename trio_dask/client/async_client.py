@@ -19,6 +19,7 @@ from trio_dask.comm import connect_anyio
 from trio_dask.config import load_config
 
 if TYPE_CHECKING:
+    import os
     from collections.abc import Callable, Coroutine, Iterable, Mapping
     from types import TracebackType
 
@@ -51,7 +52,7 @@ class AsyncClient(BaseClient):
         self,
         address: object = None,
         *,
-        scheduler_file: str | None = None,
+        scheduler_file: str | os.PathLike[str] | None = None,
         timeout: float | str | None = None,
         config: Config | None = None,
         name: str | None = None,

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Final, Self
 
 from trio_dask.comm import Keys, keys_from_token, own_keys, parse_contact
-from trio_dask.config import Config, find_token, read_scheduler_file
+from trio_dask.config import Config, SchedulerFile, find_token, read_scheduler_file
 from trio_dask.errors import ConfigError
 
 PORT: Final = 8786
@@ -61,7 +61,7 @@ class Entrance:
         """From what the user gave, and the settings where nothing was given.
 
         Raises:
-            ConfigError: there is no address, or it is none.
+            ConfigError: there is no address, or it is none; or there is no such file.
             AuthenticationError: there is no token.
         """
         token = ""
@@ -69,7 +69,7 @@ class Entrance:
             if given is not None:
                 msg = "give an address or scheduler_file=, not both"
                 raise ConfigError(msg)
-            file = read_scheduler_file(Path(scheduler_file))
+            file = _read(Path(scheduler_file).expanduser())
             given, token = file.address, file.token
         elif given is None:
             given = config.scheduler_address
@@ -85,6 +85,17 @@ class Entrance:
             argument_bytes_max=config.client.argument_bytes_max,
             full_tracebacks=config.client.full_tracebacks,
         )
+
+
+def _read(path: Path) -> SchedulerFile:
+    try:
+        return read_scheduler_file(path)
+    except FileNotFoundError:
+        msg = (
+            f"there is no scheduler file {path}: "
+            f"a scheduler writes it, started with trio-dask scheduler --scheduler-file {path}"
+        )
+        raise ConfigError(msg) from None
 
 
 def own_cluster(
