@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import pytest
 
 from tests.client.fake_cluster import client_of, open_client
-from tests.client.jobs import add, fail, inc, size, total, zeros
+from tests.client.jobs import Sealed, add, fail, inc, size, total, zeros
 from trio_dask.errors import CancelledError, SubmitError
 from trio_dask.messages import tasks
 
@@ -159,6 +159,20 @@ async def test_value_nowhere_is_asked_for_again() -> None:
             store.clear()
         assert len(await future) == 9_000
         assert fake.tids(tasks.Unreachable) == [future._tid]
+
+
+@pytest.mark.parametrize("count", [1, 5_000])
+async def test_value_that_cannot_be_unpickled_here(count: int) -> None:
+    """The error names the task, wherever its value was, and says what is missing."""
+    async with open_client() as (client, _):
+        future = client.submit(Sealed, count)
+        for wait in (future.result, lambda: client.gather([future])):
+            with pytest.raises(ValueError, match="no such package") as caught:
+                await wait()
+            [note] = caught.value.__notes__
+            assert note.startswith(f"{future.key} has ended well; ")
+            assert "cannot be unpickled here" in note
+            assert "packages" in note
 
 
 async def test_large_arguments_go_to_a_worker() -> None:

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
     from trio_dask.client.futures import BaseFuture
     from trio_dask.client.waits import Waits
+    from trio_dask.messages import Buffer
     from trio_dask.messages.ids import TaskId
 
 
@@ -107,7 +108,7 @@ class Results:
                 if status != FINISHED:
                     return Failed(self.error_of(batch, tid))
                 if isinstance(value, bytes):
-                    return unpack(value)
+                    return _opened(value, batch, tid)
                 fetched = await self._fetch([(tid, str(value))], deadline)
                 if tid in fetched:
                     return fetched[tid]
@@ -197,8 +198,23 @@ class Results:
             for tid, blob in request.failures.items()
         }
         for tid, payload in request.payloads.items():
-            out[tid] = unpack(whole(payload))
+            with self._lock:
+                batch = core.table.find(tid)
+            out[tid] = _opened(whole(payload), batch, tid)
         return out
+
+
+def _opened(payload: Buffer, batch: Batch | None, tid: TaskId) -> Any:
+    """The value of a task; an error that unpickling it raises says so."""
+    try:
+        return unpack(payload)
+    except Exception as error:
+        key = "a task" if batch is None else batch.key(tid)
+        error.add_note(
+            f"{key} has ended well; its value has arrived, but cannot be unpickled here: "
+            "this process needs the packages that the value is made of, as the workers have them"
+        )
+        raise
 
 
 def _end(batch: Batch, tid: TaskId) -> tuple[int, bytes | str | None]:
@@ -219,7 +235,7 @@ def _values(
         if status != FINISHED:
             outcome: Any = Failed(error(future._batch, future._tid))  # noqa: SLF001
         elif isinstance(value, bytes):
-            outcome = unpack(value)
+            outcome = _opened(value, future._batch, future._tid)  # noqa: SLF001
         else:
             outcome = fetched[future._tid]  # noqa: SLF001
         if type(outcome) is Failed:
