@@ -203,6 +203,29 @@ def test_notes_survive_and_the_remote_traceback_is_one() -> None:
     assert again.__notes__[:2] == found.__notes__
 
 
+def test_what_is_behind_an_error_was_raised_in_the_same_task() -> None:
+    """Only the error itself says where that is; its causes came earlier, its members with it."""
+
+    def fail() -> None:
+        try:
+            os.environ["NO_SUCH"]
+        except KeyError as error:
+            raise BaseExceptionGroup("g", [raised(ValueError("v"))]) from error
+
+    with pytest.raises(ExceptionGroup) as caught:
+        fail()
+    found = sent(caught.value, key="f-1", worker="w-0", host="node", pid=5)
+    assert isinstance(found, ExceptionGroup)
+    cause = found.__cause__
+    assert cause is not None
+    heads = [each.__notes__[-1].splitlines()[0] for each in (found, cause, found.exceptions[0])]
+    assert heads == [
+        "Raised in task f-1 on worker w-0 (node, pid 5):",
+        "Raised earlier in the same task:",
+        "Raised in the same task:",
+    ]
+
+
 def test_groups_stay_groups() -> None:
     """Nested groups and their members are rebuilt, of their own types."""
     inner = ExceptionGroup("inner", [KeyError("k")])

@@ -212,13 +212,15 @@ def rebuild(failure: Failure, *, full: bool = False) -> BaseException:
     and the members of groups. Never raises an `Exception`.
     """
     made: dict[int, BaseException] = {}
+    members = {id(child) for node in walk(failure) for child in node.children}
     for node in walk(failure):
+        head = _head(node, failure, members)
         children = [made[id(child)] for child in node.children]
         exc = _without_raising(node, children)
         exc.__cause__ = None if node.cause is None else made[id(node.cause)]
         exc.__context__ = None if node.context is None else made[id(node.context)]
         exc.__suppress_context__ = node.suppress_context
-        for note in (*node.notes, *_remote_notes(node, full=full)):
+        for note in (*node.notes, *_remote_notes(node, head, full=full)):
             try:
                 exc.add_note(note)
             except Exception:  # noqa: BLE001 - a type that refuses notes goes without
@@ -299,17 +301,21 @@ def _stand_in(node: Failure, children: list[BaseException]) -> BaseException:
     return RemoteError(node.message, node.kind, node.traceback)
 
 
-def _remote_notes(node: Failure, *, full: bool) -> list[str]:
-    shown = node.lead + node.traceback if full else node.traceback
-    if not shown and not node.origin:
-        return []
+def _head(node: Failure, main: Failure, members: set[int]) -> str:
+    """Where it was raised, said once: of those behind `main` only that it was there, too."""
+    if main.origin and not node.origin:
+        return f"Raised {'' if id(node) in members else 'earlier '}in the same task"
     origin = node.origin
     task = f"task {origin['key']}" if origin.get("key") else ""
     worker = f"worker {origin['worker']}" if origin.get("worker") else ""
     process = f"{origin['host']}, pid {origin.get('pid', '?')}" if origin.get("host") else ""
     where = " on ".join(part for part in (task, worker) if part)
     where = f"{where} ({process})" if where and process else where or process
-    head = f"Raised in {where}" if where else "Raised remotely"
+    return f"Raised in {where}" if where else "Raised remotely"
+
+
+def _remote_notes(node: Failure, head: str, *, full: bool) -> list[str]:
+    shown = node.lead + node.traceback if full else node.traceback
     if not shown:
-        return [f"{head}."]
+        return [f"{head}."] if node.origin else []
     return [f"{head}:\nTraceback (most recent call last):\n{shown}".rstrip("\n")]
