@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from trio_dask.testing.simulation.truth import Truth
 
 
+#: So much of a task, at most, takes longer on a slow host.
+_SLOWED_S: Final = 0.5
 #: A task that stops takes so long for it.
 _STOP_S: Final = 0.001
 
@@ -154,7 +156,9 @@ class SimRunner:
             if row is None:
                 continue  # recalled
             self.running[attempt] = row, self._world.now
-            seconds = self._truth.tasks[row.number].seconds * self._network.factor(self._host)
+            seconds = self._truth.tasks[row.number].seconds
+            slowed = min(seconds, _SLOWED_S)  # hosts are slow for a while only
+            seconds += slowed * (self._network.factor(self._host) - 1)
             self._world.after(seconds, f"task {row.number} ends", partial(self._end, row))
 
     def _end(self, row: Row) -> None:
