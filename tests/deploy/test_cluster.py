@@ -87,6 +87,21 @@ async def test_the_blocking_one_refuses_to_block_a_loop(anyio_backend: str) -> N
 
 @pytest.mark.anyio
 @pytest.mark.parametrize("anyio_backend", ["asyncio", "trio"])
+async def test_a_loop_may_close_the_blocking_one(anyio_backend: str) -> None:
+    """It was made elsewhere: waiting is refused, but closing, by hand or by its block, is not."""
+    before = family()
+    cluster = await anyio.to_thread.run_sync(LocalCluster, 1, 1)
+    with cluster:
+        with pytest.raises(RuntimeError, match="AsyncLocalCluster"):
+            cluster.wait_for_workers(1)
+        assert cluster.n_workers == 1
+    assert cluster.status == "closed"
+    assert family() == before
+    assert cluster_threads() == []
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("anyio_backend", ["asyncio", "trio"])
 async def test_who_waits_for_workers_hears_of_the_end(anyio_backend: str) -> None:
     """A cluster that is closed will never have any."""
     async with AsyncLocalCluster(0, 1, processes=False) as cluster:

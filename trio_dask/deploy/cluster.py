@@ -191,11 +191,17 @@ class LocalCluster(_Cluster):
         Raises:
             TimeoutError: not in so many seconds.
             SchedulerUnreachable: the cluster has failed.
+            RuntimeError: a loop runs in this thread, which must not be blocked.
         """
+        refuse_running_loop("LocalCluster.wait_for_workers", "AsyncLocalCluster")
         self._engine.call(self._live_handle.wait_for_workers, n, timeout)
 
     def close(self) -> None:
-        """End all of it, and wait until that is done. Any thread may, as often as it likes."""
+        """End all of it, and wait until that is done. Any thread may, as often as it likes.
+
+        Also one that runs a loop: as a refusal would leave the servers behind, the loop is held
+        up, mostly for less than a second, at most for 15. `AsyncLocalCluster` never does that.
+        """
         self._engine.close()
 
 
