@@ -46,5 +46,5 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _interrupted(words: Sequence[str], number: int) -> int:
-    """The exit code of a command that a signal ends: of ours 0, for a script that has not run not."""
-    return 128 + number if words[:1] == ["run"] else 0
+    """The exit code of a command that a signal ends: 0 of servers, not where 0 would say too much."""
+    return 128 + number if words[:1] in (["run"], ["replay"]) else 0

@@ -96,6 +96,21 @@ app.command(
     Parses every source file of the running Python's standard library, counts what each
     imports, and merges the counts in a tree of tasks.""",
 )
+app.command(
+    "trio_dask.cli.replay:replay",
+    name="replay",
+    help="""Let a server's event log happen again, and look for what went wrong.
+
+    Tells a new core all that the one of the log was told, in the same order, at the same
+    times; checks that it says the same, and that what must always be true is.
+
+    Exit codes: 0 nothing is wrong, 1 something is, 2 the file cannot be replayed.""",
+    help_epilogue="""Examples:
+
+        trio-dask scheduler --event-log scheduler.log
+        trio-dask replay scheduler.log
+        trio-dask replay scheduler.log --every 1""",
+)
 
 token = App(name="token", help="The secret that all parts of a cluster share.")
 token.command("trio_dask.cli.token:show", name="show", help="Print the token.")

@@ -39,6 +39,7 @@ def scheduler(
     protocol: Literal["tcp"] = "tcp",
     scheduler_file: Path | None = None,
     pid_file: Path | None = None,
+    event_log: Path | None = None,
     log_level: LogLevel = "info",
     tied: Annotated[bool, Parameter(show=False, negative="")] = False,
 ) -> None:
@@ -56,13 +57,18 @@ def scheduler(
         scheduler_file: Write address and token to this file, for workers and clients on the
             same file system.
         pid_file: Write the process id to this file.
+        event_log: Record all that the scheduler is told in this file, for `trio-dask replay`.
         log_level: The least important lines to show on stderr.
         tied: End when standard input ends.
     """
     del protocol  # there is but one; the option is there because scripts give it
     at = listen_at(host, port, interface)
     config = load_config(
-        overrides={"scheduler.host": at.host, "scheduler.port": at.port},
+        overrides={
+            "scheduler.host": at.host,
+            "scheduler.port": at.port,
+            "scheduler.event_log": event_log and str(event_log),
+        },
         spelled={"scheduler.port": "--port"},
     )
     log_to_stderr(log_level)

@@ -155,6 +155,9 @@ class SchedulerConfig:
     worker_ttl_s: float = _setting(
         300.0, "A worker that is silent for so long is given up.", parse_seconds
     )
+    event_log: str = _setting(
+        "", "Record all that the scheduler is told in this file; empty: do not.", text
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -3,7 +3,7 @@
 Read `session`, `tasks` and `values` first: they are everything that is ever said.
 """
 
-from trio_dask.messages import session, tasks, values
+from trio_dask.messages import recorded, session, tasks, values
 from trio_dask.messages.codec import Message, decode, encode, message, message_types, payload_bytes
 from trio_dask.messages.columns import Buffer, Payload
 
@@ -16,6 +16,7 @@ __all__ = [
     "message",
     "message_types",
     "payload_bytes",
+    "recorded",
     "session",
     "tasks",
     "values",

@@ -1,9 +1,18 @@
 """The scheduler: decides what runs where, and never runs or opens any of it.
 
-`core` holds the decisions, `policies` what they weigh, `server` the sockets.
+`core` holds the decisions, `policies` what they weigh, `server` the sockets. `recording` keeps
+an event log of what the core is told, `replaying` tells it again.
 """
 
 from trio_dask.scheduler.core import CoreSettings, Misuse, SchedulerCore
+from trio_dask.scheduler.replaying import ReplayedScheduler
 from trio_dask.scheduler.server import SchedulerHandle, run_scheduler
 
-__all__ = ["CoreSettings", "Misuse", "SchedulerCore", "SchedulerHandle", "run_scheduler"]
+__all__ = [
+    "CoreSettings",
+    "Misuse",
+    "ReplayedScheduler",
+    "SchedulerCore",
+    "SchedulerHandle",
+    "run_scheduler",
+]

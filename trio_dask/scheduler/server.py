@@ -21,6 +21,7 @@ from trio_dask.comm import Address, open_listener, serve
 from trio_dask.errors import CommError, LocalProtocolError
 from trio_dask.messages import session
 from trio_dask.scheduler.core import CoreSettings, Misuse, SchedulerCore
+from trio_dask.scheduler.recording import recorded
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from trio_dask.comm import Connection, Keys, Listener
     from trio_dask.config import Config, SchedulerConfig
     from trio_dask.messages import Message
+    from trio_dask.scheduler.recording import Core
 
 logger = logging.getLogger("trio_dask.scheduler")
 
@@ -58,26 +60,27 @@ async def run_scheduler(
     """Serve until cancelled; then say goodbye to everyone.
 
     Raises:
-        OSError: the address cannot be listened on.
+        OSError: the address cannot be listened on, or the event log not be made.
     """
     settings = config.scheduler
-    listener = await open_listener(str(Address(settings.host, settings.port)))
-    cluster = secrets.token_hex(8)
-    core = SchedulerCore(core_settings(settings), cluster=cluster)
-    server = _Server(core)
-    stopping = trio.Event()
-    async with trio.open_nursery() as outside:
-        outside.start_soon(_set_when_cancelled, stopping)
-        with trio.CancelScope(shield=True):
-            async with trio.open_nursery() as nursery:
-                await nursery.start(server.serve, listener, keys)
-                nursery.start_soon(server.tick, settings.tick_s)
-                nursery.start_soon(server.work)
-                task_status.started(SchedulerHandle(listener.address, cluster, core))
-                await stopping.wait()
-                with trio.move_on_after(FAREWELL_S):
-                    await server.part("the scheduler is closing")
-                nursery.cancel_scope.cancel("the scheduler is closing")
+    async with await open_listener(str(Address(settings.host, settings.port))) as listener:
+        core = SchedulerCore(core_settings(settings), cluster=secrets.token_hex(8))
+        handle = SchedulerHandle(listener.address, core.state.cluster, core)
+        with recorded(core, settings.event_log) as told:
+            server = _Server(told)
+            stopping = trio.Event()
+            async with trio.open_nursery() as outside:
+                outside.start_soon(_set_when_cancelled, stopping)
+                with trio.CancelScope(shield=True):
+                    async with trio.open_nursery() as nursery:
+                        await nursery.start(server.serve, listener, keys)
+                        nursery.start_soon(server.tick, settings.tick_s)
+                        nursery.start_soon(server.work)
+                        task_status.started(handle)
+                        await stopping.wait()
+                        with trio.move_on_after(FAREWELL_S):
+                            await server.part("the scheduler is closing")
+                        nursery.cancel_scope.cancel("the scheduler is closing")
 
 
 def core_settings(settings: SchedulerConfig) -> CoreSettings:
@@ -100,7 +103,7 @@ async def _set_when_cancelled(event: trio.Event) -> None:
 class _Server:
     """Sessions by peer number."""
 
-    def __init__(self, core: SchedulerCore) -> None:
+    def __init__(self, core: Core) -> None:
         self._core = core
         self._sessions: dict[int, Connection] = {}
         self._peers = 0

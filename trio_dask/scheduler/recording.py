@@ -1,0 +1,114 @@
+"""A core that keeps a log of all it is told: the same methods, each with a line in the log."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from dataclasses import asdict
+from typing import TYPE_CHECKING, TypeAlias
+
+from trio_dask.eventlog import EventLog, digest, open_event_log
+from trio_dask.messages import session
+from trio_dask.scheduler.core import SchedulerCore
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from trio_dask.messages import Message
+    from trio_dask.scheduler.core import Misuse
+    from trio_dask.scheduler.core.state import ClusterState
+
+
+class RecordedCore:
+    """The scheduler's core behind a log. Without a log it is not in the way at all."""
+
+    def __init__(self, core: SchedulerCore, log: EventLog) -> None:
+        self._core = core
+        self._log = log
+
+    # ------------------------------------------------------------ told
+
+    def client_joined(self, peer: int, message: session.RegisterClient) -> None:
+        """See `SchedulerCore`."""
+        self._log.tell("client_joined", peer, message)
+        self._core.client_joined(peer, message)
+
+    def worker_joined(self, peer: int, message: session.RegisterWorker, now: float) -> None:
+        """See `SchedulerCore`."""
+        self._log.tell("worker_joined", peer, message, now=now)
+        self._core.worker_joined(peer, message, now)
+
+    def left(self, peer: int, reason: str) -> None:
+        """See `SchedulerCore`."""
+        self._log.tell("left", peer, session.Goodbye(reason))
+        self._core.left(peer, reason)
+
+    def handle(self, peer: int, message: Message, now: float) -> None:
+        """See `SchedulerCore`."""
+        self._log.tell("handle", peer, message, now=now)
+        self._core.handle(peer, message, now)
+
+    def tick(self, now: float) -> list[int]:
+        """See `SchedulerCore`. What has been recorded goes to the file."""
+        self._log.tell("tick", 0, now=now)
+        late = self._core.tick(now)
+        self._log.write_out()
+        return late
+
+    def work(self, slices: int = 1) -> list[tuple[int, Misuse]]:
+        """See `SchedulerCore`."""
+        self._log.tell("work", 0, number=slices)
+        return self._core.work(slices)
+
+    def flush(self) -> list[tuple[int, list[Message]]]:
+        """See `SchedulerCore`. What it says is recorded as its digest."""
+        said = self._core.flush()
+        if self._log.open:
+            self._log.tell("flush", 0, number=digest_of(said))
+        return said
+
+    # ------------------------------------------------------------ asked
+
+    def name_of(self, peer: int) -> str:
+        """See `SchedulerCore`."""
+        return self._core.name_of(peer)
+
+    @property
+    def busy(self) -> bool:
+        """See `SchedulerCore`."""
+        return self._core.busy
+
+    @property
+    def state(self) -> ClusterState:
+        """See `SchedulerCore`."""
+        return self._core.state
+
+    @property
+    def shrinks(self) -> int:
+        """See `SchedulerCore`."""
+        return self._core.shrinks
+
+
+Core: TypeAlias = SchedulerCore | RecordedCore
+
+
+def digest_of(said: list[tuple[int, list[Message]]]) -> int:
+    """The digest of what a core says at a time."""
+    return digest((str(peer), messages) for peer, messages in said)
+
+
+@contextmanager
+def recorded(core: SchedulerCore, path: str) -> Iterator[Core]:
+    """The core, with a log at `path` until the block ends; without a path, itself.
+
+    Raises:
+        OSError: the log cannot be made.
+    """
+    if not path:
+        yield core
+        return
+    state = core.state
+    settings = asdict(state.settings)
+    with open_event_log(
+        path, session.SCHEDULER, settings, cluster=state.cluster, epoch=state.epoch
+    ) as log:
+        yield RecordedCore(core, log)
