@@ -52,7 +52,6 @@ ATTEMPTS: Final[tuple[Transition, ...]] = (
     ("new", "runner"),
     ("new", "returned"),
     ("new", "unrunnable"),
-    ("new", "pinned"),
     ("waiting", "runner"),
     ("waiting", "returned"),
     ("waiting", "unrunnable"),
