@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
+import signal
 from typing import TYPE_CHECKING
 
 import hypothesis
 import pytest
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
 hypothesis.settings.register_profile("dev", max_examples=50, deadline=None)
@@ -26,6 +28,14 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """A test that takes `simulation_seed` runs once for each."""
     if "simulation_seed" in metafunc.fixturenames:
         metafunc.parametrize("simulation_seed", range(metafunc.config.getoption("--seeds")))
+
+
+@pytest.fixture(autouse=True, scope="session")
+def hangups() -> Iterator[None]:
+    """SIGHUP means what it does by default, also where all this was started with ``nohup``."""
+    before = signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    yield
+    signal.signal(signal.SIGHUP, before)
 
 
 @pytest.fixture(autouse=True)
