@@ -199,9 +199,14 @@ def test_a_forked_child_closes_nothing() -> None:
 def test_ctrl_c_while_it_starts_cleans_up() -> None:
     """The script ends with KeyboardInterrupt and leaves nothing."""
     done = script(
-        "import psutil, signal, threading, _thread\n"
+        "import os, psutil, signal\n"
         "from trio_dask import LocalCluster\n"
-        "threading.Timer(0.3, signal.raise_signal, [signal.SIGINT]).start()\n"
+        "from trio_dask.deploy.handle import ClusterHandle\n"
+        "found = ClusterHandle.scheduler_found\n"
+        "def interrupted(*args):  # there is a scheduler by then, and no worker\n"
+        "    found(*args)\n"
+        "    os.kill(os.getpid(), signal.SIGINT)\n"
+        "ClusterHandle.scheduler_found = interrupted\n"
         "try:\n"
         "    LocalCluster(1, 1)\n"
         "except KeyboardInterrupt:\n"
