@@ -92,9 +92,10 @@ def test_a_worker_has_so_much_of_a_resource(cluster: Driver, units: Any) -> None
         cluster.submit(first, [b"a"], resources={"GPU": units})
 
 
-def test_a_place_is_one_word(cluster: Driver) -> None:
+@pytest.mark.parametrize("address", ["tcp://a tcp://b", "tcp://a\tb", "tcp://a\n", ""])
+def test_a_place_is_one_word(cluster: Driver, address: str) -> None:
     """Places travel separated by spaces."""
-    message = session.RegisterWorker("w", "tcp://a tcp://b", 1, 0, {}, {})
+    message = session.RegisterWorker("w", address, 1, 0, {}, {})
     with pytest.raises(Misuse, match="not an address"):
         cluster.core.worker_joined(A, message, 0.0)
 

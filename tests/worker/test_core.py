@@ -57,7 +57,7 @@ from trio_dask.worker.core import (
     ToScheduler,
     WorkerCore,
 )
-from trio_dask.worker.core.serving import UNDERWAY_BYTES_MAX
+from trio_dask.worker.core.serving import ASKED_MAX, QUESTIONS_MAX, UNDERWAY_BYTES_MAX
 
 
 def given(attempt: int, *deps: int) -> Run:
@@ -462,3 +462,20 @@ def test_a_worker_that_leaves_takes_its_values() -> None:
     core.leave()
     assert store.get(1) == b"a"
     assert store.get(2) is None
+
+
+def test_questions_without_end_are_refused() -> None:
+    """Many small ones, or few for very many values: who asks and does not read is let go."""
+    core = ready_core()
+    core.peer_joined(1, may_store=False)
+    core.on_peer(1, RegisterPeer("p"))
+    core.peer_joined(2, may_store=False)
+    core.on_peer(2, RegisterPeer("q"))
+    core.state.sessions[1].draining = core.state.sessions[2].draining = True
+    for serial in range(QUESTIONS_MAX):
+        core.on_peer(1, Fetch(serial, [5]))
+    with pytest.raises(RemoteProtocolError, match="10001 questions"):
+        core.on_peer(1, Fetch(0, [5]))
+    core.on_peer(2, Fetch(1, list(range(ASKED_MAX))))
+    with pytest.raises(RemoteProtocolError, match="2 questions for 4000001 values"):
+        core.on_peer(2, Fetch(2, [5]))

@@ -31,7 +31,7 @@ def refusal(state: ClusterState, message: RegisterWorker) -> str | None:
         return f"there is already a worker named {message.name!r}"
     if message.address in state.workers:
         return f"there is already a worker at {message.address}"
-    if not message.address or " " in message.address:
+    if not message.address or any(map(str.isspace, message.address)):
         return f"{message.address!r} is not an address"
     return _odd_resources(message.resources)
 

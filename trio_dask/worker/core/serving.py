@@ -23,6 +23,8 @@ from trio_dask.worker.core.state import VALUES_MAX, Answering, Session, WorkerSt
 UNDERWAY_BYTES_MAX: Final = 64 << 20
 #: A peer that has asked so many questions without reading the answers is let go.
 QUESTIONS_MAX: Final = 10_000
+#: The same for the values in them: who fetches more asks again when it has these.
+ASKED_MAX: Final = 4_000_000
 
 
 def on_register(state: WorkerState, session: Session, _: RegisterPeer) -> None:
@@ -32,8 +34,9 @@ def on_register(state: WorkerState, session: Session, _: RegisterPeer) -> None:
 
 def on_fetch(state: WorkerState, session: Session, message: Fetch) -> None:
     """The peer wants values."""
-    if len(session.queue) >= QUESTIONS_MAX:
-        msg = f"{QUESTIONS_MAX} questions without reading the answers"
+    asked = len(message.tids) + sum(len(each.tids) for each in session.queue)
+    if len(session.queue) >= QUESTIONS_MAX or asked > ASKED_MAX:
+        msg = f"{len(session.queue) + 1} questions for {asked} values without reading the answers"
         raise RemoteProtocolError(msg)
     session.queue.append(Answering(session, message.serial, message.tids))
     pump(state, session)
