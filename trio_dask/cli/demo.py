@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import platform
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -60,7 +59,7 @@ class Outcome:
     tasks: int
     start_s: float
     work_s: float
-    cpu_s: Counter[str]
+    cpu_s: dict[str, float]
 
 
 def demo(*, nworkers: Annotated[str | None, Parameter(allow_leading_hyphen=True)] = None) -> None:
@@ -115,7 +114,8 @@ async def _work(screen: Screen, files: Sequence[str], nworkers: int) -> Outcome:
                 work_s = trio.current_time() - ready
                 showing.update(work_s)
             tasks = sum(each.total for each in stages)
-            return Outcome(tally, tasks, ready - began, work_s, _cpu_seconds() - before)
+            used = {kind: seconds - before[kind] for kind, seconds in _cpu_seconds().items()}
+            return Outcome(tally, tasks, ready - began, work_s, used)
 
 
 def merges(leaves: int) -> int:
@@ -145,18 +145,18 @@ async def _compute(
     return await level[0]
 
 
-def _cpu_seconds() -> Counter[str]:
+def _cpu_seconds() -> dict[str, float]:
     """What each kind of process has used until now."""
     import psutil
 
-    used: Counter[str] = Counter()
+    kinds = ("scheduler", "worker", "trio_dask.runner")
+    used = dict.fromkeys(("client", *kinds, ""), 0.0)
     own = psutil.Process()
     for process in (own, *own.children(recursive=True)):
         try:
             words, times = process.cmdline(), process.cpu_times()
         except psutil.Error:  # it has ended
             continue
-        kinds = ("scheduler", "worker", "trio_dask.runner")
         kind = "client" if process == own else next((each for each in kinds if each in words), "")
         used[kind] += times.user + times.system
     return used
