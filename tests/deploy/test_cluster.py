@@ -79,8 +79,9 @@ async def test_a_start_that_is_cancelled_leaves_nothing(anyio_backend: str) -> N
 
 @pytest.mark.anyio
 @pytest.mark.parametrize("anyio_backend", ["asyncio", "trio"])
-async def test_the_blocking_one_refuses_to_block_a_loop(anyio_backend: str) -> None:  # noqa: ASYNC124
+async def test_the_blocking_one_refuses_to_block_a_loop(anyio_backend: str) -> None:
     """The message names the other one."""
+    await anyio.lowlevel.checkpoint()
     with pytest.raises(RuntimeError, match="AsyncLocalCluster"):
         LocalCluster(1, 1)
 
