@@ -31,7 +31,7 @@ def test_a_clean_log(log: Path, capsys: pytest.CaptureFixture[str]) -> None:
     out = capsys.readouterr().out
     assert "clients      1, 1 at the end\nworkers      2, 1 at the end\n" in out
     assert re.search(
-        r"^events       (\d+) in .* s; all rules were checked \1 times$", out, re.MULTILINE
+        r"^events       \d+ in .* s; all rules were checked \d+ times$", out, re.MULTILINE
     )
     assert "Nothing is wrong" in out
 

@@ -71,12 +71,12 @@ def test_a_log_happens_again(tmp_path: Path) -> None:
         state = cluster.core.state
     outcome, cores = again(path)
     assert outcome.violations == []
-    assert outcome.events == outcome.looks > 30
+    assert outcome.events > outcome.looks > 30, "in the middle of large jobs there is none"
     found = cores.core.state
     assert found.tasks.keys() == state.tasks.keys()
     assert (found.attempt, found.finished_ever) == (state.attempt, state.finished_ever)
     assert found.prefixes["inc"].mean_s == state.prefixes["inc"].mean_s
-    assert cores.summary()["turned away"] == "1 messages that made no sense"
+    assert cores.summary()["turned away"] == "1 times, for what made no sense"
 
 
 def test_another_decision_is_found_by_its_number(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import resource
 import signal
 import subprocess
 import sys
@@ -80,20 +81,51 @@ async def busy_hour(cluster: Cluster) -> None:
 
 async def test_a_scheduler_that_was_ended(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Everything is there, nothing is wrong, and nothing of a user's is in the file."""
-    path = tmp_path / "scheduler.log"
+    path, workers = tmp_path / "scheduler.log", tmp_path / "worker.log"
     monkeypatch.setenv("TRIO_DASK_SCHEDULER__EVENT_LOG", str(path))
+    monkeypatch.setenv("TRIO_DASK_WORKER__EVENT_LOG", str(workers))
     with open_cluster() as cluster:
         await busy_hour(cluster)
         assert cluster.scheduler.end() == 0
         assert any(str(path) in line for line in cluster.scheduler.lines)
-    assert path.stat().st_mode & 0o777 == 0o600
-    content = path.read_bytes()
-    assert b"a secret of" not in content
-    assert cluster.token.encode() not in content
+    assert {each.name for each in tmp_path.iterdir()} == {
+        "scheduler.log",
+        "worker.log",
+        "worker.log.1",
+    }
+    for each in tmp_path.iterdir():
+        assert each.stat().st_mode & 0o777 == 0o600
+        content = each.read_bytes()
+        assert b"a secret of" not in content
+        assert cluster.token.encode() not in content
     done = replay(path)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "clients      1, 0 at the end\nworkers      3, 0 at the end\n" in done.stdout
     assert "at the end no tasks\nNothing is wrong" in done.stdout
+    done = replay(workers)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "workers      2: " in done.stdout
+    assert "Nothing is wrong" in done.stdout
+    killed = replay(workers.with_name("worker.log.1"))
+    assert killed.returncode == 0, killed.stdout + killed.stderr
+
+
+@pytest.mark.skipif(not hasattr(resource, "prlimit"), reason="only Linux limits others' files")
+async def test_a_full_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The log ends with a warning, the cluster does not; what there is happens again."""
+    path = tmp_path / "scheduler.log"
+    monkeypatch.setenv("TRIO_DASK_SCHEDULER__EVENT_LOG", str(path))
+    with open_cluster() as cluster:
+        resource.prlimit(cluster.scheduler.process.pid, resource.RLIMIT_FSIZE, (5000, 5000))
+        await busy_hour(cluster)
+        assert cluster.scheduler.end() == 0
+    warnings = [line for line in cluster.scheduler.lines if " - WARNING - " in line]
+    assert len(warnings) == 1
+    assert f"The event log {path} ends here: File too large" in warnings[0]
+    assert path.stat().st_size == 5000
+    done = replay(path)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "bytes are no whole event\nNothing is wrong" in done.stdout
 
 
 async def test_a_scheduler_that_was_killed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -13,8 +13,9 @@ from trio_dask.cli.demo_screen import Screen
 from trio_dask.cli.failures import FAILED
 from trio_dask.errors import ConfigError, RemoteProtocolError
 from trio_dask.eventlog import LogReader, Outcome, Replayed, replay as replay_log
-from trio_dask.messages.session import SCHEDULER
+from trio_dask.messages.session import SCHEDULER, WORKER
 from trio_dask.scheduler import ReplayedScheduler
+from trio_dask.worker import ReplayedWorkers
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -56,6 +57,8 @@ def replay(
 def _cores(recording: recorded.Recording) -> Replayed:
     if recording.role == SCHEDULER:
         return ReplayedScheduler(recording)
+    if recording.role == WORKER:
+        return ReplayedWorkers()
     raise RemoteProtocolError(f"the event log of a {recording.role}, which cannot be replayed")
 
 
@@ -85,9 +88,9 @@ def _progress(screen: Screen, nbytes: int) -> Iterator[Callable[[int], None] | N
 def _report(
     screen: Screen, recording: recorded.Recording, outcome: Outcome, summary: dict[str, str]
 ) -> None:
+    cluster = f", cluster {recording.cluster}, epoch {recording.epoch}" if recording.epoch else ""
     lines = {
-        "recorded by": f"the {recording.role} of cluster {recording.cluster}, epoch "
-        f"{recording.epoch}, trio_dask {recording.version}",
+        "recorded by": f"a {recording.role} of trio_dask {recording.version}{cluster}",
         "events": f"{outcome.events:,} in {outcome.seconds:,.1f} s; "
         f"all rules were checked {outcome.looks:,} times",
         **summary,

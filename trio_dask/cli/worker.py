@@ -55,6 +55,7 @@ def worker(
     nanny: bool | None = None,
     resources: str | None = None,
     pid_file: Path | None = None,
+    event_log: Path | None = None,
     log_level: LogLevel = "info",
     tied: Annotated[bool, Parameter(show=False, negative="")] = False,
 ) -> None:
@@ -81,6 +82,7 @@ def worker(
         nanny: Run tasks in a child process that is restarted when it dies.
         resources: What tasks may ask for, of each worker, as `"GPU=2 MEM=10e9"`.
         pid_file: Write the process id to this file.
+        event_log: Record all that the workers are told in this file, for `trio-dask replay`.
         log_level: The least important lines to show on stderr.
         tied: End when standard input ends.
     """
@@ -98,6 +100,7 @@ def worker(
             "worker.local_directory": local_directory and str(local_directory),
             "worker.nanny": nanny,
             "worker.resources": resources,
+            "worker.event_log": event_log and str(event_log),
         },
         spelled=_SPELLED,
     )

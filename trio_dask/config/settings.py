@@ -205,6 +205,9 @@ class WorkerConfig:
         1.0, "The wait before a runner's second restart in a row; doubled each time.", parse_seconds
     )
     restart_delay_max_s: float = _setting(60.0, "The longest such wait.", parse_seconds)
+    event_log: str = _setting(
+        "", "Record all that the workers of a process are told in this file; empty: do not.", text
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -24,8 +24,8 @@ class Replayed(Protocol):
             RemoteProtocolError: that is nothing one could tell them.
         """
 
-    def broken(self) -> list[str]:
-        """Rules that do not hold, if this is a moment at which they must."""
+    def broken(self) -> list[str] | None:
+        """Rules that do not hold; None at a moment at which they need not."""
 
     @property
     def size(self) -> int:
@@ -93,9 +93,11 @@ def replay(
             outcome.ended = event.now
         found = _apply(cores, record)
         if record.number >= next_look and not found:
-            next_look = record.number + (every or 1 + cores.size // _LOOKS_AN_EVENT)
-            outcome.looks += 1
-            found = cores.broken()
+            broken = cores.broken()
+            if broken is not None:
+                next_look = record.number + (every or 1 + cores.size // _LOOKS_AN_EVENT)
+                outcome.looks += 1
+                found = broken
         if found:
             outcome.violations = [Violation(record.number, event.what, text) for text in found]
             break

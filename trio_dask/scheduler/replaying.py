@@ -77,9 +77,9 @@ class ReplayedScheduler:
         now = "; ".join(f"to peer {peer}: {_shown(messages)}" for peer, messages in said[:10])
         return f"the core does not say now what it said then. Now it is {now or 'nothing'}"
 
-    def broken(self) -> list[str]:
-        """Rules that do not hold. In the middle of a large job some need not."""
-        return [] if self.core.busy else violations(self.core.state)
+    def broken(self) -> list[str] | None:
+        """Rules that do not hold; None in the middle of a large job."""
+        return None if self.core.busy else violations(self.core.state)
 
     @property
     def size(self) -> int:
@@ -97,7 +97,7 @@ class ReplayedScheduler:
             "tasks": f"{state.finished_ever:,} attempts ended; at the end {left or 'no tasks'}",
         }
         if self._seen["turned away"]:
-            out["turned away"] = f"{self._seen['turned away']:,} messages that made no sense"
+            out["turned away"] = f"{self._seen['turned away']:,} times, for what made no sense"
         return out
 
 

@@ -5,11 +5,13 @@
 
 from trio_dask.worker.hosting import HostedRunner, ProcessHost, RunnerHost
 from trio_dask.worker.nanny import RunnerFailed
+from trio_dask.worker.replaying import ReplayedWorkers
 from trio_dask.worker.server import WorkerHandle, run_worker
 
 __all__ = [
     "HostedRunner",
     "ProcessHost",
+    "ReplayedWorkers",
     "RunnerFailed",
     "RunnerHost",
     "WorkerHandle",

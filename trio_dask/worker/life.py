@@ -30,6 +30,7 @@ from trio_dask.messages.session import (
 )
 from trio_dask.worker.core import RestartRules, Store, WorkerCore
 from trio_dask.worker.nanny import Nanny
+from trio_dask.worker.recording import RecordedCore
 from trio_dask.worker.worker import Worker
 
 if TYPE_CHECKING:
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
 
     from trio_dask.comm import Connection, Keys, Listener
     from trio_dask.config import WorkerConfig
+    from trio_dask.eventlog import EventLog
     from trio_dask.messages import Message
     from trio_dask.worker.hosting import RunnerHost
 
@@ -64,6 +66,7 @@ class Household:
     numbered: bool
     store: Store = field(default_factory=Store)
     neighbours: dict[str, Worker] = field(default_factory=dict)
+    log: EventLog | None = None
 
     async def live(self, number: int, joined: Callable[[Worker], None]) -> None:
         """One worker, from the first call to the scheduler to its goodbye.
@@ -85,14 +88,15 @@ class Household:
         core = WorkerCore(
             self._name(number, listener.address), listener.address, settings.nthreads, self.store
         )
-        worker = Worker(core, scheduler, self.keys, self.neighbours)
+        told = core if self.log is None else RecordedCore(core, self.log, number)
+        worker = Worker(told, scheduler, self.keys, self.neighbours)
         worker.open_for_neighbours()
         try:
             async with listener:
                 await self._serve(worker, listener, joined)
         finally:
             worker.close_for_neighbours()
-            core.leave()
+            told.leave()
 
     async def _serve(
         self, worker: Worker, listener: Listener, joined: Callable[[Worker], None]
@@ -202,6 +206,8 @@ class Household:
             await trio.sleep(min(TICK_S, self.settings.heartbeat_s))
             nanny.tick()
             worker.peers.tick()
+            if self.log is not None:
+                self.log.write_out()
 
     async def _reach_scheduler(self) -> Connection:
         """A connection to the scheduler, as soon as there is one.

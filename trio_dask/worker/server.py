@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import logging
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
@@ -12,6 +13,8 @@ import trio
 from trio_dask.comm import parse_contact
 from trio_dask.config import complete_worker
 from trio_dask.errors import ConfigError, TrioDaskError
+from trio_dask.eventlog import open_event_log
+from trio_dask.messages.session import WORKER
 from trio_dask.worker.hosting import ProcessHost
 from trio_dask.worker.life import Household
 from trio_dask.worker.scratch import scratch_directory
@@ -140,6 +143,7 @@ async def run_worker(
         SchedulerUnreachable: nobody answered within the death timeout.
         CommError: the scheduler was lost, or refused us.
         RunnerFailed: no runner can be started.
+        OSError: the event log cannot be made.
     """
     settings = complete_worker(config.worker)
     address = str(parse_contact(scheduler_address, default_port=DEFAULT_PORT))
@@ -148,11 +152,13 @@ async def run_worker(
             msg = "worker.nanny = false: runners in this process need a host for them"
             raise ConfigError(msg)
         runner_host = ProcessHost()
-    with scratch_directory(settings.local_directory) as directory:
+    with scratch_directory(settings.local_directory) as directory, ExitStack() as stack:
         household = Household(
             settings, address, keys, runner_host, directory,
             config.comm.connect_timeout_s, numbered or settings.nworkers > 1,
         )  # fmt: skip
+        if settings.event_log:
+            household.log = stack.enter_context(open_event_log(settings.event_log, WORKER, {}))
         try:
             await _run(household, on_change, task_status)
         except BaseExceptionGroup as group:

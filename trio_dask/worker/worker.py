@@ -18,7 +18,6 @@ from trio_dask.worker.core import (
     ToPeer,
     ToRunner,
     ToScheduler,
-    WorkerCore,
 )
 from trio_dask.worker.peers import Peers
 
@@ -27,6 +26,7 @@ if TYPE_CHECKING:
 
     from trio_dask.comm import Connection, Keys
     from trio_dask.messages import Message
+    from trio_dask.worker.recording import Core
 
 #: How often a connection that is full is looked at: less and less, while it stays so.
 _LOOK_AGAIN_S: Final = 0.005
@@ -52,9 +52,9 @@ class Worker:
     """
 
     def __init__(
-        self, core: WorkerCore, scheduler: Connection, keys: Keys, neighbours: dict[str, Worker]
+        self, core: Core, scheduler: Connection, keys: Keys, neighbours: dict[str, Worker]
     ) -> None:
-        self.core: Final = core
+        self.core: Final[Core] = core
         self.name: Final = core.state.name
         self.address: Final = core.state.address
         self.scheduler: Final = scheduler

@@ -1,0 +1,35 @@
+"""What is true of a worker whenever it has said all it has to say, each rule a sentence."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from trio_dask.worker.core.state import WorkerState
+
+
+def violations(state: WorkerState) -> list[str]:
+    """Every rule that does not hold, in words."""
+    found: list[str] = []
+
+    def rule(holds: object, sentence: str) -> None:
+        if not holds:
+            found.append(f"worker {state.name}: {sentence}")
+
+    given, waiting = state.given.keys(), state.waiting.keys()
+    rule(given.isdisjoint(waiting), "an attempt waits here or is in the runner, not both")
+    rule(state.stopping.keys() <= given, "only what is in the runner is being stopped")
+    rule(state.abandoned <= state.stopping.keys(), "what was reported early is being stopped")
+    inside = (state.given, state.waiting, state.held, state.functions)
+    rule(state.up or not any(inside), "without a runner nothing is in it")
+    for attempt, row in state.waiting.items():
+        rule(row.missing, f"attempt {attempt:x}, which waits, misses an input")
+        wanted = all(
+            tid in state.wants and attempt in state.wants[tid].waiting for tid in row.missing
+        )
+        rule(wanted, f"what attempt {attempt:x} misses is being fetched for it")
+    asked = sorted(tid for each in state.requests.values() for tid in each.tids)
+    rule(asked == sorted(state.wants), "each value that is wanted was asked for once")
+    sessions = state.sessions.values()
+    rule(all(each.expected >= 0 for each in sessions), "no peer is owed less than nothing")
+    return found

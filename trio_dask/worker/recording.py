@@ -1,0 +1,172 @@
+"""The cores of a worker process behind one log: they share values, so what counts is the order of all."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+from trio_dask.eventlog import EventLog, digest
+from trio_dask.messages import Message, session as hello, tasks as words, values
+from trio_dask.worker.core import (
+    AwaitDrain,
+    FetchFrom,
+    KillRunner,
+    ToPeer,
+    ToRunner,
+    ToScheduler,
+    WorkerCore,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from trio_dask.worker.core import Action
+    from trio_dask.worker.core.state import WorkerState
+
+
+class RecordedCore:
+    """A worker's core behind a log. Without a log it is not in the way at all."""
+
+    def __init__(self, core: WorkerCore, log: EventLog, index: int) -> None:
+        """`index` is what the log calls this worker of the process."""
+        self._core = core
+        self._log = log
+        self._index = index
+        state = core.state
+        self._tell(
+            "made", hello.RegisterWorker(state.name, state.address, state.nthreads, 0, {}, {})
+        )
+
+    def _tell(self, what: str, message: Message | None = None, number: int = 0) -> None:
+        self._log.tell(what, self._index, message, number=number, now=time.monotonic())
+
+    # ------------------------------------------------------------ told
+
+    def on_scheduler(self, message: Message) -> None:
+        """See `WorkerCore`."""
+        self._tell("on_scheduler", message)
+        self._core.on_scheduler(message)
+
+    def on_runner(self, message: Message) -> None:
+        """See `WorkerCore`."""
+        self._tell("on_runner", message)
+        self._core.on_runner(message)
+
+    def runner_ready(self) -> None:
+        """See `WorkerCore`."""
+        self._tell("runner_ready")
+        self._core.runner_ready()
+
+    def runner_died(self, running: Iterable[int], certificate: dict[str, Any]) -> None:
+        """See `WorkerCore`."""
+        attempts = list(running)
+        self._tell("runner_died", words.RunnerDied(attempts, [], [], certificate))
+        self._core.runner_died(attempts, certificate)
+
+    def peer_joined(self, session: int, *, may_store: bool) -> None:
+        """See `WorkerCore`."""
+        self._tell("client_joined" if may_store else "peer_joined", number=session)
+        self._core.peer_joined(session, may_store=may_store)
+
+    def on_peer(self, session: int, message: Message) -> None:
+        """See `WorkerCore`."""
+        self._tell("on_peer", message, session)
+        self._core.on_peer(session, message)
+
+    def drained(self, session: int) -> None:
+        """See `WorkerCore`."""
+        self._tell("drained", number=session)
+        self._core.drained(session)
+
+    def peer_left(self, session: int) -> None:
+        """See `WorkerCore`."""
+        self._tell("peer_left", number=session)
+        self._core.peer_left(session)
+
+    def fetched(self, message: values.Values) -> None:
+        """See `WorkerCore`."""
+        self._tell("fetched", message)
+        self._core.fetched(message)
+
+    def fetch_failed(self, address: str) -> None:
+        """See `WorkerCore`."""
+        self._tell("fetch_failed", words.Unreachable([], address))
+        self._core.fetch_failed(address)
+
+    def tick(self, board: Iterable[tuple[int, float]], now: float) -> None:
+        """See `WorkerCore`."""
+        rows = list(board)
+        self._log.tell("tick", self._index, _board(rows), now=now)
+        self._core.tick(rows, now)
+
+    def climb(self, board: Iterable[tuple[int, float]], now: float) -> None:
+        """See `WorkerCore`."""
+        rows = list(board)
+        self._log.tell("climb", self._index, _board(rows), now=now)
+        self._core.climb(rows, now)
+
+    def leave(self) -> None:
+        """See `WorkerCore`."""
+        self._tell("leave")
+        self._core.leave()
+
+    def flush(self) -> list[Action]:
+        """See `WorkerCore`. What it wants done is recorded as its digest."""
+        actions = self._core.flush()
+        if self._log.open:
+            self._tell("flush", number=digest_of(actions))
+        return actions
+
+    # ------------------------------------------------------------ asked
+
+    @property
+    def state(self) -> WorkerState:
+        """See `WorkerCore`."""
+        return self._core.state
+
+    @property
+    def stopping(self) -> bool:
+        """See `WorkerCore`."""
+        return self._core.stopping
+
+    @property
+    def answered(self) -> int:
+        """See `WorkerCore`."""
+        return self._core.answered
+
+    def fetching_from(self) -> list[str]:
+        """See `WorkerCore`."""
+        return self._core.fetching_from()
+
+    def books(self) -> dict[str, int]:
+        """See `WorkerCore`."""
+        return self._core.books()
+
+
+Core: TypeAlias = WorkerCore | RecordedCore
+
+
+def _board(rows: list[tuple[int, float]]) -> words.Running:
+    return words.Running([attempt for attempt, _ in rows], [since for _, since in rows])
+
+
+def shown(action: Action) -> tuple[str, list[Message]]:
+    """What an action is, and what is said in it."""
+    match action:
+        case ToScheduler(messages):
+            return "to the scheduler", messages
+        case ToRunner(messages):
+            return "to the runner", messages
+        case ToPeer(session, messages):
+            return f"to peer {session}", messages
+        case FetchFrom(address, serial, tids):
+            return f"fetch from {address}", [values.Fetch(serial, tids)]
+        case AwaitDrain(session):
+            return f"await peer {session}", []
+        case KillRunner(reason):
+            return f"end the runner: {reason}", []
+
+
+def digest_of(actions: list[Action]) -> int:
+    """The digest of what a core wants done at a time."""
+    return digest(map(shown, actions))
