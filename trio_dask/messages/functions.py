@@ -32,28 +32,38 @@ def pack_function(fn: object) -> bytes:
 
 
 def _pickled(fn: Callable[..., Any]) -> bytes:
-    first: Exception | None = None
+    errors: list[Exception] = []
+    try:
+        data = _pickled_somehow(fn, errors)
+        if data is not None:
+            return data
+        from trio_dask.messages.culprit import advice, find_culprit, worth_telling
+
+        # cloudpickle's first error is about the contents: pickle stops at the name.
+        why = errors[-2] if len(errors) > 1 else errors[-1]
+        raise SubmitError(find_culprit(fn, why) + advice(why)) from worth_telling(why)
+    finally:
+        # An error and the frames of its traceback, which lead to the user's, hold each other.
+        errors.clear()
+
+
+def _pickled_somehow(fn: Callable[..., Any], errors: list[Exception]) -> bytes | None:
     try:
         data = pickle.dumps(fn, _PROTOCOL)
         if not refers_to_foreign(data):
             return data
     except Exception as error:  # noqa: BLE001 - users' reducers raise what they like
-        first = error
+        errors.append(error)
     import cloudpickle
 
-    failure: Exception | None = None
     # A foreign module that cannot travel as a whole may still be importable over there.
     for modules in (by_value(), nullcontext()):
         try:
             with modules:
                 return bytes(cloudpickle.dumps(fn, _PROTOCOL))
         except Exception as error:  # noqa: BLE001 - users' reducers raise what they like
-            failure = failure or error
-    from trio_dask.messages.culprit import advice, find_culprit, worth_telling
-
-    # Of two errors, cloudpickle's is about the contents: pickle stops at the name.
-    why = failure or first
-    raise SubmitError(find_culprit(fn, why) + advice(why)) from worth_telling(why)
+            errors.append(error)
+    return None
 
 
 def unpack_function(blob: bytes) -> Callable[..., Any]:

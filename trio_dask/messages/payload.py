@@ -152,6 +152,7 @@ def _cloudpickled(
         except Exception as error:  # noqa: BLE001 - users' reducers raise what they like
             failure = failure or error
         else:
+            failure = None  # the frames of its traceback, which lead to the user's, hold it
             return data
     assert failure is not None
     return failure
