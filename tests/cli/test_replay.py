@@ -7,8 +7,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.cli.commands import in_pipes, on_terminal
 from tests.scheduler.test_recording import recorded_cluster, story
-from trio_dask.cli import main
+from trio_dask.cli import _interrupted, main
+from trio_dask.config import new_token
 from trio_dask.messages import tasks as words
 from trio_dask.scheduler.core import machine
 
@@ -76,3 +78,41 @@ def test_a_number_of_events_below_one(log: Path, capsys: pytest.CaptureFixture[s
     """Is a mistake."""
     with pytest.raises(SystemExit):
         main(["replay", str(log), "--every", "0"])
+
+
+@pytest.mark.processes
+def test_a_bar_on_a_terminal(log: Path) -> None:
+    """While it lasts; then there is only what came out."""
+    with on_terminal("replay", str(log)) as command:
+        assert command.wait() == 0
+    bar, _, report = command.said.decode().partition("recorded by")
+    assert "100%" in bar
+    assert "%" not in report
+    assert "Nothing is wrong" in report
+
+
+def test_one_that_is_interrupted_has_not_found_nothing() -> None:
+    """Its exit code is that of a signal, as a script's; servers end with 0."""
+    assert _interrupted(["replay", "a.log"], 2) == 130
+    assert _interrupted(["scheduler"], 2) == 0
+
+
+@pytest.mark.processes
+def test_the_options_that_record(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Of a scheduler that nobody came to, and of a worker that found none."""
+    path = tmp_path / "a.log"
+    token = {"TRIO_DASK_TOKEN": new_token()}
+    where = ("--event-log", str(path))
+    with in_pipes("scheduler", "--host", "127.0.0.1", "--port", "0", *where, **token) as command:
+        assert f"Event log:   {path}" in command.read_until("Scheduler at:")
+        command.process.terminate()
+        assert command.wait() == 0
+    nobody = ("worker", "tcp://127.0.0.1:1", "--death-timeout", "10ms")
+    with in_pipes(*nobody, *where, **token) as command:
+        command.read_until(f"Event log:   {path}.1")
+        assert command.wait() == 1
+    assert main(["replay", str(path)]) == main(["replay", f"{path}.1"]) == 0
+    out = capsys.readouterr().out
+    assert "recorded by  a scheduler" in out
+    assert "recorded by  a worker" in out
+    assert out.count("Nothing is wrong") == 2

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Any, cast
 
 import pytest
@@ -165,20 +165,14 @@ def test_simulated_clusters_happen_again(
     seed: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Deaths, broken connections, cancellations: what simulated schedulers were told."""
-    path = tmp_path / "a.log"
-    opened: list[Any] = []
+    with ExitStack() as stack:
 
-    def make(*arguments: Any, **named: Any) -> Core:
-        context = recorded(SchedulerCore(*arguments, **named), str(path))
-        opened.append(context)
-        return context.__enter__()
+        def make(*arguments: Any, **named: Any) -> Core:
+            core = SchedulerCore(*arguments, **named)
+            return stack.enter_context(recorded(core, str(tmp_path / "a.log")))
 
-    monkeypatch.setattr(simulated, "SchedulerCore", make)
-    result = Simulation(seed=seed).run()
-    for context in opened:
-        context.__exit__(None, None, None)
-    assert result.ok
-    outcome, cores = again(path, every=None)
-    assert outcome.violations == []
-    assert outcome.events > 10
-    assert not cores.core.state.tasks
+        monkeypatch.setattr(simulated, "SchedulerCore", make)
+        assert Simulation(seed=seed).run().ok
+    outcomes = [again(path, every=None)[0] for path in tmp_path.iterdir()]
+    assert not any(each.violations for each in outcomes)
+    assert sum(each.events for each in outcomes) > 10

@@ -56,6 +56,11 @@ class LogReader:
             msg = f"an event log of format {self.recording.format}; this version reads {recorded.FORMAT}"
             raise RemoteProtocolError(msg)
 
+    @property
+    def position(self) -> int:
+        """The byte at which the present event begins."""
+        return len(MAGIC) + self._whole
+
     def __iter__(self) -> Iterator[Record]:
         """All events.
 
@@ -92,14 +97,14 @@ class LogReader:
                     raise self._damage(str(error)) from error
                 # Once more, slowly: the frames before the bad one are good.
                 self._decoder, step = FrameDecoder(LIMITS), 1
-                self.nbytes = self._file.seek(len(MAGIC) + self._whole)
+                self.nbytes = self._file.seek(self.position)
                 continue
             for header, payloads in frames:
                 self._number += 1
                 nbytes = 8 + 8 * len(payloads) + len(header) + sum(map(len, payloads))
                 yield self._messages(header, payloads)
                 self._whole += nbytes
-        self.torn = self.nbytes - len(MAGIC) - self._whole
+        self.torn = self.nbytes - self.position
 
     def _messages(self, header: Buffer, payloads: list[Buffer]) -> list[Message]:
         expected = crc32(header).to_bytes(CHECKSUM_BYTES, "little")
@@ -114,5 +119,5 @@ class LogReader:
         return messages
 
     def _damage(self, why: str) -> RemoteProtocolError:
-        at = len(MAGIC) + self._whole
-        return RemoteProtocolError(f"event {self._number}, at byte {at}, is damaged: {why}")
+        where = f"event {self._number}, at byte {self.position},"
+        return RemoteProtocolError(f"{where} is damaged: {why}")

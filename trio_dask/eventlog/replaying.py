@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import traceback
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Final, Protocol
 
 from trio_dask.errors import RemoteProtocolError
 
@@ -64,8 +64,8 @@ class Outcome:
         return 0.0 if self.began is None else self.ended - self.began
 
 
-#: So many things are looked at for each event, on average.
-_LOOKS_AN_EVENT = 20
+#: So many bytes of the log are worth looking at one more thing.
+_BYTES_A_LOOK: Final = 8
 
 
 def replay(
@@ -84,7 +84,7 @@ def replay(
         RemoteProtocolError: the log is damaged.
     """
     outcome = Outcome()
-    next_look = 0
+    next_number = next_position = 0
     for record in log:
         outcome.events = record.number
         event = record.event
@@ -92,10 +92,12 @@ def replay(
             outcome.began = event.now if outcome.began is None else outcome.began
             outcome.ended = event.now
         found = _apply(cores, record)
-        if record.number >= next_look and not found:
+        due = record.number >= next_number and log.position >= next_position
+        if due and not found:
             broken = cores.broken()
             if broken is not None:
-                next_look = record.number + (every or 1 + cores.size // _LOOKS_AN_EVENT)
+                next_number = record.number + (every or 1)
+                next_position = log.position + (0 if every else _BYTES_A_LOOK * cores.size)
                 outcome.looks += 1
                 found = broken
         if found:
