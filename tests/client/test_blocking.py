@@ -254,7 +254,7 @@ def test_closing_ends_the_waiting_of_other_threads() -> None:
             waits.set()
             try:
                 future.result()
-            except CancelledError as error:
+            except CancelledError as error:  # noqa: ASYNC103
                 errors.append(error)
 
         thread = threading.Thread(target=waiter)

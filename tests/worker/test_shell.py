@@ -119,7 +119,7 @@ async def test_a_busy_worker_ends_in_time(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("args", "words"), [(b"die", "SIGKILL"), (b"fork", "exit code 3"), (b"invent", "broke the rules")]
+    ("args", "words"), [(b"die", "SIGKILL"), (b"fork", "exited with code 3"), (b"invent", "broke the rules")]
 )  # fmt: skip
 async def test_a_runner_dies(tmp_path: Path, args: bytes, words: str) -> None:
     """What was running, queued and held is told, and another runner takes over at once."""
@@ -301,7 +301,7 @@ async def test_runners_that_cannot_start(tmp_path: Path, caplog: pytest.LogCaptu
     config = settings(tmp_path, nworkers=1, restart_delay_s=0.01)
     host = ProcessHost([FAKE_RUNNER[0], "-c", "import sys; sys.exit(9)"])
     async with fake_scheduler() as scheduler:
-        with pytest.raises(RunnerFailed, match="exit code 9"):
+        with pytest.raises(RunnerFailed, match="exited with code 9"):
             await run_worker(config, scheduler.address, KEYS, runner_host=host)
     assert "starting another" in caplog.text
 

@@ -217,7 +217,9 @@ class BaseClient:
             raise ValueError(msg)
         try:
             await self.live.ask("wait_for_workers", {"n": n_workers}, limit_s=limit_s)
+            return
         except TimeIsUp:
-            here = len(await self.live.ask("nthreads", {}))
-            msg = f"only {here} of {n_workers} workers arrived within {limit_s:g} s"
-            raise TimeoutError(msg) from None
+            pass
+        here = len(await self.live.ask("nthreads", {}))
+        msg = f"only {here} of {n_workers} workers arrived within {limit_s:g} s"
+        raise TimeoutError(msg)

@@ -217,7 +217,7 @@ class AsyncScope(BaseScope[AsyncFuture[Any]]):
         elif error is not None:
             self.cancel(_why(error))
         try:
-            await self._ended()
+            await self._ended()  # noqa: ASYNC102 - to wait is what leaving means
         except anyio.get_cancelled_exc_class():
             self.cancel("its scope was cancelled")
             with anyio.CancelScope(shield=True):  # what is stopped ends within seconds

@@ -43,7 +43,7 @@ def write_private(path: Path, content: str) -> None:
         with suppress(OSError):
             draft.unlink()
         if isinstance(error, OSError):  # the draft is nobody's business
-            raise OSError(error.errno, error.strerror, str(path)) from error
+            raise OSError(error.errno, error.strerror, str(path)) from error  # noqa: ASYNC104
         raise
 
 
