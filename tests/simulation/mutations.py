@@ -11,6 +11,7 @@ from typing import Any, Final
 from unittest.mock import patch
 
 from trio_dask.client.core.table import Table
+from trio_dask.client.core.watching import Watching
 from trio_dask.messages.tasks import Cancel, Recall, Replicas, RunnerDied
 from trio_dask.scheduler.core import (
     dispatch,
@@ -199,6 +200,11 @@ def never_overtake() -> AbstractContextManager[Any]:
     return patch.object(dispatch, "overtake", lambda state: None)
 
 
+def do_not_wake_at_the_end() -> AbstractContextManager[Any]:
+    """Who waits for a client's tasks is not told that the client has ended."""
+    return patch.object(Watching, "break_all", lambda watching: None)
+
+
 def mix_up_inputs() -> AbstractContextManager[Any]:
     """A task with several small inputs gets the first of them twice."""
     real = WorkerOutbox.inputs
@@ -244,6 +250,7 @@ MUTATIONS: Final[dict[str, Mutation]] = {
         do_not_look_again,
         ignore_restrictions,
         never_overtake,
+        do_not_wake_at_the_end,
         mix_up_inputs,
         believe_that_functions_stay,
     )

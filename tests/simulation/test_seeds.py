@@ -29,6 +29,7 @@ EVERY_FAULT = [
         "worker dies": {"seconds": 0.3},
         "client is cut off": {},
         "client dies": {},
+        "scheduler dies": {"seconds": 0.3},
     }.items())
 ]  # fmt: skip
 

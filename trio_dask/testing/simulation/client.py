@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from trio_dask.client.core import (
     CANCELLED,
@@ -23,7 +23,7 @@ from trio_dask.client.core import (
 )
 from trio_dask.messages import session
 from trio_dask.testing.simulation.answers import Answers
-from trio_dask.testing.simulation.network import CONNECT_S
+from trio_dask.testing.simulation.network import CONNECT_S, RETRY_S
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -38,6 +38,13 @@ if TYPE_CHECKING:
 Outcome = tuple[int, bytes]
 Then = Callable[[], None]
 
+#: A client that finds no scheduler goes on looking for so long.
+PATIENCE_S: Final = 10.0
+# Why a client has ended, if not since its connection did.
+DONE: Final = "it has done all"
+DIED: Final = "its process died"
+NOBODY: Final = "nobody is there"
+
 
 class SimClient:
     """One client, from its registration until it has let go of everything."""
@@ -47,7 +54,7 @@ class SimClient:
         self._world = cluster.world
         self._truth = cluster.truth
         self.name = name
-        self._plan = plan
+        self.plan = plan
         self._todo = list(plan.steps)
         self.core = ClientCore(name)
         self.answers = Answers(name)
@@ -58,6 +65,8 @@ class SimClient:
         self._values: dict[int, Outcome] = {}  # as fetched, by number
         self._arguments: list[int] = []  # values sent for the sake of the next submission
         self._asked = 0
+        self.waits: dict[object, None] = {}  # whom the core has yet to wake
+        self.link: Link | None = None
         self.outcomes: dict[int, Outcome] = {}
         self.finished = False
         self.dead = False
@@ -65,21 +74,34 @@ class SimClient:
     # ---------------------------------------------------------------- life
 
     def start(self) -> None:
-        """Connect and register."""
-        self.link = self._cluster.network.link(f"{self.name}-scheduler", (self.name, "scheduler"))
-        self.link.attach(0, self._receive, lambda _: self.die())
-        self.peer = self._cluster.scheduler.accept(self.link)
+        """Connect and register, as soon as a scheduler is there."""
+        self._connect(self._world.now + PATIENCE_S)
+
+    def _connect(self, until: float) -> None:
+        if self.dead:
+            return
+        link = self._cluster.network.link(f"{self.name}-scheduler", (self.name, "scheduler"))
+        link.attach(0, self._receive, self.die)
+        if not self._cluster.scheduler.accept(link):
+            if self._world.now >= until:
+                self.die(NOBODY)
+            else:
+                again = partial(self._connect, until)
+                when = self._world.now + RETRY_S
+                self._world.at(when, f"{self.name} tries again", again, tick=True)
+            return
+        self.link = link
         self.core.table.drops.wake = partial(
             self._world.after, 0.0, f"{self.name} drops", self._flush
         )
-        self.link.send(0, [self.core.register()])
+        link.send(0, [self.core.register()])
 
-    def die(self) -> None:
+    def die(self, reason: str) -> None:
         """The process ends, or has lost the scheduler: today that is the end of a client."""
         if self.dead:
             return
         self.dead = self.finished = True
-        self.core.end("the end")
+        self.core.end(reason)
         for link in (self.link, *self._data.values()):
             if link is not None:
                 link.detach(0)
@@ -95,7 +117,7 @@ class SimClient:
         self._flush()
 
     def _flush(self) -> None:
-        if self.dead:
+        if self.dead or self.link is None:
             return
         messages, data = self.core.flush()
         if messages:
@@ -259,6 +281,7 @@ class SimClient:
         requests: list[Request] = []
 
         def wake() -> None:
+            self.waits.pop(wake, None)
             # It may wake before `request` has returned: nothing could be asked for.
             self._world.after(0.0, f"{self.name} has values", arrived)
 
@@ -266,6 +289,7 @@ class SimClient:
             self._arrived(far, requests[0])
             again()
 
+        self.waits[wake] = None
         requests.append(self.core.request(wanted, wake))
         self._flush()
 
@@ -274,10 +298,12 @@ class SimClient:
 
         def done() -> None:
             self.core.unwatch(watches[0])
+            del self.waits[watches[0]]
             if not self.dead:
                 self._world.after(0.0, f"{self.name} wakes", wake)
 
         watches.append(AllDone(len(pending), done))
+        self.waits[watches[0]] = None
         tasks = sorted((self.tids[number], number) for number in pending)
         groups = group((self._batches[number], tid) for tid, number in tasks)
         self.core.watch(watches[0], groups)
@@ -313,13 +339,13 @@ class SimClient:
             assert status in (FINISHED, ERROR, CANCELLED, LOST)
             outcome = status, known if isinstance(known, bytes) else str(known).encode()
             self.outcomes[number] = self._values.get(number, outcome)
-        if self._plan.releases:
+        if self.plan.releases:
             self.core.release(list(self.tids.values()))
             self._flush()
             self.tids.clear()
             self.finished = True
         else:
-            self.die()
+            self.die(DONE)
 
     def held(self) -> Iterator[tuple[int, int]]:
         """The id and status of all that it has not let go of."""

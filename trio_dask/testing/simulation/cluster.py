@@ -32,7 +32,9 @@ class Cluster:
         self.world = World(plan.seed, traced=traced)
         self.network = Network(self.world, plan.network)
         self.truth = Truth(plan)
-        self.scheduler = SimScheduler(self.network, plan.allowed_failures)
+        self._ids = self.world.chance("clusters")
+        self.scheduler = self._new_scheduler()
+        self.scheduler.start()
         self.workers: dict[str, SimWorker] = {}  # the living, by address
         self._here: dict[str, SimWorker] = {}  # the living, by name
         self._lives: dict[str, int] = {}
@@ -46,7 +48,21 @@ class Cluster:
             when = START_S * chance.random()
             self.world.after(when, f"process {process} starts", partial(self.start, process))
         for name, client in self.clients.items():
-            self.world.after(START_S * chance.random(), f"{name} starts", client.start)
+            when = client.plan.begins + START_S * chance.random()
+            self.world.after(when, f"{name} starts", client.start)
+
+    # ---------------------------------------------------------------- the scheduler
+
+    def _new_scheduler(self) -> SimScheduler:
+        cluster = f"{self._ids.getrandbits(64):016x}"
+        return SimScheduler(self.network, self.plan.allowed_failures, cluster)
+
+    def kill_scheduler(self) -> None:
+        """The scheduler's process dies; the next one knows of nothing, and is to be started."""
+        old, self.scheduler = self.scheduler, self._new_scheduler()
+        old.die()
+        self.scheduler.on_flush = old.on_flush
+        self.scheduler.complaints = old.complaints
 
     # ---------------------------------------------------------------- processes of workers
 

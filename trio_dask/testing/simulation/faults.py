@@ -5,6 +5,7 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
+from trio_dask.testing.simulation.client import DIED
 from trio_dask.testing.simulation.plan import Fault
 
 if TYPE_CHECKING:
@@ -16,6 +17,8 @@ if TYPE_CHECKING:
 #: Faults begin within so long of the start, seconds.
 FROM_S: Final = 0.1
 FOR_S: Final = 1.5
+#: Of the clusters in which something goes wrong, this part loses its scheduler.
+SCHEDULER_DIES: Final = 0.15
 
 
 # ---------------------------------------------------------------- what they do
@@ -40,7 +43,20 @@ def worker_dies(cluster: Cluster, fault: Fault) -> None:
 
 def client_dies(cluster: Cluster, fault: Fault) -> None:
     """A client's process ends without a word."""
-    cluster.clients[fault.host].die()
+    cluster.clients[fault.host].die(DIED)
+
+
+def scheduler_dies(cluster: Cluster, fault: Fault) -> None:
+    """The scheduler's process dies; another, with empty tables, is there after `seconds`.
+
+    Never if that is 0. Today it is the end of all who were connected: workers start again.
+    """
+    if cluster.scheduler.listening:
+        cluster.kill_scheduler()
+        if fault.seconds:
+            cluster.world.after(
+                fault.seconds, "the scheduler starts again", cluster.scheduler.start
+            )
 
 
 def worker_is_cut_off(cluster: Cluster, fault: Fault) -> None:
@@ -98,7 +114,10 @@ FAULTS: Final[dict[str, Callable[[Cluster, Fault], None]]] = {
     "slow link": slow_link,
     "stalled link": stalled_link,
     "stalled host": stalled_host,
+    "scheduler dies": scheduler_dies,
 }
+#: Those that there are many of; without a scheduler most others mean little.
+_ANY: Final = tuple(kind for kind in FAULTS if kind != "scheduler dies")
 _OFTEN: Final = ("runner dies", "runner dies", "worker dies", "data connections break")
 
 
@@ -121,12 +140,27 @@ def _happen(cluster: Cluster, fault: Fault) -> None:
 def some_faults(chance: random.Random, workers: int, clients: int) -> tuple[Fault, ...]:
     """A plan: nothing at all, or a few faults, or, now and then, many of one kind."""
     count = chance.choice((0, 1, 2, 3, 5, 8))
-    favourite = chance.choice(list(FAULTS)) if chance.random() < 0.25 else ""
+    favourite = chance.choice(_ANY) if chance.random() < 0.25 else ""
     made = []
     for _ in range(count):
-        kind = favourite or chance.choice((*FAULTS, *_OFTEN))
+        kind = favourite or chance.choice((*_ANY, *_OFTEN))
         made.append(_some_fault(chance, kind, workers, clients))
+    if made and chance.random() < SCHEDULER_DIES:
+        made += _deaths_of_the_scheduler(chance)
     return tuple(sorted(made, key=lambda fault: fault.at))
+
+
+def _deaths_of_the_scheduler(chance: random.Random) -> list[Fault]:
+    """One or two; now and then no other scheduler comes."""
+    return [
+        Fault(
+            at=FROM_S + FOR_S * chance.random(),
+            kind="scheduler dies",
+            host="scheduler",
+            seconds=chance.choice((0.001, 0.05, 0.05, 0.5, 0.5, 2.0, 2.0, 0.0)),
+        )
+        for _ in range(chance.choice((1, 1, 2)))
+    ]
 
 
 def _some_fault(chance: random.Random, kind: str, workers: int, clients: int) -> Fault:

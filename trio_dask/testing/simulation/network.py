@@ -32,6 +32,8 @@ PROFILES: Final[dict[str, tuple[float, ...]]] = {
 }
 #: After so long a connection to a host that cannot be reached fails.
 CONNECT_S: Final = 0.2
+#: Who found nobody there, or was turned away, tries again after so long.
+RETRY_S: Final = 0.5
 
 
 class Network:
@@ -204,6 +206,11 @@ class Link:
         if self.open:
             factor = self._network.factor_between(self.hosts)
             self._pipes[1 - end].send(messages, factor=factor, tick=tick)
+
+    def refuse(self) -> None:
+        """It could not be made: nobody listens at its other end."""
+        self.open = False
+        self._network.forget(self)
 
     def cut(self, reason: str) -> None:
         """The connection breaks; whatever is under way is lost, and both ends notice in time."""

@@ -50,6 +50,7 @@ class ClientPlan:
 
     steps: tuple[Step, ...] = ()
     releases: bool = True
+    begins: float = 0.0  # it is not there before
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -145,6 +146,7 @@ _DEFAULTS: Final[dict[str, Any]] = {
     "options": {},
     "resources": {},
     "clock": 1.0,
+    "begins": 0.0,
     "other": "",
     "factor": 1.0,
 }

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from trio_dask.testing.simulation.faults import some_faults
 from trio_dask.testing.simulation.network import PROFILES
@@ -14,6 +14,9 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from trio_dask.testing.simulation.plan import Fault
+
+#: Some clients begin within so long of the death of a scheduler, seconds.
+LATE_S: Final = 1.5
 
 
 def make_plan(
@@ -27,6 +30,7 @@ def make_plan(
     """The plan that the seed stands for, as far as nothing is asked for."""
     chance = random.Random(f"{seed} plan")
     workers = workers or chance.choice((1, 2, 2, 3, 3, 5))
+    asked = clients
     clients = clients or chance.choice((1, 1, 2, 3))
     if workload != MIXED and workload not in WORKLOADS:
         msg = f"no workload is called {workload!r}; there are {MIXED}, {', '.join(WORKLOADS)}"
@@ -37,10 +41,14 @@ def make_plan(
         planned = some_faults(trouble, workers, clients) if faults else ()
     else:
         planned = tuple(faults)
+    deaths = [fault.at for fault in planned if fault.kind == "scheduler dies"]
+    if deaths and not asked:
+        clients = max(clients, 2)
+    begins = _beginnings(random.Random(f"{seed} begins"), clients, max(deaths, default=None))
     return Plan(
         seed=seed,
         workers=tuple(_worker(chance, number) for number in range(workers)),
-        clients=tuple(_client(make, workload) for _ in range(clients)),
+        clients=tuple(_client(make, workload, begin) for begin in begins),
         faults=planned,
         network=chance.choice(("mixed", "mixed", *PROFILES)),
         allowed_failures=chance.choice((0, 1, 3, 1_000_000)),
@@ -59,10 +67,21 @@ def _worker(chance: random.Random, number: int) -> WorkerPlan:
     )
 
 
-def _client(make: Maker, workload: str) -> ClientPlan:
+def _beginnings(chance: random.Random, clients: int, death: float | None) -> list[float]:
+    """When clients begin: the last, and maybe others, after the last death of a scheduler."""
+    if death is None:
+        return [0.0] * clients
+    late = [death + LATE_S * chance.random() for _ in range(clients)]
+    begins = [each if chance.random() < 0.3 else 0.0 for each in late]
+    if clients > 1:
+        begins[0], begins[-1] = 0.0, late[-1]
+    return begins
+
+
+def _client(make: Maker, workload: str, begins: float) -> ClientPlan:
     steps: list[Step] = []
     rounds = make.chance.choice((1, 2, 3)) if workload == MIXED else 1
     for _ in range(rounds):
         work = some_workload(make.chance) if workload == MIXED else WORKLOADS[workload]
         steps += work(make)
-    return ClientPlan(steps=tuple(steps), releases=make.chance.random() < 0.8)
+    return ClientPlan(steps=tuple(steps), releases=make.chance.random() < 0.8, begins=begins)

@@ -18,6 +18,7 @@ from trio_dask.messages.ids import client_of
 from trio_dask.messages.tasks import Run
 from trio_dask.scheduler.core import state as st
 from trio_dask.scheduler.core.lifecycle import wants
+from trio_dask.testing.simulation.client import DIED, DONE, NOBODY
 from trio_dask.testing.simulation.truth import BOUND, FAILURE
 
 if TYPE_CHECKING:
@@ -97,6 +98,13 @@ def restrictions_are_kept(cluster: Cluster) -> Iterator[str]:
                 yield f"attempt {attempt:x} is with {worker.name}"
 
 
+def ended_clients_wait_for_nothing(cluster: Cluster) -> Iterator[str]:
+    """Whoever waited for anything when a client ended has been told."""
+    for client in cluster.clients.values():
+        if client.dead and client.waits:
+            yield f"{client.name} has ended ({client.core.ended}): {len(client.waits)} still wait"
+
+
 # ---------------------------------------------------------------- when work is handed out
 
 
@@ -133,6 +141,20 @@ def _may_run(worker: Worker, requirement: st.Requirement) -> bool:
 
 
 # ---------------------------------------------------------------- when no message is under way
+
+
+def the_welcomed_are_known(cluster: Cluster) -> Iterator[str]:
+    """Who believes to be connected is on the books of the scheduler that is there now."""
+    state = cluster.scheduler.core.state
+    for worker in cluster.workers.values():
+        if worker.registered and worker.address not in state.workers:
+            yield f"{worker.address} is not known"
+    for client in cluster.clients.values():
+        core = client.core
+        if core.number and not client.dead:
+            known = core.cluster == state.cluster and core.number in state.clients
+            if not known:
+                yield f"{client.name} of the cluster {core.cluster} is not known"
 
 
 def books_agree_on_attempts(cluster: Cluster) -> Iterator[str]:
@@ -286,6 +308,26 @@ def _problem(cluster: Cluster, number: int, outcome: Outcome) -> str:
     return "" if explained else f"fails without reason: {value!r}"
 
 
+def clients_end_for_a_reason(cluster: Cluster) -> Iterator[str]:
+    """Nobody but those to whom something happened ends before all is done."""
+    faults = cluster.plan.faults
+    kinds = {fault.kind for fault in faults}
+    if any(fault.kind == "scheduler dies" and not fault.seconds for fault in faults):
+        kinds.add("no scheduler comes")
+    for client in cluster.clients.values():
+        ended = client.core.ended
+        if ended and ended != DONE and not kinds & _ENDINGS.get(ended, set()):
+            yield f"{client.name} has ended: {ended}"
+
+
+_ENDINGS: Final = {
+    DIED: {"client dies"},
+    NOBODY: {"no scheduler comes"},
+    "the scheduler died": {"scheduler dies"},
+    "the network failed": {"client is cut off", "partition"},
+}
+
+
 def nothing_is_left_at_the_scheduler(cluster: Cluster) -> Iterator[str]:
     """All tables of the scheduler are empty."""
     state = cluster.scheduler.core.state
@@ -339,8 +381,10 @@ ALWAYS: Final[tuple[Rule, ...]] = (
     slots_are_not_overcommitted,
     resources_are_not_overcommitted,
     restrictions_are_kept,
+    ended_clients_wait_for_nothing,
 )
 WHEN_QUIET: Final[tuple[Rule, ...]] = (
+    the_welcomed_are_known,
     books_agree_on_attempts,
     books_agree_on_values,
     books_agree_on_slots,
@@ -352,6 +396,7 @@ WHEN_QUIET: Final[tuple[Rule, ...]] = (
 )
 AT_THE_END: Final[tuple[Rule, ...]] = (
     outcomes_are_right,
+    clients_end_for_a_reason,
     nothing_is_left_at_the_scheduler,
     nothing_is_left_at_workers,
     nothing_is_left_at_clients,

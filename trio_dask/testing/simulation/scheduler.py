@@ -21,30 +21,51 @@ WORKER_TTL_S: Final = 5.0
 
 
 class SimScheduler:
-    """A scheduler process. It lives as long as the cluster.
+    """One life of a scheduler: nobody reaches it before it was started, or when it is dead.
 
     `on_flush` is called after the core has handed out work, with what is to be said.
     """
 
-    def __init__(self, network: Network, allowed_failures: int) -> None:
+    def __init__(self, network: Network, allowed_failures: int, cluster: str) -> None:
         settings = CoreSettings(allowed_failures=allowed_failures, worker_ttl_s=WORKER_TTL_S)
-        self.core = SchedulerCore(settings, cluster="simulated")
+        self.core = SchedulerCore(settings, cluster=cluster)
         self._network = network
         self._world = network.world
         self._links: dict[int, Link] = {}
         self._peers = 0
         self._working = False
+        self._listening = False
         self.complaints: list[str] = []
         self.on_flush: Callable[[list[tuple[int, list[Message]]]], None] = _nothing
+
+    def start(self) -> None:
+        """The process has begun."""
+        self._listening = True
         self._world.every(TICK_S, "tick", self._tick)
 
-    def accept(self, link: Link) -> int:
-        """Somebody connected."""
+    def die(self) -> None:
+        """The process is gone: what was said to it, or by it, and has not arrived is lost."""
+        self._listening = False
+        links, self._links = self._links, {}
+        for link in links.values():
+            link.detach(1)
+            link.cut("the scheduler died")
+
+    @property
+    def listening(self) -> bool:
+        """Whether it can be connected to."""
+        return self._listening
+
+    def accept(self, link: Link) -> bool:
+        """Somebody wants to connect; tells whether anybody is there."""
+        if not self._listening:
+            link.refuse()
+            return False
         self._peers += 1
         peer = self._peers
         self._links[peer] = link
         link.attach(1, partial(self._receive, peer), partial(self._left, peer))
-        return peer
+        return True
 
     def _receive(self, peer: int, messages: list[Message]) -> None:
         for message in messages:
@@ -72,6 +93,8 @@ class SimScheduler:
         self._flush()
 
     def _tick(self) -> bool:
+        if not self._listening:
+            return False
         if self._network.stalled_until(HOST) > self._world.now:
             return True
         for peer in self.core.tick(self._world.now):
@@ -81,6 +104,8 @@ class SimScheduler:
 
     def _work(self) -> None:
         self._working = False
+        if not self._listening:
+            return
         for peer, error in self.core.work():
             self._turn_away(peer, None, error)
         self._flush()

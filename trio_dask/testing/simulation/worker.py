@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 from trio_dask.messages import session, values
 from trio_dask.testing.simulation.coverage import AttemptWatch
-from trio_dask.testing.simulation.network import Pipe
+from trio_dask.testing.simulation.network import RETRY_S, Pipe
 from trio_dask.testing.simulation.runner import SimRunner
 from trio_dask.testing.simulation.transfers import Transfers
 from trio_dask.worker.core import (
@@ -36,8 +36,6 @@ TICK_S: Final = 0.25
 LOCAL_S: Final = (0.00005,)
 #: How often it is looked after what is to be stopped.
 CLIMB_S: Final = 0.05
-#: A worker whose name is still taken tries again after so long.
-RETRY_S: Final = 0.5
 _RULES: Final = RestartRules(delay_s=0.05, delay_max_s=0.5, healthy_s=1.0)
 
 
@@ -75,7 +73,10 @@ class SimWorker:
     def _register(self) -> None:
         self.link = self.network.link(f"{self.address}-scheduler", (self.name, "scheduler"))
         self.link.attach(0, self._from_scheduler, lambda _: self.cluster.crash(self))
-        self.peer = self.cluster.scheduler.accept(self.link)
+        if not self.cluster.scheduler.accept(self.link):
+            again = f"{self.name} tries again"
+            self._world.at(self.now + RETRY_S, again, self._try_again, tick=True)
+            return
         plan = self.plan
         self.link.send(
             0,
