@@ -97,7 +97,7 @@ class RemoteError(TaskError):
 
     def __str__(self) -> str:
         message = super().__str__()
-        return f"{self.kind}: {message}" if self.kind else message
+        return ": ".join(part for part in (self.kind, message) if part)
 
 
 class KilledWorker(TaskError):

@@ -73,6 +73,50 @@ def test_calls_and_their_values() -> None:
             client.submit(inc, key="")
 
 
+def test_what_a_function_refers_to_is_as_it_is_at_the_call() -> None:
+    """What it takes along by value was changed meanwhile: it is not what it was before."""
+    scale = 2
+
+    def scaled(x: int) -> int:
+        return x * scale
+
+    with open_blocking() as (client, _):
+        for scale in (2, 3):
+            assert client.submit(scaled, 10).result() == 10 * scale
+            assert client.gather(client.map(scaled, [1, 2])) == [scale, 2 * scale]
+            assert client.submit(scaled, 10, pure=True).result() == 10 * scale
+
+
+def test_what_is_too_large_is_refused_at_the_call() -> None:
+    """It hurts nobody else: the client goes on."""
+    data, long = bytes(40_000_000), "x" * 5000
+
+    def holds_much() -> int:
+        return len(data)
+
+    with open_blocking() as (client, _):
+        with pytest.raises(SubmitError, match=r"holds_much takes 40 MB along.* arguments"):
+            client.submit(holds_much)
+        wrong: list[dict[str, Any]] = [{"key": long}, {"workers": long}, {"resources": {long: 1}}]
+        for options in wrong:
+            with pytest.raises(SubmitError):
+                client.submit(inc, 1, **options)
+        assert client.submit(inc, 1).result() == 2
+
+
+def test_what_cannot_be_sent_ends_the_client_with_a_reason() -> None:
+    """Not its thread, and not in silence."""
+    with open_blocking() as (client, fake):
+        fake.held = True
+        future = client.submit(inc, 1)
+        client.flush()
+        with client.live.lock:
+            client._core._send(tasks.Cancel([1], "x" * (65 << 20)))
+        client.live.soon()
+        with pytest.raises(SchedulerUnreachable, match="cannot be"):
+            future.result()
+
+
 def test_scattered_values_are_inputs() -> None:
     """In the shape they came in."""
     with open_blocking() as (client, _):

@@ -229,7 +229,7 @@ async def test_store_is_tried_again_and_given_up() -> None:
         (lambda client: client.map(inc, 5), "5 is none"),
         (lambda client: client.map(inc, [1, 2], key=["a", "a"]), "'a' more than once"),
         (lambda client: client.map(inc, [1, 2], key=["a"]), "1 keys for 2 calls"),
-        (lambda client: client.submit(inc, 1, key=""), "not empty"),
+        (lambda client: client.submit(inc, 1, key=""), "1 to 4096"),
         (lambda client: client.submit(inc, 1, priority="high"), "priority='high'"),
         (lambda client: client.submit(inc, 1, priority=1 << 40), "priority="),
         (lambda client: client.submit(inc, 1, retries=-1), "retries=-1"),

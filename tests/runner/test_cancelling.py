@@ -149,6 +149,17 @@ def test_the_main_thread_is_interrupted_wherever_it_is(fn: Any, tmp_path: Any) -
         assert alive(runner)
 
 
+def test_a_function_without_frames_is_interrupted() -> None:
+    """As `time.sleep` itself, of which nothing is to be seen but that it was called."""
+    with Runner(1) as runner:
+        runner.function(1, time.sleep)
+        runner.run(1, fid=1, args=[1000])
+        while not runner.board.running():
+            time.monotonic()
+        assert stop(runner, 1, strike=True).statuses == [STOPPED]
+        assert alive(runner)
+
+
 def test_other_slots_are_interrupted_in_python_code(tmp_path: Any) -> None:
     """Each for itself: what runs beside it is not touched."""
     with Runner(3) as runner:

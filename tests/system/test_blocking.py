@@ -15,10 +15,12 @@ import psutil
 import pytest
 from jupyter_client.manager import start_new_kernel
 
-from trio_dask import Client, as_completed
+from trio_dask import Client, LocalCluster, as_completed
 from trio_dask.errors import KilledWorker
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from tests.system.conftest import Cluster
 
 THREADS = 10
@@ -159,3 +161,31 @@ def test_cells_of_a_notebook(shared: Cluster) -> None:
     finally:
         kernel.stop_channels()
         manager.shutdown_kernel(now=True)
+
+
+def test_servers_leave_modules_of_the_current_directory_alone(tmp_path: Path) -> None:
+    """One that is called like one of the library's is not run by them; tasks can import others."""
+    (tmp_path / "random.py").write_text("raise SystemExit('not for servers')\n")
+    (tmp_path / "beside.py").write_text("VALUE = 42\n")
+    script = tmp_path / "elsewhere" / "script.py"
+    script.parent.mkdir()
+    script.write_text(
+        "from trio_dask import Client\n"
+        "def look():\n"
+        "    import beside\n"
+        "    return beside.VALUE\n"
+        "with Client(n_workers=1, threads_per_worker=1) as client:\n"
+        "    print(client.submit(look).result())\n"
+    )
+    run = subprocess.run(
+        [sys.executable, str(script)],
+        cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False,
+    )  # fmt: skip
+    assert (run.returncode, run.stdout, run.stderr) == (0, "42\n", "")
+
+
+def test_the_address_of_a_cluster_of_ones_own_is_enough() -> None:
+    """Its token is found by it, in the process that has started it."""
+    with LocalCluster(n_workers=1, processes=False) as cluster:
+        with Client(cluster.scheduler_address) as client:
+            assert client.submit(inc, 1).result() == 2

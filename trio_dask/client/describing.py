@@ -25,6 +25,7 @@ from trio_dask.messages.payload import (
     pack,
     pack_call,
     pack_function,
+    travels_by_name,
 )
 
 if TYPE_CHECKING:
@@ -36,6 +37,12 @@ if TYPE_CHECKING:
 
 #: What makes the keys of calls.
 Keys: TypeAlias = Callable[[Function, Rows], list[str]]
+
+#: A function is in a message's header, which has a limit.
+FUNCTION_BYTES_MAX: Final = 32 << 20
+#: Names and keys are for people.
+NAME_MAX: Final = 200
+KEY_MAX: Final = 4096
 
 #: Functions that cannot change what they do without being another object. A partial or
 #: a callable object can: it is pickled at each call.
@@ -122,11 +129,19 @@ class Describer:
             if known is not None and known[0]() is fn:
                 known[1].uses += 1
                 return known[1]
-        blob = pack_function(fn)
+        name, blob = function_name(fn)[:NAME_MAX], pack_function(fn)
+        if len(blob) > FUNCTION_BYTES_MAX:
+            msg = (
+                f"{name} takes {len(blob) / 1e6:.0f} MB along, in what it refers to; "
+                f"more than {FUNCTION_BYTES_MAX / 1e6:.0f} MB are to be arguments, which travel once"
+            )
+            raise SubmitError(msg)
+        # What a function takes along by value may be another by the next call.
+        steady = isinstance(fn, _STEADY) and travels_by_name(fn, blob)
         with self._lock:
-            function = self._core.function(function_name(fn), blob)
+            function = self._core.function(name, blob)
             function.uses += 1
-            if isinstance(fn, _STEADY):
+            if steady:
                 self._remember(fn, function)
         return function
 
@@ -300,8 +315,8 @@ def chosen_keys(key: str | list[str] | None, *, pure: bool, single: bool) -> Key
 
 
 def _checked_key(key: Any) -> str:
-    if not isinstance(key, str) or not key:
-        msg = f"key={key!r}: a key is a string that is not empty"
+    if not isinstance(key, str) or not 0 < len(key) <= KEY_MAX:
+        msg = f"key={key!r:.100}: a key is a string of 1 to {KEY_MAX} characters"
         raise SubmitError(msg)
     return key
 

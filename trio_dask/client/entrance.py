@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Final, Self
 
 from trio_dask.comm import Keys, keys_from_token, own_keys, parse_contact
-from trio_dask.config import Config, SchedulerFile, find_token, read_scheduler_file
+from trio_dask.config import Config, SchedulerFile, find_token, known_token, read_scheduler_file
 from trio_dask.errors import ConfigError
 
 PORT: Final = 8786
@@ -78,8 +78,10 @@ class Entrance:
         if not isinstance(address, str) or not address:
             msg = f"{given!r:.100} is no scheduler's address, and has none"
             raise ConfigError(msg)
+        address = str(parse_contact(address, default_port=PORT))
+        token = token or known_token(address)
         return cls(
-            address=str(parse_contact(address, default_port=PORT)),
+            address=address,
             keys=keys_from_token(token) if token else own_keys(find_token(config), config),
             connect_timeout_s=config.comm.connect_timeout_s if timeout is None else timeout,
             argument_bytes_max=config.client.argument_bytes_max,

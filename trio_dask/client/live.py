@@ -16,7 +16,12 @@ from trio_dask.client.loops import waker
 from trio_dask.client.results import Results
 from trio_dask.client.session import DataLinks, Dial, reach_scheduler
 from trio_dask.client.waits import LoopWaits
-from trio_dask.errors import HandshakeRefused, SchedulerUnreachable, TrioDaskError
+from trio_dask.errors import (
+    HandshakeRefused,
+    LocalProtocolError,
+    SchedulerUnreachable,
+    TrioDaskError,
+)
 from trio_dask.messages.session import Answer, Refused
 
 if TYPE_CHECKING:
@@ -239,7 +244,13 @@ class Live:
                 return
             messages, data = self.core.flush()
         if messages:
-            self._connection.send(*messages)
+            try:
+                self._connection.send(*messages)
+            except LocalProtocolError as error:
+                # What is lost with it is nobody's to tell: end all, and say why.
+                self._on_end(f"what was to be sent to the scheduler cannot be: {error}")
+                self._connection.cut("what was to be sent cannot be")
+                return
         if self._data is not None:
             for address, message in data:
                 self._data.send(address, message)

@@ -8,6 +8,7 @@ from typing import Any, Final
 from trio_dask.errors import SubmitError
 from trio_dask.messages.tasks import COOPERATE, INTERRUPT, KILL
 
+_NAME_MAX: Final = 1000
 PRIORITY_MAX: Final = (1 << 17) - 1
 #: Names of options to come: a function's keyword argument of this name would change its
 #: meaning then, so it is refused now.
@@ -66,8 +67,8 @@ def worker_names(workers: str | Iterable[str]) -> list[str]:
         SubmitError: there are none, or they are no strings.
     """
     names: list[Any] = [workers] if isinstance(workers, str) else list(workers)
-    if not names or not all(isinstance(name, str) and name for name in names):
-        msg = f"workers={workers!r}: it is the name or address of a worker, or a list of such"
+    if not names or not all(isinstance(name, str) and 0 < len(name) <= _NAME_MAX for name in names):
+        msg = f"workers={workers!r:.200}: it is the name or address of a worker, or a list of such"
         raise SubmitError(msg)
     return names
 
@@ -86,8 +87,9 @@ def _resources(resources: Any) -> dict[str, float]:
         raise SubmitError(msg)
     amounts: dict[str, float] = {}
     for name, amount in resources.items():
-        if not isinstance(name, str) or not isinstance(amount, int | float) or not amount >= 0:
-            msg = f'resources={resources!r}: write them as in {{"GPU": 1}}'
+        named = isinstance(name, str) and len(name) <= _NAME_MAX
+        if not named or not isinstance(amount, int | float) or not amount >= 0:
+            msg = f'resources={resources!r:.200}: write them as in {{"GPU": 1}}'
             raise SubmitError(msg)
         amounts[name] = float(amount)
     return amounts

@@ -98,3 +98,22 @@ def _explained(path: Path) -> Iterator[None]:
 def _make_directory(directory: Path) -> None:
     directory.parent.mkdir(parents=True, exist_ok=True)
     directory.mkdir(mode=0o700, exist_ok=True)
+
+
+#: Of clusters that this process has started and nobody else knows, by address.
+_own: Final[dict[str, str]] = {}
+
+
+def remember_token(address: str, token: str) -> None:
+    """This process has started a cluster there: its clients find the token by the address."""
+    _own[address] = token
+
+
+def forget_token(address: str) -> None:
+    """That cluster is gone."""
+    _own.pop(address, None)
+
+
+def known_token(address: str) -> str:
+    """The token of a cluster that this process has started there; empty if there is none."""
+    return _own.get(address, "")

@@ -152,7 +152,7 @@ async def open_child(
             held.enter_context(ours)
             with theirs:
                 process = await trio.lowlevel.open_process(
-                    [sys.executable, "-m", "trio_dask", name, *arguments, "--tied"],
+                    [sys.executable, "-P", "-m", "trio_dask", name, *arguments, "--tied"],
                     stdin=theirs.fileno(),
                     stderr=subprocess.PIPE,
                     env=dict(environ),

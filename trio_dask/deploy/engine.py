@@ -11,6 +11,7 @@ import anyio
 import trio
 
 from trio_dask.client import LoopThread, at_exit, not_at_exit, waker
+from trio_dask.config import forget_token, remember_token
 from trio_dask.deploy.local import open_plan
 
 if TYPE_CHECKING:
@@ -97,8 +98,12 @@ class Engine:
         try:
             with self._scope:
                 async with open_plan(self.plan, self._on_line) as handle:
-                    self._opened.set_result(handle)
-                    await trio.sleep_forever()
+                    remember_token(handle.scheduler_address, handle.token)
+                    try:
+                        self._opened.set_result(handle)
+                        await trio.sleep_forever()
+                    finally:
+                        forget_token(handle.scheduler_address)
         except Exception as error:
             if self._opened.done():
                 logger.exception("%s has ended", self.plan.name)

@@ -17,6 +17,7 @@ from trio_dask.messages.failure import NODES_MAX, Failure, walk
 
 _PROTOCOL: Final = 5
 _TEXT_MAX: Final = 64 * 1024
+_KIND_MAX: Final = 1000
 #: Exceptions that would steer the process in which they are raised again.
 _STEERING: Final = frozenset(
     (
@@ -115,7 +116,8 @@ def _behind(exc: BaseException) -> list[BaseException]:
 
 def _kind(kind: type) -> str:
     module = kind.__module__
-    return kind.__qualname__ if module == "builtins" else f"{module}.{kind.__qualname__}"
+    name = kind.__qualname__ if module == "builtins" else f"{module}.{kind.__qualname__}"
+    return name[:_KIND_MAX]
 
 
 def _text(exc: BaseException) -> str:

@@ -66,6 +66,17 @@ def _pickled_somehow(fn: Callable[..., Any], errors: list[Exception]) -> bytes |
     return None
 
 
+def travels_by_name(fn: Callable[..., Any], blob: bytes) -> bool:
+    """Whether the blob is only the function's name: then it is the same however often it is made.
+
+    What travels by value takes along what it refers to as that is at the moment.
+    """
+    try:
+        return pickle.dumps(fn, _PROTOCOL) == blob
+    except Exception:  # noqa: BLE001 - it could not be found by its name
+        return False
+
+
 def unpack_function(blob: bytes) -> Callable[..., Any]:
     """The function in `blob`. Raises whatever importing or unpickling it raises."""
     fn = pickle.loads(blob)

@@ -18,7 +18,12 @@ from typing import Any, Final
 from trio_dask.errors import RemoteProtocolError, SubmitError
 from trio_dask.messages.columns import Buffer, Payload
 from trio_dask.messages.foreign import MAIN, by_value, refers_to_foreign
-from trio_dask.messages.functions import function_name, pack_function, unpack_function
+from trio_dask.messages.functions import (
+    function_name,
+    pack_function,
+    travels_by_name,
+    unpack_function,
+)
 from trio_dask.messages.ids import TaskId
 from trio_dask.messages.inputs import collecting, finding, given, input_value, note_input
 from trio_dask.messages.sizes import sizeof
@@ -34,6 +39,7 @@ __all__ = [
     "pack_function",
     "pack_small",
     "sizeof",
+    "travels_by_name",
     "unpack",
     "unpack_function",
 ]

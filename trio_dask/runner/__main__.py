@@ -25,6 +25,9 @@ def main(arguments: list[str]) -> NoReturn:
     fd, board_fd = map(int, arguments)
     parent = os.getppid()
     _stand_apart()
+    # Modules of the current directory can be imported, but never in the place of others:
+    # the process is started with ``-P``.
+    sys.path.append("")
     for each in (fd, board_fd):
         os.set_inheritable(each, False)  # noqa: FBT003 - positional only
     # Not SIG_IGN: processes that tasks start would inherit that.

@@ -35,6 +35,7 @@ _DELICATE: Final = (
 _WAITING: Final = {"wait", "wait_for", "join", "_wait_for_tstate_lock"}
 #: Where functions are called.
 _SLOTS: Final = "trio_dask.runner.slots"
+_CALL: Final = "_call"
 _PAUSE_S: Final = 0.0005
 
 #: Of all runners in this process: one, unless they live in the worker's.
@@ -139,7 +140,8 @@ def _is_delicate(frame: FrameType | None) -> bool:
     while frame is not None:
         name = frame.f_globals.get("__name__", "")
         if name == _SLOTS:
-            return frame is inner  # not in the function, but about to call it, or back from it
+            # The innermost: in a function without frames, as `time.sleep`, if it is the call.
+            return frame is inner and frame.f_code.co_name != _CALL
         waits = name == "threading" and frame.f_code.co_name in _WAITING
         if name.partition(".")[0] in _DELICATE and not waits:
             return True

@@ -97,7 +97,7 @@ class ProcessHost:
     """Starts ``python -m trio_dask.runner``."""
 
     def __init__(self, command: list[str] | None = None) -> None:
-        self._command = command or [sys.executable, "-m", "trio_dask.runner"]
+        self._command = command or [sys.executable, "-P", "-m", "trio_dask.runner"]
 
     def __call__(self, nthreads: int) -> HostedRunner:
         """Start one."""
