@@ -146,19 +146,22 @@ class Slots:
         self._board.begin(slot, attempt, began)
         value: Any = None
         error: BaseException | None = None
-        try:
-            strikes.current[slot] = attempt
+        called = False
+        while True:
             try:
-                value = self._call(task)
-            except BaseException as raised:  # noqa: BLE001 - whatever a task raises is its result
-                error = raised
-            strikes.current[slot] = 0
-            if strikes.struck[slot]:
-                strikes.settle(slot)
-        except TaskCancelled as raised:  # it came too late for the function
-            strikes.current[slot] = 0
-            strikes.settle(slot)
-            error = error or raised
+                if not called:
+                    strikes.current[slot] = attempt
+                    try:
+                        value = self._call(task)
+                    except BaseException as raised:  # noqa: BLE001 - whatever it raises is its result
+                        error = raised
+                    called = True
+                strikes.current[slot] = 0
+                if strikes.struck[slot]:
+                    strikes.settle(slot)
+                break
+            except TaskCancelled as raised:  # it came too late for the function, perhaps again
+                error, called = error or raised, True
         seconds = monotonic() - began
         if strikes.flagged and strikes.outcome(attempt, error):
             row = (attempt, STOPPED, seconds, 0, b"")
