@@ -19,7 +19,7 @@ pytestmark = [pytest.mark.processes, pytest.mark.network]
 def server(kind: str) -> psutil.Process:
     """The scheduler's or the workers' process."""
     for each in psutil.Process().children():
-        if each.is_running() and kind in each.cmdline()[:4]:
+        if each.is_running() and kind in each.cmdline()[:5]:
             return each
     raise AssertionError(kind)
 
