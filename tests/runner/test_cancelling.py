@@ -65,8 +65,8 @@ async def asleep(begun: str) -> None:
 
 def tidy(begun: str) -> str:
     """It notices, and ends in its own way."""
-    open(begun, "w").close()  # noqa: PTH123
     try:
+        open(begun, "w").close()  # noqa: PTH123
         while True:
             pass
     except TaskCancelled:
@@ -75,8 +75,8 @@ def tidy(begun: str) -> str:
 
 def swallow(begun: str) -> str:
     """It notices, and goes on as if nothing had happened."""
-    open(begun, "w").close()  # noqa: PTH123
     try:
+        open(begun, "w").close()  # noqa: PTH123
         while True:
             pass
     except TaskCancelled:
