@@ -87,6 +87,30 @@ def test_what_a_function_refers_to_is_as_it_is_at_the_call() -> None:
             assert client.submit(scaled, 10, pure=True).result() == 10 * scale
 
 
+def test_a_function_that_takes_nothing_along_is_sent_once() -> None:
+    """Until it does: a global of a name that it uses, a default, other code."""
+    namespace: dict[str, Any] = {}
+    exec("def bare(x=1): return x + (extra() if x > 10 else 0)", namespace)
+    bare = namespace["bare"]
+    bare.__defaults__ = None
+    with open_blocking() as (client, fake):
+        assert [client.submit(bare, each).result() for each in range(5)] == list(range(5))
+        client.flush()
+        assert len(fake.told(tasks.Functions)) == 1
+        namespace["extra"] = lambda: 100
+        assert client.submit(bare, 11).result() == 111
+        namespace["extra"] = lambda: 200
+        assert client.submit(bare, 11).result() == 211
+        del namespace["extra"]
+        assert client.submit(bare, 5).result() == 5
+        bare.__defaults__ = (7,)
+        assert client.submit(bare).result() == 7
+        bare.__code__ = (lambda x=1: -x).__code__
+        assert client.submit(bare, 3).result() == -3
+        client.flush()
+    assert len(client._core.table) == 0
+
+
 def test_what_is_too_large_is_refused_at_the_call() -> None:
     """It hurts nobody else: the client goes on."""
     data, long = bytes(40_000_000), "x" * 5000

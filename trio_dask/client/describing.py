@@ -13,12 +13,13 @@ import weakref
 from collections import deque
 from collections.abc import Callable, Iterable
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, Final, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, TypeAlias, cast
 
 from trio_dask.client.core import ClientCore, Function, Rows
 from trio_dask.errors import SubmitError
 from trio_dask.messages import Payload, payload_bytes
 from trio_dask.messages.payload import (
+    Bare,
     function_name,
     input_value,
     note_input,
@@ -114,7 +115,7 @@ class Describer:
         self._owner = owner
         self._limit = argument_bytes_max
         self._lock = lock
-        self._known: dict[int, tuple[weakref.ref[Any], Function]] = {}
+        self._known: dict[int, tuple[weakref.ref[Any], Function, Bare | None]] = {}
         self._gone: deque[tuple[int, Function]] = deque()
 
     def function(self, fn: Callable[..., Any]) -> Function:
@@ -126,7 +127,11 @@ class Describer:
         with self._lock:
             self._forget_gone()
             known = self._known.get(id(fn))
-            if known is not None and known[0]() is fn:
+            if (
+                known is not None
+                and known[0]() is fn
+                and (known[2] is None or known[2].describes(cast("types.FunctionType", fn)))
+            ):
                 known[1].uses += 1
                 return known[1]
         name, blob = function_name(fn)[:NAME_MAX], pack_function(fn)
@@ -137,12 +142,15 @@ class Describer:
             )
             raise SubmitError(msg)
         # What a function takes along by value may be another by the next call.
-        steady = isinstance(fn, _STEADY) and travels_by_name(fn, blob)
+        steady, bare = isinstance(fn, _STEADY) and travels_by_name(fn, blob), None
+        if not steady and isinstance(fn, types.FunctionType):
+            bare = Bare(fn)
+            steady = bare.describes(fn)
         with self._lock:
             function = self._core.function(name, blob)
             function.uses += 1
             if steady:
-                self._remember(fn, function)
+                self._remember(fn, function, bare)
         return function
 
     def submit(
@@ -159,15 +167,17 @@ class Describer:
         if rows.stored:
             self._core.let_go(rows.stored)
 
-    def _remember(self, fn: Callable[..., Any], function: Function) -> None:
+    def _remember(self, fn: Callable[..., Any], function: Function, bare: Bare | None) -> None:
         number, gone = id(fn), self._gone
         known = self._known.get(number)
         if known is not None and known[0]() is fn:
-            return  # another thread was faster
+            if known[1] is function:
+                return  # another thread was faster
+            self._core.unuse(known[1])  # it has changed: this is what it is now
         function.uses += 1
         # Called by the garbage collector, anywhere: it only makes a note.
         ref = weakref.ref(fn, lambda _: gone.append((number, function)))
-        self._known[number] = ref, function
+        self._known[number] = ref, function, bare
 
     def _forget_gone(self) -> None:
         while self._gone:

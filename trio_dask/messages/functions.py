@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import pickle
-from collections.abc import Callable
+import types
+from collections.abc import Callable, Iterator
 from contextlib import nullcontext
 from typing import Any, Final
 
@@ -75,6 +76,36 @@ def travels_by_name(fn: Callable[..., Any], blob: bytes) -> bool:
         return pickle.dumps(fn, _PROTOCOL) == blob
     except Exception:  # noqa: BLE001 - it could not be found by its name
         return False
+
+
+class Bare:
+    """A plain function that takes nothing along but its code, as far as can be seen now.
+
+    A name that its code uses may become that of a global, and a default may be set: so it
+    is asked at each call.
+    """
+
+    __slots__ = ("_code", "_names")
+
+    def __init__(self, fn: types.FunctionType) -> None:
+        self._code = fn.__code__
+        self._names = frozenset(_names(fn.__code__))
+
+    def describes(self, fn: types.FunctionType) -> bool:
+        """Whether what was pickled of `fn` is what would be pickled of it now."""
+        return (
+            fn.__code__ is self._code
+            and fn.__closure__ is None
+            and not (fn.__defaults__ or fn.__kwdefaults__ or fn.__dict__)
+            and fn.__globals__.keys().isdisjoint(self._names)
+        )
+
+
+def _names(code: types.CodeType) -> Iterator[str]:
+    yield from code.co_names
+    for each in code.co_consts:
+        if isinstance(each, types.CodeType):
+            yield from _names(each)
 
 
 def unpack_function(blob: bytes) -> Callable[..., Any]:

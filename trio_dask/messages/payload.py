@@ -19,6 +19,7 @@ from trio_dask.errors import RemoteProtocolError, SubmitError
 from trio_dask.messages.columns import Buffer, Payload
 from trio_dask.messages.foreign import MAIN, by_value, refers_to_foreign
 from trio_dask.messages.functions import (
+    Bare,
     function_name,
     pack_function,
     travels_by_name,
@@ -29,6 +30,7 @@ from trio_dask.messages.inputs import collecting, finding, given, input_value, n
 from trio_dask.messages.sizes import sizeof
 
 __all__ = [
+    "Bare",
     "collecting",
     "function_name",
     "given",
