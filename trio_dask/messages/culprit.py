@@ -92,13 +92,12 @@ def _named(value: Any) -> str:
 
 
 def _pickles(value: Any) -> bool:
-    import cloudpickle
-
+    from trio_dask.messages import cloud
     from trio_dask.messages.inputs import finding
 
     try:
         with finding():
-            cloudpickle.dumps(value, 5)
+            cloud.dumps(value, 5)
     except Exception:  # noqa: BLE001 - that it fails is the answer
         return False
     return True

@@ -55,13 +55,13 @@ def _pickled_somehow(fn: Callable[..., Any], errors: list[Exception]) -> bytes |
             return data
     except Exception as error:  # noqa: BLE001 - users' reducers raise what they like
         errors.append(error)
-    import cloudpickle
+    from trio_dask.messages import cloud  # a runner seldom gets here, and starts faster without
 
     # A foreign module that cannot travel as a whole may still be importable over there.
     for modules in (by_value(), nullcontext()):
         try:
             with modules:
-                return bytes(cloudpickle.dumps(fn, _PROTOCOL))
+                return cloud.dumps(fn, _PROTOCOL)
         except Exception as error:  # noqa: BLE001 - users' reducers raise what they like
             errors.append(error)
     return None

@@ -149,14 +149,14 @@ def _cloudpickled(
     value: Any, buffers: list[memoryview], *, ship_modules: bool
 ) -> bytes | Exception:
     """What cloudpickle makes of what pickle could not, or not well enough; or its error."""
-    import cloudpickle
+    from trio_dask.messages import cloud
 
     failure: Exception | None = None
     for modules in (by_value(), nullcontext()) if ship_modules else (nullcontext(),):
         buffers.clear()
         try:
             with modules:
-                data: bytes = cloudpickle.dumps(value, PROTOCOL, buffer_callback=_keeper(buffers))
+                data = cloud.dumps(value, PROTOCOL, _keeper(buffers))
         except Exception as error:  # noqa: BLE001 - users' reducers raise what they like
             failure = failure or error
         else:
@@ -263,10 +263,10 @@ def pack_small(value: Any, bytes_max: int) -> bytes | None:
 
 
 def _small_by_cloudpickle(value: Any, bytes_max: int) -> bytes | None:
-    import cloudpickle
+    from trio_dask.messages import cloud
 
     try:
-        return _dumps_capped(cloudpickle.Pickler, value, bytes_max)
+        return _dumps_capped(cloud.Pickler, value, bytes_max)
     except BaseException:  # noqa: BLE001 - too large or unpicklable: the value stays where it is
         return None
 
