@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -12,6 +12,9 @@ from trio_dask.messages.ids import first_id
 from trio_dask.scheduler.core import CoreSettings, SchedulerCore
 from trio_dask.scheduler.core.invariants import check
 
+if TYPE_CHECKING:
+    from trio_dask.scheduler import Placement
+
 
 class Driver:
     """Tells the core what peers say, and keeps what it says to them, by peer.
@@ -19,8 +22,8 @@ class Driver:
     Everything goes through the codec, and the books are checked after every event.
     """
 
-    def __init__(self, **settings: Any) -> None:
-        self.core = SchedulerCore(CoreSettings(**settings), cluster="test")
+    def __init__(self, *, placement: Placement | None = None, **settings: Any) -> None:
+        self.core = SchedulerCore(CoreSettings(**settings), cluster="test", placement=placement)
         self.now = 0.0
         self.said: dict[int, list[Message]] = defaultdict(list)
         self._serial: dict[int, int] = defaultdict(int)

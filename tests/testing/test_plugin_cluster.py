@@ -51,6 +51,20 @@ def test_growing(cluster, client):
     future = client.submit(double, 1)
     cluster.scale(1)
     assert future.result(timeout=20) == 2
+
+def test_simulating(simulate):
+    assert [run.seed for run in simulate(range(3, 6), workload="map")] == [3, 4, 5]
+"""
+
+SIMULATED = """
+from trio_dask.scheduler import Placement
+
+class Fallen(Placement):
+    def home(self, task):
+        raise KeyError("nothing")
+
+def test_policy(simulate):
+    simulate(seeds=4, workers=3, workload="tree", faults=False, placement=Fallen)
 """
 
 LEAKS = """
@@ -104,7 +118,7 @@ def run(directory: Path, text: str) -> str:
 def test_fixtures(tmp_path: Path) -> None:
     """Blocking and asynchronous clients, on both loops, of clusters with options."""
     said = run(tmp_path, GOOD)
-    assert re.search(r"^7 passed in", said, re.MULTILINE), said
+    assert re.search(r"^8 passed in", said, re.MULTILINE), said
     assert "test_async[asyncio]" in said
     assert "test_async[trio]" in said
 
@@ -123,3 +137,11 @@ def test_what_is_left_behind_is_named(tmp_path: Path) -> None:
         assert found, said
         assert re.search(what, said), said
     assert "ERROR test_it.py::test_last" not in said
+
+
+def test_a_simulation_that_fails_says_how_to_see_it_again(tmp_path: Path) -> None:
+    """In a few lines."""
+    said = run(tmp_path, SIMULATED)
+    assert re.search(r"^1 failed in", said, re.MULTILINE), said
+    assert "Fallen.home: raised KeyError: 'nothing'" in said
+    assert "again: python -m trio_dask.testing.simulation --seeds" in said

@@ -158,6 +158,9 @@ class SchedulerConfig:
     event_log: str = _setting(
         "", "Record all that the scheduler is told in this file; empty: do not.", text
     )
+    placement: str = _setting(
+        "", "Where tasks go: a Placement of your own, as module:name; empty: as usual.", text
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -5,14 +5,21 @@ an event log of what the core is told, `replaying` tells it again.
 """
 
 from trio_dask.scheduler.core import CoreSettings, Misuse, SchedulerCore
+from trio_dask.scheduler.importing import find_placement
+from trio_dask.scheduler.policies.proposals import Placement
+from trio_dask.scheduler.policies.views import TaskView, WorkerView
 from trio_dask.scheduler.replaying import ReplayedScheduler
 from trio_dask.scheduler.server import SchedulerHandle, run_scheduler
 
 __all__ = [
     "CoreSettings",
     "Misuse",
+    "Placement",
     "ReplayedScheduler",
     "SchedulerCore",
     "SchedulerHandle",
+    "TaskView",
+    "WorkerView",
+    "find_placement",
     "run_scheduler",
 ]

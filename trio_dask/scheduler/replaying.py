@@ -10,6 +10,7 @@ from trio_dask.messages import session
 from trio_dask.scheduler.core import CoreSettings, Misuse, SchedulerCore
 from trio_dask.scheduler.core.invariants import violations
 from trio_dask.scheduler.core.state import STATE_NAMES
+from trio_dask.scheduler.importing import find_placement
 from trio_dask.scheduler.recording import digest_of
 
 if TYPE_CHECKING:
@@ -25,13 +26,20 @@ class ReplayedScheduler:
 
         Raises:
             RemoteProtocolError: this version has other settings.
+            ConfigError: its placement policy is not to be found here.
         """
         try:
             settings = CoreSettings(**recording.settings)
         except TypeError as error:
             msg = f"recorded by trio_dask {recording.version}, with other settings: {error}"
             raise RemoteProtocolError(msg) from error
-        self.core = SchedulerCore(settings, cluster=recording.cluster, epoch=recording.epoch)
+        placement = find_placement(settings.placement)
+        self.core = SchedulerCore(
+            settings,
+            cluster=recording.cluster,
+            epoch=recording.epoch,
+            placement=placement() if placement is not None else None,
+        )
         self._seen: Counter[str] = Counter()
 
     def apply(self, record: Record) -> str:

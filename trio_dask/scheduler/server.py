@@ -12,6 +12,7 @@ import ctypes
 import gc
 import logging
 import secrets
+from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
@@ -21,6 +22,7 @@ from trio_dask.comm import Address, open_listener, serve
 from trio_dask.errors import CommError, LocalProtocolError
 from trio_dask.messages import session
 from trio_dask.scheduler.core import CoreSettings, Misuse, SchedulerCore
+from trio_dask.scheduler.importing import find_placement
 from trio_dask.scheduler.recording import recorded
 
 if TYPE_CHECKING:
@@ -64,7 +66,12 @@ async def run_scheduler(
     """
     settings = config.scheduler
     async with await open_listener(str(Address(settings.host, settings.port))) as listener:
-        core = SchedulerCore(core_settings(settings), cluster=secrets.token_hex(8))
+        placement = find_placement(settings.placement)
+        core = SchedulerCore(
+            core_settings(settings),
+            cluster=secrets.token_hex(8),
+            placement=placement() if placement is not None else None,
+        )
         handle = SchedulerHandle(listener.address, core.state.cluster, core)
         with recorded(core, settings.event_log) as told:
             server = _Server(told)
@@ -90,6 +97,7 @@ def core_settings(settings: SchedulerConfig) -> CoreSettings:
         window_horizon_s=settings.window_horizon_s,
         window_max=settings.window_max,
         worker_ttl_s=settings.worker_ttl_s,
+        placement=settings.placement,
     )
 
 
@@ -139,7 +147,15 @@ class _Server:
             for peer in self._core.tick(trio.current_time()):
                 self._sessions[peer].cut("nothing was heard of it for too long")
             self._flush()
+            self._tell_of_the_policy()
             self._tidy()
+
+    def _tell_of_the_policy(self) -> None:
+        """Somebody's placement policy has proposed what cannot be done: its author should know."""
+        faults = self._core.state.policy_faults
+        for fault, count in Counter(faults).items():
+            logger.warning("%s (%d times); placed as usual", fault, count)
+        faults.clear()
 
     def _tidy(self) -> None:
         """Give memory back to the system when much has become free.

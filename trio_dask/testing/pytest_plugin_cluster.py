@@ -1,4 +1,4 @@
-"""Fixtures for tests of programs that use a cluster: `cluster`, `client`, `async_client`.
+"""Fixtures for tests of programs that use a cluster: `cluster`, `client`, `async_client`, `simulate`.
 
 A project loads them in its ``conftest.py``::
 
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
 
     from trio_dask import AsyncClient, Client, LocalCluster
+    from trio_dask.testing import SimulationResult
 
 #: How long what is on its way out may take.
 PATIENCE_S: Final = 3.0
@@ -77,6 +78,31 @@ async def async_client(cluster: LocalCluster, anyio_backend: object) -> AsyncIte
     del anyio_backend  # asked for so that anyio runs this fixture
     async with AsyncClient(cluster) as made:
         yield made
+
+
+@pytest.fixture
+def simulate() -> Simulate:
+    """Simulates clusters from seeds, as with a placement policy to be tried: see `Simulate`."""
+    return Simulate()
+
+
+class Simulate:
+    """``simulate(seeds=50, placement=MyPlacement)``: the results; the test fails where one does.
+
+    Other arguments are those of `trio_dask.testing.Simulation`: `workload`, `workers`, `faults` …
+    """
+
+    def __call__(self, seeds: int | range = 20, **arguments: Any) -> list[SimulationResult]:
+        """Simulate a cluster for each seed."""
+        from trio_dask.testing import Simulation
+
+        results = []
+        for seed in range(seeds) if isinstance(seeds, int) else seeds:
+            result = Simulation(seed=seed, **arguments).run()
+            if not result.ok:
+                pytest.fail(result.report(), pytrace=False)
+            results.append(result)
+        return results
 
 
 def _left_in(cluster: LocalCluster) -> list[str]:

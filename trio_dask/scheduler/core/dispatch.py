@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from trio_dask.scheduler.core.drawing import best_queue, candidates
 from trio_dask.scheduler.core.overtaking import overtake
 from trio_dask.scheduler.core.windows import assign, touch
-from trio_dask.scheduler.policies.placement import load_s, time_room_s, worth_moving
+from trio_dask.scheduler.policies.placement import time_room_s
 
 if TYPE_CHECKING:
     from trio_dask.scheduler.core.ready import ReadyQueue
@@ -57,7 +57,7 @@ def _dispatch_restricted(state: ClusterState) -> None:
     for requirement in tuple(state.restricted):
         given = 1
         while given and len(requirement.queue):
-            able = sorted(candidates(state, requirement), key=load_s)
+            able = sorted(candidates(state, requirement), key=state.load_s)
             given = sum(_fill(state, each, _share(state, requirement.queue)) for each in able)
         if not len(requirement.queue):
             del state.restricted[requirement]
@@ -138,7 +138,7 @@ def _relieve_homes(state: ClusterState) -> None:
         if task is None or victim is None:
             return
         bound = state.pinned and any(dep.tid in state.pinned for dep in task.deps)
-        if victim is thief or bound or not worth_moving(task, victim, state.settings):
+        if victim is thief or bound or not state.worth_moving(task, victim, state.settings):
             victim.home.push(task)
             return
         if not len(victim.home):

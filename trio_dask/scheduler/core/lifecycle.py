@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Final
 from trio_dask.messages.ids import client_of
 from trio_dask.scheduler.core import state as st
 from trio_dask.scheduler.core.failures import data_lost, packed, unpacked
-from trio_dask.scheduler.policies.placement import home_of
 
 if TYPE_CHECKING:
     from trio_dask.scheduler.core.state import ClusterState, Task, Worker
@@ -84,7 +83,7 @@ def make_ready(state: ClusterState, task: Task) -> None:
     """All its inputs have values: into the queue that suits it."""
     task.state = st.READY
     requirement = task.spec.requirement
-    home = home_of(task) if task.deps and requirement.open else None
+    home = state.home_of(task) if task.deps and requirement.open else None
     if state.pinned:
         pinned = [dep for dep in task.deps if dep.tid in state.pinned]
         if pinned:

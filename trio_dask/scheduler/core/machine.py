@@ -16,11 +16,13 @@ from trio_dask.scheduler.core.dispatch import dispatch
 from trio_dask.scheduler.core.intake import Misuse
 from trio_dask.scheduler.core.outbox import ClientOutbox
 from trio_dask.scheduler.core.state import Client, ClusterState, CoreSettings, Job, Worker
+from trio_dask.scheduler.policies.proposals import follow
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator
 
     from trio_dask.messages import Message
+    from trio_dask.scheduler.policies.proposals import Placement
 
 _FROM_CLIENT: Final[dict[type, Callable[..., Generator[None, None, None] | None]]] = {
     words.Functions: intake.on_functions,
@@ -58,8 +60,17 @@ class SchedulerCore:
     `flush` gives what is to be sent, and while `busy` there is more to do.
     """
 
-    def __init__(self, settings: CoreSettings, *, cluster: str, epoch: int = 1) -> None:
+    def __init__(
+        self,
+        settings: CoreSettings,
+        *,
+        cluster: str,
+        epoch: int = 1,
+        placement: Placement | None = None,
+    ) -> None:
         self.state = ClusterState(settings, cluster, epoch)
+        if placement is not None:
+            follow(self.state, placement)
         self._jobs: deque[Job] = deque()
         self._tasks_high = 0  # the most tasks since the table was last made anew
         self.shrinks = 0  # how often much memory became free

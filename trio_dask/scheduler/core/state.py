@@ -16,9 +16,10 @@ from weakref import WeakValueDictionary
 from trio_dask.messages.ids import TaskId, auto_key, first_attempt, task_of_key
 from trio_dask.messages.tasks import INTERRUPT
 from trio_dask.scheduler.core.ready import ReadyQueue
+from trio_dask.scheduler.policies.placement import home_of, load_s, worth_moving
 
 if TYPE_CHECKING:
-    from collections.abc import Generator
+    from collections.abc import Callable, Generator
 
     from trio_dask.scheduler.core.outbox import ClientOutbox, Outbox, WorkerOutbox
 
@@ -255,6 +256,8 @@ class CoreSettings:
     bandwidth: float = 500e6
     #: A worker that has not been heard of for this long is given up, seconds.
     worker_ttl_s: float = 300.0
+    #: Where the placement policy comes from, for who makes it; empty: it is our own.
+    placement: str = ""
 
 
 @dataclass(slots=True, eq=False)
@@ -264,6 +267,11 @@ class ClusterState:
     settings: CoreSettings
     cluster: str
     epoch: int
+    #: The placement policy, as far as it is somebody's own: see `policies.proposals`.
+    home_of: Callable[[Task], Worker | None] = home_of
+    load_s: Callable[[Worker], float] = load_s
+    worth_moving: Callable[[Task, Worker, CoreSettings], bool] = worth_moving
+    policy_faults: list[str] = field(default_factory=list)
     attempt: int = 0
     order: int = 0  # rank of the next task among those of its priority
     tasks: dict[TaskId, Task] = field(default_factory=dict)

@@ -6,7 +6,6 @@ from heapq import heapify, heappush
 from typing import TYPE_CHECKING, Final
 
 from trio_dask.scheduler.core import state as st
-from trio_dask.scheduler.policies.placement import load_s
 
 if TYPE_CHECKING:
     from trio_dask.scheduler.core.state import ClusterState, Function, Task, Worker
@@ -22,7 +21,7 @@ def touch(state: ClusterState, worker: Worker) -> None:
     state.stamps += 1
     worker.stamp = state.stamps
     if worker.alive and worker.slots:
-        heappush(state.by_load, (load_s(worker) / worker.slots, worker.stamp, worker))
+        heappush(state.by_load, (state.load_s(worker) / worker.slots, worker.stamp, worker))
         if len(state.by_load) > 4 * len(state.workers) + 64:
             state.by_load = [entry for entry in state.by_load if entry[1] == entry[2].stamp]
             heapify(state.by_load)

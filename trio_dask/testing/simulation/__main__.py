@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 from typing import Final
 
+from trio_dask.scheduler import find_placement
 from trio_dask.testing.simulation.large import run_large
 from trio_dask.testing.simulation.plan import Plan
 from trio_dask.testing.simulation.session import run_seeds
@@ -27,6 +28,9 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("--clients", type=int)
     made.add_argument("--workload", choices=[MIXED, *WORKLOADS], default=MIXED)
     made.add_argument("--no-faults", action="store_true")
+    made.add_argument(
+        "--placement", default="", metavar="MODULE:NAME", help="a policy of one's own"
+    )
     made.add_argument("--shrink", action="store_true", help="reduce the first failing seed")
     made.add_argument("--out", type=Path, metavar="FILE", help="where to write the reduced plan")
     made.add_argument("--replay", type=Path, metavar="FILE", help="play a plan from --out")
@@ -57,11 +61,12 @@ def main(words: list[str] | None = None) -> int:
         "clients": options.clients,
         "workload": options.workload,
         "faults": not options.no_faults,
+        "placement": find_placement(options.placement),
     }
     seeds = seeds_of(options.seeds)
     if options.keep is not None:
         plan = Parts.parse(options.keep).applied_to(Simulation(seed=seeds[0], **asked).plan())
-        return _tell(play(plan, every_step=True))
+        return _tell(play(plan, every_step=True, placement=asked["placement"]))
     seconds = float("inf")
     if options.minutes is not None:
         seeds, seconds = range(seeds.start, _ENDLESS), 60 * options.minutes
@@ -77,7 +82,7 @@ _ENDLESS: Final = 1 << 40
 
 def _shrink(simulation: Simulation, out: Path | None) -> None:
     plan = simulation.plan()
-    parts = shrink(plan)
+    parts = shrink(plan, simulation.placement)
     _say(f"\nseed {plan.seed}, reduced; again:\n  {simulation.command()} --keep '{parts}'")
     if out is not None:
         out.write_text(parts.applied_to(plan).to_json() + "\n", encoding="utf-8")

@@ -14,6 +14,9 @@ from trio_dask.testing.simulation.world import World
 from trio_dask.worker.core import Store
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from trio_dask.scheduler import Placement
     from trio_dask.testing.simulation.coverage import Coverage
     from trio_dask.testing.simulation.plan import Plan
 
@@ -25,9 +28,15 @@ class Cluster:
     """All that is simulated."""
 
     def __init__(
-        self, plan: Plan, *, coverage: Coverage | None = None, traced: bool = True
+        self,
+        plan: Plan,
+        *,
+        coverage: Coverage | None = None,
+        traced: bool = True,
+        placement: Callable[[], Placement] | None = None,
     ) -> None:
         self.plan = plan
+        self._placement = placement
         self.coverage = coverage
         self.world = World(plan.seed, traced=traced)
         self.network = Network(self.world, plan.network)
@@ -55,7 +64,8 @@ class Cluster:
 
     def _new_scheduler(self) -> SimScheduler:
         cluster = f"{self._ids.getrandbits(64):016x}"
-        return SimScheduler(self.network, self.plan.allowed_failures, cluster)
+        placement = None if self._placement is None else self._placement()
+        return SimScheduler(self.network, self.plan.allowed_failures, cluster, placement)
 
     def kill_scheduler(self) -> None:
         """The scheduler's process dies; the next one knows of nothing, and is to be started."""

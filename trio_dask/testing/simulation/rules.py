@@ -47,6 +47,11 @@ def nobody_misbehaves(cluster: Cluster) -> Iterator[str]:
     yield from cluster.scheduler.complaints
 
 
+def proposals_can_be_followed(cluster: Cluster) -> Iterator[str]:
+    """A placement policy proposes nothing that cannot be done."""
+    yield from cluster.scheduler.core.state.policy_faults
+
+
 def answers_are_final(cluster: Cluster) -> Iterator[str]:
     """A client is told of one end for each task, and of another only if that was taken back."""
     for client in cluster.clients.values():
@@ -376,6 +381,7 @@ def nothing_is_left_at_clients(cluster: Cluster) -> Iterator[str]:
 
 ALWAYS: Final[tuple[Rule, ...]] = (
     nobody_misbehaves,
+    proposals_can_be_followed,
     answers_are_final,
     one_live_attempt,
     slots_are_not_overcommitted,

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from trio_dask.messages import Message
+    from trio_dask.scheduler import Placement
     from trio_dask.testing.simulation.network import Link, Network
 
 TICK_S: Final = 0.2
@@ -26,9 +27,15 @@ class SimScheduler:
     `on_flush` is called after the core has handed out work, with what is to be said.
     """
 
-    def __init__(self, network: Network, allowed_failures: int, cluster: str) -> None:
+    def __init__(
+        self,
+        network: Network,
+        allowed_failures: int,
+        cluster: str,
+        placement: Placement | None = None,
+    ) -> None:
         settings = CoreSettings(allowed_failures=allowed_failures, worker_ttl_s=WORKER_TTL_S)
-        self.core = SchedulerCore(settings, cluster=cluster)
+        self.core = SchedulerCore(settings, cluster=cluster, placement=placement)
         self._network = network
         self._world = network.world
         self._links: dict[int, Link] = {}

@@ -15,6 +15,7 @@ from trio_dask.testing.simulation.simulation import SimulationResult, play
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from trio_dask.scheduler import Placement
     from trio_dask.testing.simulation.plan import ClientPlan, Plan, Step
 
 #: A part of a plan: a worker ("w", 0, 2), a fault ("f", 0, 3), a step ("c", client, 4) or a
@@ -111,22 +112,23 @@ def symptom(result: SimulationResult) -> str:
     return found[0] if found else re.sub(r"[0-9a-f]*\d[0-9a-f]*", "#", result.violations[0])
 
 
-def shrink(plan: Plan) -> Parts:
+def shrink(plan: Plan, placement: Callable[[], Placement] | None = None) -> Parts:
     """The parts of a failing plan without which it does not fail in the same way."""
-    wanted = _symptom_of(plan)
+    wanted = _symptom_of(plan, placement)
     tries = 0
 
     def fails(parts: Sequence[Part]) -> bool:
         nonlocal tries
         tries += 1
-        return tries <= _TRIES_MAX and _symptom_of(Parts(tuple(parts)).applied_to(plan)) == wanted
+        reduced = Parts(tuple(parts)).applied_to(plan)
+        return tries <= _TRIES_MAX and _symptom_of(reduced, placement) == wanted
 
     return Parts(_reduce(Parts.of(plan).parts, fails)) if wanted else Parts.of(plan)
 
 
-def _symptom_of(plan: Plan) -> str:
+def _symptom_of(plan: Plan, placement: Callable[[], Placement] | None) -> str:
     try:
-        return symptom(play(plan, steps_max=_STEPS_MAX))
+        return symptom(play(plan, steps_max=_STEPS_MAX, placement=placement))
     except Exception as error:  # noqa: BLE001  to be reduced like any other
         return f"{type(error).__name__} {error}"[:40]
 

@@ -16,9 +16,10 @@ from trio_dask.testing.simulation.planning import make_plan
 from trio_dask.testing.simulation.workloads import MIXED
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from trio_dask.messages import Message
+    from trio_dask.scheduler import Placement
     from trio_dask.testing.simulation.plan import Fault, Plan
 
 #: After the last planned fault, everything wanted has so long to end, virtual seconds.
@@ -77,6 +78,7 @@ class Simulation:
         clients: How many clients; by default the seed says.
         workload: What the clients do: a name of `WORKLOADS`, or "mixed".
         faults: Whether anything goes wrong, or what.
+        placement: What makes a placement policy, to see how it fares; its class, as a rule.
 
     Example:
         >>> run = Simulation(seed=17, workers=3, clients=1, workload="tree").run()
@@ -89,6 +91,7 @@ class Simulation:
     clients: int | None = None
     workload: str = MIXED
     faults: bool | Sequence[Fault] = True
+    placement: Callable[[], Placement] | None = None
 
     def plan(self) -> Plan:
         """What is to happen."""
@@ -102,7 +105,7 @@ class Simulation:
 
     def run(self) -> SimulationResult:
         """Let it all happen, until the clients have let go of everything or time is up."""
-        return play(self.plan(), self.command())
+        return play(self.plan(), self.command(), placement=self.placement)
 
     def command(self) -> str:
         """What to say to a shell to see it again."""
@@ -115,17 +118,26 @@ class Simulation:
             words.append(f"--workload {self.workload}")
         if not self.faults:
             words.append("--no-faults")
+        if self.placement is not None:
+            made_by = self.placement
+            name = getattr(made_by, "__qualname__", repr(made_by))
+            words.append(f"--placement {made_by.__module__}:{name}")
         return " ".join(words)
 
 
 def play(
-    plan: Plan, command: str = "", *, every_step: bool = False, steps_max: int = STEPS_MAX
+    plan: Plan,
+    command: str = "",
+    *,
+    every_step: bool = False,
+    steps_max: int = STEPS_MAX,
+    placement: Callable[[], Placement] | None = None,
 ) -> SimulationResult:
     """Play a plan. With `every_step` no check is left out to save time."""
     coverage = Coverage()
     with ExitStack() as stack:
         stack.enter_context(watched_tasks(coverage.tasks))
-        cluster = Cluster(plan, coverage=coverage)
+        cluster = Cluster(plan, coverage=coverage, placement=placement)
         arrange(cluster)
         checks = _Checks(cluster, every_step=every_step)
         cluster.scheduler.on_flush = checks.on_flush
