@@ -17,7 +17,9 @@ if TYPE_CHECKING:
         Future as Future,
         as_completed as as_completed,
         fire_and_forget as fire_and_forget,
+        get_client as get_client,
         wait as wait,
+        worker_client as worker_client,
     )
     from trio_dask.deploy import (
         AsyncLocalCluster as AsyncLocalCluster,
@@ -37,6 +39,7 @@ if TYPE_CHECKING:
         PeerClosed as PeerClosed,
         RemoteError as RemoteError,
         RemoteProtocolError as RemoteProtocolError,
+        Reschedule as Reschedule,
         SchedulerUnreachable as SchedulerUnreachable,
         SubmitError as SubmitError,
         TaskCancelled as TaskCancelled,
@@ -44,7 +47,12 @@ if TYPE_CHECKING:
         TaskTimeout as TaskTimeout,
         TrioDaskError as TrioDaskError,
     )
-    from trio_dask.runner import check_cancelled as check_cancelled
+    from trio_dask.runner import (
+        check_cancelled as check_cancelled,
+        get_worker as get_worker,
+        rejoin as rejoin,
+        secede as secede,
+    )
 
 __version__ = "2026.11.0"
 
@@ -55,7 +63,9 @@ _HOMES: Final[dict[str, str]] = {
     "Future": "trio_dask.client",
     "as_completed": "trio_dask.client",
     "fire_and_forget": "trio_dask.client",
+    "get_client": "trio_dask.client",
     "wait": "trio_dask.client",
+    "worker_client": "trio_dask.client",
     "AsyncLocalCluster": "trio_dask.deploy",
     "LocalCluster": "trio_dask.deploy",
     "AuthenticationError": "trio_dask.errors",
@@ -71,6 +81,7 @@ _HOMES: Final[dict[str, str]] = {
     "PeerClosed": "trio_dask.errors",
     "RemoteError": "trio_dask.errors",
     "RemoteProtocolError": "trio_dask.errors",
+    "Reschedule": "trio_dask.errors",
     "SchedulerUnreachable": "trio_dask.errors",
     "SubmitError": "trio_dask.errors",
     "TaskCancelled": "trio_dask.errors",
@@ -78,6 +89,9 @@ _HOMES: Final[dict[str, str]] = {
     "TaskTimeout": "trio_dask.errors",
     "TrioDaskError": "trio_dask.errors",
     "check_cancelled": "trio_dask.runner",
+    "get_worker": "trio_dask.runner",
+    "rejoin": "trio_dask.runner",
+    "secede": "trio_dask.runner",
 }
 
 __all__ = [
@@ -100,6 +114,7 @@ __all__ = [
     "PeerClosed",
     "RemoteError",
     "RemoteProtocolError",
+    "Reschedule",
     "SchedulerUnreachable",
     "SubmitError",
     "TaskCancelled",
@@ -109,7 +124,12 @@ __all__ = [
     "as_completed",
     "check_cancelled",
     "fire_and_forget",
+    "get_client",
+    "get_worker",
+    "rejoin",
+    "secede",
     "wait",
+    "worker_client",
 ]
 
 

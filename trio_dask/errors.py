@@ -22,6 +22,7 @@
 
 `TaskCancelled` is a `BaseException`, as it is to pass through what catches `Exception`: it
 is raised inside a running function that was cancelled, and reaches no client.
+`Reschedule` is no error either: a task raises it to be run again.
 `CancelledError` is `concurrent.futures.CancelledError`'s child and stands outside
 the tree, as a cancelled future is no failure.
 """
@@ -114,6 +115,10 @@ class TaskTimeout(TaskError, TimeoutError):
 
 class TaskCancelled(BaseException):
     """The task was cancelled: raised inside the function that runs it, to end it."""
+
+
+class Reschedule(Exception):
+    """Raised by a task: run it again, on whichever worker is free then. It counts as no failure."""
 
 
 class CancelledError(concurrent.futures.CancelledError):

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from trio_dask.client.async_client import AsyncClient
     from trio_dask.client.blocking import Client
     from trio_dask.client.futures import AsyncFuture, Future
+    from trio_dask.client.inside import get_client, worker_client
     from trio_dask.client.loop_thread import LoopThread, at_exit, not_at_exit
     from trio_dask.client.loops import refuse_running_loop, waker
     from trio_dask.client.waiting import DoneAndNotDone, as_completed, fire_and_forget, wait
@@ -27,10 +28,12 @@ _HOMES: Final[dict[str, str]] = {
     "as_completed": "waiting",
     "at_exit": "loop_thread",
     "fire_and_forget": "waiting",
+    "get_client": "inside",
     "not_at_exit": "loop_thread",
     "refuse_running_loop": "loops",
     "wait": "waiting",
     "waker": "loops",
+    "worker_client": "inside",
 }
 
 __all__ = [
@@ -43,10 +46,12 @@ __all__ = [
     "as_completed",
     "at_exit",
     "fire_and_forget",
+    "get_client",
     "not_at_exit",
     "refuse_running_loop",
     "wait",
     "waker",
+    "worker_client",
 ]
 
 

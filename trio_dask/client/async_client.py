@@ -7,10 +7,12 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self, TypeVar
 
 import anyio
 
+from trio_dask.client import currents
 from trio_dask.client.base import BaseClient
 from trio_dask.client.describing import chosen_keys
 from trio_dask.client.entrance import Entrance, client_name, own_cluster
 from trio_dask.client.futures import AsyncFuture
+from trio_dask.client.live import Live
 from trio_dask.client.options import task_options
 from trio_dask.client.outcomes import Failed
 from trio_dask.client.scopes import AsyncScope
@@ -70,20 +72,25 @@ class AsyncClient(BaseClient):
         else:
             entrance = Entrance.unknown(config)
         self._settings = config, limit_s
-        super().__init__(
-            entrance, dial, name=name or client_name(), waits=LoopWaits(), on_loop=True
-        )
+        name = name or client_name()
+        super().__init__(Live(entrance, self, dial, name=name, waits=LoopWaits(), on_loop=True))
+        self._around: list[BaseClient | None] = []  # whose blocks ours are in
 
     async def __aenter__(self) -> Self:
+        await self._begin()
+        currents.opened(self)
+        self._around.append(currents.enter(self))
+        return self
+
+    async def _begin(self) -> None:
         if self.cluster is None:
             await self.live.open()
-            return self
+            return
         async with AsyncExitStack() as stack:
             await stack.enter_async_context(self.cluster)
             self.live.entrance = Entrance.find(self.cluster, None, *self._settings)
             await self.live.open()
             stack.pop_all()  # `__aexit__` closes it
-        return self
 
     async def __aexit__(
         self,
@@ -91,6 +98,8 @@ class AsyncClient(BaseClient):
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
+        currents.leave(self._around.pop() if self._around else None)
+        currents.closed(self)
         try:
             await self.live.leave()  # noqa: ASYNC102 - bounded in there
         finally:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import logging
-from typing import TYPE_CHECKING, Any, ClassVar, Final, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Final, Self, TypeVar
 
+from trio_dask.client import currents
 from trio_dask.client.core import AllDone, Batch, group
 from trio_dask.client.describing import Describer, Keys
 from trio_dask.client.futures import BaseFuture
-from trio_dask.client.live import Live
 from trio_dask.client.options import refuse_reserved, worker_names
 from trio_dask.client.outcomes import Failed
 from trio_dask.client.shapes import futures_in, refill
@@ -18,9 +18,7 @@ from trio_dask.errors import SubmitError
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
-    from trio_dask.client.entrance import Entrance
-    from trio_dask.client.session import Dial
-    from trio_dask.client.waits import Waits
+    from trio_dask.client.live import Live
     from trio_dask.messages.ids import TaskId
 
 logger = logging.getLogger("trio_dask.client")
@@ -33,19 +31,26 @@ class BaseClient:
 
     asynchronous: ClassVar[bool]
 
-    def __init__(
-        self, entrance: Entrance, dial: Dial, *, name: str, waits: Waits, on_loop: bool
-    ) -> None:
+    def __init__(self, live: Live) -> None:
         #: What the client is made of; futures use it.
-        self.live: Final = Live(entrance, self, dial, name=name, waits=waits, on_loop=on_loop)
+        self.live: Final = live
         self._core: Final = self.live.core
         self._describer: Final = Describer(
-            self._core, self, entrance.argument_bytes_max, self.live.lock
+            self._core, self, live.entrance.argument_bytes_max, self.live.lock
         )
 
     def __repr__(self) -> str:
         kind, count = type(self).__name__, len(self._core.table)
         return f"<{kind}: {self.scheduler_address!r}, {self.live.state}, {count} futures>"
+
+    @classmethod
+    def current(cls) -> Self:
+        """The client of this kind whose block this is, or the last opened that is still open.
+
+        Raises:
+            ValueError: there is none.
+        """
+        return currents.find(cls)
 
     @property
     def scheduler_address(self) -> str:

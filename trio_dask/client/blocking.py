@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING, Any, ClassVar, Final, Literal, Self, TypeVar
 
 import trio
 
-from trio_dask.client import waits
+from trio_dask.client import currents, waits
 from trio_dask.client.base import BaseClient
 from trio_dask.client.describing import chosen_keys
 from trio_dask.client.entrance import Entrance, client_name, own_cluster
 from trio_dask.client.futures import Future
+from trio_dask.client.live import Live
 from trio_dask.client.loop_thread import LoopThread, at_exit, not_at_exit
 from trio_dask.client.loops import refuse_running_loop
 from trio_dask.client.options import task_options
@@ -91,7 +92,9 @@ class Client(BaseClient):
             given = address if self.cluster is None else self.cluster
             entrance = Entrance.find(given, scheduler_file, config, waits.seconds_of(timeout))
             name = name or client_name()
-            super().__init__(entrance, dial, name=name, waits=waits.ThreadWaits(), on_loop=False)
+            own_way = waits.ThreadWaits()
+            live = Live(entrance, self, dial, name=name, waits=own_way, on_loop=False)
+            super().__init__(live)
             self._closing = threading.Lock()
             self._callbacks: SimpleQueue[Callable[[], None] | None] | None = None
             self._loop = LoopThread(f"trio-dask {name}")
@@ -107,6 +110,8 @@ class Client(BaseClient):
             raise
         self._exit = at_exit(self)
         _open.add(self)
+        self._around: list[BaseClient | None] = []  # whose blocks ours are in
+        currents.opened(self)
 
     async def _host(self, *, task_status: trio.TaskStatus[None]) -> None:
         """The client's life on its loop."""
@@ -120,6 +125,7 @@ class Client(BaseClient):
             self._left.set()
 
     def __enter__(self) -> Self:
+        self._around.append(currents.enter(self))
         return self
 
     def __exit__(
@@ -128,6 +134,7 @@ class Client(BaseClient):
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
+        currents.leave(self._around.pop())
         self.close()
 
     def close(self) -> None:
@@ -147,6 +154,7 @@ class Client(BaseClient):
             if self.cluster is not None:
                 self.cluster.close()
         _open.discard(self)
+        currents.closed(self)
         not_at_exit(self._exit)
 
     async def _part(self) -> None:

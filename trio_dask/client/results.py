@@ -200,14 +200,18 @@ class Results:
         for tid, payload in request.payloads.items():
             with self._lock:
                 batch = core.table.find(tid)
-            out[tid] = _opened(whole(payload), batch, tid)
+            here: Any = payload
+            out[tid] = _opened(here if callable(here) else whole(here), batch, tid)
         return out
 
 
-def _opened(payload: Buffer, batch: Batch | None, tid: TaskId) -> Any:
-    """The value of a task; an error that unpickling it raises says so."""
+def _opened(payload: Buffer | Callable[[], Any], batch: Batch | None, tid: TaskId) -> Any:
+    """The value of a task; an error that unpickling it raises says so.
+
+    Inside a task a value may be here as it is: then it is called for.
+    """
     try:
-        return unpack(payload)
+        return payload() if callable(payload) else unpack(payload)
     except Exception as error:
         key = "a task" if batch is None else batch.key(tid)
         error.add_note(

@@ -78,7 +78,7 @@ class LoopWaits:
 
     def bell(self) -> Bell:
         """A new bell."""
-        return _LoopBell()
+        return LoopBell()
 
     def deadline(self, timeout: float | None) -> float | None:
         """In the loop's time."""
@@ -93,7 +93,9 @@ class LoopWaits:
         await anyio.lowlevel.checkpoint_if_cancelled()
 
 
-class _LoopBell:
+class LoopBell:
+    """An event of the loop."""
+
     __slots__ = ("_event", "ring")
 
     def __init__(self) -> None:
@@ -101,6 +103,7 @@ class _LoopBell:
         self.ring: Callable[[], None] = self._event.set
 
     async def wait(self, deadline: float | None = None) -> None:
+        """Until it rings."""
         if deadline is None:
             await self._event.wait()
             return
@@ -115,7 +118,7 @@ class ThreadWaits:
 
     def bell(self) -> Bell:
         """A new bell."""
-        return _ThreadBell()
+        return ThreadBell()
 
     def deadline(self, timeout: float | None) -> float | None:
         """In this process's monotonic time."""
@@ -128,7 +131,9 @@ class ThreadWaits:
         """Nobody cancels a thread."""
 
 
-class _ThreadBell:
+class ThreadBell:
+    """It blocks the thread."""
+
     __slots__ = ("_event", "ring")
 
     def __init__(self) -> None:
@@ -136,6 +141,7 @@ class _ThreadBell:
         self.ring: Callable[[], None] = self._event.set
 
     async def wait(self, deadline: float | None = None) -> None:
+        """Until it rings."""
         refuse_running_loop("waiting with Client", "AsyncClient")
         seconds = None
         if deadline is not None:

@@ -3,7 +3,7 @@
 Read `session`, `tasks` and `values` first: they are everything that is ever said.
 """
 
-from trio_dask.messages import recorded, session, tasks, values
+from trio_dask.messages import nested, recorded, session, tasks, values
 from trio_dask.messages.codec import Message, decode, encode, message, message_types, payload_bytes
 from trio_dask.messages.columns import Buffer, Payload
 
@@ -15,6 +15,7 @@ __all__ = [
     "encode",
     "message",
     "message_types",
+    "nested",
     "payload_bytes",
     "recorded",
     "session",

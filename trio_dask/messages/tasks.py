@@ -250,6 +250,7 @@ OK_INLINE: Final = 0  # `values` has the packed value
 OK_HELD: Final = 1  # the value stays where it was made; `values` has b""
 ERROR: Final = 2  # `values` has the encoded `Failure`
 STOPPED: Final = 3  # it was interrupted; `values` has b""
+AGAIN: Final = 4  # it asked to be run again; `values` has b""
 
 
 @message(60)

@@ -12,15 +12,41 @@ from typing import TYPE_CHECKING, Any, Final
 if TYPE_CHECKING:
     from trio_dask.runner.board import Board as Board
     from trio_dask.runner.cancelling import check_cancelled as check_cancelled
+    from trio_dask.runner.holdings import resolve as resolve
     from trio_dask.runner.hosting import host_runner as host_runner
+    from trio_dask.runner.inside import (
+        TaskWorker as TaskWorker,
+        get_worker as get_worker,
+        rejoin as rejoin,
+        secede as secede,
+    )
+    from trio_dask.runner.nests import Nest as Nest, current as current
 
 _HOMES: Final[dict[str, str]] = {
     "Board": "board",
+    "Nest": "nests",
+    "TaskWorker": "inside",
     "check_cancelled": "cancelling",
+    "current": "nests",
+    "get_worker": "inside",
     "host_runner": "hosting",
+    "rejoin": "inside",
+    "resolve": "holdings",
+    "secede": "inside",
 }
 
-__all__ = ["Board", "check_cancelled", "host_runner"]
+__all__ = [
+    "Board",
+    "Nest",
+    "TaskWorker",
+    "check_cancelled",
+    "current",
+    "get_worker",
+    "host_runner",
+    "rejoin",
+    "resolve",
+    "secede",
+]
 
 
 def __getattr__(name: str) -> Any:

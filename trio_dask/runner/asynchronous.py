@@ -1,42 +1,139 @@
-"""`async def` tasks: a Trio loop in a thread of its own, started by the first of them."""
+"""`async def` tasks: a Trio loop in a thread of its own, started by the first of them.
+
+A thread with a slot attends each of them while it runs. One that waits for other tasks is
+left alone until it goes on, when the next thread with a slot attends it: so those that wait
+hold no thread.
+"""
 
 from __future__ import annotations
 
+from contextvars import ContextVar
 from queue import SimpleQueue
 from threading import Lock, Thread
-from typing import TYPE_CHECKING, Any
+from time import monotonic
+from typing import TYPE_CHECKING, Any, Final
 
 from trio_dask.errors import TaskCancelled, TaskError
 
 if TYPE_CHECKING:
-    from collections.abc import Coroutine
+    from collections.abc import Callable, Coroutine
 
     import trio
 
     from trio_dask.messages.ids import Attempt
+    from trio_dask.runner.slots import Task
 
+#: The async task that runs the present code, if one does.
+present: Final[ContextVar[AsyncTask | None]] = ContextVar("trio_dask_task", default=None)
+
+
+class AsyncTask:
+    """An attempt that is a coroutine. `outcome` goes to whoever attends it: nobody while it waits."""
+
+    __slots__ = (
+        "began", "comers", "going", "loop", "outcome", "parked_at", "parked_s", "runner", "scope", "task",
+    )  # fmt: skip
+
+    def __init__(self, task: Task, began: float, runner: Any) -> None:
+        self.task = task
+        self.began = began
+        self.runner = runner
+        self.parked_at = 0.0
+        self.parked_s = 0.0
+        self.outcome: SimpleQueue[_Outcome] | None = None
+        self.scope: trio.CancelScope | None = None
+        self.going: trio.Event | None = None  # set when it is attended again
+        self.comers = 0  # that wait for it
+        self.loop: _Loop | None = None
+
+    @property
+    def attempt(self) -> Attempt:
+        """Which attempt it is."""
+        return self.task[2]
+
+    @property
+    def seconds(self) -> float:
+        """So long it has run, without the times in which it had no slot."""
+        return monotonic() - self.began - self.parked_s
+
+    # ------------------------------------------------------------ on the loop
+
+    def park(self) -> bool:
+        """It waits, or goes on without a slot; whether it had one. On the loop."""
+        outcome, self.outcome = self.outcome, None
+        if outcome is None:
+            return False
+        self.parked_at = monotonic()
+        outcome.put((PARKED, None))
+        return True
+
+    async def come(
+        self, enqueue: Callable[[AsyncTask], None], forget: Callable[[AsyncTask], None]
+    ) -> None:
+        """It goes on: wait until somebody attends it. On the loop."""
+        if self.outcome is not None:
+            return
+        going = self.going
+        if going is None:
+            import trio
+
+            going = self.going = trio.Event()
+            enqueue(self)
+        self.comers += 1
+        try:
+            await going.wait()
+        finally:
+            self.comers -= 1
+            if self.going is going and not self.comers:  # it was cancelled: it goes on without
+                self.going = None
+                forget(self)
+
+    def attended(self, outcome: SimpleQueue[_Outcome]) -> None:
+        """A thread with a slot attends it. On the loop."""
+        if self.going is None:  # it has ended, or was cancelled
+            outcome.put((PARKED, None))
+            return
+        self.parked_s += monotonic() - self.parked_at
+        self.outcome = outcome
+        self.going.set()
+        self.going = None
+
+
+#: What comes of a task that has given up its slot, and goes on later.
+PARKED: Final = object()
 #: Where the outcome of one task goes: its value, or what it raised.
 _Outcome = tuple[Any, BaseException | None]
 
 
 class AsyncTasks:
-    """Runs coroutines for slots, which wait: an async task takes a slot like any other."""
+    """Runs coroutines for slots, which wait: an async task takes a slot like any other.
 
-    def __init__(self) -> None:
+    Args:
+        unattended: what to do about the outcome of a task that nobody attends; on the loop.
+    """
+
+    def __init__(self, unattended: Callable[[AsyncTask, Any, BaseException | None], None]) -> None:
         self._starting = Lock()
         self._loop: _Loop | None = None
+        self._unattended = unattended
 
-    def run(self, coroutine: Coroutine[Any, Any, Any], attempt: Attempt) -> Any:
-        """The value of a coroutine. Called by slots; raises what the coroutine raises."""
+    def run(self, coroutine: Coroutine[Any, Any, Any], task: AsyncTask) -> Any:
+        """The value of a coroutine, or `PARKED`. Called by slots; raises what it raises."""
         outcome: SimpleQueue[_Outcome] = SimpleQueue()
+        task.outcome = outcome
         with self._starting:
             if self._loop is None or not self._loop.alive:
-                self._loop = _Loop()
-            self._loop.submit(coroutine, attempt, outcome)
-        value, error = outcome.get()
-        if error is not None:
-            raise error
-        return value
+                self._loop = _Loop(self._unattended)
+            self._loop.submit(coroutine, task)
+        return _value(outcome)
+
+    def attend(self, task: AsyncTask) -> Any:
+        """The same for one that goes on after it was parked."""
+        outcome: SimpleQueue[_Outcome] = SimpleQueue()
+        assert task.loop is not None
+        if not task.loop.soon(task.attended, outcome):
+            return PARKED  # the loop is over, and has told what became of it
+        return _value(outcome)
 
     def cancel(self, attempt: Attempt) -> None:
         """Cancel the coroutine of an attempt, if it has one."""
@@ -50,12 +147,19 @@ class AsyncTasks:
                 self._loop.close()
 
 
+def _value(outcome: SimpleQueue[_Outcome]) -> Any:
+    value, error = outcome.get()
+    if error is not None:
+        raise error
+    return value
+
+
 class _Loop:
     """One Trio run and its thread."""
 
-    def __init__(self) -> None:
-        self._waiting: set[SimpleQueue[_Outcome]] = set()
-        self._scopes: dict[Attempt, trio.CancelScope] = {}
+    def __init__(self, unattended: Callable[[AsyncTask, Any, BaseException | None], None]) -> None:
+        self._unattended = unattended
+        self._tasks: dict[Attempt, AsyncTask] = {}
         self._nursery: trio.Nursery | None = None
         self._token: trio.lowlevel.TrioToken | None = None
         ready: SimpleQueue[None] = SimpleQueue()
@@ -68,59 +172,56 @@ class _Loop:
         """Whether it takes coroutines."""
         return self._token is not None
 
-    def submit(
-        self,
-        coroutine: Coroutine[Any, Any, Any],
-        attempt: Attempt,
-        outcome: SimpleQueue[_Outcome],
-    ) -> None:
-        """Run a coroutine; its outcome is put there, whatever happens."""
-        self._waiting.add(outcome)
+    def submit(self, coroutine: Coroutine[Any, Any, Any], task: AsyncTask) -> None:
+        """Run a coroutine; its outcome is told, whatever happens."""
+        task.loop = self
+        self._tasks[task.attempt] = task
         try:
             assert self._token is not None
-            self._token.run_sync_soon(self._start, coroutine, attempt, outcome)
+            self._token.run_sync_soon(self._start, coroutine, task)
         except BaseException:
-            self._waiting.discard(outcome)
+            self._tasks.pop(task.attempt, None)
             coroutine.close()
             raise
 
+    def soon(self, fn: Callable[..., object], *args: Any) -> bool:
+        """Call something on the loop; whether there is one."""
+        token = self._token
+        if token is None:
+            return False
+        try:
+            token.run_sync_soon(fn, *args)
+        except RuntimeError:  # it has just ended
+            return False
+        return True
+
     def close(self) -> None:
         """Cancel everything and end."""
-        if self._token is not None and self._nursery is not None:
-            self._token.run_sync_soon(self._nursery.cancel_scope.cancel)
+        if self._nursery is not None:
+            self.soon(self._nursery.cancel_scope.cancel)
 
     def cancel(self, attempt: Attempt) -> None:
         """Cancel the coroutine of an attempt. Those submitted before have begun by then."""
-        token = self._token
-        if token is not None:
-            token.run_sync_soon(self._cancel, attempt)
+        self.soon(self._cancel, attempt)
 
     def _cancel(self, attempt: Attempt) -> None:
-        scope = self._scopes.get(attempt)
-        if scope is not None:
-            scope.cancel("the task was cancelled")
+        task = self._tasks.get(attempt)
+        if task is not None and task.scope is not None:
+            task.scope.cancel("the task was cancelled")
 
-    def _start(
-        self,
-        coroutine: Coroutine[Any, Any, Any],
-        attempt: Attempt,
-        outcome: SimpleQueue[_Outcome],
-    ) -> None:
+    def _start(self, coroutine: Coroutine[Any, Any, Any], task: AsyncTask) -> None:
         import trio
 
         assert self._nursery is not None
-        self._scopes[attempt] = trio.CancelScope()
-        self._nursery.start_soon(self._one, coroutine, attempt, outcome)
+        task.scope = trio.CancelScope()
+        self._nursery.start_soon(self._one, coroutine, task)
 
-    async def _one(
-        self,
-        coroutine: Coroutine[Any, Any, Any],
-        attempt: Attempt,
-        outcome: SimpleQueue[_Outcome],
-    ) -> None:
+    async def _one(self, coroutine: Coroutine[Any, Any, Any], task: AsyncTask) -> None:
         value: Any = None
         error: BaseException | None = None
-        scope = self._scopes[attempt]
+        present.set(task)
+        scope = task.scope
+        assert scope is not None
         try:
             with scope:
                 value = await coroutine
@@ -128,9 +229,18 @@ class _Loop:
                 error = TaskCancelled()
         except BaseException as raised:  # noqa: BLE001 - whatever a task raises is its result
             error = raised
-        del self._scopes[attempt]
-        self._waiting.discard(outcome)
-        outcome.put((value, error))
+        nest = task.runner.nests.get(task.attempt)
+        if nest is not None:
+            error = nest.close(value, error)
+        self._tasks.pop(task.attempt, None)
+        self._tell(task, value, error)
+
+    def _tell(self, task: AsyncTask, value: Any, error: BaseException | None) -> None:
+        outcome, task.outcome, task.scope, task.going = task.outcome, None, None, None
+        if outcome is not None:
+            outcome.put((value, error))
+        else:
+            self._unattended(task, value, error)
 
     def _run(self, ready: SimpleQueue[None]) -> None:
         import trio
@@ -151,5 +261,6 @@ class _Loop:
         ready.put(None)
         gone = TaskError("the event loop of async tasks has ended")
         gone.__cause__ = error
-        for outcome in list(self._waiting):
-            outcome.put((None, gone))
+        for task in list(self._tasks.values()):
+            self._tell(task, None, gone)
+        self._tasks.clear()

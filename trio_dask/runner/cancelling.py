@@ -43,13 +43,13 @@ _present: Final[list[Strikes]] = []
 
 
 class Strikes:
-    """What each slot runs, and who is to be stopped.
+    """What each thread for tasks runs, and who is to be stopped. Threads are called slots here.
 
     Slots write `current`, the reader writes `struck`: each says what it is about to do
     before it looks at what the other does, so one of the two notices the other.
     """
 
-    __slots__ = ("current", "flagged", "hit", "idents", "main", "struck", "wanted")
+    __slots__ = ("aside", "current", "flagged", "hit", "idents", "main", "struck", "wanted")
 
     def __init__(self, slots: int) -> None:
         self.current: list[Attempt] = [0] * slots
@@ -57,6 +57,7 @@ class Strikes:
         self.idents = [0] * slots
         self.flagged: set[Attempt] = set()  # asked to stop
         self.hit: set[Attempt] = set()  # in which an exception was raised
+        self.aside: set[Attempt] = set()  # attempts that have begun and have no thread now
         self.main = False  # whether slot 0 is the main thread
         self.wanted: Attempt = 0  # by the signal that is on its way
         _present.append(self)
@@ -66,12 +67,27 @@ class Strikes:
         if self in _present:
             _present.remove(self)
 
+    def seat(self, row: int) -> None:
+        """There is one more thread."""
+        while len(self.current) <= row:
+            self.struck.append(0)
+            self.idents.append(0)
+            self.current.append(0)
+
+    def sit(self, row: int) -> None:
+        """The present thread has this row, and none of those that ended before."""
+        ident = get_ident()
+        for other, known in enumerate(self.idents):
+            if known == ident:
+                self.idents[other] = 0
+        self.idents[row] = ident
+
     # ------------------------------------------------------------ the reader's side
 
     def ask(self, attempt: Attempt) -> None:
         """Let it know that it is to stop, when it looks."""
         if len(self.flagged) > 2 * len(self.current):  # some had ended by then
-            self.flagged.intersection_update(self.current)
+            self.flagged.intersection_update([*self.current, *self.aside])
         self.flagged.add(attempt)
 
     def strike(self, attempt: Attempt) -> None:

@@ -13,6 +13,8 @@ from threading import Thread
 from typing import TYPE_CHECKING, Any
 
 from trio_dask.errors import RemoteProtocolError
+from trio_dask.messages import decode
+from trio_dask.messages.nested import Nested, NestedGot, Numbers
 from trio_dask.messages.tasks import (
     HERE,
     INLINE,
@@ -74,6 +76,9 @@ class Runner:
             Fetch: self._exports.ask,
             Recall: self._on_recall,
             Interrupt: self._on_interrupt,
+            Nested: self._on_nested,
+            NestedGot: self._on_got,
+            Numbers: self.slots.numbers.arrived,
             Stop: self._on_stop,
         }
 
@@ -113,7 +118,7 @@ class Runner:
 
     def close(self) -> None:
         """Start nothing more, send what is finished, and let the threads end."""
-        self.slots.queue.stop()
+        self.slots.stop()
         self.outbox.flush()
         self.outbox.close()
         self._exports.close()
@@ -142,7 +147,7 @@ class Runner:
                 run.keys or repeat(""),
             )
         )
-        self.slots.queue.push(tasks)
+        self.slots.push(tasks)
 
     def _inputs(self, run: Run) -> list[dict[TaskId, Any] | None]:
         """For each task its inputs by the ids that its arguments call them.
@@ -199,6 +204,18 @@ class Runner:
             if attempt not in back:
                 self.slots.interrupt(attempt, strike=way == RAISE)
         self.outbox.say(Interrupting(message.attempts))
+
+    def _on_nested(self, message: Nested) -> None:
+        nest = self.slots.nests.get(message.attempt)
+        if nest is not None:
+            for header in message.frame:
+                assert not isinstance(header, list)  # what arrives is in one piece
+                nest.hear(decode(header, []))
+
+    def _on_got(self, message: NestedGot) -> None:
+        nest = self.slots.nests.get(message.attempt)
+        if nest is not None:
+            nest.got(message, self._held)
 
     def _on_stop(self, _message: Stop) -> None:
         self._incoming = iter(())  # nothing after it is read

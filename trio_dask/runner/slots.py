@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 from heapq import heappop, heappush
-from queue import SimpleQueue
-from threading import get_ident
+from threading import Thread
 from time import monotonic
 from types import CoroutineType
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
-from trio_dask.errors import TaskCancelled, TaskError
+from trio_dask.errors import Reschedule, TaskCancelled, TaskError
 from trio_dask.messages.ids import Attempt, TaskId
 from trio_dask.messages.inputs import given
+from trio_dask.messages.nested import Parked
 from trio_dask.messages.payload import pack_small, sizeof, unpack
-from trio_dask.messages.tasks import ERROR, OK_HELD, OK_INLINE, STOPPED
-from trio_dask.runner.asynchronous import AsyncTasks
+from trio_dask.messages.tasks import AGAIN, ERROR, OK_HELD, OK_INLINE, STOPPED
+from trio_dask.runner.asynchronous import PARKED, AsyncTask, AsyncTasks
 from trio_dask.runner.cancelling import Strikes
 from trio_dask.runner.failing import failure_of
 from trio_dask.runner.holdings import Function, reason, resolve
+from trio_dask.runner.nests import ClientNumbers, Nest, closed, opened
+from trio_dask.runner.seats import Seat, Seats
 
 if TYPE_CHECKING:
     from trio_dask.runner.board import Board
@@ -35,18 +37,16 @@ class Queue:
     """Tasks that have not started, lowest rank first.
 
     Many threads use it without a lock: each step is one operation of a list or dict, and
-    who takes an attempt out of `_waiting` decides whether it runs or is given back.
+    who takes an attempt out of `waiting` decides whether it runs or is given back.
     """
 
-    def __init__(self, slots: int) -> None:
+    def __init__(self) -> None:
         self.heap: list[Task] = []
         self.waiting: dict[Attempt, None] = {}
         self.stopping = False
-        self.parked = [False] * slots
-        self._calls: list[SimpleQueue[None]] = [SimpleQueue() for _ in range(slots)]
 
     def push(self, tasks: list[Task]) -> None:
-        """Take tasks in, and wake as many slots as they need."""
+        """Take tasks in."""
         self.waiting.update(dict.fromkeys(task[2] for task in tasks))
         if not self.heap:
             tasks.sort()
@@ -54,7 +54,6 @@ class Queue:
         else:
             for task in tasks:
                 heappush(self.heap, task)
-        self._wake(len(tasks))
 
     def recall(self, attempts: list[Attempt]) -> list[Attempt]:
         """Take back those of the attempts that have not started."""
@@ -62,72 +61,95 @@ class Queue:
         pop = self.waiting.pop
         return [each for each in attempts if pop(each, absent) is not absent]
 
-    def stop(self) -> None:
-        """Start nothing more, and let the slots end."""
-        self.stopping = True
-        self.waiting.clear()
-        self._wake(len(self.parked))
-
-    def park(self, slot: int) -> None:
-        """Wait until there may be something to do."""
-        self.parked[slot] = True
-        if not self.heap and not self.stopping:
-            self._calls[slot].get()
-        self.parked[slot] = False
-
-    def _wake(self, count: int) -> None:
-        for slot, parked in enumerate(self.parked):
-            if parked and count > 0:
-                count -= 1
-                self.parked[slot] = False
-                self._calls[slot].put(None)
-
 
 class Slots:
     """All slots of a runner: what their threads share, and the loop each of them runs."""
 
     def __init__(self, settings: dict[str, Any], board: Board, outbox: Outbox) -> None:
         self.count: int = min(int(settings["nthreads"]), board.slots)
-        self.queue = Queue(self.count)
+        self.queue = Queue()
         self.held: dict[TaskId, Any] = {}
-        self._settings = settings
+        self.settings = settings
         self._inline_bytes_max: int = settings["inline_bytes_max"]
-        self._board = board
-        self._outbox = outbox
-        self._asynchronous = AsyncTasks()
+        self.board = board
+        self.outbox = outbox
+        self._asynchronous = AsyncTasks(self._unattended)
         self.strikes = Strikes(self.count)
+        self._seats: dict[int, Seat] = {row: Seat(row, row) for row in range(self.count)}
+        self.seats: Seats[AsyncTask] = Seats(self.count, self._has_work, self._start)
+        self.nests: dict[Attempt, Nest] = {}
+        self.numbers = ClientNumbers(outbox)
+        opened(self)
 
-    def run(self, slot: int) -> None:
+    # ------------------------------------------------------------ threads
+
+    def run(self, row: int) -> None:
         """Run tasks, one after the other, until the queue stops."""
-        outbox, queue = self._outbox, self.queue
-        heap, start, rows = queue.heap, queue.waiting.pop, outbox.rows
+        outbox, queue, seats, seat = self.outbox, self.queue, self.seats, self._seats[row]
+        heap, start, rows, going = queue.heap, queue.waiting.pop, outbox.rows, seats.going
         absent: Any = object()
-        self.strikes.idents[slot] = get_ident()
+        self.strikes.sit(row)
         while not queue.stopping:
+            if going or not heap or seat.slot < 0:
+                outbox.flush()
+                if not self._between(seat):
+                    break
+                continue
             try:
                 task = heappop(heap)
             except IndexError:
-                outbox.flush()
-                queue.park(slot)
-                continue
+                continue  # another thread was faster
             if start(task[2], absent) is absent:
                 continue  # recalled
             if rows and not task[4].quick:
                 outbox.flush()
-            rows.append(self._attempt(slot, task))
-            del task  # an idle slot keeps nobody's inputs
+            done = self._attempt(seat, task)
+            if done is not None:
+                rows.append(done)
+            del task, done  # an idle slot keeps nobody's inputs
             if heap:
                 if not outbox.awake:
                     outbox.wake()
             else:
                 outbox.flush()
 
-    def idle(self, slot: int) -> bool:
-        """Whether a slot runs no task."""
-        return self._board.idle(slot)
+    def _between(self, seat: Seat) -> bool:
+        """Somebody waits for a slot, or there is nothing to do. False if the thread is to end."""
+        task = self.seats.give_way(seat)
+        if task is not None:
+            done = self._attend(seat, task)
+            if done is not None:
+                self.outbox.rows.append(done)
+            return True
+        return bool(self.queue.heap and seat.slot >= 0) or self.seats.rest(seat)
+
+    def _has_work(self) -> bool:
+        return bool(self.queue.heap)
+
+    def _start(self, seat: Seat) -> None:
+        self.strikes.seat(seat.row)
+        self._seats[seat.row] = seat
+        Thread(target=self.run, args=(seat.row,), name=f"slot-{seat.row}", daemon=True).start()
+
+    def push(self, tasks: list[Task]) -> None:
+        """Tasks to run."""
+        count = len(tasks)
+        self.queue.push(tasks)
+        self.seats.wake(count)
+
+    def idle(self, row: int) -> bool:
+        """Whether a thread runs no task."""
+        return not self.strikes.current[row]
+
+    def stop(self) -> None:
+        """Start nothing more, and let the threads end."""
+        self.queue.stopping = True
+        self.queue.waiting.clear()
+        self.seats.stop()
 
     def close(self) -> None:
-        """The slots have ended, or are about to: end what helps them."""
+        """The threads have ended, or are about to: end what helps them."""
+        closed(self)
         self._asynchronous.close()
         self.strikes.close()
 
@@ -135,50 +157,85 @@ class Slots:
         """Ask an attempt that has begun to stop, or raise an exception in it."""
         if strike:
             self.strikes.strike(attempt)
-        else:
-            self.strikes.ask(attempt)
-            self._asynchronous.cancel(attempt)
+            return
+        self.strikes.ask(attempt)
+        self._asynchronous.cancel(attempt)
+        nest = self.nests.get(attempt)
+        if nest is not None:
+            nest.cancel()
 
-    def _attempt(self, slot: int, task: Task) -> Row:
-        _, _, attempt, tid, function, _, _, _ = task
-        strikes = self.strikes
+    # ------------------------------------------------------------ clients inside tasks
+
+    def seat_of(self, ident: int) -> Seat | None:
+        """The seat of a thread that runs a task."""
+        idents = self.strikes.idents
+        seat = self._seats.get(idents.index(ident)) if ident in idents else None
+        return seat if seat is not None and seat.task is not None else None
+
+    def nest(self, task: Task, seat: Seat | None, coroutine: AsyncTask | None) -> Nest:
+        """What the task has beyond its slot; made when it is first asked for."""
+        nest = self.nests.get(task[2])
+        if nest is None:
+            nest = self.nests[task[2]] = Nest(self, task, seat, coroutine)
+        return nest
+
+    # ------------------------------------------------------------ one attempt
+
+    def _attempt(self, seat: Seat, task: Task) -> Row | None:
+        """Run it. None if it has given up its slot and will be attended again."""
+        attempt = task[2]
+        strikes, row = self.strikes, seat.row
         began = monotonic()
-        self._board.begin(slot, attempt, began)
+        self.board.begin(seat.slot, attempt, began)
+        seat.task = task
         value: Any = None
         error: BaseException | None = None
         called = False
         while True:
             try:
                 if not called:
-                    strikes.current[slot] = attempt
+                    strikes.current[row] = attempt
                     try:
-                        value = self._call(task)
+                        value = self._call(task, began)
                     except BaseException as raised:  # noqa: BLE001 - whatever it raises is its result
                         error = raised
                     called = True
-                strikes.current[slot] = 0
-                if strikes.struck[slot]:
-                    strikes.settle(slot)
+                strikes.current[row] = 0
+                if strikes.struck[row]:
+                    strikes.settle(row)
                 break
             except TaskCancelled as raised:  # it came too late for the function, perhaps again
                 error, called = error or raised, True
         seconds = monotonic() - began
-        if strikes.flagged and strikes.outcome(attempt, error):
-            row = (attempt, STOPPED, seconds, 0, b"")
-        elif error is not None:
-            row = (attempt, ERROR, seconds, 0, failure_of(error, task, self._settings))
-        else:
-            packed = pack_small(value, self._inline_bytes_max)
-            if packed is not None:
-                row = (attempt, OK_INLINE, seconds, len(packed), packed)
-            else:
-                self.held[tid] = value
-                row = (attempt, OK_HELD, seconds, sizeof(value), b"")
-        function.quick = seconds < _QUICK_S
-        self._board.end(slot)
-        return row
+        seat.task = None
+        if value is PARKED:
+            self.board.end(seat.slot)
+            return None
+        if self.nests and (nest := self.nests.get(attempt)) is not None:
+            error = nest.close(value, error)
+            seconds -= nest.parked_s
+        task[4].quick = seconds < _QUICK_S
+        done = self._row(task, value, error, seconds)
+        if seat.slot >= 0:
+            self.board.end(seat.slot)
+        return done
 
-    def _call(self, task: Task) -> Any:
+    def _row(self, task: Task, value: Any, error: BaseException | None, seconds: float) -> Row:
+        """What is said about its end."""
+        attempt, strikes = task[2], self.strikes
+        if strikes.flagged and strikes.outcome(attempt, error):
+            return (attempt, STOPPED, seconds, 0, b"")
+        if error is not None:
+            if isinstance(error, Reschedule):
+                return (attempt, AGAIN, seconds, 0, b"")
+            return (attempt, ERROR, seconds, 0, failure_of(error, task, self.settings))
+        packed = pack_small(value, self._inline_bytes_max)
+        if packed is not None:
+            return (attempt, OK_INLINE, seconds, len(packed), packed)
+        self.held[task[3]] = value
+        return (attempt, OK_HELD, seconds, sizeof(value), b"")
+
+    def _call(self, task: Task, began: float) -> Any:
         _, _, attempt, _, function, blob, inputs, _ = task
         if attempt in self.strikes.flagged:
             raise TaskCancelled
@@ -186,8 +243,31 @@ class Slots:
         args, kwargs = _arguments(blob, inputs)
         value = fn(*args, **kwargs)
         if type(value) is CoroutineType:
-            value = self._asynchronous.run(value, attempt)
+            value = self._asynchronous.run(value, AsyncTask(task, began, self))
         return value
+
+    def _attend(self, seat: Seat, coroutine: AsyncTask) -> Row | None:
+        """Go on with a coroutine that has waited."""
+        attempt = coroutine.attempt
+        self.seats.count_parked(-1)
+        self.strikes.aside.discard(attempt)
+        self.board.begin(seat.slot, attempt, monotonic())
+        self.outbox.post(Parked([attempt], [0]))
+        value: Any = None
+        error: BaseException | None = None
+        try:
+            value = self._asynchronous.attend(coroutine)
+        except BaseException as raised:  # noqa: BLE001 - whatever it raises is its result
+            error = raised
+        self.board.end(seat.slot)
+        if value is PARKED:
+            return None
+        return self._row(coroutine.task, value, error, coroutine.seconds)
+
+    def _unattended(self, coroutine: AsyncTask, value: Any, error: BaseException | None) -> None:
+        """A coroutine has ended while it had no slot. On the loop."""
+        self.outbox.rows.append(self._row(coroutine.task, value, error, coroutine.seconds))
+        self.outbox.wake()
 
 
 def _arguments(blob: bytes, inputs: dict[TaskId, Any] | None) -> tuple[Any, Any]:

@@ -13,7 +13,7 @@ from trio_dask.messages import Message, decode, encode
 from trio_dask.messages.tasks import Done
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from trio_dask.messages import Buffer
 
@@ -61,6 +61,7 @@ class Outbox:
     def __init__(self, fd: int) -> None:
         self.rows: deque[Row] = deque()
         self._words: deque[Message] = deque()
+        self._calls: deque[Callable[[], None]] = deque()
         self._fd = fd
         self._closed = False
         self._writing = Lock()
@@ -85,6 +86,25 @@ class Outbox:
             finally:
                 self._writing.release()
 
+    def put(self, message: Message) -> None:
+        """Send a message after those before it, with the next `flush`."""
+        self._words.append(message)
+
+    def post(self, message: Message) -> None:
+        """Send a message after those before it; the writer thread does it."""
+        self._words.append(message)
+        self.wake()
+
+    def call_soon(self, call: Callable[[], None]) -> None:
+        """Have the writer thread call something. May be called by the garbage collector."""
+        self._calls.append(call)
+        self.wake()
+
+    def flush_words(self) -> None:
+        """Send all messages so far, and wait until that is done."""
+        with self._writing:
+            self._write_all()
+
     def say(self, message: Message) -> None:
         """Send a message after those before it, without waiting for others' writes."""
         self._words.append(message)
@@ -100,6 +120,8 @@ class Outbox:
         """The writer thread, until `close`."""
         while self._wake.get():
             self.awake = False
+            while self._calls:
+                self._calls.popleft()()
             with self._writing:
                 self._write_all()
 

@@ -7,7 +7,7 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, TypeAlias
 
 from trio_dask.eventlog import EventLog, digest, open_event_log
-from trio_dask.messages import session
+from trio_dask.messages import nested, session
 from trio_dask.scheduler.core import SchedulerCore
 
 if TYPE_CHECKING:
@@ -31,6 +31,11 @@ class RecordedCore:
         """See `SchedulerCore`."""
         self._log.tell("client_joined", peer, message)
         self._core.client_joined(peer, message)
+
+    def nested_joined(self, peer: int, at: int, join: nested.NestedJoin) -> None:
+        """See `SchedulerCore`."""
+        self._log.tell("nested_joined", peer, join, number=at)
+        self._core.nested_joined(peer, at, join)
 
     def worker_joined(self, peer: int, message: session.RegisterWorker, now: float) -> None:
         """See `SchedulerCore`."""

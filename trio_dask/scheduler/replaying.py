@@ -6,7 +6,7 @@ from collections import Counter
 from typing import TYPE_CHECKING
 
 from trio_dask.errors import RemoteProtocolError
-from trio_dask.messages import session
+from trio_dask.messages import nested, session
 from trio_dask.scheduler.core import CoreSettings, Misuse, SchedulerCore
 from trio_dask.scheduler.core.invariants import violations
 from trio_dask.scheduler.core.state import STATE_NAMES
@@ -72,6 +72,9 @@ class ReplayedScheduler:
             case "worker_joined", session.RegisterWorker():
                 core.worker_joined(peer, message, event.now)
                 self._seen["workers"] += 1
+            case "nested_joined", nested.NestedJoin():
+                core.nested_joined(peer, event.number, message)
+                self._seen["nested"] += 1
             case "left", session.Goodbye(reason):
                 core.left(peer, reason)
             case _:
@@ -101,6 +104,7 @@ class ReplayedScheduler:
         left = ", ".join(f"{states[name]:,} {name}" for name in STATE_NAMES if states[name])
         out = {
             "clients": f"{self._seen['clients']:,}, {len(state.clients):,} at the end",
+            "clients of tasks": f"{self._seen['nested']:,}",
             "workers": f"{self._seen['workers']:,}, {len(state.workers):,} at the end",
             "tasks": f"{state.finished_ever:,} attempts ended; at the end {left or 'no tasks'}",
         }

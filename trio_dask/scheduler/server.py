@@ -21,8 +21,10 @@ import trio
 from trio_dask.comm import Address, open_listener, serve
 from trio_dask.errors import CommError, LocalProtocolError
 from trio_dask.messages import session
+from trio_dask.messages.nested import Nested
 from trio_dask.scheduler.core import CoreSettings, Misuse, SchedulerCore
 from trio_dask.scheduler.importing import find_placement
+from trio_dask.scheduler.inside import Inside
 from trio_dask.scheduler.recording import recorded
 
 if TYPE_CHECKING:
@@ -113,6 +115,7 @@ class _Server:
 
     def __init__(self, core: Core) -> None:
         self._core = core
+        self._inside = Inside(core)
         self._sessions: dict[int, Connection] = {}
         self._peers = 0
         self._work_waits = trio.Event()
@@ -217,6 +220,7 @@ class _Server:
 
     def _receiver(self, peer: int, connection: Connection) -> Callable[[list[Message]], None]:
         core = self._core
+        works = connection.peer.role == session.WORKER
         registered = False
 
         def receive(messages: list[Message]) -> None:
@@ -224,7 +228,9 @@ class _Server:
             now = trio.current_time()
             try:
                 for message in messages:
-                    if registered:
+                    if type(message) is Nested and works:
+                        self._hear_inside(peer, message, now)
+                    elif registered:
                         core.handle(peer, message, now)
                     else:
                         self._register(peer, connection, message, now)
@@ -247,7 +253,14 @@ class _Server:
             msg = f"a {role} does not begin with {type(message).__name__}"
             raise Misuse(msg)
 
+    def _hear_inside(self, worker: int, envelope: Nested, now: float) -> None:
+        for peer, message in self._inside.hear(worker, envelope, now):
+            self._say(peer, message)
+
     def _turn_away(self, peer: int, reason: str) -> None:
+        if peer < 0:
+            self._say(*self._inside.refuse(peer, reason))
+            return
         connection = self._sessions.get(peer)
         if connection is not None:
             reason = reason[:_REASON_MAX]  # it quotes what the peer said
@@ -257,15 +270,21 @@ class _Server:
 
     def _flush(self) -> None:
         for peer, messages in self._core.flush():
-            connection = self._sessions.get(peer)
-            if connection is None:
-                continue
-            try:
-                connection.send(*messages)
-            except LocalProtocolError as error:
-                connection.cut(f"what it has to be told cannot be sent: {error}")
+            if peer >= 0:
+                self._say(peer, *messages)
+            elif (addressed := self._inside.address(peer, messages)) is not None:
+                self._say(*addressed)
         if self._core.busy:
             self._work_waits.set()
+
+    def _say(self, peer: int, *messages: Message) -> None:
+        connection = self._sessions.get(peer)
+        if connection is None:
+            return
+        try:
+            connection.send(*messages)
+        except LocalProtocolError as error:
+            connection.cut(f"what it has to be told cannot be sent: {error}")
 
 
 def _trim() -> None:

@@ -108,6 +108,7 @@ class Household:
         prepare = {
             "name": worker.name,
             "address": worker.address,
+            "scheduler_address": self.scheduler_address,
             "nthreads": settings.nthreads,
             "inline_bytes_max": settings.inline_bytes_max,
             "local_directory": self.directory,

@@ -14,6 +14,8 @@ from trio_dask.messages.values import Values
 from trio_dask.worker.core import Stalls
 
 if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
     from trio_dask.comm import Connection, Keys
     from trio_dask.messages import Message
     from trio_dask.messages.values import Fetch
@@ -68,6 +70,11 @@ class Peers:
             link.waiting.append(question)
         else:
             link.connection.send(question)
+
+    def spawn(self, fn: Callable[[], Awaitable[None]]) -> None:
+        """Have something done beside, until the worker ends."""
+        if self._nursery is not None:
+            self._nursery.start_soon(fn)
 
     async def _keep(self, link: PeerLink) -> None:
         def on_messages(messages: list[Message]) -> None:

@@ -31,6 +31,8 @@ if TYPE_CHECKING:
 #: How often a connection that is full is looked at: less and less, while it stays so.
 _LOOK_AGAIN_S: Final = 0.005
 _LOOK_AGAIN_MAX_S: Final = 0.5
+#: What tasks' clients say may go on when no more than this waits for the scheduler.
+_SCHEDULER_BYTES_MAX: Final = 1 << 20
 #: A peer that has read nothing for so long, while values wait for it, is let go.
 STALLED_S: Final = 60.0
 
@@ -172,11 +174,23 @@ class Worker:
         self.perform()
 
     def _await_drain(self, session: int) -> None:
+        if not session:
+            self.peers.spawn(self._drain_scheduler)
+            return
         connection = self._sessions.get(session)
         if isinstance(connection, LocalSession):
             self.core.drained(session)
         elif connection is not None:
             self._nurseries[session].start_soon(self._drain, session, connection)
+
+    async def _drain_scheduler(self) -> None:
+        """Wait until the scheduler has been sent most of what was said to it."""
+        pause = _LOOK_AGAIN_S
+        while self.scheduler.queued_bytes > _SCHEDULER_BYTES_MAX:
+            await trio.sleep(pause)
+            pause = min(2 * pause, _LOOK_AGAIN_MAX_S)
+        self.core.drained(0)
+        self.perform()
 
     async def _drain(self, session: int, connection: Connection) -> None:
         """Wait until the peer has taken what was said to it."""

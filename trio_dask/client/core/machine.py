@@ -119,8 +119,14 @@ class ClientCore:
             msg = f"a welcome as client {message.number}, here {self.number}"
             raise RemoteProtocolError(msg)
         self.number, self.cluster, self.epoch = message.number, message.cluster, message.epoch
-        self.table.begin(message.number)
         self._fids = first_id(message.number)
+        self.table.begin(self._fids)
+
+    def adopt(self, number: int, first: int) -> None:
+        """Inside a task nobody welcomes it: its number was given before, and its first id."""
+        self.number = number
+        self.table.begin(first)
+        self._fids = first
 
     def end(self, reason: str) -> None:
         """The scheduler is gone, or the client is closed: wake all who wait."""

@@ -19,7 +19,6 @@ from trio_dask.client.core.batch import (
     Function,
 )
 from trio_dask.errors import RemoteProtocolError
-from trio_dask.messages.ids import first_id
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -52,9 +51,9 @@ class Table:
         self._shared: Batch | None = None
         self._next = 0
 
-    def begin(self, client: int) -> None:
-        """The scheduler has given the client its number."""
-        self._next = first_id(client)
+    def begin(self, first: int) -> None:
+        """The scheduler has given the client its ids, from this one on."""
+        self._next = first
 
     def __len__(self) -> int:
         return sum(batch.live for batch in self._batches)

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from trio_dask.scheduler.core.drawing import best_queue, candidates
 from trio_dask.scheduler.core.overtaking import overtake
-from trio_dask.scheduler.core.windows import assign, touch
+from trio_dask.scheduler.core.windows import assign, busy, touch
 from trio_dask.scheduler.policies.placement import time_room_s
 
 if TYPE_CHECKING:
@@ -71,7 +71,7 @@ def _share(state: ClusterState, queue: ReadyQueue) -> int:
 def _fill(state: ClusterState, worker: Worker, share: int) -> int:
     """Give the worker up to `share` tasks, as far as its window has room; how many it got."""
     settings = state.settings
-    given = len(worker.window)
+    given = busy(worker)
     least = worker.slots + 1 - given
     time_s = time_room_s(worker, settings)
     most = min(share, settings.window_max * worker.slots - given)
@@ -131,7 +131,7 @@ def _relieve_homes(state: ClusterState) -> None:
     """Idle workers take from the longest home queue what would wait longer than its inputs move."""
     while True:
         thief = _least_loaded(state)
-        if thief is None or len(thief.window) >= thief.slots:
+        if thief is None or busy(thief) >= thief.slots:
             return
         victim = max(state.homes, key=lambda worker: len(worker.home), default=None)
         task = victim.home.pop_last() if victim is not None else None

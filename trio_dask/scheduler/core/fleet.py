@@ -11,7 +11,7 @@ from trio_dask.scheduler.core.intake import SLICE, is_amount, place_put, replace
 from trio_dask.scheduler.core.lifecycle import lose_copy, make_ready, recall, requeue
 from trio_dask.scheduler.core.outbox import WorkerOutbox
 from trio_dask.scheduler.core.questions import answer_waiting
-from trio_dask.scheduler.core.windows import touch, vacate
+from trio_dask.scheduler.core.windows import busy, touch, vacate
 
 if TYPE_CHECKING:
     from collections.abc import Generator
@@ -57,6 +57,7 @@ def worker_joined(state: ClusterState, peer: int, message: RegisterWorker, now: 
     worker.free_resources = dict(worker.resources)
     worker.info = message.info
     worker.last_seen = worker.last_done = now
+    worker.parting = state.parting
     state.workers[worker.address] = worker
     state.worker_names[worker.name] = worker
     touch(state, worker)
@@ -83,6 +84,8 @@ def worker_lost(state: ClusterState, worker: Worker, reason: str) -> Generator[N
         task = vacate(worker, attempt)
         if task is not None:
             requeue(state, task)
+    state.numbers.update(worker.numbers)
+    worker.numbers.clear()
     why = f"its only holder {worker.name} ({worker.address}) left: {reason}"
     for row, task in enumerate(list(worker.held.values())):
         lose_copy(state, task, worker, why)
@@ -96,18 +99,19 @@ def relieve(state: ClusterState, now: float) -> None:
     """Recall what waits behind long tasks, if a slot is free elsewhere and nothing else wants it."""
     if len(state.anywhere.queue):
         return
-    idle = sum(max(0, worker.slots - len(worker.window)) for worker in state.workers.values())
+    idle = sum(max(0, worker.slots - busy(worker)) for worker in state.workers.values())
     if not idle:
         return
     horizon = state.settings.window_horizon_s
     for worker in state.workers.values():
-        surplus = len(worker.window) - worker.slots
+        surplus = busy(worker) - worker.slots
         if surplus <= 0 or now - worker.last_done < horizon:
             continue
         estimate = max((prefix.estimate_s() for prefix in worker.load), default=0.0)
         if estimate >= 0 and now - worker.last_done < 4 * estimate:
             continue
-        attempts = sorted(worker.window.items(), key=lambda item: item[1].rank)
+        given = (item for item in worker.window.items() if item[0] not in worker.parked)
+        attempts = sorted(given, key=lambda item: item[1].rank)
         for _, task in attempts[worker.slots :]:
             bound = state.pinned and any(dep.tid in state.pinned for dep in task.deps)
             if idle and task.spec.requirement.open and not bound:

@@ -26,9 +26,10 @@ from trio_dask.scheduler.core.lifecycle import (
     tell,
     wants,
 )
+from trio_dask.scheduler.core.nests import ORDER_BITS, PRIORITY_MAX, give_back
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Sequence
+    from collections.abc import Generator, Iterator, Sequence
 
     from trio_dask.scheduler.core.state import (
         Client,
@@ -39,8 +40,6 @@ if TYPE_CHECKING:
     )
 
 SLICE: Final = 1000  # rows of a large message between two looks at other peers
-PRIORITY_MAX: Final = 1 << 17
-_ORDER_BITS: Final = 44
 
 
 class Misuse(Exception):
@@ -55,6 +54,8 @@ def on_functions(state: ClusterState, client: Client, message: words.Functions) 
     for fid, name, blob in zip(message.fids, message.names, message.blobs, strict=True):
         if client_of(fid) != client.number:
             raise Misuse(f"function id {fid:x} is not of client {client.number}")
+        if client.nest is not None and not client.nest.use(fid):
+            raise Misuse(f"function id {fid:x} was used before")
         client.functions[fid] = st.Function(fid, name, blob, state.prefix(name))
 
 
@@ -97,6 +98,7 @@ def on_submit(
     """New tasks: one for each row."""
     functions = _check_submit(state, client, message)
     rank0, requirement, retries, way = _options(state, message, len(message.args))
+    rank0 = _place(client, message, rank0)
     specs = {
         fid: st.Spec(function, requirement, retries, way)
         for fid, function in dict(zip(message.fids, functions, strict=True)).items()
@@ -193,9 +195,19 @@ def _options(
     requirement = state.requirements.get(key)
     if requirement is None:
         requirement = state.requirements[key] = st.Requirement(*key)
-    rank0 = (-priority << _ORDER_BITS) + state.order
+    rank0 = (-priority << ORDER_BITS) + state.order
     state.order += count
     return rank0, requirement, retries, way
+
+
+def _place(client: Client, message: words.Submit, rank0: int) -> int:
+    """The first rank of what the client submits, which is another inside a task."""
+    nest = client.nest
+    if nest is None:
+        return rank0
+    if not nest.make(message.first, len(message.args)):
+        raise Misuse(f"task ids from {message.first:x} were used before")
+    return nest.rank(rank0)
 
 
 def is_amount(units: object) -> bool:
@@ -244,6 +256,8 @@ def on_want(state: ClusterState, client: Client, message: words.Want) -> None:
         task = state.tasks.get(target)
         if client_of(tid) != client.number or tid in state.tasks:
             raise Misuse(f"task id {tid:x} is not free for client {client.number}")
+        if client.nest is not None and not client.nest.make(tid):
+            raise Misuse(f"task id {tid:x} was used before")
         if task is None:
             client.out.lost(tid, "nobody wanted it any more")
         else:
@@ -325,6 +339,8 @@ def on_put(state: ClusterState, client: Client, message: words.Put) -> None:
     for tid in message.tids:
         if client_of(tid) != client.number:
             raise Misuse(f"task id {tid:x} is not of client {client.number}")
+        if client.nest is not None and not client.nest.make(tid):
+            raise Misuse(f"task id {tid:x} was used before")
         if tid not in state.tasks:
             task = st.Task(tid, st.Spec(None, state.anywhere, 0), None, 0)
             task.wanted = True
@@ -342,7 +358,9 @@ def _is_awaited(task: Task) -> bool:
 
 def place_put(state: ClusterState, client: Client, message: words.Put) -> bool:
     """Tell the client where to store its values, if there is a worker for them."""
-    if message.workers:
+    if client.nest is not None:
+        workers = [client.nest.worker]  # its task's: that is where its values go through
+    elif message.workers:
         found = [state.find_worker(name) for name in message.workers]
         workers = list(dict.fromkeys(worker for worker in found if worker is not None))
     else:
@@ -402,7 +420,8 @@ def client_left(state: ClusterState, client: Client) -> Generator[None, None, No
     """The client is gone: nobody wants its tasks on its behalf any more."""
     state.waiting_puts = [each for each in state.waiting_puts if each[0] is not client]
     state.waiting_asks = [each for each in state.waiting_asks if each[0] is not client]
-    for row, tid in enumerate(list(state.tasks)):
+    nest = client.nest
+    for row, tid in enumerate(list(state.tasks) if nest is None else nest.tids()):
         if client_of(tid) == client.number:
             unwant(state, tid)
             task = state.tasks.get(tid)
@@ -410,8 +429,21 @@ def client_left(state: ClusterState, client: Client) -> Generator[None, None, No
                 end(state, task, st.LOST, b"its client left before the value was stored")
         if row % SLICE == SLICE - 1:
             yield
-    for worker in state.workers.values():
-        for task in worker.window.values():
-            if client_of(task.tid) == client.number and not is_needed(task):
-                interrupt(task)
+    for task in _assigned(state, client):
+        if client_of(task.tid) == client.number and not is_needed(task):
+            interrupt(task)
     on_forget_functions(state, client, words.ForgetFunctions(list(client.functions)))
+    if nest is not None:
+        give_back(state, client, nest)
+
+
+def _assigned(state: ClusterState, client: Client) -> Iterator[Task]:
+    """What is with workers, of this client at least."""
+    if client.nest is None:
+        for worker in state.workers.values():
+            yield from worker.window.values()
+        return
+    for tid in client.nest.tids():
+        task = state.tasks.get(tid)
+        if task is not None and task.state == st.ASSIGNED:
+            yield task

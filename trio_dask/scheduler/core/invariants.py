@@ -35,11 +35,17 @@ def violations(state: ClusterState) -> list[str]:
             rule(task in tasks, "a held value belongs to a known task", task)
         making = {task.tid for task in worker.window.values()} if worker.stray else set()
         rule(worker.stray.keys() <= making, "only what is being made there is stray", worker)
-        rule(sum(worker.load.values()) == len(worker.window), "the load counts the window", worker)
+        rule(worker.parked.keys() <= worker.window.keys(), "who waits is in the window", worker)
+        for attempt, client in worker.nested.items():
+            rule(attempt in worker.window, "a client inside a task ends with it", client)
+            rule(state.clients.get(client.number) is client, "a client inside is known", client)
+        loaded = len(worker.window) - len(worker.parked)
+        rule(sum(worker.load.values()) == loaded, "the load counts what has a slot", worker)
         for name, units in worker.free_resources.items():
             rule(0 <= units <= worker.resources[name], "resources are never over-committed", worker)
         limit = max(worker.nthreads + 1, state.settings.window_max * worker.nthreads)
-        held = len(worker.window) - len(worker.recalled)
+        waiting = sum(each not in worker.recalled for each in worker.parked)
+        held = len(worker.window) - len(worker.recalled) - waiting
         rule(held <= limit, "a window is bounded", worker)
     return found
 

@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections import deque
 from typing import TYPE_CHECKING, Final
 
-from trio_dask.messages import session, tasks as words
+from trio_dask.messages import nested as inner, session, tasks as words
 from trio_dask.messages.ids import CLIENT_MAX
-from trio_dask.scheduler.core import fleet, intake, questions, runs
+from trio_dask.scheduler.core import fleet, intake, nested, questions, runs
 from trio_dask.scheduler.core.dispatch import dispatch
 from trio_dask.scheduler.core.intake import Misuse
 from trio_dask.scheduler.core.outbox import ClientOutbox
@@ -46,6 +46,9 @@ _FROM_WORKER: Final[dict[type, Callable[..., None]]] = {
     words.Slots: runs.on_slots,
     words.Running: runs.on_running,
     session.Heartbeat: runs.on_heartbeat,
+    inner.NumbersWanted: nested.on_numbers_wanted,
+    inner.Parked: nested.on_parked,
+    inner.NestedStored: nested.on_nested_stored,
 }
 
 
@@ -92,6 +95,21 @@ class SchedulerCore:
         state.clients[client.number] = client
         state.peers[peer] = client
         client.out.add(session.Welcome(client.number, state.cluster, state.epoch))
+
+    def nested_joined(self, peer: int, at: int, join: inner.NestedJoin) -> None:
+        """A task that runs on the worker `at` has a client: what that says is told as of `peer`.
+
+        It ends with the attempt, and the last that is said to it is `Goodbye`.
+
+        Raises:
+            Misuse: it cannot join; the text says why.
+        """
+        state = self.state
+        worker = state.peers.get(at)
+        if not isinstance(worker, Worker):
+            raise Misuse("only workers have tasks")
+        client = nested.joined(state, peer, worker, join)
+        state.clients[client.number] = state.peers[peer] = client
 
     def worker_joined(self, peer: int, message: session.RegisterWorker, now: float) -> None:
         """A worker has proved who it is and registers.
@@ -223,10 +241,21 @@ class SchedulerCore:
     def flush(self) -> list[tuple[int, list[Message]]]:
         """Hand out work, and everything to be said since the last time, by peer."""
         state = self.state
+        if state.parting:
+            self._part()
         dispatch(state)
         out = [(peer, outbox.take()) for peer, outbox in state.dirty.items()]
         state.dirty.clear()
         return out
+
+    def _part(self) -> None:
+        """Clients of tasks that are over have ended."""
+        parting = self.state.parting[:]
+        self.state.parting.clear()  # it is this list that workers know
+        for client in parting:
+            if self.state.peers.get(client.peer) is client:
+                self.left(client.peer, "its task has ended")
+                client.out.add(session.Goodbye("the task has ended"))
 
 
 def _step(steps: Generator[None, None, None]) -> bool:

@@ -60,7 +60,11 @@ def _exchange(state: ClusterState, worker: Worker) -> None:
 
 
 def _lowest_unbegun(worker: Worker) -> list[Task]:
-    """What may not have begun, highest rank first: all but those given first, one for each slot."""
-    later = islice(worker.window.items(), worker.slots, None)
+    """What may not have begun, highest rank first: all but those given first, one for each slot.
+
+    Those that wait without a slot have begun, too.
+    """
+    begun = worker.slots + len(worker.parked)
+    later = islice(worker.window.items(), begun, None)
     tasks = [task for attempt, task in later if attempt not in worker.recalled]
     return sorted(tasks, key=lambda task: -task.rank)

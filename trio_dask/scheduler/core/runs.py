@@ -62,7 +62,7 @@ def on_done(state: ClusterState, worker: Worker, message: words.Done, now: float
 
 
 def _on_bad_end(state: ClusterState, task: Task, status: int, failure: bytes) -> None:
-    if status == words.STOPPED:
+    if status in (words.STOPPED, words.AGAIN):
         requeue(state, task)  # to be cancelled; or somebody wants it after all
         return
     if task.spec.retries:

@@ -21,6 +21,7 @@ from trio_dask.scheduler.policies.placement import home_of, load_s, worth_moving
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator
 
+    from trio_dask.scheduler.core.nests import Nest
     from trio_dask.scheduler.core.outbox import ClientOutbox, Outbox, WorkerOutbox
 
 # States of a task. What is true in each:
@@ -185,9 +186,13 @@ class Worker:
         "memory_limit",
         "metrics",
         "name",
+        "nested",
         "nthreads",
         "number",
+        "numbers",
         "out",
+        "parked",
+        "parting",
         "peer",
         "recalled",
         "resources",
@@ -215,6 +220,12 @@ class Worker:
         self.window: dict[int, Task] = {}
         self.load: dict[Prefix, int] = {}  # how many of the window are of which prefix
         self.recalled: dict[int, bool] = {}  # asked back, not answered; whether to run elsewhere
+        self.parked: dict[int, None] = {}  # of the window: they wait, and take no slot
+        self.nested: dict[int, Client] = {}  # by attempt: clients inside tasks that run here
+        self.numbers: dict[
+            int, int
+        ] = {}  # for clients inside tasks to come, each with its first id
+        self.parting: list[Client] = []  # clients whose attempts are over; all workers share it
         self.functions: set[int] = set()
         self.held: dict[TaskId, Task] = {}
         self.stray: dict[TaskId, None] = {}  # copies of what it is making anew at present
@@ -237,6 +248,7 @@ class Client:
     name: str
     out: ClientOutbox
     functions: dict[int, Function] = field(default_factory=dict)
+    nest: Nest | None = None  # for one inside a task
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -307,6 +319,8 @@ class ClusterState:
     waiting_puts: list[tuple[Client, Any]] = field(default_factory=list)
     waiting_asks: list[tuple[Client, int, int]] = field(default_factory=list)
     finished_ever: int = 0
+    numbers: dict[int, int] = field(default_factory=dict)  # used before, and the first id left
+    parting: list[Client] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.attempt = first_attempt(self.epoch)

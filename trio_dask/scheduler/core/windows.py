@@ -71,6 +71,37 @@ def assign(state: ClusterState, worker: Worker, tasks: list[Task]) -> None:
     state.worst = max(state.worst, worker.worst)
 
 
+def _unload(worker: Worker, task: Task) -> None:
+    function = task.spec.function
+    if function is not None:
+        left = worker.load[function.prefix] - 1
+        if left:
+            worker.load[function.prefix] = left
+        else:
+            del worker.load[function.prefix]
+
+
+def wait(worker: Worker, attempt: int, task: Task) -> None:
+    """The attempt has given up its slot for as long as it waits. What it took it keeps."""
+    if attempt not in worker.parked:
+        worker.parked[attempt] = None
+        _unload(worker, task)
+
+
+def go_on(worker: Worker, attempt: int, task: Task) -> None:
+    """The attempt has a slot again."""
+    if attempt in worker.parked:
+        del worker.parked[attempt]
+        function = task.spec.function
+        if function is not None:
+            worker.load[function.prefix] = worker.load.get(function.prefix, 0) + 1
+
+
+def busy(worker: Worker) -> int:
+    """How many attempts of the window have a slot, or are to have one."""
+    return len(worker.window) - len(worker.parked)
+
+
 def _teach(state: ClusterState, worker: Worker, function: Function) -> None:
     worker.functions.add(function.fid)
     worker.out.function(function)
@@ -95,16 +126,15 @@ def vacate(worker: Worker, attempt: int) -> Task | None:
     if worker.stray and task.tid in worker.stray:
         del worker.stray[task.tid]
         worker.out.free(task.tid)
+    if worker.nested and attempt in worker.nested:
+        worker.parting.append(worker.nested.pop(attempt))
     if not worker.window:
         worker.worst = NOTHING
     spec = task.spec
-    if spec.function is not None:
-        prefix = spec.function.prefix
-        left = worker.load[prefix] - 1
-        if left:
-            worker.load[prefix] = left
-        else:
-            del worker.load[prefix]
+    if attempt in worker.parked:
+        del worker.parked[attempt]
+    else:
+        _unload(worker, task)
     for name, units in spec.requirement.resources:
         # What is left of fractions must not be what the next task lacks.
         free = round(worker.free_resources[name] + units, RESOURCE_DIGITS)

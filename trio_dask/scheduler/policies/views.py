@@ -98,8 +98,8 @@ class WorkerView:
 
     @property
     def assigned(self) -> int:
-        """How many tasks it has been given that have not ended."""
-        return len(self._worker.window)
+        """How many tasks it has been given that have not ended; without those that wait for others."""
+        return len(self._worker.window) - len(self._worker.parked)
 
     @property
     def assigned_by_function(self) -> dict[str, int]:

@@ -48,7 +48,10 @@ class FetchFrom:
 
 @dataclass(frozen=True, slots=True)
 class AwaitDrain:
-    """Call `WorkerCore.drained` once what was said to `session` has been written."""
+    """Call `WorkerCore.drained` once what was said to `session` has been written.
+
+    Session 0 is the scheduler's.
+    """
 
     session: int
 

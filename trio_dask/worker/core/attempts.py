@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from trio_dask.errors import RemoteProtocolError
 from trio_dask.messages import tasks as words
 from trio_dask.messages.tasks import HERE, INLINE, OK_HELD, Done, Free, Recall, Returned, Run
-from trio_dask.worker.core import inputs, stopping
+from trio_dask.worker.core import inputs, nested, stopping
 from trio_dask.worker.core.state import Row, WorkerState
 
 if TYPE_CHECKING:
@@ -148,6 +148,8 @@ def on_done(state: WorkerState, message: Done) -> None:
     if len(ended) != len(message.attempts) or not given.keys() >= ended:
         msg = "the runner ended attempts that it was not given"
         raise RemoteProtocolError(msg)
+    if state.nested.known:
+        nested.ended(state, message.attempts)
     if state.stopping:
         message = stopping.take_out_abandoned(state, message)
         stopping.forget(state, message.attempts)
@@ -164,6 +166,8 @@ def on_done(state: WorkerState, message: Done) -> None:
 def on_returned(state: WorkerState, message: Returned) -> None:
     """The runner gave attempts back."""
     given = state.given
+    if state.nested.known:
+        nested.ended(state, message.attempts)
     attempts = [each for each in message.attempts if given.pop(each, None) is not None]
     stopping.forget(state, attempts)
     state.out.returned(attempts)

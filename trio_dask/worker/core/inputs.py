@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from trio_dask.messages import Payload, payload_bytes
 from trio_dask.messages.tasks import Pinned, Unrunnable
-from trio_dask.messages.values import FOUND, UNPICKLABLE, Values
-from trio_dask.worker.core import attempts
+from trio_dask.messages.values import ABSENT, FOUND, UNPICKLABLE, Values
+from trio_dask.worker.core import attempts, nested
 from trio_dask.worker.core.state import Request, Row, Want, WorkerState
 
 
@@ -26,17 +26,21 @@ def resolve(state: WorkerState, row: Row, places: dict[int, str]) -> bool:
     for tid in missing:
         if row.attempt not in state.waiting:
             break  # an input that nobody has: the attempt is over
-        addresses = places[tid].split()
-        want = state.wants.get(tid)
-        if want is None:
-            want = state.wants[tid] = Want(addresses)
-            want.waiting[row.attempt] = None
-            _ask_next(state, tid, want)
-        else:
-            want.waiting[row.attempt] = None
-            known = (*want.tried, *want.candidates)
-            want.candidates += [each for each in addresses if each not in known]
+        want(state, row.attempt, tid, places[tid].split())
     return False
+
+
+def want(state: WorkerState, who: int, tid: int, addresses: list[str]) -> None:
+    """Get a value, from one of these addresses, for an attempt or a question of `nested`."""
+    found = state.wants.get(tid)
+    if found is None:
+        found = state.wants[tid] = Want(addresses)
+        found.waiting[who] = None
+        _ask_next(state, tid, found)
+    else:
+        found.waiting[who] = None
+        known = (*found.tried, *found.candidates)
+        found.candidates += [each for each in addresses if each not in known]
 
 
 def have(state: WorkerState, tid: int) -> bool:
@@ -72,11 +76,24 @@ def _ask_next(state: WorkerState, tid: int, want: Want) -> None:
     del state.wants[tid]
     if not want.waiting:
         return
+    attempts = _attempts(state, tid, want.waiting, (ABSENT, b""))
+    if not attempts:
+        return
     places = " ".join(want.tried)
-    over = Unrunnable(list(want.waiting), [tid] * len(want.waiting), [places] * len(want.waiting))
-    for attempt in want.waiting:
+    over = Unrunnable(attempts, [tid] * len(attempts), [places] * len(attempts))
+    for attempt in attempts:
         forget(state, state.waiting[attempt], known=tid)
     state.out.scheduler.append(over)
+
+
+def _attempts(
+    state: WorkerState, tid: int, waiting: dict[int, None], found: tuple[int, bytes]
+) -> list[int]:
+    """Of those who wait for a value, the attempts. The questions are told what was found."""
+    for who in waiting:
+        if who < 0:
+            nested.known(state, who, tid, found)
+    return [who for who in waiting if who >= 0]
 
 
 def forget(state: WorkerState, row: Row, known: int | None = None) -> None:
@@ -90,7 +107,7 @@ def forget(state: WorkerState, row: Row, known: int | None = None) -> None:
 
 def _arrived(state: WorkerState, tid: int, want: Want) -> None:
     ready: list[Row] = []
-    for attempt in want.waiting:
+    for attempt in _attempts(state, tid, want.waiting, (FOUND, b"")):
         row = state.waiting[attempt]
         del row.missing[tid]
         if not row.missing:
@@ -148,11 +165,12 @@ def _found(state: WorkerState, tid: int, want: Want, payload: Payload) -> None:
 def _bound_elsewhere(state: WorkerState, tid: int, want: Want, failure: bytes) -> None:
     """The value cannot leave the runner it is in: what needs it has to go there."""
     del state.wants[tid]
-    n = len(want.waiting)
+    waiting = _attempts(state, tid, want.waiting, (UNPICKLABLE, failure))
+    n = len(waiting)
     if n:
-        for attempt in want.waiting:
+        for attempt in waiting:
             forget(state, state.waiting[attempt], known=tid)
-        pinned = Pinned(list(want.waiting), [tid] * n, want.tried[-1:] * n, [failure] * n)
+        pinned = Pinned(waiting, [tid] * n, want.tried[-1:] * n, [failure] * n)
         state.out.scheduler.append(pinned)
 
 

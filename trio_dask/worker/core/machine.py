@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 
 from trio_dask.errors import RemoteProtocolError
-from trio_dask.messages import Message, session as hello, tasks as words, values
-from trio_dask.worker.core import attempts, inputs, serving, stopping
+from trio_dask.messages import Message, nested as inner, session as hello, tasks as words, values
+from trio_dask.worker.core import attempts, inputs, nested, serving, stopping
 from trio_dask.worker.core.state import Session, WorkerState
 
 if TYPE_CHECKING:
@@ -25,12 +25,19 @@ _FROM_SCHEDULER: Final[dict[type[Message], Callable[[WorkerState, Any], None]]] 
     words.Free: attempts.on_free,
     words.Functions: attempts.on_functions,
     words.ForgetFunctions: attempts.on_forget_functions,
+    inner.Nested: nested.on_answer,
+    inner.Numbers: nested.on_numbers,
 }
 _FROM_RUNNER: Final[dict[type[Message], Callable[[WorkerState, Any], None]]] = {
     words.Done: attempts.on_done,
     words.Returned: attempts.on_returned,
     words.Interrupting: stopping.on_interrupting,
     values.Values: serving.on_values,
+    inner.Nested: nested.on_nested,
+    inner.NumbersWanted: nested.on_numbers_wanted,
+    inner.Parked: nested.on_parked,
+    inner.NestedFetch: nested.on_fetch,
+    inner.NestedStore: nested.on_store,
 }
 _FROM_PEER: Final[dict[type[Message], Callable[[WorkerState, Session, Any], None]]] = {
     hello.RegisterPeer: serving.on_register,
@@ -108,6 +115,7 @@ class WorkerCore:
             books.clear()
         state.stopping.clear()
         state.abandoned.clear()
+        state.nested.clear()
         state.doomed = None
         state.out.kill = ""
         serving.runner_died(state)
@@ -131,7 +139,10 @@ class WorkerCore:
         handle(self.state, self.state.sessions[session], message)
 
     def drained(self, session: int) -> None:
-        """What was said to the peer has been written."""
+        """What was said to the peer, or with `nested.SCHEDULER` to that, has been written."""
+        if session == nested.SCHEDULER:
+            nested.drained(self.state)
+            return
         found = self.state.sessions.get(session)
         if found is not None:
             found.unsent, found.draining = 0, False
@@ -174,7 +185,8 @@ class WorkerCore:
     def climb(self, board: Iterable[tuple[int, float]], now: float) -> None:
         """Go on with stopping what is to be stopped."""
         if self.state.up:
-            stopping.climb(self.state, board, now)
+            there = [*board, *((attempt, now) for attempt in self.state.nested.parked)]
+            stopping.climb(self.state, there, now)
 
     def leave(self) -> None:
         """The worker ends: its neighbours in the process lose what only it held."""
@@ -207,4 +219,5 @@ class WorkerCore:
             "held": len(state.held),
             "functions": len(state.functions),
             "stopping": len(state.stopping),
+            "nested": len(state.nested.known) + len(state.nested.asked),
         }

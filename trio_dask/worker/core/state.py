@@ -16,6 +16,7 @@ from trio_dask.worker.core.actions import (
     ToRunner,
     ToScheduler,
 )
+from trio_dask.worker.core.nested_books import NestedBooks
 
 if TYPE_CHECKING:
     from trio_dask.messages import Message, Payload
@@ -177,6 +178,7 @@ class WorkerState:
     stopping: dict[int, Stopping] = field(default_factory=dict)  # attempts in the runner
     abandoned: set[int] = field(default_factory=set)  # of these, reported in the runner's place
     doomed: float | None = None  # since when the runner is to end
+    nested: NestedBooks = field(default_factory=NestedBooks)
     out: Outbox = field(default_factory=Outbox)
 
     def next_serial(self) -> int:
