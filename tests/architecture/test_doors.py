@@ -19,6 +19,7 @@ SIDE_DOORS = frozenset({
     "trio_dask.messages.failure",
     "trio_dask.messages.ids",
     "trio_dask.messages.inputs",
+    "trio_dask.messages.fleet",
     "trio_dask.messages.nested",
     "trio_dask.messages.payload",
     "trio_dask.messages.session",

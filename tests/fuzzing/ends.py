@@ -23,6 +23,7 @@ from trio_dask.messages import Message, session, tasks as words, values
 from trio_dask.messages.ids import first_id
 from trio_dask.worker.core import (
     AwaitDrain,
+    Depart,
     FetchFrom,
     KillRunner,
     Store,
@@ -93,6 +94,8 @@ class Surroundings:
                         self.queue.clear()
                         self.core.runner_died(running, {"on_purpose": True})
                         self.core.runner_ready()
+                    case Depart():
+                        pass
         msg = "it never comes to rest"
         raise AssertionError(msg)
 

@@ -9,7 +9,7 @@ from tests.fuzzing.bystanders import FIRST, THEIRS
 from tests.fuzzing.ends import FID, MINE, A, B
 from tests.fuzzing.wire import said
 from trio_dask.comm import Handshake, Hello, keys_from_token
-from trio_dask.messages import Message, session, tasks as words, values
+from trio_dask.messages import Message, fleet, session, tasks as words, values
 from trio_dask.messages.failure import Failure
 from trio_dask.messages.ids import first_attempt
 
@@ -75,6 +75,9 @@ def of_worker() -> list[Message]:
         words.Slots(2),
         words.Done(some[10:], [words.OK_HELD, words.STOPPED], [0.1] * 2, [8] * 2, [b""] * 2),
         words.RunnerDied(some[8:9], some[9:], [], {"on_purpose": True, "signal": 9}),
+        fleet.Uncopied([FIRST, FIRST + 1], [b"", b"stuck"]),
+        fleet.Leave("it is told to", at_once=False),
+        fleet.Leave("it is told to", at_once=True),
     ]  # fmt: skip
 
 
@@ -93,6 +96,9 @@ def to_worker() -> list[Message]:
         words.Free([101, 102, 9]),
         words.ForgetFunctions([FID]),
         words.Run([5], [105], [FID], [5], [b"x"], [1], [9], [0], [], [B], []),
+        fleet.Copy([11, 101, 12], [0, 0, 1], [f"{A} {B}", B]),
+        fleet.Dismiss("a client retires it"),
+        fleet.Farewell(3, 300, 2, 1),
     ]  # fmt: skip
 
 

@@ -15,6 +15,7 @@ from trio_dask.client.core.watching import Watching
 from trio_dask.messages.tasks import Cancel, Recall, Replicas, RunnerDied
 from trio_dask.scheduler.core import (
     dispatch,
+    draining,
     drawing,
     fleet,
     intake,
@@ -23,9 +24,9 @@ from trio_dask.scheduler.core import (
     runs,
 )
 from trio_dask.scheduler.core.outbox import ClientOutbox, WorkerOutbox
-from trio_dask.scheduler.core.windows import vacate as vacate_attempt
+from trio_dask.scheduler.core.windows import touch, vacate as vacate_attempt
 from trio_dask.testing.simulation.session import run_one
-from trio_dask.worker.core import machine
+from trio_dask.worker.core import copying, draining as worker_draining, machine
 from trio_dask.worker.core.machine import WorkerCore
 from trio_dask.worker.core.state import Outbox
 
@@ -230,6 +231,60 @@ def believe_that_functions_stay() -> AbstractContextManager[Any]:
     return patch.dict(core._FROM_WORKER, {RunnerDied: on_runner_died})
 
 
+def give_to_who_is_to_leave() -> AbstractContextManager[Any]:
+    """A worker that is to leave keeps its slots."""
+    real = draining.begin
+
+    def begin(state: Any, worker: Any, reason: str, *, goes: bool) -> Any:
+        slots = worker.slots
+        found = real(state, worker, reason, goes=goes)
+        worker.slots = slots
+        touch(state, worker)
+        return found
+
+    return patch.object(draining, "begin", begin)
+
+
+def count_on_who_is_to_leave() -> AbstractContextManager[Any]:
+    """A copy with a worker that is to leave as well is thought to be enough."""
+    return patch.object(draining, "_stays", lambda worker: worker.alive)
+
+
+def do_not_look_for_what_was_made_meanwhile() -> AbstractContextManager[Any]:
+    """Only what a worker held when it was to leave is moved."""
+    return patch.object(lifecycle, "_doubt", lambda holders: None)
+
+
+def forget_that_a_receiver_died() -> AbstractContextManager[Any]:
+    """What a lost worker was to copy is waited for."""
+    return patch.object(draining, "_take_back", lambda state, receiver: None)
+
+
+def keep_what_has_not_begun() -> AbstractContextManager[Any]:
+    """A worker that is to leave takes what is still on its way to it."""
+    return patch.object(worker_draining, "_give_back", _keep)
+
+
+def _keep(state: Any, reason: str, *, patient: bool) -> None:
+    state.draining = worker_draining.Draining(reason, patient)
+    state.drain_rules = worker_draining.DrainRules(grace_s=1e9, move_s=1.0)
+
+
+def wait_for_ever_for_a_farewell() -> AbstractContextManager[Any]:
+    """A worker in a hurry does not look at the clock."""
+    return patch.object(worker_draining, "_hurry", lambda state, draining, now: None)
+
+
+def do_not_answer_for_a_copy() -> AbstractContextManager[Any]:
+    """A worker that cannot fetch what it is to copy does not say so."""
+    return patch.object(copying, "uncopied", lambda state, tid, failure=b"": None)
+
+
+def forget_a_farewell() -> AbstractContextManager[Any]:
+    """Some workers are never told that they may go."""
+    return patch.object(draining, "_say_farewell", _now_and_then(draining._say_farewell, 2))
+
+
 MUTATIONS: Final[dict[str, Mutation]] = {
     mutation.__name__: mutation
     for mutation in (
@@ -253,6 +308,14 @@ MUTATIONS: Final[dict[str, Mutation]] = {
         do_not_wake_at_the_end,
         mix_up_inputs,
         believe_that_functions_stay,
+        give_to_who_is_to_leave,
+        count_on_who_is_to_leave,
+        do_not_look_for_what_was_made_meanwhile,
+        forget_that_a_receiver_died,
+        keep_what_has_not_begun,
+        wait_for_ever_for_a_farewell,
+        do_not_answer_for_a_copy,
+        forget_a_farewell,
     )
 }
 

@@ -14,6 +14,7 @@ from trio_dask.comm import Connection, Keys, connect, keys_from_token, open_list
 from trio_dask.config import Config, WorkerConfig
 from trio_dask.errors import CommError
 from trio_dask.messages import Message
+from trio_dask.messages.fleet import Farewell, Leave
 from trio_dask.messages.session import (
     CLIENT,
     SCHEDULER,
@@ -41,11 +42,14 @@ class Talk:
     connection: Connection
     heard: list[Message] = field(default_factory=list)
     ended: str | None = None
+    lets_go: bool = True  # whoever is to leave may do so at once
     _changed: trio.Event = field(default_factory=trio.Event)
 
     def on_messages(self, messages: list[Message]) -> None:
         """Remember."""
         self.heard += [each for each in messages if type(each) is not Heartbeat]
+        if self.lets_go and any(type(each) is Leave for each in messages):
+            self.say(Farewell(0, 0, 0, 0))
         self._change()
 
     def _change(self) -> None:

@@ -14,6 +14,7 @@ from hypothesis.stateful import (
 )
 
 from tests.worker.worker_driver import FID, ME, A, B, run
+from trio_dask.messages.fleet import Copy, Leave, Uncopied
 from trio_dask.messages.tasks import (
     HERE,
     OK_HELD,
@@ -37,6 +38,7 @@ from trio_dask.messages.tasks import (
 from trio_dask.messages.values import ABSENT, FOUND, Fetch, Give, Store as Put, Values
 from trio_dask.worker.core import (
     AwaitDrain,
+    Depart,
     FetchFrom,
     KillRunner,
     Store,
@@ -77,6 +79,9 @@ class WorkerMachine(RuleBasedStateMachine):
         self.now = 0.0
         self.hears = True  # whether the runner hears what it is told to stop
         self.to_be_killed = False
+        self.copies: dict[int, str] = {}  # that it is to have, and has not answered
+        self.leaves: list[Leave] = []
+        self.departed = False
 
     # ------------------------------------------------------------ the world around the core
 
@@ -101,6 +106,8 @@ class WorkerMachine(RuleBasedStateMachine):
                     self.drains.add(session)
                 case KillRunner():
                     self.to_be_killed = True
+                case Depart():
+                    self.departed = True
                 case ToScheduler(messages):
                     for message in messages:
                         self.scheduler_hears(message)
@@ -152,6 +159,13 @@ class WorkerMachine(RuleBasedStateMachine):
                 self.believed.difference_update(message.lost)
             case Replicas() | Stored():
                 self.believed.update(message.tids)
+                for tid in message.tids:
+                    self.copies.pop(tid, None)
+            case Uncopied():
+                for tid in message.tids:
+                    self.copies.pop(tid, None)
+            case Leave():
+                self.leaves.append(message)
             case Slots():
                 self.slots = bool(message.nthreads)
             case _:
@@ -238,6 +252,35 @@ class WorkerMachine(RuleBasedStateMachine):
         attempts = data.draw(st.lists(st.sampled_from(sorted(self.open)), unique=True))
         self.hears = hears
         self.core.on_scheduler(Interrupt([*attempts, 10**6], [way] * (len(attempts) + 1)))
+        self.act()
+        self.act()
+
+    @rule(tids=st.lists(TIDS, min_size=1, unique=True), place=PLACES)
+    def copy(self, tids: list[int], place: str) -> None:
+        """Each is answered, as had or as not to be had."""
+        self.copies.update(dict.fromkeys(tids, place))
+        self.core.on_scheduler(Copy(tids, [0] * len(tids), [place]))
+        self.act()
+        for tid in tids:
+            asked = any(tid in fetch.tids for fetch in self.fetches.values())
+            assert tid not in self.copies or asked, "not answered, and nobody was asked"
+
+    @rule(patient=st.booleans())
+    def drain(self, *, patient: bool) -> None:
+        """What has not begun comes back; it says that it is to leave."""
+        self.core.drain("its time is over", patient=patient)
+        self.act()
+        self.act()
+        assert self.leaves, "it did not say so"
+        begun = [attempt for attempt, _ in self.queue]
+        assert self.open.issuperset(begun)
+
+    @precondition(lambda self: self.core.draining)
+    @rule(seconds=st.sampled_from([0.05, 0.8, 6.0]))
+    def go_on_draining(self, seconds: float) -> None:
+        """It comes to an end in its time unless there is patience."""
+        self.now += seconds
+        self.core.go_on_draining([(attempt, 0.0) for attempt, _ in self.queue[:2]], self.now)
         self.act()
         self.act()
 
@@ -373,6 +416,7 @@ class WorkerMachine(RuleBasedStateMachine):
             self.export()
         self.free([*range(1, 7), *range(1000, self.last + 1001)])
         assert not self.open, "each attempt is answered"
+        assert not self.copies, "each copy is answered"
         assert all(not waiting for waiting in self.sessions.values()), "each question is answered"
         assert len(self.core.state.store) == self.core.state.store.nbytes == 0
         left = {name: count for name, count in self.core.books().items() if count}

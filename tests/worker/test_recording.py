@@ -29,7 +29,15 @@ from trio_dask.messages.values import Fetch, Store as Put
 from trio_dask.testing import Simulation
 from trio_dask.testing.simulation import worker as simulated
 from trio_dask.worker import ReplayedWorkers
-from trio_dask.worker.core import AwaitDrain, FetchFrom, Store, ToPeer, WorkerCore, machine
+from trio_dask.worker.core import (
+    AwaitDrain,
+    DrainRules,
+    FetchFrom,
+    Store,
+    ToPeer,
+    WorkerCore,
+    machine,
+)
 from trio_dask.worker.recording import RecordedCore
 
 if TYPE_CHECKING:
@@ -192,12 +200,14 @@ def test_simulated_workers_happen_again(
         processes: dict[int, tuple[Store, EventLog]] = {}  # keeps stores, so that ids stay theirs
         indices = itertools.count()
 
-        def make(name: str, address: str, nthreads: int, store: Store) -> RecordedCore:
+        def make(
+            name: str, address: str, nthreads: int, store: Store, *, drain_rules: DrainRules
+        ) -> RecordedCore:
             if id(store) not in processes:
                 path = tmp_path / str(len(processes))
                 log = stack.enter_context(open_event_log(str(path), "worker", {}))
                 processes[id(store)] = store, log
-            core = WorkerCore(name, address, nthreads, store)
+            core = WorkerCore(name, address, nthreads, store, drain_rules=drain_rules)
             return RecordedCore(core, processes[id(store)][1], next(indices))
 
         monkeypatch.setattr(simulated, "WorkerCore", make)

@@ -75,7 +75,7 @@ async def test_workers_are_added_and_the_youngest_leave(tmp_path: Path) -> None:
         crew.handle.scale(1)
         await crew.until("w-0")
         for name in ("w-1", "w-2"):
-            assert await scheduler.talks[name].wait_end() == "the worker ends"
+            assert await scheduler.talks[name].wait_end() == "it is not needed any more"
         crew.handle.scale(2)
         await crew.until("w-0", "w-3")
         nursery.cancel_scope.cancel()

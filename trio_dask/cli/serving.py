@@ -36,14 +36,20 @@ _SIGNALS: Final = (
 _owned_files: Final[dict[Path, bytes]] = {}
 
 
-def run_until_signal(main: Callable[[], Awaitable[None]], *, tie: Tie | None = None) -> None:
+def run_until_signal(
+    main: Callable[[], Awaitable[None]],
+    *,
+    tie: Tie | None = None,
+    gently: Callable[[str], bool] | None = None,
+) -> None:
     """Run `main` on Trio until it ends, or SIGINT, SIGTERM or SIGHUP cancels it.
 
+    `gently` is told of the signal before: if it returns true, it has `main` end by itself.
     A second signal ends the process at once, without further ado. The end of a `tie`
     counts as a signal: it is how a child notices that its parent is gone, whatever
     became of it.
     """
-    run_with_signals(partial(_run, main, tie))
+    run_with_signals(partial(_run, main, tie, gently))
 
 
 def run_with_signals(main: Callable[[AsyncIterator[int]], Awaitable[None]]) -> None:
@@ -79,11 +85,14 @@ def watched_signals() -> list[signal.Signals]:
 
 
 async def _run(
-    main: Callable[[], Awaitable[None]], tie: Tie | None, signals: AsyncIterator[int]
+    main: Callable[[], Awaitable[None]],
+    tie: Tie | None,
+    gently: Callable[[str], bool] | None,
+    signals: AsyncIterator[int],
 ) -> None:
     async with trio.open_nursery() as watchers:
         work = trio.CancelScope()
-        watchers.start_soon(_watch_signals, signals, work)
+        watchers.start_soon(_watch_signals, signals, work, gently)
         if tie is not None:
             watchers.start_soon(tie.hold, work.cancel)
         with work:
@@ -91,10 +100,13 @@ async def _run(
         watchers.cancel_scope.cancel("the command has ended")
 
 
-async def _watch_signals(signals: AsyncIterator[int], work: trio.CancelScope) -> None:
+async def _watch_signals(
+    signals: AsyncIterator[int], work: trio.CancelScope, gently: Callable[[str], bool] | None
+) -> None:
     first = signal.Signals(await anext(signals)).name
     logger.info("Ending: %s", first)
-    work.cancel(f"{first} received")
+    if gently is None or not gently(f"{first} received"):
+        work.cancel(f"{first} received")
     async for again in signals:
         logger.warning("Ending at once: %s", signal.Signals(again).name)
         for path in list(_owned_files):

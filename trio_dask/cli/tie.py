@@ -11,12 +11,15 @@ from typing import TYPE_CHECKING, Final, Protocol
 
 import trio
 
-from trio_dask.messages.tie import Lines, change_news, read_scale, read_scheduler
+from trio_dask.messages.tie import CLOSE, Lines, change_news, read_scale, read_scheduler
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
 logger = logging.getLogger("trio_dask.cli")
+
+
+_GONE: Final = "the process that started this one is gone"
 
 
 class Scalable(Protocol):
@@ -73,18 +76,22 @@ class Tie:
         async with trio.open_nursery() as nursery:
             if self._to_ours and hasattr(os, "pidfd_open"):
                 nursery.start_soon(_watch_parent, os.getppid(), nursery.cancel_scope)
-            await self._read()
+            why = await self._read()
             nursery.cancel_scope.cancel("the tie is cut")
-        logger.info("Ending: the process that started this one is gone")
+        logger.info("Ending: %s", why)
         on_end()
 
-    async def _read(self) -> None:
+    async def _read(self) -> str:
+        """Obey orders until the last; why it is that."""
         lines = Lines()
         async with trio.lowlevel.FdStream(os.dup(self._fd)) as stream:
             with suppress(trio.BrokenResourceError):
                 async for data in stream:
                     for line in lines.feed(data):
+                        if line == CLOSE:
+                            return "the cluster is closed"
                         self._obey(line)
+        return _GONE
 
     def _obey(self, line: str) -> None:
         wanted, scheduler = read_scale(line), read_scheduler(line)

@@ -26,7 +26,7 @@ from trio_dask.config import (
     read_scheduler_file,
 )
 from trio_dask.errors import ConfigError, SchedulerUnreachable
-from trio_dask.worker import RunnerHost, run_worker
+from trio_dask.worker import RunnerHost, WorkerHandle, run_worker
 
 logger = logging.getLogger("trio_dask.worker")
 
@@ -34,7 +34,15 @@ _LOOK_AGAIN_S = 0.5
 #: Settings as the options are called.
 _SPELLED = {
     f"worker.{name}": f"--{name.replace('_', '-')}"
-    for name in ("nworkers", "nthreads", "memory_limit", "death_timeout", "resources")
+    for name in (
+        "nworkers",
+        "nthreads",
+        "memory_limit",
+        "death_timeout",
+        "resources",
+        "lifetime",
+        "lifetime_stagger",
+    )
 } | {"worker.port": "--worker-port"}
 
 
@@ -51,6 +59,9 @@ def worker(
     worker_port: int | None = None,
     scheduler_file: Path | None = None,
     death_timeout: str | None = None,
+    lifetime: str | None = None,
+    lifetime_stagger: str | None = None,
+    lifetime_restart: bool | None = None,
     local_directory: Path | None = None,
     nanny: bool | None = None,
     resources: str | None = None,
@@ -78,6 +89,11 @@ def worker(
         worker_port: The port to listen on; by default any free one.
         scheduler_file: The file a scheduler wrote with its option of the same name.
         death_timeout: Give up, and exit with 1, when no scheduler answers for so long.
+        lifetime: Leave after so long, as `1h`: running tasks get a few seconds, values move to
+            other workers.
+        lifetime_stagger: Leave up to so long sooner or later than that, by chance, so that
+            workers started together do not leave together.
+        lifetime_restart: Put a new worker in the place of one whose lifetime is over.
         local_directory: Where tasks may write files.
         nanny: Run tasks in a child process that is restarted when it dies.
         resources: What tasks may ask for, of each worker, as `"GPU=2 MEM=10e9"`.
@@ -97,6 +113,9 @@ def worker(
             "worker.host": at.host,
             "worker.port": at.port,
             "worker.death_timeout": death_timeout,
+            "worker.lifetime": lifetime,
+            "worker.lifetime_stagger": lifetime_stagger,
+            "worker.lifetime_restart": lifetime_restart,
             "worker.local_directory": local_directory and str(local_directory),
             "worker.nanny": nanny,
             "worker.resources": resources,
@@ -117,11 +136,37 @@ def worker(
     log_to_stderr(log_level)
     with garbage_collector(off=config.worker.nanny):  # without a nanny tasks run here
         tie = Tie() if tied else None
-        run_until_signal(partial(_serve, config, scheduler_file, pid_file, tie), tie=tie)
+        crew = _Crew(tie)
+        serve = partial(_serve, config, scheduler_file, pid_file, tie, crew)
+        run_until_signal(serve, tie=tie, gently=crew.leave)
+
+
+class _Crew:
+    """The workers of this process, once they are there: a signal has them leave."""
+
+    def __init__(self, tie: Tie | None) -> None:
+        self._tie = tie
+        self._handle: WorkerHandle | None = None
+
+    def started(self, value: WorkerHandle | None = None) -> None:
+        """They are there."""
+        self._handle = value
+        if self._tie is not None:
+            self._tie.started(value)
+
+    def leave(self, reason: str) -> bool:
+        """Have them leave, if they are there."""
+        if self._handle is not None:
+            self._handle.drain(reason)
+        return self._handle is not None
 
 
 async def _serve(
-    config: Config, scheduler_path: Path | None, pid_path: Path | None, tie: Tie | None
+    config: Config,
+    scheduler_path: Path | None,
+    pid_path: Path | None,
+    tie: Tie | None,
+    crew: _Crew,
 ) -> None:
     with pid_file(pid_path):
         if scheduler_path is None:
@@ -135,11 +180,11 @@ async def _serve(
         if tie is not None:  # where its scheduler is a tied worker is told, and only it
             os.environ.pop("TRIO_DASK_SCHEDULER_ADDRESS", None)
         host = None if config.worker.nanny else _thread_host()
-        run = partial(run_worker, config, address, keys, runner_host=host)
+        run = partial(run_worker, config, address, keys, runner_host=host, task_status=crew)
         if tie is None:
             await run()
         else:
-            await run(numbered=True, on_change=tie.tell_change, task_status=tie)
+            await run(numbered=True, on_change=tie.tell_change)
 
 
 def _thread_host() -> RunnerHost:

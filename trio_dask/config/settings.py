@@ -204,6 +204,27 @@ class WorkerConfig:
         2 * KIB, "Results up to this size travel with the news that they are there.", parse_bytes
     )
     heartbeat_s: float = _setting(5.0, "How often a worker says how it is.", parse_seconds)
+    drain_grace_s: float = _setting(
+        5.0,
+        "Running tasks get so long to end when their worker is to leave; then they run elsewhere.",
+        parse_seconds,
+    )
+    drain_move_s: float = _setting(
+        5.0,
+        "After that, values get so long to move to other workers, if a signal ends the worker.",
+        parse_seconds,
+    )
+    lifetime_s: float | None = _setting(
+        None, "A worker leaves after so long; never: it stays.", optional_seconds
+    )
+    lifetime_stagger_s: float = _setting(
+        0.0,
+        "Up to so long sooner or later, by chance, so that workers do not leave together.",
+        parse_seconds,
+    )
+    lifetime_restart: bool = _setting(
+        False, "A new worker takes the place of one whose lifetime is over.", flag
+    )
     restart_delay_s: float = _setting(
         1.0, "The wait before a runner's second restart in a row; doubled each time.", parse_seconds
     )

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Final
 import trio
 
 from trio_dask.errors import SchedulerUnreachable
-from trio_dask.messages.tie import Lines
+from trio_dask.messages.tie import CLOSE, Lines
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Mapping, Sequence
@@ -175,6 +175,7 @@ async def open_child(
                     failure = error
                 finally:
                     with trio.CancelScope(shield=True):
+                        child.order(CLOSE)  # a worker has nobody to leave anything to
                         await _end(process)
                     listeners.cancel_scope.cancel("the child has ended")
         finally:

@@ -179,8 +179,8 @@ class LocalCluster(_Cluster):
     def scale(self, n: int) -> None:
         """Have `n` workers, soon: this returns at once; `wait_for_workers` waits for them.
 
-        The youngest are ended first, with a goodbye. What they held and is still wanted
-        is computed again.
+        The youngest leave first: their tasks get a few seconds to end, and what only they
+        hold moves to others.
         """
         handle, n = self._live_handle, checked_count(n)
         self._engine.soon(lambda: handle.scale(n))

@@ -64,8 +64,8 @@ class ClusterHandle:
     def scale(self, n: int) -> None:
         """Have `n` workers, soon; see `wait_for_workers`.
 
-        The youngest are ended first, with a goodbye. What they held and is still wanted
-        is computed again.
+        The youngest leave first: their tasks get a few seconds to end, and what only they
+        hold moves to others.
 
         Raises:
             ConfigError: it is no number of workers.

@@ -33,8 +33,13 @@ NAME: Final = "local"
 #: What a worker of a cluster can be told besides what has an argument of its own.
 _WORKER_OPTIONS: Final = (
     "death_timeout",
+    "drain_grace",
+    "drain_move",
     "heartbeat",
     "inline_bytes_max",
+    "lifetime",
+    "lifetime_restart",
+    "lifetime_stagger",
     "local_directory",
     "nanny",
     "port",

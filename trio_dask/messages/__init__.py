@@ -1,9 +1,9 @@
 """The words: message types, their codec, and payloads, which are opaque to servers.
 
-Read `session`, `tasks` and `values` first: they are everything that is ever said.
+Read `session`, `tasks`, `values` and `fleet` first: they are everything that is ever said.
 """
 
-from trio_dask.messages import nested, recorded, session, tasks, values
+from trio_dask.messages import fleet, nested, recorded, session, tasks, values
 from trio_dask.messages.codec import Message, decode, encode, message, message_types, payload_bytes
 from trio_dask.messages.columns import Buffer, Payload
 
@@ -13,6 +13,7 @@ __all__ = [
     "Payload",
     "decode",
     "encode",
+    "fleet",
     "message",
     "message_types",
     "nested",

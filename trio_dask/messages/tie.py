@@ -15,6 +15,8 @@ LISTENING: Final = "listening"
 JOINED: Final = "joined"
 #: A worker has left: its name.
 LEFT: Final = "left"
+#: To a server: end, all of the cluster does.
+CLOSE: Final = "close"
 _SCALE: Final = "scale"
 _SCHEDULER: Final = "scheduler"
 _LINE_MAX: Final = 10_000

@@ -28,7 +28,8 @@ from trio_dask.messages.session import (
     RegisterWorker,
     Welcome,
 )
-from trio_dask.worker.core import RestartRules, Store, WorkerCore
+from trio_dask.worker.core import DrainRules, RestartRules, Store, WorkerCore
+from trio_dask.worker.leaving import age, see_off
 from trio_dask.worker.nanny import Nanny
 from trio_dask.worker.recording import RecordedCore
 from trio_dask.worker.worker import Worker
@@ -85,9 +86,9 @@ class Household:
                 await _drop(scheduler)
             raise
         logger.info("Start worker at:  %s", listener.address)
-        core = WorkerCore(
-            self._name(number, listener.address), listener.address, settings.nthreads, self.store
-        )
+        rules = DrainRules(grace_s=settings.drain_grace_s, move_s=settings.drain_move_s)
+        name = self._name(number, listener.address)
+        core = WorkerCore(name, listener.address, settings.nthreads, self.store, drain_rules=rules)
         told = core if self.log is None else RecordedCore(core, self.log, number)
         worker = Worker(told, scheduler, self.keys, self.neighbours)
         worker.open_for_neighbours()
@@ -138,6 +139,8 @@ class Household:
             which = f" as {worker.name}" if self.numbered else ""
             logger.info("Registered to:    %s%s", worker.scheduler.remote_address, which)
             joined(worker)
+            nursery.start_soon(see_off, worker, nanny)
+            nursery.start_soon(age, worker, settings)
             await self._tick(worker, nanny)
 
     def _name(self, number: int, address: str) -> str:
@@ -190,7 +193,7 @@ class Household:
                 except HandshakeRefused:
                     raise
                 except CommError as error:
-                    raise CommError(f"the scheduler is lost: {error}") from error
+                    reason = _lost(worker, error)
             parting.cancel_scope.cancel("the conversation is over")
         if not worker.registered.is_set():
             raise CommError(f"{worker.scheduler.remote_address} is not taking workers: {reason}")
@@ -236,6 +239,14 @@ class Household:
                 delay = min(2 * delay, RETRY_MAX_S)
         msg = f"Timed out starting worker: no scheduler within {limit_s:g} s: {why}"
         raise SchedulerUnreachable(msg)
+
+
+def _lost(worker: Worker, error: CommError) -> str:
+    """The scheduler is lost: why a worker that was to leave anyway ends; for others it is an error."""
+    reason = f"the scheduler is lost: {error}"
+    if not worker.core.draining:
+        raise CommError(reason) from error
+    return reason
 
 
 def _bracketed(host: str) -> str:

@@ -202,6 +202,12 @@ class Nanny:
                 await trio.sleep(_CLIMB_S)
             worker.stopping = trio.Event()
 
+    def board(self) -> list[tuple[int, float]]:
+        """What runs now, and since when."""
+        if self._hosted is None or not self._ready:
+            return []
+        return read_board(self._hosted.board_fd, self._nthreads)
+
     def stop(self) -> None:
         """Tell the runner that it is over."""
         if self._worker.runner is not None:

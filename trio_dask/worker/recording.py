@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import time
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from trio_dask.eventlog import EventLog, digest
 from trio_dask.messages import Message, session as hello, tasks as words, values
 from trio_dask.worker.core import (
     AwaitDrain,
+    Depart,
     FetchFrom,
     KillRunner,
     ToPeer,
@@ -33,8 +35,9 @@ class RecordedCore:
         self._log = log
         self._index = index
         state = core.state
+        rules = asdict(state.drain_rules)
         self._tell(
-            "made", hello.RegisterWorker(state.name, state.address, state.nthreads, 0, {}, {})
+            "made", hello.RegisterWorker(state.name, state.address, state.nthreads, 0, rules, {})
         )
 
     def _tell(self, what: str, message: Message | None = None, number: int = 0) -> None:
@@ -105,6 +108,17 @@ class RecordedCore:
         self._log.tell("climb", self._index, _board(rows), now=now)
         self._core.climb(rows, now)
 
+    def drain(self, reason: str, *, patient: bool) -> None:
+        """See `WorkerCore`."""
+        self._tell("drain", hello.Goodbye(reason), number=patient)
+        self._core.drain(reason, patient=patient)
+
+    def go_on_draining(self, board: Iterable[tuple[int, float]], now: float) -> None:
+        """See `WorkerCore`."""
+        rows = list(board)
+        self._log.tell("go_on_draining", self._index, _board(rows), now=now)
+        self._core.go_on_draining(rows, now)
+
     def leave(self) -> None:
         """See `WorkerCore`."""
         self._tell("leave")
@@ -130,6 +144,11 @@ class RecordedCore:
         return self._core.stopping
 
     @property
+    def draining(self) -> bool:
+        """See `WorkerCore`."""
+        return self._core.draining
+
+    @property
     def answered(self) -> int:
         """See `WorkerCore`."""
         return self._core.answered
@@ -152,19 +171,23 @@ def _board(rows: list[tuple[int, float]]) -> words.Running:
 
 def shown(action: Action) -> tuple[str, list[Message]]:
     """What an action is, and what is said in it."""
+    what, said = "depart", list[Message]()
     match action:
-        case ToScheduler(messages):
-            return "to the scheduler", messages
-        case ToRunner(messages):
-            return "to the runner", messages
-        case ToPeer(session, messages):
-            return f"to peer {session}", messages
+        case ToScheduler(said):
+            what = "to the scheduler"
+        case ToRunner(said):
+            what = "to the runner"
+        case ToPeer(session, said):
+            what = f"to peer {session}"
         case FetchFrom(address, serial, tids):
-            return f"fetch from {address}", [values.Fetch(serial, tids)]
+            what, said = f"fetch from {address}", [values.Fetch(serial, tids)]
         case AwaitDrain(session):
-            return f"await peer {session}", []
+            what = f"await peer {session}"
         case KillRunner(reason):
-            return f"end the runner: {reason}", []
+            what = f"end the runner: {reason}"
+        case Depart(farewell):
+            said = [] if farewell is None else [farewell]
+    return what, said
 
 
 def digest_of(actions: list[Action]) -> int:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from trio_dask.errors import RemoteProtocolError
 from trio_dask.messages import session as hello, tasks as words, values
-from trio_dask.worker.core import Store, WorkerCore
+from trio_dask.worker.core import DrainRules, Store, WorkerCore
 from trio_dask.worker.core.invariants import violations
 from trio_dask.worker.recording import digest_of, shown
 
@@ -34,8 +34,13 @@ class ReplayedWorkers:
         event, message = record.event, record.message
         self._quiet = None
         if event.what == "made" and isinstance(message, hello.RegisterWorker):
+            try:
+                rules = DrainRules(**message.resources)
+            except TypeError as error:
+                msg = f"a worker with settings of another version: {error}"
+                raise RemoteProtocolError(msg) from error
             self.cores[event.who] = WorkerCore(
-                message.name, message.address, message.nthreads, self.store
+                message.name, message.address, message.nthreads, self.store, drain_rules=rules
             )
             return ""
         core = self.cores.get(event.who)
@@ -126,9 +131,13 @@ def _notice(core: WorkerCore, event: recorded.Event, message: Message | None) ->
             core.peer_left(event.number)
         case "fetch_failed", words.Unreachable():
             core.fetch_failed(message.address)
-        case "tick" | "climb", words.Running():
+        case "drain", hello.Goodbye(reason):
+            core.drain(reason, patient=bool(event.number))
+        case "tick" | "climb" | "go_on_draining", words.Running():
             board = list(zip(message.attempts, message.seconds, strict=True))
-            (core.tick if event.what == "tick" else core.climb)(board, event.now)
+            {"tick": core.tick, "climb": core.climb}.get(event.what, core.go_on_draining)(
+                board, event.now
+            )
         case "leave", None:
             core.leave()
         case _:

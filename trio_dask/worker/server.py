@@ -39,6 +39,7 @@ class _Place:
 
     scope: trio.CancelScope = field(default_factory=trio.CancelScope)
     worker: Worker | None = None
+    restarts: bool = False  # when its time is over
 
 
 class WorkerHandle:
@@ -55,7 +56,7 @@ class WorkerHandle:
         self._on_change: Final = on_change
         self._places: Final[dict[int, _Place]] = {}
         self._numbers: Final = itertools.count()
-        self._started = False
+        self._started = self._ending = False
         self._changed = trio.Event()
         self._dismissed = trio.Event()
 
@@ -75,17 +76,40 @@ class WorkerHandle:
         return self._household.store
 
     def scale(self, count: int) -> None:
-        """Have so many workers, soon: start the next ones, or end the youngest with a goodbye.
+        """Have so many workers, soon: start the next ones, or have the youngest leave.
 
-        What an ended worker held is computed again where it is wanted. A worker that
-        cannot be started is logged; it is the next call that tries again.
+        What only they hold moves to others first. A worker that cannot be started is
+        logged; it is the next call that tries again.
         """
+        if self._ending:
+            return
         for number in sorted(self._places, reverse=True)[: max(0, len(self._places) - count)]:
-            self._places.pop(number).scope.cancel("it is not needed any more")
+            place = self._places.pop(number)
+            place.restarts = False
+            self._part_with(place, "it is not needed any more", patient=True)
         while len(self._places) < count:
             number = next(self._numbers)
-            self._places[number] = _Place()
+            self._places[number] = _Place(restarts=self._household.settings.lifetime_restart)
             self._nursery.start_soon(self._live, number, self._places[number])
+
+    def drain(self, reason: str) -> None:
+        """Have all of them leave, in a hurry; then the process is done.
+
+        Tasks get the time that the settings give them, values that only they hold move to
+        workers of other processes.
+        """
+        self._ending = True
+        for place in list(self._places.values()):
+            place.restarts = False
+            self._part_with(place, reason, patient=False)
+        if not self._places:
+            self._dismissed.set()
+
+    def _part_with(self, place: _Place, reason: str, *, patient: bool) -> None:
+        if place.worker is not None:
+            place.worker.drain(reason, patient=patient)
+        else:
+            place.scope.cancel(reason)  # nobody knows it yet
 
     async def all_joined(self) -> None:
         """Wait until the scheduler knows all of them."""
@@ -105,6 +129,9 @@ class WorkerHandle:
         try:
             with place.scope:
                 await self._household.live(number, joined)
+                while place.restarts and place.worker is not None and place.worker.aged:
+                    self._left(place)
+                    await self._household.live(number, joined)
         except (TrioDaskError, OSError) as error:
             if place.worker is not None or not self._started:
                 raise
@@ -112,8 +139,12 @@ class WorkerHandle:
         finally:
             if self._places.pop(number, None) is not None and not self._places:
                 self._dismissed.set()
-            if place.worker is not None:
-                self._change(place.worker.name, None)
+            self._left(place)
+
+    def _left(self, place: _Place) -> None:
+        if place.worker is not None:
+            name, place.worker = place.worker.name, None
+            self._change(name, None)
 
     def _change(self, name: str, address: str | None) -> None:
         self._changed.set()

@@ -13,6 +13,7 @@ from trio_dask.messages.values import Fetch, Values
 from trio_dask.worker.core import (
     Action,
     AwaitDrain,
+    Depart,
     FetchFrom,
     KillRunner,
     ToPeer,
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 
     from trio_dask.comm import Connection, Keys
     from trio_dask.messages import Message
+    from trio_dask.messages.fleet import Farewell
     from trio_dask.worker.recording import Core
 
 #: How often a connection that is full is looked at: less and less, while it stays so.
@@ -66,6 +68,10 @@ class Worker:
         #: Set when something is to be stopped, which takes the nanny's time.
         self.stopping = trio.Event()
         self.kill_runner: Callable[[str], None] = _nobody
+        #: Set when it is to leave, and when it may go; then there may be a farewell.
+        self.draining, self.departing = trio.Event(), trio.Event()
+        self.farewell: Farewell | None = None
+        self.aged = False  # it leaves because its time is over
         self._neighbours: Final = neighbours
         self._sessions: dict[int, Connection | LocalSession] = {}
         self._session_of: dict[Worker, int] = {}  # of neighbours
@@ -93,6 +99,8 @@ class Worker:
             self._performing = False
         if self.core.stopping:
             self.stopping.set()
+        if self.core.draining:
+            self.draining.set()
 
     def _perform_one(self, action: Action) -> None:
         match action:
@@ -111,6 +119,9 @@ class Worker:
                 self._await_drain(session)
             case KillRunner(reason):
                 self.kill_runner(reason)
+            case Depart(farewell):
+                self.farewell = farewell
+                self.departing.set()
 
     def _fetch(self, address: str, question: Fetch) -> None:
         neighbour = self._neighbours.get(address)
@@ -133,6 +144,11 @@ class Worker:
         self.registered.set()
         _send_each(self.scheduler, self._held_back)
         self._held_back.clear()
+
+    def drain(self, reason: str, *, patient: bool) -> None:
+        """It is to leave: see `WorkerCore.drain`."""
+        self.core.drain(reason, patient=patient)
+        self.perform()
 
     # ------------------------------------------------------------ peers that ask
 

@@ -11,12 +11,18 @@ if TYPE_CHECKING:
 
 def candidates(state: ClusterState, requirement: Requirement) -> list[Worker]:
     """Workers that may run such a task now."""
-    named = [worker for worker in map(state.find_worker, requirement.workers) if worker]
+    named = _named(state, requirement)
     if not named and (requirement.allow_others or not requirement.workers):
         named = list(state.workers.values())
     return [
         worker for worker in dict.fromkeys(named) if worker.slots and _fits(requirement, worker)
     ]
+
+
+def _named(state: ClusterState, requirement: Requirement) -> list[Worker]:
+    """The workers that it names, as far as they are here to stay."""
+    named = map(state.find_worker, requirement.workers)
+    return [worker for worker in named if worker is not None and worker.draining is None]
 
 
 def _fits(requirement: Requirement, worker: Worker) -> bool:
@@ -29,7 +35,7 @@ def _may_run(state: ClusterState, requirement: Requirement, worker: Worker) -> b
         return False
     if not requirement.workers:
         return True
-    named = [each for each in map(state.find_worker, requirement.workers) if each]
+    named = _named(state, requirement)
     return worker in named or (not named and requirement.allow_others)
 
 

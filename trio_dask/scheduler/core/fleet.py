@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from trio_dask.messages.session import Welcome
-from trio_dask.scheduler.core import state as st
+from trio_dask.scheduler.core import draining, state as st
 from trio_dask.scheduler.core.brief import MEMORY_MAX, NTHREADS_MAX, is_brief
 from trio_dask.scheduler.core.intake import SLICE, is_amount, place_put, replace_puts
 from trio_dask.scheduler.core.lifecycle import lose_copy, make_ready, recall, requeue
@@ -78,6 +78,8 @@ def worker_lost(state: ClusterState, worker: Worker, reason: str) -> Generator[N
     state.workers.pop(worker.address, None)
     state.worker_names.pop(worker.name, None)
     state.homes.pop(worker, None)
+    if state.draining:
+        draining.gone(state, worker)
     touch(state, worker)
     replace_puts(state, worker)
     for attempt in list(worker.window):
@@ -105,7 +107,7 @@ def relieve(state: ClusterState, now: float) -> None:
     horizon = state.settings.window_horizon_s
     for worker in state.workers.values():
         surplus = busy(worker) - worker.slots
-        if surplus <= 0 or now - worker.last_done < horizon:
+        if surplus <= 0 or now - worker.last_done < horizon or worker.draining is not None:
             continue
         estimate = max((prefix.estimate_s() for prefix in worker.load), default=0.0)
         if estimate >= 0 and now - worker.last_done < 4 * estimate:

@@ -365,6 +365,8 @@ def place_put(state: ClusterState, client: Client, message: words.Put) -> bool:
         workers = list(dict.fromkeys(worker for worker in found if worker is not None))
     else:
         workers = list(state.workers.values())
+    if state.draining:
+        workers = [worker for worker in workers if worker.draining is None]
     if not workers:
         return False
     workers.sort(key=lambda worker: (len(worker.held) / max(1, worker.nthreads), worker.number))

@@ -93,7 +93,8 @@ def make_ready(state: ClusterState, task: Task) -> None:
                 return
     if home is not None:
         home.home.push(task)
-        state.homes[home] = None
+        if home.draining is None:  # else it only waits there for what happens to its input
+            state.homes[home] = None
         return
     requirement.queue.push(task)
     if not requirement.open:
@@ -124,6 +125,7 @@ def finish(state: ClusterState, task: Task, value: bytes | None, worker: Worker)
     else:
         task.holders = [worker]
         worker.held[task.tid] = task
+        _doubt(task.holders)
     report(state, task)
     # A copy: a dependent that can run nowhere comes to its end here, and is forgotten.
     for dependent in tuple(task.dependents) if task.dependents else ():
@@ -260,6 +262,7 @@ def lose_copy(state: ClusterState, task: Task, worker: Worker, reason: str) -> N
         return
     task.holders.remove(worker)
     if task.holders or task.state != st.DONE:
+        _doubt(task.holders)
         return
     task.holders = None
     task.state = st.RELEASED
@@ -277,6 +280,13 @@ def lose_copy(state: ClusterState, task: Task, worker: Worker, reason: str) -> N
         require(state, [task])
     else:
         settle(state, [task])
+
+
+def _doubt(holders: list[Worker]) -> None:
+    """Those of these who are to leave may be the only holders of a value."""
+    for holder in holders:
+        if holder.draining is not None:
+            holder.draining.stale = True
 
 
 #: So often one looks again, or goes to a value that is out of reach, before it is made anew.

@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections import deque
 from typing import TYPE_CHECKING, Final
 
-from trio_dask.messages import nested as inner, session, tasks as words
+from trio_dask.messages import fleet as moving, nested as inner, session, tasks as words
 from trio_dask.messages.ids import CLIENT_MAX
-from trio_dask.scheduler.core import fleet, intake, nested, questions, runs
+from trio_dask.scheduler.core import draining, fleet, intake, nested, questions, runs
 from trio_dask.scheduler.core.dispatch import dispatch
 from trio_dask.scheduler.core.intake import Misuse
 from trio_dask.scheduler.core.outbox import ClientOutbox
@@ -49,6 +49,8 @@ _FROM_WORKER: Final[dict[type, Callable[..., None]]] = {
     inner.NumbersWanted: nested.on_numbers_wanted,
     inner.Parked: nested.on_parked,
     inner.NestedStored: nested.on_nested_stored,
+    moving.Leave: draining.on_leave,
+    moving.Uncopied: draining.on_uncopied,
 }
 
 
@@ -243,6 +245,8 @@ class SchedulerCore:
         state = self.state
         if state.parting:
             self._part()
+        if state.draining:
+            draining.pump(state)
         dispatch(state)
         out = [(peer, outbox.take()) for peer, outbox in state.dirty.items()]
         state.dirty.clear()

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from trio_dask.messages.fleet import Copy
 from trio_dask.messages.tasks import (
     INLINE,
     Again,
@@ -198,6 +199,15 @@ class WorkerOutbox(Outbox):
             last = Free([])
             self.add(last)
         last.tids.append(tid)
+
+    def copy(self, task: Task) -> None:
+        """Hold a copy of the value, too."""
+        last = self.messages[-1] if self.messages else None
+        if type(last) is not Copy:
+            last = Copy([], [], [])
+            self.add(last)
+        last.tids.append(task.tid)
+        last.at.append(self._place(places_of(task.holders), last.places))
 
 
 def places_of(holders: list[Worker] | None) -> str:

@@ -5,13 +5,15 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from trio_dask.messages.session import Answer
+from trio_dask.scheduler.core import retiring
+from trio_dask.scheduler.core.describing import describe_worker
 from trio_dask.scheduler.core.state import STATE_NAMES
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from trio_dask.messages.session import Ask
-    from trio_dask.scheduler.core.state import Client, ClusterState, Worker
+    from trio_dask.scheduler.core.state import Client, ClusterState
 
 
 def on_ask(state: ClusterState, client: Client, message: Ask) -> None:
@@ -23,6 +25,11 @@ def on_ask(state: ClusterState, client: Client, message: Ask) -> None:
             answer_waiting(state)
         else:
             _refuse(client, message, f"n must be a whole number of workers, not {wanted!r}")
+        return
+    if message.topic == "retire_workers":
+        why = retiring.on_retire(state, client, message)
+        if why is not None:
+            _refuse(client, message, why)
         return
     answer = _TOPICS.get(message.topic)
     if answer is None:
@@ -37,7 +44,7 @@ def _refuse(client: Client, message: Ask, why: str) -> None:
 
 def answer_waiting(state: ClusterState) -> None:
     """Answer those who wait for workers that are here now."""
-    here = len(state.workers)
+    here = len(state.workers) - len(state.draining)
     waiting, state.waiting_asks = state.waiting_asks, []
     for client, serial, wanted in waiting:
         if client.number not in state.clients:
@@ -46,23 +53,6 @@ def answer_waiting(state: ClusterState) -> None:
             client.out.add(Answer(serial, ok=True, data={"n": here}))
         else:
             state.waiting_asks.append((client, serial, wanted))
-
-
-def describe_worker(worker: Worker) -> dict[str, Any]:
-    """What people are told about a worker."""
-    return {
-        **worker.info,
-        "type": "Worker",
-        "id": worker.number,
-        "name": worker.name,
-        "nthreads": worker.nthreads,
-        "memory_limit": worker.memory_limit,
-        "resources": worker.resources,
-        "status": "running" if worker.slots else "paused",
-        "processing": len(worker.window),
-        "in_memory": len(worker.held),
-        "metrics": worker.metrics,
-    }
 
 
 def _info(state: ClusterState, params: dict[str, Any]) -> dict[str, Any]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from trio_dask.messages import tasks as words
-from trio_dask.scheduler.core import state as st
+from trio_dask.scheduler.core import draining, state as st
 from trio_dask.scheduler.core.brief import is_brief
 from trio_dask.scheduler.core.failures import killed, unreached
 from trio_dask.scheduler.core.intake import Misuse
@@ -141,6 +141,8 @@ def on_pinned(state: ClusterState, worker: Worker, message: words.Pinned) -> Non
 
 def on_replicas(state: ClusterState, worker: Worker, message: words.Replicas) -> None:
     """The worker fetched copies."""
+    if state.draining:
+        draining.arrived(state, worker, message.tids)
     for tid in message.tids:
         task = state.tasks.get(tid)
         if task is not None and task.tid == tid and task.worker is worker:
@@ -206,7 +208,7 @@ def blame(state: ClusterState, task: Task, certificate: dict[str, Any]) -> None:
 
 def on_slots(state: ClusterState, worker: Worker, message: words.Slots) -> None:
     """How many tasks the worker runs at once from now on."""
-    worker.slots = max(0, message.nthreads)
+    worker.slots = max(0, message.nthreads) if worker.draining is None else 0
     touch(state, worker)
 
 
@@ -224,3 +226,4 @@ def on_heartbeat(state: ClusterState, worker: Worker, message: Heartbeat) -> Non
     if not is_brief(message.metrics):
         raise Misuse("metrics that say too much")
     worker.metrics = message.metrics
+    worker.incoming = 0

@@ -21,6 +21,7 @@ from trio_dask.scheduler.policies.placement import home_of, load_s, worth_moving
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator
 
+    from trio_dask.scheduler.core.draining import Draining
     from trio_dask.scheduler.core.nests import Nest
     from trio_dask.scheduler.core.outbox import ClientOutbox, Outbox, WorkerOutbox
 
@@ -175,10 +176,12 @@ class Worker:
     __slots__ = (
         "address",
         "alive",
+        "draining",
         "free_resources",
         "functions",
         "held",
         "home",
+        "incoming",
         "info",
         "last_done",
         "last_seen",
@@ -209,7 +212,7 @@ class Worker:
         self.name = name
         self.address = address
         self.nthreads = 1
-        self.slots = 1  # 0 while it has no runner
+        self.slots = 1  # 0 while it has no runner, or is to leave
         self.memory_limit = 0
         self.resources: dict[str, float] = {}
         self.free_resources: dict[str, float] = {}
@@ -217,6 +220,8 @@ class Worker:
         self.metrics: dict[str, Any] = {}
         self.out = out
         self.alive = True
+        self.draining: Draining | None = None  # it is to leave
+        self.incoming = 0  # bytes that it was told to copy, since it last said how it is
         self.window: dict[int, Task] = {}
         self.load: dict[Prefix, int] = {}  # how many of the window are of which prefix
         self.recalled: dict[int, bool] = {}  # asked back, not answered; whether to run elsewhere
@@ -304,6 +309,7 @@ class ClusterState:
     restricted: dict[Requirement, None] = field(default_factory=dict)  # with ready tasks
     homes: dict[Worker, None] = field(default_factory=dict)  # with ready tasks at home
     workers: dict[str, Worker] = field(default_factory=dict)  # by address
+    draining: dict[Worker, Draining] = field(default_factory=dict)  # those that are to leave
     worker_names: dict[str, Worker] = field(default_factory=dict)
     clients: dict[int, Client] = field(default_factory=dict)  # by number
     peers: dict[int, Client | Worker] = field(default_factory=dict)

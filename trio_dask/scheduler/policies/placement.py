@@ -26,7 +26,7 @@ def home_of(task: Task) -> Worker | None:
             held[worker] = held.get(worker, 0) + dep.nbytes + 1
     best = None
     for worker, nbytes in held.items():
-        if worker.alive and (best is None or nbytes > held[best]):
+        if _stays(worker) and (best is None or nbytes > held[best]):
             best = worker
     return best
 
@@ -34,9 +34,14 @@ def home_of(task: Task) -> Worker | None:
 def _least(holders: list[Worker]) -> Worker | None:
     best = None
     for worker in holders:
-        if worker.alive and (best is None or len(worker.window) < len(best.window)):
+        if _stays(worker) and (best is None or len(worker.window) < len(best.window)):
             best = worker
     return best
+
+
+def _stays(worker: Worker) -> bool:
+    """Whether what goes to the worker is not about to leave with it."""
+    return worker.alive and worker.draining is None
 
 
 def load_s(worker: Worker) -> float:

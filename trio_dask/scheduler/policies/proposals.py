@@ -38,7 +38,8 @@ class Placement:
     def home(self, task: TaskView) -> WorkerView | None:
         """The worker that a task with inputs, which may run anywhere, should wait for.
 
-        None if any will do. By default: the one that holds most of its inputs.
+        None if any will do. By default: the one that holds most of its inputs. One that is
+        to leave will not do: then it is as by default.
         """
         found = home_of(task._task)  # noqa: SLF001 - a view is a window in this very room
         return None if found is None else WorkerView(found)
@@ -87,7 +88,7 @@ class _Proposals:
         if worker is None or not worker.alive:
             self._blame("home", "is no worker that is there", found)
             return home_of(task)
-        return worker
+        return worker if worker.draining is None else home_of(task)
 
     def load_s(self, worker: Worker) -> float:
         found = self._asked(self._policy.load_s, WorkerView(worker))

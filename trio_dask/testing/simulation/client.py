@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from trio_dask.client.core import (
     CANCELLED,
@@ -190,6 +190,13 @@ class SimClient:
     def _forget(self, number: int) -> None:
         del self.tids[number], self._batches[number]
         self._values.pop(number, None)
+
+    def ask(self, topic: str, params: dict[str, Any]) -> None:
+        """A question beside the plan, if there is anybody to be asked."""
+        if self.core.number and not self.dead and not self.finished:
+            self._asked += 1
+            self.core.ask(topic, params, self._answered)
+            self._flush()
 
     def _answered(self, _: object) -> None:
         self._asked -= 1

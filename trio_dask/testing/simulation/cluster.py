@@ -47,6 +47,7 @@ class Cluster:
         self.workers: dict[str, SimWorker] = {}  # the living, by address
         self._here: dict[str, SimWorker] = {}  # the living, by name
         self._lives: dict[str, int] = {}
+        self._stores: dict[int, Store] = {}  # of processes
         self.worker_plans = {f"w{number}": each for number, each in enumerate(plan.workers)}
         self.clients = {
             f"c{number}": SimClient(self, f"c{number}", each)
@@ -77,8 +78,8 @@ class Cluster:
     # ---------------------------------------------------------------- processes of workers
 
     def start(self, process: int) -> None:
-        """A new process, if none is there: nothing of an earlier one is left."""
-        store = Store()
+        """A new process, or what is missing in one: nothing of an earlier one is left."""
+        store = self._stores.setdefault(process, Store())
         for name, plan in self.worker_plans.items():
             if plan.process == process and name not in self._here:
                 life = self._lives[name] = self._lives.get(name, 0) + 1
@@ -98,9 +99,28 @@ class Cluster:
         if name not in self.worker_plans:
             return
         process = self.worker_plans[name].process
-        for worker in [each for each in self._here.values() if each.plan.process == process]:
+        for worker in self.beside(name):
             worker.die()
             del self._here[worker.name], self.workers[worker.address]
+        self._stores.pop(process, None)
+
+    def departed(self, worker: SimWorker) -> None:
+        """A worker has left in good order; a new one takes its place, or a new process theirs."""
+        del self._here[worker.name], self.workers[worker.address]
+        process = worker.plan.process
+        others = self.beside(worker.name)
+        for each in others:
+            each.forget_neighbour(worker)
+        if not others:
+            self._stores.pop(process, None)
+        if not others or worker.hurries_since is None:  # else its process is about to end
+            again = f"{worker.name} comes again"
+            self.world.after(worker.returns_after, again, partial(self.start, process))
+
+    def beside(self, name: str) -> list[SimWorker]:
+        """The living workers of the process that this one is, or was, in."""
+        process = self.worker_plans[name].process
+        return [each for each in self._here.values() if each.plan.process == process]
 
     def worker(self, name: str) -> SimWorker | None:
         """The living worker of this name."""

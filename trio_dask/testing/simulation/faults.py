@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
@@ -39,6 +40,30 @@ def worker_dies(cluster: Cluster, fault: Fault) -> None:
         cluster.world.after(
             fault.seconds, f"{fault.host} starts again", partial(cluster.start, process)
         )
+
+
+def process_drains(cluster: Cluster, fault: Fault) -> None:
+    """A signal has the workers of a process leave; another process starts `seconds` later."""
+    if cluster.worker(fault.host) is not None:
+        for worker in cluster.beside(fault.host):
+            worker.returns_after = fault.seconds
+            worker.drain(patient=False)
+
+
+def worker_drains(cluster: Cluster, fault: Fault) -> None:
+    """A worker's time is over, or the cluster is scaled down; later there is another."""
+    worker = cluster.worker(fault.host)
+    if worker is not None:
+        worker.returns_after = fault.seconds
+        worker.drain(patient=True)
+
+
+def worker_is_retired(cluster: Cluster, fault: Fault) -> None:
+    """A client retires a worker, one more comes later. If nobody can take its values it stays."""
+    worker, client = cluster.worker(fault.host), cluster.clients[fault.other]
+    if worker is not None and worker.registered:
+        worker.returns_after = fault.seconds
+        client.ask("retire_workers", {"workers": [worker.name]})
 
 
 def client_dies(cluster: Cluster, fault: Fault) -> None:
@@ -106,6 +131,9 @@ FAULTS: Final[dict[str, Callable[[Cluster, Fault], None]]] = {
     "runner dies": runner_dies,
     "worker dies": worker_dies,
     "client dies": client_dies,
+    "process drains": process_drains,
+    "worker drains": worker_drains,
+    "worker is retired": worker_is_retired,
     "worker is cut off": worker_is_cut_off,
     "client is cut off": client_is_cut_off,
     "data connections break": data_connections_break,
@@ -118,7 +146,10 @@ FAULTS: Final[dict[str, Callable[[Cluster, Fault], None]]] = {
 }
 #: Those that there are many of; without a scheduler most others mean little.
 _ANY: Final = tuple(kind for kind in FAULTS if kind != "scheduler dies")
-_OFTEN: Final = ("runner dies", "runner dies", "worker dies", "data connections break")
+_LEAVING: Final = ("process drains", "worker drains", "worker is retired")
+_OFTEN: Final = (
+    "runner dies", "runner dies", "worker dies", "data connections break", "process drains",
+)  # fmt: skip
 
 
 def arrange(cluster: Cluster) -> None:
@@ -145,9 +176,20 @@ def some_faults(chance: random.Random, workers: int, clients: int) -> tuple[Faul
     for _ in range(count):
         kind = favourite or chance.choice((*_ANY, *_OFTEN))
         made.append(_some_fault(chance, kind, workers, clients))
+        if kind in _LEAVING and workers > 1 and chance.random() < 0.5:
+            made.append(_meanwhile(chance, made[-1], workers, clients))
     if made and chance.random() < SCHEDULER_DIES:
         made += _deaths_of_the_scheduler(chance)
     return tuple(sorted(made, key=lambda fault: fault.at))
+
+
+def _meanwhile(chance: random.Random, leaving: Fault, workers: int, clients: int) -> Fault:
+    """Something happens to another worker while this one leaves."""
+    kind = chance.choice(("worker dies", "process drains", "stalled host", "runner dies"))
+    others = [host for host in map("w{}".format, range(workers)) if host != leaving.host]
+    fault = _some_fault(chance, kind, workers, clients)
+    late = chance.choice((0.0005, 0.002, 0.02, 0.1))
+    return replace(fault, at=leaving.at + late * chance.random(), host=chance.choice(others))
 
 
 def _deaths_of_the_scheduler(chance: random.Random) -> list[Fault]:
@@ -172,8 +214,10 @@ def _some_fault(chance: random.Random, kind: str, workers: int, clients: int) ->
     match kind:
         case "client dies" | "client is cut off":
             more = {"host": client}
-        case "worker dies":
+        case "worker dies" | "process drains" | "worker drains":
             more["seconds"] = chance.choice((0.001, 0.05, 0.5, 2))
+        case "worker is retired":
+            more |= {"other": client, "seconds": chance.choice((0.001, 0.05, 0.5, 2))}
         case "data connections break":
             more["other"] = chance.choice(others)
         case "partition":

@@ -139,7 +139,7 @@ class Pipe:
         self._chance = chance
         self._delays = network.delays if delays is None else delays
         self._due = 0.0
-        self._batches: deque[list[Message]] = deque()
+        self._batches: deque[list[Message] | Callable[[], None]] = deque()
         self._hosts = hosts  # where it begins, and where it ends
         self.receive: Receive | None = None
 
@@ -158,6 +158,13 @@ class Pipe:
         network.in_flight += 1
         world.at(self._due, self._name, self._arrive, tick=tick)
 
+    def send_last(self, call: Callable[[], None]) -> None:
+        """Let something happen when all that was said has arrived."""
+        self._due = max(self._due, self._network.world.now)
+        self._batches.append(call)
+        self._network.in_flight += 1
+        self._network.world.at(self._due, f"{self._name} ends", self._arrive)
+
     def _arrive(self) -> None:
         network = self._network
         resumed = network.way_stalled_until(self._hosts)
@@ -166,7 +173,9 @@ class Pipe:
             return
         network.in_flight -= 1
         messages = self._batches.popleft()
-        if self.receive is not None:
+        if callable(messages):
+            messages()
+        elif self.receive is not None:
             self.receive(messages)
 
     @property
@@ -211,6 +220,19 @@ class Link:
         """It could not be made: nobody listens at its other end."""
         self.open = False
         self._network.forget(self)
+
+    def close(self, end: int, reason: str) -> None:
+        """The one at `end` has said all it has to say, and hears nothing more."""
+        self.detach(end)
+        self._pipes[1 - end].send_last(partial(self._end, 1 - end, reason))
+
+    def _end(self, end: int, reason: str) -> None:
+        if self.open:
+            self.open = False
+            self._network.forget(self)
+            closed = self._closed[end]
+            if closed is not None:
+                closed(reason)
 
     def cut(self, reason: str) -> None:
         """The connection breaks; whatever is under way is lost, and both ends notice in time."""

@@ -61,6 +61,7 @@ class WorkerPlan:
     process: int = 0
     resources: dict[str, float] = field(default_factory=dict)
     clock: float = 1.0  # how fast its clock runs
+    grace: float = 0.5  # that its tasks are given when it is to leave, seconds
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -146,6 +147,7 @@ _DEFAULTS: Final[dict[str, Any]] = {
     "options": {},
     "resources": {},
     "clock": 1.0,
+    "grace": 0.5,
     "begins": 0.0,
     "other": "",
     "factor": 1.0,

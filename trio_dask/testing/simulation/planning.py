@@ -44,10 +44,11 @@ def make_plan(
     deaths = [fault.at for fault in planned if fault.kind == "scheduler dies"]
     if deaths and not asked:
         clients = max(clients, 2)
+    graces = random.Random(f"{seed} graces")
     begins = _beginnings(random.Random(f"{seed} begins"), clients, max(deaths, default=None))
     return Plan(
         seed=seed,
-        workers=tuple(_worker(chance, number) for number in range(workers)),
+        workers=tuple(_worker(chance, number, graces) for number in range(workers)),
         clients=tuple(_client(make, workload, begin) for begin in begins),
         faults=planned,
         network=chance.choice(("mixed", "mixed", *PROFILES)),
@@ -55,7 +56,7 @@ def make_plan(
     )
 
 
-def _worker(chance: random.Random, number: int) -> WorkerPlan:
+def _worker(chance: random.Random, number: int, graces: random.Random) -> WorkerPlan:
     resources: dict[str, Any] = {}
     if number == 0 or chance.random() < 0.3:  # somebody has them
         resources[RESOURCE] = 2 if number == 0 else chance.choice((1, 2))
@@ -64,6 +65,7 @@ def _worker(chance: random.Random, number: int) -> WorkerPlan:
         process=number - (number > 0 and chance.random() < 0.25),
         resources=resources,
         clock=chance.choice((1.0, 1.0, 1.0, 0.0, 3.0, -1.0)),
+        grace=graces.choice((0.0, 0.05, 0.5, 0.5, 3.0)),
     )
 
 

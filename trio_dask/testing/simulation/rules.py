@@ -19,6 +19,11 @@ from trio_dask.messages.tasks import Run
 from trio_dask.scheduler.core import state as st
 from trio_dask.scheduler.core.lifecycle import wants
 from trio_dask.testing.simulation.client import DIED, DONE, NOBODY
+from trio_dask.testing.simulation.leaving import (
+    drains_end,
+    farewells_are_true,
+    nobody_gives_to_the_leaving,
+)
 from trio_dask.testing.simulation.truth import BOUND, FAILURE
 
 if TYPE_CHECKING:
@@ -29,6 +34,7 @@ if TYPE_CHECKING:
     from trio_dask.testing.simulation.worker import SimWorker
 
 Rule = Callable[["Cluster"], Iterator[str]]
+SaidRule = Callable[["Cluster", "list[tuple[int, list[Message]]]"], Iterator[str]]
 
 
 def _registered(cluster: Cluster) -> Iterator[tuple[SimWorker, Worker]]:
@@ -195,6 +201,7 @@ def books_agree_on_slots(cluster: Cluster) -> Iterator[str]:
     """The scheduler knows how many tasks a worker can run."""
     for worker, record in _registered(cluster):
         works = worker.core.state.up and worker.core.state.doomed is None
+        works = works and record.draining is None
         if record.slots != (worker.plan.nthreads if works else 0):
             yield f"{worker.address} has {record.slots} slots on record"
 
@@ -355,7 +362,7 @@ def nothing_is_left_at_the_scheduler(cluster: Cluster) -> Iterator[str]:
 
 _TABLES: Final = (
     "keys", "names", "refs", "retried", "unreached", "deaths", "cancelling", "pinned", "puts", "waiting_puts",
-    "waiting_asks",
+    "waiting_asks", "draining",
 )  # fmt: skip
 
 
@@ -388,6 +395,13 @@ ALWAYS: Final[tuple[Rule, ...]] = (
     resources_are_not_overcommitted,
     restrictions_are_kept,
     ended_clients_wait_for_nothing,
+    drains_end,
+)
+#: When the scheduler has handed out work, about what it says.
+WHEN_SAID: Final[tuple[SaidRule, ...]] = (
+    urgent_first,
+    nobody_gives_to_the_leaving,
+    farewells_are_true,
 )
 WHEN_QUIET: Final[tuple[Rule, ...]] = (
     the_welcomed_are_known,

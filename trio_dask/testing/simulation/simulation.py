@@ -167,7 +167,8 @@ class _Checks:
     def on_flush(self, said: list[tuple[int, list[Message]]]) -> None:
         """The scheduler has handed out work."""
         if said:
-            self.found += rules.urgent_first(self.cluster, said)
+            for rule in rules.WHEN_SAID:
+                self.found += rule(self.cluster, said)
 
     def after_step(self) -> None:
         """Something has happened.

@@ -12,6 +12,8 @@ from trio_dask.testing.simulation.runner import SimRunner
 from trio_dask.testing.simulation.transfers import Transfers
 from trio_dask.worker.core import (
     AwaitDrain,
+    Depart,
+    DrainRules,
     FetchFrom,
     KillRunner,
     Restart,
@@ -36,6 +38,10 @@ TICK_S: Final = 0.25
 LOCAL_S: Final = (0.00005,)
 #: How often it is looked after what is to be stopped.
 CLIMB_S: Final = 0.05
+#: Values of a worker that is to leave in a hurry have so long to move.
+MOVE_S: Final = 1.0
+#: How often a worker that is to leave looks at the clock.
+LEAVE_S: Final = 0.05
 _RULES: Final = RestartRules(delay_s=0.05, delay_max_s=0.5, healthy_s=1.0)
 
 
@@ -52,14 +58,20 @@ class SimWorker:
         self.alive = False
         self.registered = False
         self._held_back: list[Message] = []
-        self._performing = self._climbing = False
+        self._performing = self._climbing = self._draining = False
+        #: When it was first told to leave, in a hurry; and when another takes its place.
+        self.hurries_since: float | None = None
+        self.returns_after = 0.0
         self._restarts = Restarts(_RULES)
         self._runners = 0
 
     def start(self, store: Store) -> None:
         """The process has begun."""
         self.alive = True
-        self.core = WorkerCore(self.name, self.address, self.plan.nthreads, store)
+        rules = DrainRules(grace_s=self.plan.grace, move_s=MOVE_S)
+        self.core = WorkerCore(
+            self.name, self.address, self.plan.nthreads, store, drain_rules=rules
+        )
         self.transfers = Transfers(self)
         seen = self.cluster.coverage
         self._watch = AttemptWatch(self.core, seen.attempts) if seen is not None else None
@@ -92,6 +104,48 @@ class SimWorker:
         self.alive = self.runner.alive = False
         self.link.detach(0)
         self.link.cut("the process died")
+        self._part_from_peers()
+
+    # ---------------------------------------------------------------- leaving
+
+    def drain(self, *, patient: bool) -> None:
+        """It is to leave."""
+        if not (self.alive and self.registered):
+            self.cluster.crash(self)  # nobody knows it: it just goes
+            return
+        if not patient and self.hurries_since is None:
+            self.hurries_since = self.now
+        self.core.drain("it is told to", patient=patient)
+        self.perform()
+
+    def _go_on_draining(self) -> None:
+        self._draining = False
+        if not self.alive:
+            return
+        if self.network.stalled_until(self.name) <= self.now:
+            running = self.runner.running if self.runner.alive else {}
+            board = [(attempt, began) for attempt, (_, began) in running.items()]
+            self.core.go_on_draining(board, self.now)
+        self.perform()
+
+    def _depart(self) -> None:
+        """It goes, with a goodbye: what it has said arrives."""
+        self.alive = self.runner.alive = False
+        self.link.close(0, "the worker ends")
+        self.core.leave()
+        for asker in list(self._session_of):
+            asker.core.fetch_failed(self.address)
+            asker.perform()
+        self._part_from_peers()
+        self.cluster.departed(self)
+
+    def forget_neighbour(self, asker: SimWorker) -> None:
+        """A worker of this process has left."""
+        number = self._session_of.pop(asker, None)
+        if number is not None:
+            self._peer_left(number)
+
+    def _part_from_peers(self) -> None:
         self.transfers.die()
         for link in self._asking.values():
             if not isinstance(link, SimWorker):
@@ -237,7 +291,7 @@ class SimWorker:
             return
         self._performing = True
         actions = self._flush()
-        while actions:
+        while actions and self.alive:
             for action in actions:
                 self._perform(action)
             actions = self._flush()
@@ -245,6 +299,9 @@ class SimWorker:
         if self.core.stopping and not self._climbing:
             self._climbing = True
             self._world.after(CLIMB_S, f"{self.name} climbs", self._climb)
+        if self.core.draining and not self._draining:
+            self._draining = True
+            self._world.after(LEAVE_S, f"{self.name} is to leave", self._go_on_draining)
 
     def _flush(self) -> list[Action]:
         actions = self.core.flush()
@@ -273,6 +330,8 @@ class SimWorker:
                 self._world.after(0.001, "drained", partial(self._drained, action.session))
             case KillRunner():
                 self._end_runner(on_purpose=True)
+            case Depart():
+                self._depart()
 
     def _tell_peer(self, action: ToPeer) -> None:
         peer = self._asking[action.session]

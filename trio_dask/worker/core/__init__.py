@@ -3,6 +3,7 @@
 from trio_dask.worker.core.actions import (
     Action,
     AwaitDrain,
+    Depart,
     FetchFrom,
     KillRunner,
     ToPeer,
@@ -10,6 +11,7 @@ from trio_dask.worker.core.actions import (
     ToScheduler,
 )
 from trio_dask.worker.core.deaths import certificate
+from trio_dask.worker.core.draining import DrainRules
 from trio_dask.worker.core.machine import WorkerCore
 from trio_dask.worker.core.restart import GiveUp, Restart, RestartRules, Restarts
 from trio_dask.worker.core.stalls import Stalls
@@ -18,6 +20,8 @@ from trio_dask.worker.core.store import Store
 __all__ = [
     "Action",
     "AwaitDrain",
+    "Depart",
+    "DrainRules",
     "FetchFrom",
     "GiveUp",
     "KillRunner",

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, TypeAlias
 
 if TYPE_CHECKING:
     from trio_dask.messages import Message
+    from trio_dask.messages.fleet import Farewell
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,4 +64,14 @@ class KillRunner:
     reason: str
 
 
-Action: TypeAlias = ToScheduler | ToRunner | ToPeer | FetchFrom | AwaitDrain | KillRunner
+@dataclass(frozen=True, slots=True)
+class Depart:
+    """The worker may go: say goodbye to the scheduler, and end.
+
+    `farewell` is what the scheduler has said; None if it did not answer in time.
+    """
+
+    farewell: Farewell | None
+
+
+Action: TypeAlias = ToScheduler | ToRunner | ToPeer | FetchFrom | AwaitDrain | KillRunner | Depart

@@ -21,7 +21,7 @@ def on_run(state: WorkerState, message: Run) -> None:
         RemoteProtocolError: it makes no sense; nothing has changed.
     """
     _check(state, message)
-    if not state.up or state.doomed is not None:
+    if not state.up or state.doomed is not None or state.draining is not None:
         state.out.returned(message.attempts)
         return
     if not message.dep_counts and state.functions.issuperset(message.fids):
@@ -170,6 +170,8 @@ def on_returned(state: WorkerState, message: Returned) -> None:
         nested.ended(state, message.attempts)
     attempts = [each for each in message.attempts if given.pop(each, None) is not None]
     stopping.forget(state, attempts)
+    if state.draining is not None:
+        state.draining.given_back += len(attempts)
     state.out.returned(attempts)
 
 

@@ -1,7 +1,7 @@
 """Where inputs come from: the runner, the store, a worker that has them, and then another.
 
-A value that several attempts wait for is fetched once. A fetch that nobody waits for any
-more is not stopped, but its value is dropped on arrival.
+A value that several attempts wait for is fetched once, also if a copy of it is to be kept. A
+fetch that nobody waits for any more is not stopped, but its value is dropped on arrival.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 from trio_dask.messages import Payload, payload_bytes
 from trio_dask.messages.tasks import Pinned, Unrunnable
 from trio_dask.messages.values import ABSENT, FOUND, UNPICKLABLE, Values
-from trio_dask.worker.core import attempts, nested
+from trio_dask.worker.core import attempts, copying, nested
 from trio_dask.worker.core.state import Request, Row, Want, WorkerState
 
 
@@ -43,6 +43,18 @@ def want(state: WorkerState, who: int, tid: int, addresses: list[str]) -> None:
         found.candidates += [each for each in addresses if each not in known]
 
 
+def want_copy(state: WorkerState, tid: int, addresses: list[str]) -> None:
+    """Get a value into the store, whoever else waits for it."""
+    found = state.wants.get(tid)
+    if found is None:
+        found = state.wants[tid] = Want(addresses, copy=True)
+        _ask_next(state, tid, found)
+    else:
+        found.copy = True
+        known = (*found.tried, *found.candidates)
+        found.candidates += [each for each in addresses if each not in known]
+
+
 def have(state: WorkerState, tid: int) -> bool:
     """Whether the runner holds the value, now at the latest."""
     if tid in state.held:
@@ -66,14 +78,21 @@ def _ask_next(state: WorkerState, tid: int, want: Want) -> None:
     if want.waiting and have(state, tid):  # it has come here by another way
         del state.wants[tid]
         _arrived(state, tid, want)
+        if want.copy:
+            state.out.replica(tid)
         return
-    while want.candidates and want.waiting:
+    if want.copy and copying.has(state, tid):
+        del state.wants[tid]
+        state.out.replica(tid)
+        return
+    while want.candidates and (want.waiting or want.copy):
         address = want.candidates.pop(0)
         want.tried.append(address)
         if address != state.address:  # here it is not
             state.out.fetches.setdefault(address, []).append(tid)
             return
     del state.wants[tid]
+    copying.failed(state, tid, want)
     if not want.waiting:
         return
     attempts = _attempts(state, tid, want.waiting, (ABSENT, b""))
@@ -155,6 +174,7 @@ def on_values(state: WorkerState, message: Values) -> None:
 
 def _found(state: WorkerState, tid: int, want: Want, payload: Payload) -> None:
     del state.wants[tid]
+    copying.arrived(state, tid, want, payload)
     if not want.waiting:
         return
     if tid not in state.held:
@@ -165,6 +185,7 @@ def _found(state: WorkerState, tid: int, want: Want, payload: Payload) -> None:
 def _bound_elsewhere(state: WorkerState, tid: int, want: Want, failure: bytes) -> None:
     """The value cannot leave the runner it is in: what needs it has to go there."""
     del state.wants[tid]
+    copying.failed(state, tid, want, failure)
     waiting = _attempts(state, tid, want.waiting, (UNPICKLABLE, failure))
     n = len(waiting)
     if n:

@@ -5,8 +5,24 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 
 from trio_dask.errors import RemoteProtocolError
-from trio_dask.messages import Message, nested as inner, session as hello, tasks as words, values
-from trio_dask.worker.core import attempts, inputs, nested, serving, stopping
+from trio_dask.messages import (
+    Message,
+    fleet,
+    nested as inner,
+    session as hello,
+    tasks as words,
+    values,
+)
+from trio_dask.worker.core import (
+    attempts,
+    copying,
+    draining,
+    inputs,
+    nested,
+    serving,
+    stopping,
+)
+from trio_dask.worker.core.draining import DrainRules
 from trio_dask.worker.core.state import Session, WorkerState
 
 if TYPE_CHECKING:
@@ -27,6 +43,9 @@ _FROM_SCHEDULER: Final[dict[type[Message], Callable[[WorkerState, Any], None]]] 
     words.ForgetFunctions: attempts.on_forget_functions,
     inner.Nested: nested.on_answer,
     inner.Numbers: nested.on_numbers,
+    fleet.Copy: copying.on_copy,
+    fleet.Dismiss: draining.on_dismiss,
+    fleet.Farewell: draining.on_farewell,
 }
 _FROM_RUNNER: Final[dict[type[Message], Callable[[WorkerState, Any], None]]] = {
     words.Done: attempts.on_done,
@@ -53,8 +72,16 @@ class WorkerCore:
     tells one runner's story at a time: `runner_ready`, what it says, `runner_died`.
     """
 
-    def __init__(self, name: str, address: str, nthreads: int, store: Store) -> None:
-        self.state = WorkerState(name, address, nthreads, store)
+    def __init__(
+        self,
+        name: str,
+        address: str,
+        nthreads: int,
+        store: Store,
+        *,
+        drain_rules: DrainRules = DrainRules(),  # noqa: B008 - it cannot change
+    ) -> None:
+        self.state = WorkerState(name, address, nthreads, store, drain_rules)
 
     def on_scheduler(self, message: Message) -> None:
         """Take in what the scheduler said.
@@ -187,6 +214,22 @@ class WorkerCore:
         if self.state.up:
             there = [*board, *((attempt, now) for attempt in self.state.nested.parked)]
             stopping.climb(self.state, there, now)
+
+    def drain(self, reason: str, *, patient: bool) -> None:
+        """The worker is to leave; with patience for however long its values take to move.
+
+        From now on `go_on_draining` is to be called, often, until there is a `Depart`.
+        """
+        draining.begin(self.state, reason, patient=patient)
+
+    @property
+    def draining(self) -> bool:
+        """Whether the worker is to leave."""
+        return self.state.draining is not None
+
+    def go_on_draining(self, board: Iterable[tuple[int, float]], now: float) -> None:
+        """Go on with leaving."""
+        draining.go_on(self.state, board, now)
 
     def leave(self) -> None:
         """The worker ends: its neighbours in the process lose what only it held."""

@@ -10,6 +10,7 @@ from trio_dask.messages.values import Fetch, Give
 from trio_dask.worker.core.actions import (
     Action,
     AwaitDrain,
+    Depart,
     FetchFrom,
     KillRunner,
     ToPeer,
@@ -20,6 +21,7 @@ from trio_dask.worker.core.nested_books import NestedBooks
 
 if TYPE_CHECKING:
     from trio_dask.messages import Message, Payload
+    from trio_dask.worker.core.draining import Draining, DrainRules
     from trio_dask.worker.core.stopping import Stopping
     from trio_dask.worker.core.store import Store
 
@@ -30,7 +32,7 @@ VALUES_MAX: Final = 1024
 class Outbox:
     """What is to be said and done since the last flush."""
 
-    __slots__ = ("drains", "fetches", "kill", "peers", "runner", "scheduler")
+    __slots__ = ("depart", "drains", "fetches", "kill", "peers", "runner", "scheduler")
 
     def __init__(self) -> None:
         self.scheduler: list[Message] = []
@@ -39,6 +41,7 @@ class Outbox:
         self.fetches: dict[str, list[int]] = {}
         self.drains: dict[int, None] = {}
         self.kill = ""  # why the runner is to be ended
+        self.depart: Depart | None = None
 
     def returned(self, attempts: list[int]) -> None:
         """Tell the scheduler that these attempts have not begun and will not."""
@@ -93,6 +96,9 @@ class Outbox:
         if self.kill:
             out.append(KillRunner(self.kill))
             self.kill = ""
+        if self.depart is not None:
+            out.append(self.depart)
+            self.depart = None
         return out
 
 
@@ -119,6 +125,7 @@ class Want:
     candidates: list[str]
     tried: list[str] = field(default_factory=list)
     waiting: dict[int, None] = field(default_factory=dict)
+    copy: bool = False  # it goes into the store, too
 
 
 @dataclass(slots=True, eq=False)
@@ -161,6 +168,7 @@ class WorkerState:
     address: str
     nthreads: int
     store: Store
+    drain_rules: DrainRules
     up: bool = False
     died: bool = False
     answered: int = 0  # attempts that the present runner has answered
@@ -178,6 +186,7 @@ class WorkerState:
     stopping: dict[int, Stopping] = field(default_factory=dict)  # attempts in the runner
     abandoned: set[int] = field(default_factory=set)  # of these, reported in the runner's place
     doomed: float | None = None  # since when the runner is to end
+    draining: Draining | None = None  # the worker is to leave
     nested: NestedBooks = field(default_factory=NestedBooks)
     out: Outbox = field(default_factory=Outbox)
 

@@ -22,7 +22,7 @@ from trio_dask.messages.tasks import (
     RAISE,
     STOPPED,
 )
-from trio_dask.worker.core import inputs
+from trio_dask.worker.core import draining, inputs
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -94,7 +94,9 @@ def climb(state: WorkerState, board: Iterable[tuple[int, float]], now: float) ->
             strike.append(attempt)
     if strike:
         state.out.runner.append(words.Interrupt(strike, [RAISE] * len(strike)))
-    if overdue:
+    if overdue and state.draining is not None:
+        draining.abandon(state, overdue)  # the runner is needed as long as it has values
+    elif overdue:
         _do_without(state, overdue, [attempt for attempt, _ in board], now)
     elif state.doomed is not None:
         state.doomed = None  # it has stopped after all

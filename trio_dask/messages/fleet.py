@@ -1,0 +1,72 @@
+"""Workers that leave, and copies of values that are made on purpose: scheduler and worker only."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from trio_dask.messages.codec import Message, message
+from trio_dask.messages.columns import Blobs, Ints, Strs
+
+# ---------------------------------------------------------------- leaving
+
+
+@message(70)
+class Leave(Message):
+    """The worker is to leave: nothing more is to be given to it, and what only it holds moves.
+
+    Answered by `Farewell`: as soon as nothing holds it here any more or, with `at_once`, now.
+    """
+
+    reason: str
+    at_once: bool
+
+
+@message(71)
+class Dismiss(Message):
+    """The worker is to leave: it takes nothing more, and waits for `Farewell` (scheduler → worker)."""
+
+    reason: str
+
+
+@message(72)
+class Farewell(Message):
+    """Nothing holds the worker any more (scheduler → worker).
+
+    `moved` values, of `nbytes` together, have been copied to others since it was to leave;
+    `left` have no other place, and `lost` of these only a client can bring again.
+    """
+
+    moved: int
+    nbytes: int
+    left: int
+    lost: int
+
+
+# ---------------------------------------------------------------- copies
+
+
+@message(73)
+class Copy(Message):
+    """Hold copies of these values, whether a task needs them or not (scheduler → worker).
+
+    Row by row an index into `places`, of which each is one or more worker addresses,
+    separated by spaces, best first. Each value is answered in `Replicas` or in `Uncopied`.
+    """
+
+    tids: Ints
+    at: Ints
+    places: Strs
+    PARALLEL: ClassVar = ("tids", "at")
+
+
+@message(74)
+class Uncopied(Message):
+    """Values of `Copy` that could not be had (worker → scheduler).
+
+    For each the encoded `Failure` that says why it cannot leave its place, or nothing: it
+    was at none of the places.
+    """
+
+    tids: Ints
+    failures: Blobs
+    PARALLEL: ClassVar = ("tids", "failures")

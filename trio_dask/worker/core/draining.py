@@ -1,0 +1,132 @@
+"""A worker that is to leave: what it has not begun goes back, what runs gets a while, then it goes.
+
+Its values are the scheduler's concern, which has others copy them. When nothing holds the
+worker any more the scheduler says `Farewell`; where that takes longer than it may the worker
+asks for it, and does not wait for the answer for long.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from trio_dask.messages import tasks as words
+from trio_dask.messages.fleet import Leave
+from trio_dask.messages.tasks import INTERRUPT, STOPPED, Recall
+from trio_dask.worker.core import inputs, nested, stopping
+from trio_dask.worker.core.actions import Depart
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from trio_dask.messages.fleet import Dismiss, Farewell
+    from trio_dask.worker.core.state import WorkerState
+
+#: What was interrupted is given back after so long, whether it has stopped or not.
+GIVE_BACK_S: Final = 0.7
+#: A runner that does not even hear that it is to stop something gives no values out either.
+DEAF_S: Final = 30.0
+#: So long the scheduler may take to answer who cannot wait.
+ANSWER_S: Final = 0.5
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DrainRules:
+    """How long a worker that is to leave waits for what."""
+
+    #: Running tasks get so long to end.
+    grace_s: float = 5.0
+    #: Then values get so long to move, if whoever had it leave is in a hurry.
+    move_s: float = 5.0
+
+
+@dataclass(slots=True, eq=False)
+class Draining:
+    """How far a worker has got with leaving."""
+
+    reason: str
+    patient: bool  # there is no limit to how long values may take
+    since: float | None = None
+    idle_since: float | None = None  # nothing runs any more
+    interrupted: bool = False
+    urged_at: float | None = None  # the scheduler was told that it cannot wait any longer
+    given_back: int = 0  # attempts
+
+
+def begin(state: WorkerState, reason: str, *, patient: bool) -> None:
+    """The worker is to leave: it says so, and takes nothing more."""
+    if state.draining is None:
+        _give_back(state, reason, patient=patient)
+    elif not patient and state.draining.patient:
+        state.draining.patient, state.draining.idle_since = False, None
+    state.out.scheduler.append(Leave(reason, at_once=False))
+
+
+def on_dismiss(state: WorkerState, message: Dismiss) -> None:
+    """The scheduler has the worker leave."""
+    if state.draining is None:
+        _give_back(state, message.reason, patient=True)
+
+
+def _give_back(state: WorkerState, reason: str, *, patient: bool) -> None:
+    state.draining = Draining(reason, patient, given_back=len(state.waiting))
+    for row in list(state.waiting.values()):
+        inputs.forget(state, row)
+        state.out.returned([row.attempt])
+    if state.given:
+        state.out.runner.append(Recall(list(state.given)))
+
+
+def on_farewell(state: WorkerState, message: Farewell) -> None:
+    """Nothing holds the worker any more."""
+    state.out.depart = Depart(message)
+
+
+def go_on(state: WorkerState, board: Iterable[tuple[int, float]], now: float) -> None:
+    """Some time has passed, and the runner runs what is on the board."""
+    draining = state.draining
+    if draining is None:
+        return
+    if draining.since is None:
+        draining.since = now
+    waited = now - draining.since
+    left = [attempt for attempt in state.given if attempt not in state.abandoned]
+    if left and waited >= state.drain_rules.grace_s:
+        if not draining.interrupted:
+            draining.interrupted = True
+            draining.given_back += len(left)
+            ways = [INTERRUPT] * len(left)
+            stopping.on_interrupt(state, words.Interrupt(left, ways))
+        elif waited >= state.drain_rules.grace_s + GIVE_BACK_S:
+            abandon(state, left)
+            left = []
+    deaf = any(not each.heard for each in state.stopping.values())
+    if deaf and waited >= state.drain_rules.grace_s + DEAF_S:
+        state.out.kill = "it did not answer when it was to leave"
+    if left or state.waiting:
+        draining.idle_since = None
+    elif draining.idle_since is None:
+        draining.idle_since = now
+    _hurry(state, draining, now)
+
+
+def abandon(state: WorkerState, attempts: Iterable[int]) -> None:
+    """Report these as stopped: whatever they still do, it does not count."""
+    for attempt in attempts:
+        if attempt in state.stopping and attempt not in state.abandoned:
+            state.abandoned.add(attempt)
+            nested.ended(state, [attempt])
+            state.out.scheduler.append(words.Done([attempt], [STOPPED], [0.0], [0], [b""]))
+
+
+def _hurry(state: WorkerState, draining: Draining, now: float) -> None:
+    """See to it that somebody in a hurry does not wait for ever."""
+    if draining.urged_at is not None:
+        if now - draining.urged_at >= ANSWER_S:
+            state.out.depart = Depart(None)
+        return
+    limit_s = math.inf if draining.patient else state.drain_rules.move_s
+    if draining.idle_since is not None and now - draining.idle_since >= limit_s:
+        draining.urged_at = now
+        state.out.scheduler.append(Leave(draining.reason, at_once=True))
