@@ -19,6 +19,8 @@ from trio_dask.runner import Board, host_runner
 class RunnerThread:
     """A runner in threads. It can be asked to end, not made to: a task runs to its end."""
 
+    output: None = None  # our own streams are its own
+
     def __init__(self, nthreads: int) -> None:
         with ExitStack() as undo:
             self.board_fd = Board.create(nthreads).fd

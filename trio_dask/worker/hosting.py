@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING, Final, Protocol
 
 import trio
 
+from trio_dask.worker.output import Output
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -28,6 +30,10 @@ class HostedRunner(Protocol):
     pid: int
     sock: socket.socket
     board_fd: int
+
+    @property
+    def output(self) -> Output | None:
+        """What it prints; None where it prints to our own streams."""
 
     async def wait(self) -> int | None:
         """Its exit status once it has ended, negative for a signal; None where it has none."""
@@ -59,14 +65,19 @@ class RunnerProcess:
             undo.callback(os.close, self.board_fd)
             self.sock, child = socket.socketpair()
             undo.enter_context(self.sock)
+            self.output = Output()
+            undo.callback(self.output.close)
             with child:
                 self._process = subprocess.Popen(
                     [*command, str(child.fileno()), str(self.board_fd)],
                     stdin=subprocess.DEVNULL,
+                    stdout=self.output.ends[0],
+                    stderr=self.output.ends[1],
                     pass_fds=(child.fileno(), self.board_fd),
                     start_new_session=True,
                     env={name: value for name, value in os.environ.items() if name not in _SECRETS},
                 )
+            self.output.started()
             undo.pop_all()
         self.pid = self._process.pid
 
@@ -89,6 +100,7 @@ class RunnerProcess:
 
     def close(self) -> None:
         """Close what is left of it."""
+        self.output.close()
         self.sock.close()
         os.close(self.board_fd)
 

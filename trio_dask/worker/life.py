@@ -31,6 +31,7 @@ from trio_dask.messages.session import (
 from trio_dask.worker.core import DrainRules, RestartRules, Store, WorkerCore
 from trio_dask.worker.leaving import age, see_off
 from trio_dask.worker.nanny import Nanny
+from trio_dask.worker.output import Outputs
 from trio_dask.worker.recording import RecordedCore
 from trio_dask.worker.worker import Worker
 
@@ -41,7 +42,7 @@ if TYPE_CHECKING:
     from trio_dask.config import WorkerConfig
     from trio_dask.eventlog import EventLog
     from trio_dask.messages import Message
-    from trio_dask.worker.hosting import RunnerHost
+    from trio_dask.worker.hosting import HostedRunner, RunnerHost
 
 #: How long closing a connection that was never used may take.
 DROP_S: Final = 2.0
@@ -68,6 +69,18 @@ class Household:
     store: Store = field(default_factory=Store)
     neighbours: dict[str, Worker] = field(default_factory=dict)
     log: EventLog | None = None
+    outputs: Outputs = field(default_factory=Outputs)
+
+    def start_runner(self, nthreads: int) -> HostedRunner:
+        """Start a runner, and pass on what it prints.
+
+        Raises:
+            OSError: it cannot be started.
+        """
+        hosted = self.host(nthreads)
+        if hosted.output is not None:
+            self.outputs.listen(hosted.output)
+        return hosted
 
     async def live(self, number: int, joined: Callable[[Worker], None]) -> None:
         """One worker, from the first call to the scheduler to its goodbye.
@@ -114,7 +127,7 @@ class Household:
             "inline_bytes_max": settings.inline_bytes_max,
             "local_directory": self.directory,
         }
-        nanny = Nanny(worker, self.host, rules, prepare)
+        nanny = Nanny(worker, self.start_runner, rules, prepare)
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._keep_link, worker, nanny, nursery)
             await nursery.start(worker.peers.run)

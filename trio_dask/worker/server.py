@@ -17,6 +17,7 @@ from trio_dask.eventlog import open_event_log
 from trio_dask.messages.session import WORKER
 from trio_dask.worker.hosting import ProcessHost
 from trio_dask.worker.life import Household
+from trio_dask.worker.output import open_outputs
 from trio_dask.worker.scratch import scratch_directory
 
 if TYPE_CHECKING:
@@ -201,7 +202,7 @@ async def _run(
     on_change: Callable[[str, str | None], None] | None,
     task_status: trio.TaskStatus[WorkerHandle],
 ) -> None:
-    async with trio.open_nursery() as nursery:
+    async with open_outputs() as household.outputs, trio.open_nursery() as nursery:
         handle = WorkerHandle(household, nursery, on_change)
         handle.scale(household.settings.nworkers)
         await handle.all_joined()

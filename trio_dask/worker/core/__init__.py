@@ -16,6 +16,7 @@ from trio_dask.worker.core.machine import WorkerCore
 from trio_dask.worker.core.restart import GiveUp, Restart, RestartRules, Restarts
 from trio_dask.worker.core.stalls import Stalls
 from trio_dask.worker.core.store import Store
+from trio_dask.worker.core.tail import Lines, Tail
 
 __all__ = [
     "Action",
@@ -25,11 +26,13 @@ __all__ = [
     "FetchFrom",
     "GiveUp",
     "KillRunner",
+    "Lines",
     "Restart",
     "RestartRules",
     "Restarts",
     "Stalls",
     "Store",
+    "Tail",
     "ToPeer",
     "ToRunner",
     "ToScheduler",
