@@ -30,6 +30,10 @@ the tree, as a cancelled future is no failure.
 from __future__ import annotations
 
 import concurrent.futures
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
 
 
 class TrioDaskError(Exception):
@@ -102,7 +106,19 @@ class RemoteError(TaskError):
 
 
 class KilledWorker(TaskError):
-    """The process that ran the task died, as often as is allowed; says what is known of the deaths."""
+    """The process that ran the task died, as often as is allowed; says what is known of the deaths.
+
+    `deaths` has the same as data: a mapping for each of the last ones, with what is known
+    of ``worker``, ``host``, ``pid``, ``attempt``, ``reason``, ``exit_code`` or ``signal``,
+    ``oom`` (it was killed for want of memory), ``ran_s`` (how long the task had been
+    running) and ``lasted_s`` (how long the process had), ``rss`` and ``peak_rss`` in bytes.
+    The last one also has ``memory``, pairs of seconds before the end and bytes, and
+    ``output``, the last lines that the process wrote.
+    """
+
+    def __init__(self, message: str = "", deaths: Sequence[Mapping[str, Any]] = ()) -> None:
+        super().__init__(message)
+        self.deaths = tuple(deaths)
 
 
 class DataLost(TaskError):

@@ -8,6 +8,7 @@ import pytest
 
 from trio_dask.messages import session, tasks as words
 from trio_dask.messages.failure import Failure
+from trio_dask.scheduler.core.deaths import Deaths, death_of
 from trio_dask.scheduler.core.failures import killed
 from trio_dask.scheduler.core.lifecycle import MOVES_MAX
 
@@ -185,7 +186,10 @@ def test_a_killers_failure_reads_well() -> None:
     exited = known | {"exit_code": 3, "reason": "exited with code 3", "rss": 16375808}
     crashed = known | {"signal": 11, "reason": "killed by SIGSEGV", "lasted_s": 61.0}
     odd = {"worker": "w-1", "lasted_s": "long", "rss": [1], "reason": 7, "exit_code": 1}
-    message = Failure.from_bytes(killed("f-1", [exited, crashed, odd])).message
+    deaths = Deaths()
+    for certificate in (exited, crashed, odd):
+        deaths.add(death_of(certificate, 1, str(certificate["worker"])))
+    message = Failure.from_bytes(killed("f-1", deaths)).message
     assert message.splitlines() == [
         "f-1 was running each of the 3 times its process died:",
         "  1. exited with code 3 after 0.8 s on worker w-0 (host vm, pid 42), last seen with 15.6 MiB",

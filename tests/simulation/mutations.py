@@ -12,7 +12,7 @@ from unittest.mock import patch
 
 from trio_dask.client.core.table import Table
 from trio_dask.client.core.watching import Watching
-from trio_dask.messages.tasks import Cancel, Recall, Replicas, RunnerDied
+from trio_dask.messages.tasks import Cancel, Recall, Replicas, RunnerDied, Slots
 from trio_dask.scheduler.core import (
     dispatch,
     draining,
@@ -151,7 +151,7 @@ def tell_only_the_first_client() -> AbstractContextManager[Any]:
 
 def ignore_resources() -> AbstractContextManager[Any]:
     """Every worker has all that a task may ask for."""
-    return patch.object(drawing, "_fits", lambda requirement, worker: bool(worker.resources))
+    return patch.object(drawing, "fits", lambda requirement, worker: bool(worker.resources))
 
 
 def forget_a_recall() -> AbstractContextManager[Any]:
@@ -191,7 +191,7 @@ def ignore_restrictions() -> AbstractContextManager[Any]:
     """A worker draws from the queues of tasks that are for others, too."""
 
     def may_run(state: Any, requirement: Any, worker: Any) -> bool:
-        return drawing._fits(requirement, worker)
+        return drawing.fits(requirement, worker)
 
     return patch.object(drawing, "_may_run", may_run)
 
@@ -204,6 +204,28 @@ def never_overtake() -> AbstractContextManager[Any]:
 def do_not_wake_at_the_end() -> AbstractContextManager[Any]:
     """Who waits for a client's tasks is not told that the client has ended."""
     return patch.object(Watching, "break_all", lambda watching: None)
+
+
+def run_nothing_alone() -> AbstractContextManager[Any]:
+    """What ran out of memory waits with all others, and runs beside them."""
+    real = lifecycle.make_ready
+
+    def make_ready(state: Any, task: Any) -> None:
+        with patch.object(type(state), "runs_alone", lambda state, task: False):
+            real(state, task)
+
+    return patch.object(lifecycle, "make_ready", make_ready)
+
+
+def give_more_to_a_kept_worker() -> AbstractContextManager[Any]:
+    """A worker whose runner is new is given tasks although it is kept for one."""
+    real = runs.on_slots
+
+    def on_slots(state: Any, worker: Any, message: Any) -> None:
+        real(state, worker, message)
+        worker.slots = worker.told
+
+    return patch.dict(core._FROM_WORKER, {Slots: on_slots})
 
 
 def mix_up_inputs() -> AbstractContextManager[Any]:
@@ -306,6 +328,8 @@ MUTATIONS: Final[dict[str, Mutation]] = {
         ignore_restrictions,
         never_overtake,
         do_not_wake_at_the_end,
+        run_nothing_alone,
+        give_more_to_a_kept_worker,
         mix_up_inputs,
         believe_that_functions_stay,
         give_to_who_is_to_leave,

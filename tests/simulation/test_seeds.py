@@ -19,6 +19,7 @@ EVERY_FAULT = [
     Fault(at=0.15 + number / 20, kind=kind, host="c0" if "client" in kind else "w0", **more)  # type: ignore[arg-type]
     for number, (kind, more) in enumerate({
         "runner dies": {},
+        "memory runs out": {"seconds": 0.2},
         "data connections break": {"other": "w1"},
         "partition": {"other": "w1", "seconds": 0.5},
         "slow host": {"seconds": 0.5, "factor": 10.0},

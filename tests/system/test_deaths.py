@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 import time
 from typing import TYPE_CHECKING
 
@@ -83,9 +84,37 @@ async def test_a_task_that_kills_its_process_is_given_up(cluster: Cluster) -> No
     async with AsyncClient(cluster.address, config=cluster.config) as client:
         killer: AsyncFuture[None] = client.submit(os._exit, 7)
         others = client.map(slow, range(50))
-        with pytest.raises(KilledWorker, match="exited with code 7"):
+        with pytest.raises(KilledWorker, match="exited with code 7") as raised:
             await killer
+        assert [death["exit_code"] for death in raised.value.deaths] == [7] * 4
         assert await client.gather(others) == list(range(1, 51))
+
+
+def says_too_much(lines: int) -> None:
+    """A task that prints, starts a process that has its streams for ever, and crashes."""
+    for number in range(lines):
+        sys.stdout.write(f"line {number}\n")
+    sys.stderr.write("\x1b[31mthe last words\x1b[0m")
+    sys.stderr.flush()
+    if os.fork() == 0:
+        os.setsid()
+        os.execvp("sleep", ["sleep", "30"])
+    os.kill(os.getpid(), signal.SIGSEGV)
+
+
+async def test_its_last_words_are_in_the_error(cluster: Cluster) -> None:
+    """The last lines of the last process, as data and readable; a child that lives on holds nothing up."""
+    cluster.workers(1, "--nthreads", "1")
+    async with AsyncClient(cluster.address, config=cluster.config) as client:
+        with pytest.raises(KilledWorker) as raised:
+            await client.submit(says_too_much, 5000)
+        last = raised.value.deaths[-1]
+        assert last["signal"] == signal.SIGSEGV
+        assert len(last["output"]) == 50
+        assert {"the last words", "line 4999"} <= set(last["output"])
+        assert 0 <= last["ran_s"] <= last["lasted_s"]
+        assert "  | the last words" in str(raised.value).splitlines()
+        assert all("output" not in death for death in raised.value.deaths[:-1])
 
 
 @pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM])

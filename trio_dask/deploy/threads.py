@@ -20,6 +20,7 @@ class RunnerThread:
     """A runner in threads. It can be asked to end, not made to: a task runs to its end."""
 
     output: None = None  # our own streams are its own
+    peak_rss: None = None
 
     def __init__(self, nthreads: int) -> None:
         with ExitStack() as undo:

@@ -30,6 +30,8 @@ _STEERING: Final = frozenset(
         "trio._core._exceptions.Cancelled",
     )
 )
+#: Of the origin of a `KilledWorker`: what its attribute of that name is to be.
+_DEATHS: Final = "deaths"
 #: What Python keeps in an exception's dict, and we carry beside it.
 _OURS: Final = ("__notes__",)
 
@@ -294,6 +296,9 @@ def _by_name(node: Failure) -> BaseException | None:
     if not (isinstance(kind, type) and issubclass(kind, BaseException)):
         return None
     exc = kind(node.message)
+    if isinstance(exc, errors.KilledWorker):
+        deaths = node.origin.get(_DEATHS)
+        exc.deaths = tuple(deaths) if isinstance(deaths, list) else ()
     return exc if str(exc) == node.message else None
 
 
@@ -319,5 +324,5 @@ def _head(node: Failure, main: Failure, members: set[int]) -> str:
 def _remote_notes(node: Failure, head: str, *, full: bool) -> list[str]:
     shown = node.lead + node.traceback if full else node.traceback
     if not shown:
-        return [f"{head}."] if node.origin else []
+        return [f"{head}."] if node.origin.keys() - {_DEATHS} else []
     return [f"{head}:\nTraceback (most recent call last):\n{shown}".rstrip("\n")]

@@ -328,8 +328,11 @@ class RunnerDied(Message):
 
     `running` are the attempts that were running in it, `queued` those it had not
     begun; all of them are over. `lost` are the values that died with it.
-    `certificate` says what is known about the death: exit_code or signal, pid, host;
-    with `on_purpose` the worker has ended it to stop a task, and nobody is to blame.
+    `certificate` says what is known about the death: exit_code or signal, reason, pid,
+    host, lasted_s, rss, peak_rss, memory (pairs of seconds before the end and bytes), output
+    (the last lines), running (pairs of attempt and seconds). With `oom` the system has
+    killed it for want of memory; with `on_purpose` the worker has ended it, and nobody
+    is to blame.
     """
 
     running: Ints

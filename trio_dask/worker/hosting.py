@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import resource
 import signal
 import socket
 import struct
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 #: What a task must never see.
 _SECRETS: Final = ("TRIO_DASK_TOKEN",)
 _SLOT: Final = struct.Struct("<qd")
+_MAXRSS_UNIT: Final = 1 if sys.platform == "darwin" else 1024
 
 
 class HostedRunner(Protocol):
@@ -30,6 +32,10 @@ class HostedRunner(Protocol):
     pid: int
     sock: socket.socket
     board_fd: int
+
+    @property
+    def peak_rss(self) -> int | None:
+        """The most resident memory it has had, once it has ended, where that is known."""
 
     @property
     def output(self) -> Output | None:
@@ -80,6 +86,9 @@ class RunnerProcess:
             self.output.started()
             undo.pop_all()
         self.pid = self._process.pid
+        self.peak_rss: int | None = None
+        # What the system tells of a child begins with what the parent had when it forked.
+        self._our_peak: Final = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 
     async def wait(self) -> int | None:
         """Its exit status. What it started ends with it."""
@@ -90,7 +99,20 @@ class RunnerProcess:
             else:  # pragma: no cover - macOS
                 await trio.to_thread.run_sync(_wait_unreaped, self.pid, abandon_on_cancel=True)
             self.kill()
+            self._reap()
         return self._process.wait()
+
+    def _reap(self) -> None:
+        """Take its exit status, and what it has used, which is told but once."""
+        if self._process.returncode is not None:
+            return  # another waiter has
+        try:
+            _, status, usage = os.wait4(self.pid, 0)
+        except ChildProcessError:  # pragma: no cover - somebody else in this process has
+            return
+        self._process.returncode = os.waitstatus_to_exitcode(status)
+        if usage.ru_maxrss > self._our_peak:
+            self.peak_rss = usage.ru_maxrss * _MAXRSS_UNIT
 
     def kill(self) -> None:
         """Kill its group, whose number is its own until it has been reaped."""

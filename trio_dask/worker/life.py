@@ -29,6 +29,7 @@ from trio_dask.messages.session import (
     Welcome,
 )
 from trio_dask.worker.core import DrainRules, RestartRules, Store, WorkerCore
+from trio_dask.worker.coroner import Coroner
 from trio_dask.worker.leaving import age, see_off
 from trio_dask.worker.nanny import Nanny
 from trio_dask.worker.output import Outputs
@@ -70,6 +71,7 @@ class Household:
     neighbours: dict[str, Worker] = field(default_factory=dict)
     log: EventLog | None = None
     outputs: Outputs = field(default_factory=Outputs)
+    coroner: Coroner = field(default_factory=lambda: Coroner(socket.gethostname()))
 
     def start_runner(self, nthreads: int) -> HostedRunner:
         """Start a runner, and pass on what it prints.
@@ -127,7 +129,7 @@ class Household:
             "inline_bytes_max": settings.inline_bytes_max,
             "local_directory": self.directory,
         }
-        nanny = Nanny(worker, self.start_runner, rules, prepare)
+        nanny = Nanny(worker, self.start_runner, self.coroner, rules=rules, settings=prepare)
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._keep_link, worker, nanny, nursery)
             await nursery.start(worker.peers.run)
@@ -142,7 +144,7 @@ class Household:
                 )
 
             await nursery.start(serve_peers)
-            nursery.start_soon(nanny.run, socket.gethostname())
+            nursery.start_soon(nanny.run)
             nursery.start_soon(nanny.climb)
             # Who is registered is given work, so first there is somebody to do it.
             await nanny.any_ready.wait()

@@ -7,17 +7,17 @@ import logging
 import time
 from typing import TYPE_CHECKING, Any, Final
 
-import psutil
 import trio
 
 from trio_dask.comm import Connection, Hello, Limits, SocketByteStream
 from trio_dask.errors import CommError, RemoteProtocolError, TrioDaskError
 from trio_dask.messages.values import Prepare, Ready, Stop
-from trio_dask.worker.core import GiveUp, RestartRules, Restarts, certificate
+from trio_dask.worker.core import GiveUp, RestartRules, Restarts
 from trio_dask.worker.hosting import read_board
 
 if TYPE_CHECKING:
     from trio_dask.messages import Message
+    from trio_dask.worker.coroner import Case, Coroner
     from trio_dask.worker.hosting import HostedRunner, RunnerHost
     from trio_dask.worker.worker import Worker
 
@@ -44,21 +44,28 @@ class Nanny:
     """The runners of one worker, one after the other."""
 
     def __init__(
-        self, worker: Worker, host: RunnerHost, rules: RestartRules, settings: dict[str, Any]
+        self,
+        worker: Worker,
+        host: RunnerHost,
+        coroner: Coroner,
+        *,
+        rules: RestartRules,
+        settings: dict[str, Any],
     ) -> None:
         self._worker: Final = worker
         self._host: Final = host
+        self._coroner: Final = coroner
         self._restarts: Final = Restarts(rules)
         self._settings: Final = settings
         self._nthreads: Final[int] = settings["nthreads"]
         self._hosted: HostedRunner | None = None
-        self._rss: int | None = None
+        self._case: Case | None = None  # of the runner that is there
         self._ready = False
         self._purpose = ""  # why we have ended it ourselves
         self.any_ready: Final = trio.Event()
         worker.kill_runner = self._kill
 
-    async def run(self, hostname: str) -> None:
+    async def run(self) -> None:
         """Have a runner, until cancelled.
 
         Raises:
@@ -66,13 +73,13 @@ class Nanny:
         """
         while True:
             began = time.monotonic()
-            self._ready, self._rss, self._purpose = False, None, ""
+            self._ready, self._purpose = False, ""
             try:
                 self._hosted = hosted = self._host(self._nthreads)
             except OSError as error:
                 why, ready = f"it cannot be started: {error}", False
             else:
-                why = await self._live(hosted, hostname, began)
+                why = await self._live(hosted)
                 ready = self._ready
             lasted = time.monotonic() - began
             answered = self._worker.core.answered if ready else 0
@@ -90,8 +97,9 @@ class Nanny:
             )  # fmt: skip
             await trio.sleep(decision.delay_s)
 
-    async def _live(self, hosted: HostedRunner, hostname: str, began: float) -> str:
+    async def _live(self, hosted: HostedRunner) -> str:
         """The life of one runner; why it ended."""
+        case = self._case = self._coroner.open(hosted)
         connection = Connection(
             SocketByteStream(hosted.sock),
             Hello("runner", "", ""),
@@ -110,13 +118,10 @@ class Nanny:
         hosted.kill()
         with trio.CancelScope(shield=True), trio.move_on_after(_KILLED_S):
             status = await hosted.wait()
-        death = certificate(
-            status, pid=hosted.pid, host=hostname,
-            lasted_s=time.monotonic() - began, rss=self._rss, reason=fault or self._purpose,
-        )  # fmt: skip
-        if self._purpose:
-            death["on_purpose"] = True
         board = read_board(hosted.board_fd, self._nthreads)
+        death = case.close(
+            status, board, reason=fault or self._purpose, on_purpose=bool(self._purpose)
+        )
         self._forget(hosted)
         self._worker.core.runner_died([attempt for attempt, _ in board], death)
         self._worker.perform()
@@ -179,7 +184,7 @@ class Nanny:
         self._forget(hosted)
 
     def _forget(self, hosted: HostedRunner) -> None:
-        self._worker.runner = self._hosted = None
+        self._worker.runner = self._hosted = self._case = None
         with contextlib.suppress(OSError):
             hosted.close()
 
@@ -214,21 +219,13 @@ class Nanny:
             self._worker.runner.send(Stop("the worker ends"))
 
     def tick(self) -> None:
-        """Look at what has been running for long."""
+        """Look at what has been running for long, and at how much memory it has."""
         core = self._worker.core
         if self._hosted is not None and self._ready and core.state.given:
             core.tick(read_board(self._hosted.board_fd, self._nthreads), time.monotonic())
             self._worker.perform()
+        self.metrics()
 
     def metrics(self) -> dict[str, Any]:
         """What the runner uses; also remembered for its death certificate."""
-        if self._hosted is None:
-            return {}
-        try:
-            process = psutil.Process(self._hosted.pid)
-            with process.oneshot():
-                self._rss = process.memory_info().rss
-                times = process.cpu_times()
-        except psutil.Error:
-            return {}
-        return {"pid": self._hosted.pid, "rss": self._rss, "cpu_s": times.user + times.system}
+        return self._case.look() if self._case is not None else {}

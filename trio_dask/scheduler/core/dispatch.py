@@ -12,6 +12,7 @@ from __future__ import annotations
 from heapq import heappop
 from typing import TYPE_CHECKING
 
+from trio_dask.scheduler.core.alone import place_alone
 from trio_dask.scheduler.core.drawing import best_queue, candidates
 from trio_dask.scheduler.core.overtaking import overtake
 from trio_dask.scheduler.core.windows import assign, busy, touch
@@ -34,6 +35,8 @@ def _least_loaded(state: ClusterState) -> Worker | None:
 
 def dispatch(state: ClusterState) -> None:
     """Fill the windows."""
+    if state.alone or state.kept:
+        place_alone(state)
     if state.restricted:
         _dispatch_restricted(state)
     for worker in tuple(state.homes):

@@ -11,12 +11,16 @@ if TYPE_CHECKING:
 
 def candidates(state: ClusterState, requirement: Requirement) -> list[Worker]:
     """Workers that may run such a task now."""
+    named = named_workers(state, requirement)
+    return [worker for worker in named if worker.slots and fits(requirement, worker)]
+
+
+def named_workers(state: ClusterState, requirement: Requirement) -> list[Worker]:
+    """Workers that are asked for, or all where any will do."""
     named = _named(state, requirement)
     if not named and (requirement.allow_others or not requirement.workers):
         named = list(state.workers.values())
-    return [
-        worker for worker in dict.fromkeys(named) if worker.slots and _fits(requirement, worker)
-    ]
+    return list(dict.fromkeys(named))
 
 
 def _named(state: ClusterState, requirement: Requirement) -> list[Worker]:
@@ -25,13 +29,14 @@ def _named(state: ClusterState, requirement: Requirement) -> list[Worker]:
     return [worker for worker in named if worker is not None and worker.draining is None]
 
 
-def _fits(requirement: Requirement, worker: Worker) -> bool:
+def fits(requirement: Requirement, worker: Worker) -> bool:
+    """Whether the worker has free what the task takes."""
     free = worker.free_resources
     return all(free.get(name, 0) >= units for name, units in requirement.resources)
 
 
 def _may_run(state: ClusterState, requirement: Requirement, worker: Worker) -> bool:
-    if not _fits(requirement, worker):
+    if not fits(requirement, worker):
         return False
     if not requirement.workers:
         return True

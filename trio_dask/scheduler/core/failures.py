@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING
 
 from trio_dask.messages.failure import Failure
+from trio_dask.scheduler.core.deaths import told
+
+if TYPE_CHECKING:
+    from trio_dask.scheduler.core.deaths import Deaths
 
 
 def packed(reason: str) -> bytes:
@@ -29,29 +33,10 @@ def unreached(key: str, worker: str, dep: str, places: str) -> bytes:
     return Failure(kind="trio_dask.errors.DataLost", message=message).to_bytes()
 
 
-def killed(key: str, deaths: list[dict[str, Any]]) -> bytes:
+def killed(key: str, deaths: Deaths) -> bytes:
     """The failure of a task whose process died too often, with all that is known of it."""
-    lines = [f"{key} was running each of the {len(deaths)} times its process died:"]
-    lines += (f"  {number}. {_describe(death)}" for number, death in enumerate(deaths, 1))
-    return Failure(kind="trio_dask.errors.KilledWorker", message="\n".join(lines)).to_bytes()
-
-
-def _describe(death: dict[str, Any]) -> str:
-    """One death in a line, of what a worker has told: as much of it as makes sense."""
-    reason, lasted, rss = death.get("reason"), death.get("lasted_s"), death.get("rss")
-    parts = [reason if isinstance(reason, str) and reason else _how(death)]
-    if isinstance(lasted, (int, float)):
-        parts.append(f"after {lasted:.1f} s")
-    parts.append(f"on worker {death.get('worker', '?')}")
-    if death.get("host"):
-        parts.append(f"(host {death['host']}, pid {death.get('pid', '?')})")
-    line = " ".join(parts)
-    return f"{line}, last seen with {rss / 2**20:.1f} MiB" if isinstance(rss, int) else line
-
-
-def _how(death: dict[str, Any]) -> str:
-    if death.get("signal"):
-        return f"killed by signal {death['signal']}"
-    if death.get("exit_code") is not None:
-        return f"exited with code {death['exit_code']}"
-    return "ended"
+    return Failure(
+        kind="trio_dask.errors.KilledWorker",
+        message=told(key, deaths),
+        origin={"deaths": deaths.kept},
+    ).to_bytes()

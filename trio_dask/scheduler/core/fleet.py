@@ -51,7 +51,7 @@ def worker_joined(state: ClusterState, peer: int, message: RegisterWorker, now: 
     out = WorkerOutbox(peer, state.dirty)
     out.add(Welcome(state.workers_ever, state.cluster, state.epoch))
     worker = st.Worker(out, state.workers_ever, message.name, message.address)
-    worker.nthreads = worker.slots = message.nthreads
+    worker.nthreads = worker.told = worker.slots = message.nthreads
     worker.memory_limit = message.memory_limit
     worker.resources = {name: float(units) for name, units in message.resources.items()}
     worker.free_resources = dict(worker.resources)
@@ -74,7 +74,7 @@ def worker_joined(state: ClusterState, peer: int, message: RegisterWorker, now: 
 def worker_lost(state: ClusterState, worker: Worker, reason: str) -> Generator[None, None, None]:
     """A worker is gone: its attempts and values are made up for elsewhere."""
     worker.alive = False
-    worker.slots = 0
+    worker.slots = worker.told = 0
     state.workers.pop(worker.address, None)
     state.worker_names.pop(worker.name, None)
     state.homes.pop(worker, None)
@@ -107,7 +107,8 @@ def relieve(state: ClusterState, now: float) -> None:
     horizon = state.settings.window_horizon_s
     for worker in state.workers.values():
         surplus = busy(worker) - worker.slots
-        if surplus <= 0 or now - worker.last_done < horizon or worker.draining is not None:
+        leaves = worker.draining is not None or worker.kept is not None
+        if surplus <= 0 or leaves or now - worker.last_done < horizon:
             continue
         estimate = max((prefix.estimate_s() for prefix in worker.load), default=0.0)
         if estimate >= 0 and now - worker.last_done < 4 * estimate:

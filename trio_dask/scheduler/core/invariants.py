@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from trio_dask.scheduler.core import state as st
+from trio_dask.scheduler.core.alone import beside_alone
 
 if TYPE_CHECKING:
     from trio_dask.scheduler.core.state import ClusterState, Task
@@ -43,6 +44,8 @@ def violations(state: ClusterState) -> list[str]:
         rule(sum(worker.load.values()) == loaded, "the load counts what has a slot", worker)
         for name, units in worker.free_resources.items():
             rule(0 <= units <= worker.resources[name], "resources are never over-committed", worker)
+        if state.deaths:
+            rule(not beside_alone(state, worker), "what runs alone has nothing beside it", worker)
         limit = max(worker.nthreads + 1, state.settings.window_max * worker.nthreads)
         waiting = sum(each not in worker.recalled for each in worker.parked)
         held = len(worker.window) - len(worker.recalled) - waiting

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Final
 from trio_dask.messages.ids import client_of
 from trio_dask.scheduler.core import state as st
 from trio_dask.scheduler.core.failures import data_lost, packed, unpacked
+from trio_dask.scheduler.core.ready import ReadyQueue
 
 if TYPE_CHECKING:
     from trio_dask.scheduler.core.state import ClusterState, Task, Worker
@@ -91,6 +92,10 @@ def make_ready(state: ClusterState, task: Task) -> None:
             if home is None:
                 end(state, task, st.FAILED, state.pinned[pinned[0].tid])
                 return
+    if state.deaths and state.runs_alone(task):
+        bound = home if any(dep.tid in state.pinned for dep in task.deps) else None
+        state.alone.setdefault((requirement, bound), ReadyQueue()).push(task)
+        return
     if home is not None:
         home.home.push(task)
         if home.draining is None:  # else it only waits there for what happens to its input

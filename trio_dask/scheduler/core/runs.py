@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from trio_dask.messages import tasks as words
 from trio_dask.scheduler.core import draining, state as st
 from trio_dask.scheduler.core.brief import is_brief
+from trio_dask.scheduler.core.deaths import ALONE_MAX, Deaths, death_of
 from trio_dask.scheduler.core.failures import killed, unreached
 from trio_dask.scheduler.core.intake import Misuse
 from trio_dask.scheduler.core.lifecycle import (
@@ -177,7 +178,7 @@ def on_runner_died(state: ClusterState, worker: Worker, message: words.RunnerDie
     """The process that ran the worker's tasks is gone; only what was running is suspected."""
     if not is_brief(message.certificate):
         raise Misuse("a death certificate that says too much")
-    running = [task for task in (vacate(worker, each) for each in message.running) if task]
+    running = [(each, task) for each in message.running if (task := vacate(worker, each))]
     queued = [task for task in (vacate(worker, each) for each in message.queued) if task]
     reason = f"the process of {worker.name} that held it died"
     for tid in message.lost:
@@ -186,21 +187,26 @@ def on_runner_died(state: ClusterState, worker: Worker, message: words.RunnerDie
             lose_copy(state, task, worker, reason)
     for task in queued:
         requeue(state, task)
-    for task in running:
+    for attempt, task in running:
         # It was ended on purpose, or what was to be stopped has stopped that way.
         if message.certificate.get("on_purpose") or task.tid in state.cancelling:
             requeue(state, task)
         else:
-            blame(state, task, {"worker": worker.name, **message.certificate})
+            blame(state, task, death_of(message.certificate, attempt, worker.name))
     worker.functions.clear()
     touch(state, worker)
 
 
-def blame(state: ClusterState, task: Task, certificate: dict[str, Any]) -> None:
-    """The task was running when its process died: try again, but not for ever."""
-    deaths = state.deaths.setdefault(task.tid, [])
-    deaths.append(certificate)
-    if len(deaths) > state.settings.allowed_failures:
+def blame(state: ClusterState, task: Task, death: dict[str, Any]) -> None:
+    """The task was running when its process died: try again, but not for ever.
+
+    What died for want of memory is tried once more, alone on its worker.
+    """
+    deaths = state.deaths.get(task.tid)
+    if deaths is None:
+        deaths = state.deaths[task.tid] = Deaths()
+    deaths.add(death)
+    if deaths.unexplained > state.settings.allowed_failures or deaths.starved > ALONE_MAX:
         end(state, task, st.FAILED, killed(state.key_of(task), deaths))
     else:
         requeue(state, task)
@@ -208,7 +214,8 @@ def blame(state: ClusterState, task: Task, certificate: dict[str, Any]) -> None:
 
 def on_slots(state: ClusterState, worker: Worker, message: words.Slots) -> None:
     """How many tasks the worker runs at once from now on."""
-    worker.slots = max(0, message.nthreads) if worker.draining is None else 0
+    worker.told = max(0, message.nthreads)
+    worker.slots = worker.usable_slots
     touch(state, worker)
 
 

@@ -21,6 +21,7 @@ from trio_dask.scheduler.policies.placement import home_of, load_s, worth_moving
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator
 
+    from trio_dask.scheduler.core.deaths import Deaths
     from trio_dask.scheduler.core.draining import Draining
     from trio_dask.scheduler.core.nests import Nest
     from trio_dask.scheduler.core.outbox import ClientOutbox, Outbox, WorkerOutbox
@@ -183,6 +184,7 @@ class Worker:
         "home",
         "incoming",
         "info",
+        "kept",
         "last_done",
         "last_seen",
         "load",
@@ -202,6 +204,7 @@ class Worker:
         "slots",
         "stamp",
         "stray",
+        "told",
         "window",
         "worst",
     )
@@ -212,7 +215,9 @@ class Worker:
         self.name = name
         self.address = address
         self.nthreads = 1
-        self.slots = 1  # 0 while it has no runner, or is to leave
+        self.told = 1  # slots as it says: 0 while it has no runner
+        self.slots = 1  # as many as may be used: none also if it is to leave, or kept for a task
+        self.kept: Task | None = None  # the task that runs alone there, or is to
         self.memory_limit = 0
         self.resources: dict[str, float] = {}
         self.free_resources: dict[str, float] = {}
@@ -242,6 +247,12 @@ class Worker:
 
     def __repr__(self) -> str:
         return f"<Worker {self.name} {len(self.window)} in window>"
+
+    @property
+    def usable_slots(self) -> int:
+        """Its slots, as far as tasks may be given to it."""
+        usable = self.alive and self.draining is None and self.kept is None
+        return self.told if usable else 0
 
 
 @dataclass(slots=True, eq=False)
@@ -297,7 +308,7 @@ class ClusterState:
     refs: dict[TaskId, list[TaskId]] = field(default_factory=dict)  # inputs by other ids
     retried: dict[TaskId, int] = field(default_factory=dict)
     unreached: dict[TaskId, int] = field(default_factory=dict)  # how often, for or by whom
-    deaths: dict[TaskId, list[dict[str, Any]]] = field(default_factory=dict)
+    deaths: dict[TaskId, Deaths] = field(default_factory=dict)
     cancelling: dict[TaskId, str] = field(default_factory=dict)  # answered when recall is
     prefixes: dict[str, Prefix] = field(default_factory=dict)
     #: Of tasks that may run on any worker.
@@ -308,6 +319,9 @@ class ClusterState:
     )
     restricted: dict[Requirement, None] = field(default_factory=dict)  # with ready tasks
     homes: dict[Worker, None] = field(default_factory=dict)  # with ready tasks at home
+    #: Of tasks that run alone on a worker, by what they ask for and where they are bound to.
+    alone: dict[tuple[Requirement, Worker | None], ReadyQueue] = field(default_factory=dict)
+    kept: dict[Worker, None] = field(default_factory=dict)  # for such a task
     workers: dict[str, Worker] = field(default_factory=dict)  # by address
     draining: dict[Worker, Draining] = field(default_factory=dict)  # those that are to leave
     worker_names: dict[str, Worker] = field(default_factory=dict)
@@ -344,6 +358,11 @@ class ClusterState:
                 del self.prefixes[next(iter(self.prefixes))]
             found = self.prefixes[name] = Prefix(name)
         return found
+
+    def runs_alone(self, task: Task) -> bool:
+        """Whether nothing may run beside it on its worker: its process ran out of memory."""
+        deaths = self.deaths.get(task.tid)
+        return deaths is not None and deaths.starved > 0
 
     def key_of(self, task: Task) -> str:
         """The key that people see."""

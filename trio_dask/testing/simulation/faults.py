@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 #: Faults begin within so long of the start, seconds.
 FROM_S: Final = 0.1
 FOR_S: Final = 1.5
+#: Where memory is short, this is how long until it runs out again.
+STARVE_S: Final = 0.08
 #: Of the clusters in which something goes wrong, this part loses its scheduler.
 SCHEDULER_DIES: Final = 0.15
 
@@ -30,6 +32,17 @@ def runner_dies(cluster: Cluster, fault: Fault) -> None:
     worker = cluster.worker(fault.host)
     if worker is not None:
         worker.crash_runner()
+
+
+def memory_runs_out(cluster: Cluster, fault: Fault) -> None:
+    """The process that runs a worker's tasks is killed for want of memory, again and again for `seconds`."""
+    worker = cluster.worker(fault.host)
+    if worker is not None:
+        worker.starve_runner()
+    until = cluster.world.now + STARVE_S
+    if until <= fault.at + fault.seconds:
+        again = partial(memory_runs_out, cluster, fault)
+        cluster.world.after(STARVE_S, f"memory of {fault.host} runs out again", again)
 
 
 def worker_dies(cluster: Cluster, fault: Fault) -> None:
@@ -129,6 +142,7 @@ def stalled_host(cluster: Cluster, fault: Fault) -> None:
 #: What can go wrong, by its name in plans.
 FAULTS: Final[dict[str, Callable[[Cluster, Fault], None]]] = {
     "runner dies": runner_dies,
+    "memory runs out": memory_runs_out,
     "worker dies": worker_dies,
     "client dies": client_dies,
     "process drains": process_drains,
@@ -205,7 +219,9 @@ def _deaths_of_the_scheduler(chance: random.Random) -> list[Fault]:
     ]
 
 
-def _some_fault(chance: random.Random, kind: str, workers: int, clients: int) -> Fault:
+def _some_fault(  # noqa: C901 - a case for each kind
+    chance: random.Random, kind: str, workers: int, clients: int
+) -> Fault:
     at = FROM_S + FOR_S * chance.random()
     host, client = f"w{chance.randrange(workers)}", f"c{chance.randrange(clients)}"
     others = [client, *(f"w{number}" for number in range(workers))]
@@ -214,6 +230,8 @@ def _some_fault(chance: random.Random, kind: str, workers: int, clients: int) ->
     match kind:
         case "client dies" | "client is cut off":
             more = {"host": client}
+        case "memory runs out":
+            more["seconds"] = chance.choice((0.0, 0.0, 0.2, 1.0))
         case "worker dies" | "process drains" | "worker drains":
             more["seconds"] = chance.choice((0.001, 0.05, 0.5, 2))
         case "worker is retired":

@@ -17,6 +17,8 @@ from trio_dask.messages.failure import Failure
 from trio_dask.messages.ids import client_of
 from trio_dask.messages.tasks import Run
 from trio_dask.scheduler.core import state as st
+from trio_dask.scheduler.core.alone import beside_alone
+from trio_dask.scheduler.core.deaths import ALONE_MAX
 from trio_dask.scheduler.core.lifecycle import wants
 from trio_dask.testing.simulation.client import DIED, DONE, NOBODY
 from trio_dask.testing.simulation.leaving import (
@@ -95,6 +97,17 @@ def resources_are_not_overcommitted(cluster: Cluster) -> Iterator[str]:
         for name, units in taken.items():
             if units > worker.plan.resources.get(name, 0) + 1e-6:
                 yield f"{worker.address} runs tasks that take {units} {name}"
+
+
+def who_ran_out_of_memory_runs_alone(cluster: Cluster) -> Iterator[str]:
+    """Nothing runs, or waits to, on a worker beside a task whose process ran out of memory."""
+    state = cluster.scheduler.core.state
+    for worker, record in _registered(cluster):
+        runner = worker.runner
+        there = runner.running.keys() | runner.unbegun.keys() if runner.alive else set()
+        beside = there.intersection(beside_alone(state, record))
+        if beside:
+            yield f"{worker.address} has {sorted(beside)} beside a task that runs alone"
 
 
 def restrictions_are_kept(cluster: Cluster) -> Iterator[str]:
@@ -201,9 +214,10 @@ def books_agree_on_slots(cluster: Cluster) -> Iterator[str]:
     """The scheduler knows how many tasks a worker can run."""
     for worker, record in _registered(cluster):
         works = worker.core.state.up and worker.core.state.doomed is None
-        works = works and record.draining is None
-        if record.slots != (worker.plan.nthreads if works else 0):
-            yield f"{worker.address} has {record.slots} slots on record"
+        if record.told != (worker.plan.nthreads if works else 0):
+            yield f"{worker.address} has {record.told} slots on record"
+        if record.slots != record.usable_slots:
+            yield f"{record.slots} slots of {worker.address} are used"
 
 
 def books_agree_on_functions(cluster: Cluster) -> Iterator[str]:
@@ -311,9 +325,9 @@ def _problem(cluster: Cluster, number: int, outcome: Outcome) -> str:
         explained = int(value.removeprefix(BOUND)) in causes["pinned"]
     else:
         kind = Failure.from_bytes(value).kind
-        killed = (
-            kind.endswith("KilledWorker") and truth.runner_deaths > cluster.plan.allowed_failures
-        )
+        died = truth.runner_deaths > cluster.plan.allowed_failures
+        starved = max(truth.starved.values(), default=0) > ALONE_MAX
+        killed = kind.endswith("KilledWorker") and (died or starved)
         # A task that was cancelled for one client only is gone for that client.
         reason = bool(causes["scattered"] or causes["stopped"]) or cluster.network.parted_for_ever
         explained = killed or (kind.endswith("DataLost") and reason)
@@ -361,7 +375,7 @@ def nothing_is_left_at_the_scheduler(cluster: Cluster) -> Iterator[str]:
 
 
 _TABLES: Final = (
-    "keys", "names", "refs", "retried", "unreached", "deaths", "cancelling", "pinned", "puts", "waiting_puts",
+    "keys", "names", "refs", "retried", "unreached", "deaths", "cancelling", "alone", "kept", "pinned", "puts", "waiting_puts",
     "waiting_asks", "draining",
 )  # fmt: skip
 
@@ -393,6 +407,7 @@ ALWAYS: Final[tuple[Rule, ...]] = (
     one_live_attempt,
     slots_are_not_overcommitted,
     resources_are_not_overcommitted,
+    who_ran_out_of_memory_runs_alone,
     restrictions_are_kept,
     ended_clients_wait_for_nothing,
     drains_end,

@@ -39,6 +39,7 @@ class Truth:
         self.stopped: dict[int, None] = {}  # somebody cancelled them
         self.failed: Counter[int] = Counter()  # how often each failed, wherever it ran
         self.runner_deaths = 0
+        self.starved: Counter[int] = Counter()  # how often each ran when memory ran out
         self.ended = 0  # attempts
 
     @staticmethod

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from trio_dask.messages import session, values
 from trio_dask.testing.simulation.coverage import AttemptWatch
@@ -170,14 +170,22 @@ class SimWorker:
 
     def crash_runner(self) -> None:
         """The process that runs tasks dies; what it has said is still read."""
-        self._end_runner(on_purpose=False)
+        if self._end_runner({"signal": 9}):
+            self.cluster.truth.runner_deaths += 1
 
-    def _end_runner(self, *, on_purpose: bool) -> None:
-        if self.alive and self.runner.alive:
-            self.runner.alive = False
-            self.cluster.truth.runner_deaths += not on_purpose
-            dead = partial(self._runner_is_dead, on_purpose=on_purpose)
-            self._world.after(0.0005, f"{self.name} notices", dead)
+    def starve_runner(self) -> None:
+        """It is killed for want of memory."""
+        if self._end_runner({"signal": 9, "oom": True}):
+            numbers = [row.number for row, _ in self.runner.running.values()]
+            self.cluster.truth.starved.update(numbers)
+
+    def _end_runner(self, certificate: dict[str, Any]) -> bool:
+        if not (self.alive and self.runner.alive):
+            return False
+        self.runner.alive = False
+        dead = partial(self._runner_is_dead, certificate)
+        self._world.after(0.0005, f"{self.name} notices", dead)
+        return True
 
     def _climb(self) -> None:
         """Go on with what is to be stopped."""
@@ -189,18 +197,17 @@ class SimWorker:
             self.core.climb([(attempt, began) for attempt, (_, began) in running.items()], self.now)
         self.perform()
 
-    def _runner_is_dead(self, *, on_purpose: bool) -> None:
+    def _runner_is_dead(self, certificate: dict[str, Any]) -> None:
         if not self.alive:
             return
         if len(self.runner.out):  # its last words first
-            dead = partial(self._runner_is_dead, on_purpose=on_purpose)
+            dead = partial(self._runner_is_dead, certificate)
             self._world.after(0.0005, f"{self.name} notices", dead)
             return
         decision = self._restarts.ended(
             ready=True, answered=self.core.answered, lasted_s=self.now - self._runner_since
         )
         assert isinstance(decision, Restart), "a runner that was ready is replaced"
-        certificate = {"signal": 9} | ({"on_purpose": True} if on_purpose else {})
         self.core.runner_died(list(self.runner.running), certificate)
         self.perform()
         self._world.after(decision.delay_s + 0.02, f"{self.name} new runner", self._new_runner)
@@ -329,7 +336,7 @@ class SimWorker:
             case AwaitDrain():
                 self._world.after(0.001, "drained", partial(self._drained, action.session))
             case KillRunner():
-                self._end_runner(on_purpose=True)
+                self._end_runner({"signal": 9, "on_purpose": True})
             case Depart():
                 self._depart()
 

@@ -12,6 +12,7 @@ from trio_dask.worker.core.actions import (
 )
 from trio_dask.worker.core.deaths import certificate
 from trio_dask.worker.core.draining import DrainRules
+from trio_dask.worker.core.evidence import MemorySamples, OomLedger, control_groups, oom_kills
 from trio_dask.worker.core.machine import WorkerCore
 from trio_dask.worker.core.restart import GiveUp, Restart, RestartRules, Restarts
 from trio_dask.worker.core.stalls import Stalls
@@ -27,6 +28,8 @@ __all__ = [
     "GiveUp",
     "KillRunner",
     "Lines",
+    "MemorySamples",
+    "OomLedger",
     "Restart",
     "RestartRules",
     "Restarts",
@@ -38,4 +41,6 @@ __all__ = [
     "ToScheduler",
     "WorkerCore",
     "certificate",
+    "control_groups",
+    "oom_kills",
 ]
