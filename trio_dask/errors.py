@@ -126,7 +126,20 @@ class DataLost(TaskError):
 
 
 class TaskTimeout(TaskError, TimeoutError):
-    """The task's time was up."""
+    """The task's time was up.
+
+    `phase` is ``"queued"`` if it had not begun, ``"running"`` if it had; it is empty where a
+    whole scope was out of time. `ran_for` is how many seconds it had been running, None if
+    that is not known, and `host` where.
+    """
+
+    def __init__(
+        self, message: str = "", phase: str = "", ran_for: float | None = None, host: str = ""
+    ) -> None:
+        super().__init__(message)
+        self.phase = phase
+        self.ran_for = ran_for
+        self.host = host
 
 
 class TaskCancelled(BaseException):

@@ -237,7 +237,14 @@ async def test_store_is_tried_again_and_given_up() -> None:
         (lambda client: client.submit(inc, 1, workers=[3]), "workers="),
         (lambda client: client.submit(inc, 1, allow_other_workers=True), "needs workers="),
         (lambda client: client.submit(inc, 1, resources={"GPU": "one"}), "resources="),
-        (lambda client: client.submit(inc, 1, timeout=3), "timeout= is reserved"),
+        (lambda client: client.submit(inc, 1, executor=3), "executor= is reserved"),
+        (lambda client: client.submit(inc, 1, timeout=0), "timeout=0: .* above 0"),
+        (lambda client: client.submit(inc, 1, timeout=-1.5), "timeout=-1.5"),
+        (lambda client: client.submit(inc, 1, timeout=True), "timeout=True"),
+        (lambda client: client.submit(inc, 1, timeout="soon"), "timeout='soon'"),
+        (lambda client: client.map(inc, [1], deadline=float("nan")), "deadline=nan"),
+        (lambda client: client.map(inc, [1], deadline=-1), "deadline=-1: .* 0 or more"),
+        (lambda client: client.submit(inc, 1, deadline=[5]), "deadline="),
     ],
 )
 async def test_what_cannot_be_submitted_is_refused(call: Any, words: str) -> None:

@@ -42,7 +42,7 @@ def of_client() -> list[Message]:
         words.Keep(mine[1:3]),
         words.Submit(
             mine[-1] + 3, [THEIRS], [b"a"] * 2, [], [], [], [], wanted=True,
-            options={"on_cancel": words.KILL, "priority": 1},
+            options={"on_cancel": words.KILL, "priority": 1, "timeout": 5.0, "deadline": 60.0},
         ),
         words.Cancel([*mine[2:5], mine[-1] + 3], "enough"),
         words.Unreachable([mine[0], mine[9]], "tcp://w0:1"),
@@ -74,6 +74,7 @@ def of_worker() -> list[Message]:
         words.RunnerDied(some[9:10], some[10:12], [FIRST, FIRST + 2], {"signal": 9, "pid": 4}),
         words.Slots(2),
         words.Done(some[10:], [words.OK_HELD, words.STOPPED], [0.1] * 2, [8] * 2, [b""] * 2),
+        words.Done(some[7:9], [words.TIMED_OUT, words.OVERDUE], [0.1] * 2, [0] * 2, [b""] * 2),
         words.RunnerDied(some[8:9], some[9:], [], {"on_purpose": True, "signal": 9}),
         fleet.Uncopied([FIRST, FIRST + 1], [b"", b"stuck"]),
         fleet.Leave("it is told to", at_once=False),
@@ -99,6 +100,10 @@ def to_worker() -> list[Message]:
         fleet.Copy([11, 101, 12], [0, 0, 1], [f"{A} {B}", B]),
         fleet.Dismiss("a client retires it"),
         fleet.Farewell(3, 300, 2, 1),
+        words.Run(
+            [6, 7], [106, 107], [FID] * 2, [6, 7], [b"x"] * 2, [], [], [], [], [], [], [],
+            [1.5, float("inf")], [float("inf"), 60.0], [words.INTERRUPT, words.KILL],
+        ),
     ]  # fmt: skip
 
 

@@ -126,6 +126,8 @@ class AsyncClient(BaseClient):
         resources: Mapping[str, float] | None = None,
         workers: str | Iterable[str] | None = None,
         allow_other_workers: bool = False,
+        timeout: float | str | None = None,
+        deadline: float | str | None = None,
         on_cancel: Literal["cooperate", "interrupt", "kill"] = "interrupt",
         **kwargs: Any,
     ) -> AsyncFuture[T]:
@@ -135,7 +137,11 @@ class AsyncClient(BaseClient):
         `key`, the same call is made once for all who ask for it. Which calls are the same is
         told by their pickles, so a call of a lambda is not the same in another program.
 
-        `on_cancel` says how it is stopped if it is cancelled while it runs: by an exception
+        `timeout` is how many seconds it may run, each time that it does; `deadline` is in how
+        many seconds from now it has to be done, waiting included. Then it is stopped, and its
+        error is `TaskTimeout`. Text such as ``"5min"`` will do, too.
+
+        `on_cancel` says how it is stopped if it has to be while it runs: by an exception
         (``"interrupt"``), by the end of its process (``"kill"``), or only where it calls
         `check_cancelled` (``"cooperate"``).
 
@@ -149,6 +155,8 @@ class AsyncClient(BaseClient):
             resources=resources,
             workers=workers,
             allow_other_workers=allow_other_workers,
+            timeout=timeout,
+            deadline=deadline,
             on_cancel=on_cancel,
         )
         keys = chosen_keys(key, pure=pure, single=True)
@@ -166,6 +174,8 @@ class AsyncClient(BaseClient):
         resources: Mapping[str, float] | None = None,
         workers: str | Iterable[str] | None = None,
         allow_other_workers: bool = False,
+        timeout: float | str | None = None,
+        deadline: float | str | None = None,
         on_cancel: Literal["cooperate", "interrupt", "kill"] = "interrupt",
         **kwargs: Any,
     ) -> list[AsyncFuture[T]]:
@@ -179,6 +189,8 @@ class AsyncClient(BaseClient):
             resources=resources,
             workers=workers,
             allow_other_workers=allow_other_workers,
+            timeout=timeout,
+            deadline=deadline,
             on_cancel=on_cancel,
         )
         keys = chosen_keys(key, pure=pure, single=False)

@@ -184,6 +184,8 @@ class Client(BaseClient):
         resources: Mapping[str, float] | None = None,
         workers: str | Iterable[str] | None = None,
         allow_other_workers: bool = False,
+        timeout: float | str | None = None,
+        deadline: float | str | None = None,
         on_cancel: Literal["cooperate", "interrupt", "kill"] = "interrupt",
         **kwargs: Any,
     ) -> Future[T]:
@@ -193,7 +195,11 @@ class Client(BaseClient):
         `key`, the same call is made once for all who ask for it. Which calls are the same is
         told by their pickles, so a call of a lambda is not the same in another program.
 
-        `on_cancel` says how it is stopped if it is cancelled while it runs: by an exception
+        `timeout` is how many seconds it may run, each time that it does; `deadline` is in how
+        many seconds from now it has to be done, waiting included. Then it is stopped, and its
+        error is `TaskTimeout`. Text such as ``"5min"`` will do, too.
+
+        `on_cancel` says how it is stopped if it has to be while it runs: by an exception
         (``"interrupt"``), by the end of its process (``"kill"``), or only where it calls
         `check_cancelled` (``"cooperate"``).
 
@@ -207,6 +213,8 @@ class Client(BaseClient):
             resources=resources,
             workers=workers,
             allow_other_workers=allow_other_workers,
+            timeout=timeout,
+            deadline=deadline,
             on_cancel=on_cancel,
         )
         keys = chosen_keys(key, pure=pure, single=True)
@@ -224,6 +232,8 @@ class Client(BaseClient):
         resources: Mapping[str, float] | None = None,
         workers: str | Iterable[str] | None = None,
         allow_other_workers: bool = False,
+        timeout: float | str | None = None,
+        deadline: float | str | None = None,
         on_cancel: Literal["cooperate", "interrupt", "kill"] = "interrupt",
         **kwargs: Any,
     ) -> list[Future[T]]:
@@ -237,6 +247,8 @@ class Client(BaseClient):
             resources=resources,
             workers=workers,
             allow_other_workers=allow_other_workers,
+            timeout=timeout,
+            deadline=deadline,
             on_cancel=on_cancel,
         )
         keys = chosen_keys(key, pure=pure, single=False)

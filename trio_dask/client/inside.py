@@ -9,6 +9,7 @@ from __future__ import annotations
 import threading
 from contextlib import contextmanager
 from functools import partial
+from time import monotonic
 from typing import TYPE_CHECKING, Any, Final, Self
 
 from trio_dask.client import currents
@@ -77,7 +78,7 @@ class NestedLive(Live):
                 self.core.unwatch(self._forgotten.popleft())
             if self.core.ended:
                 return
-            messages, data = self.core.flush()
+            messages, data = self.core.flush(monotonic())
             try:
                 if messages:
                     self._nest.say(messages)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import threading
+import time
 from collections import deque
 from typing import TYPE_CHECKING, Any, Final
 
@@ -242,7 +243,7 @@ class Live:
                 self.core.unwatch(self._forgotten.popleft())
             if self.core.ended or self._connection is None:
                 return
-            messages, data = self.core.flush()
+            messages, data = self.core.flush(time.monotonic())
         if messages:
             try:
                 self._connection.send(*messages)

@@ -2,31 +2,40 @@
 
 from __future__ import annotations
 
+import math
+import time
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
+from numbers import Real
 from typing import Any, Final
 
-from trio_dask.errors import SubmitError
+from trio_dask.config import parse_seconds
+from trio_dask.errors import ConfigError, SubmitError
 from trio_dask.messages.tasks import COOPERATE, INTERRUPT, KILL
 
 _NAME_MAX: Final = 1000
 PRIORITY_MAX: Final = (1 << 17) - 1
 #: Names of options to come: a function's keyword argument of this name would change its
 #: meaning then, so it is refused now.
-RESERVED: Final = ("actor", "deadline", "executor", "timeout")
+RESERVED: Final = ("actor", "executor")
 #: What `on_cancel` may be, and how that is said.
 WAYS: Final = {"cooperate": COOPERATE, "interrupt": INTERRUPT, "kill": KILL}
 
 
-def task_options(
+def task_options(  # noqa: PLR0913 - options have names
     *,
     priority: int,
     retries: int,
     resources: Mapping[str, float] | None,
     workers: str | Iterable[str] | None,
     allow_other_workers: bool,
+    timeout: float | str | None,
+    deadline: float | str | None,
     on_cancel: str,
 ) -> dict[str, Any]:
     """The options of a submission as they are sent: what has its default is not there.
+
+    But for the deadline: that is a time on our own monotonic clock until it is sent.
 
     Raises:
         SubmitError: one of them makes no sense; the message names it.
@@ -44,6 +53,8 @@ def task_options(
         options["retries"] = retries
     if on_cancel != "interrupt":
         options["on_cancel"] = _way(on_cancel)
+    if timeout is not None or deadline is not None:
+        options |= _limits(timeout, deadline)
     if resources:
         options["resources"] = _resources(resources)
     if workers is not None:
@@ -51,6 +62,36 @@ def task_options(
     if allow_other_workers:
         options["allow_other_workers"] = _where_else(workers)
     return options
+
+
+def _limits(timeout: float | str | None, deadline: float | str | None) -> dict[str, float]:
+    options: dict[str, float] = {}
+    if timeout is not None and (timeout_s := limit_s("timeout", timeout)) < math.inf:
+        options["timeout"] = timeout_s
+    if deadline is not None and (deadline_s := limit_s("deadline", deadline)) < math.inf:
+        options["deadline"] = time.monotonic() + deadline_s
+    return options
+
+
+def limit_s(name: str, limit: object) -> float:
+    """A time limit in seconds, as a user gives it: a number, or text such as ``"2s"``.
+
+    A timeout of 0 makes no sense; a deadline of 0 does: it may be what is left of another.
+
+    Raises:
+        SubmitError: it is none.
+    """
+    seconds = math.nan
+    if isinstance(limit, str):
+        with suppress(ConfigError):
+            seconds = parse_seconds(limit)
+    elif not isinstance(limit, bool) and isinstance(limit, Real):
+        seconds = float(limit)
+    if not seconds >= 0 or (name == "timeout" and not seconds):
+        least = "above 0" if name == "timeout" else "0 or more"
+        msg = f'{name}={limit!r:.100}: it is a number of seconds, {least}, or as "2s" or "5min"'
+        raise SubmitError(msg)
+    return seconds
 
 
 def _where_else(workers: str | Iterable[str] | None) -> bool:

@@ -57,6 +57,16 @@ def _error_of(batch: Batch, tid: TaskId, *, full: bool) -> BaseException:
     return CancelledError(f"the future {key} was released")
 
 
+def late_task(batch: Batch, tid: TaskId) -> str:
+    """The key of the task, this one or one it needs, that has missed its deadline, if that is why."""
+    row = tid - batch.first
+    value = batch.values[row]
+    if batch.status[row] != ERROR or not isinstance(value, bytes):
+        return ""
+    origin = Failure.from_bytes(value).origin
+    return str(origin.get("key", "")) if origin.get("limit") == "deadline" else ""
+
+
 def traceback_of(batch: Batch, tid: TaskId, *, full: bool = False) -> TracebackType | None:
     """Where a task raised its error, as a traceback; None where none is known."""
     row = tid - batch.first

@@ -13,7 +13,8 @@ import anyio
 
 from trio_dask.client.core import CANCELLED, ERROR, LOST, PENDING, EachDone, group
 from trio_dask.client.futures import AsyncFuture, BaseFuture, Future
-from trio_dask.client.outcomes import task_of
+from trio_dask.client.options import limit_s
+from trio_dask.client.outcomes import late_task, task_of
 from trio_dask.client.waits import TimeIsUp
 from trio_dask.errors import SchedulerUnreachable, TaskTimeout
 
@@ -43,6 +44,7 @@ class BaseScope(Generic[F]):
         self._timeout_s = timeout_s
         self._stop_on_error = on_error == "cancel_all"
         self._futures: dict[int, F] = {}
+        self._own_deadline: set[int] = set()  # of tasks that have less time than the scope
         self._watch = EachDone(self._on_done)
         self._state = "new"
         self._deadline: float | None = None
@@ -80,10 +82,24 @@ class BaseScope(Generic[F]):
         self._state = "open"
         self._deadline = self._client.live.waits.deadline(self._timeout_s)
 
-    def _own(self, futures: Iterable[F]) -> None:
-        """These are the scope's."""
+    def _start(self, start: Callable[..., Any], fn: Any, args: Any, options: dict[str, Any]) -> Any:
+        """Start tasks, which have no more time than the scope."""
+        self._check_open()
+        own = None
+        if self._deadline is not None:
+            left = max(0.0, self._deadline - (self._client.live.waits.deadline(0.0) or 0.0))
+            if options.get("deadline") is not None:
+                own = limit_s("deadline", options["deadline"])
+            options = {**options, "deadline": left if own is None else min(left, own)}
+            own = None if own is None or own >= left else own
+        return start(fn, *args, **options), own is not None
+
+    def _own(self, futures: Iterable[F], *, less_time: bool) -> None:
+        """These are the scope's; `less_time` says that they have less than it has."""
         new = list(futures)
         live = self._client.live
+        if less_time:
+            self._own_deadline.update(future._tid for future in new)  # noqa: SLF001
         with live.lock:
             self._futures.update((future._tid, future) for future in new)  # noqa: SLF001
             if self._stopped:
@@ -109,8 +125,23 @@ class BaseScope(Generic[F]):
     def _look(self, ended: list[F]) -> None:
         if self._stop_on_error and not self._stopped:
             failed = next((f for f in ended if f._code in (ERROR, LOST)), None)  # noqa: SLF001
-            if failed is not None:
+            if failed is not None and self._is_late(failed):
+                self._stop(self._over())
+            elif failed is not None:
                 self._stop(f"{failed.key}, of the same scope, failed")
+
+    def _is_late(self, future: F) -> bool:
+        """Whether it failed since the scope's time was up, which the cluster may notice first."""
+        key = late_task(future._batch, future._tid)  # noqa: SLF001
+        if self._deadline is None or not key:
+            return False
+        tids = self._own_deadline
+        if future.key == key:
+            return future._tid not in tids  # noqa: SLF001
+        return all(self._futures[tid].key != key for tid in tids if tid in self._futures)
+
+    def _over(self) -> str:
+        return f"its scope's {self._timeout_s:g} s were over"
 
     def _stop(self, reason: str) -> None:
         """Stop everything; with the lock."""
@@ -131,7 +162,7 @@ class BaseScope(Generic[F]):
         """Its time is up."""
         with self._client.live.lock:
             self._timed_out = True
-            self._stop(f"its scope's {self._timeout_s:g} s were over")
+            self._stop(self._over())
 
     async def _ended(self) -> None:
         """Wait until all have ended; those added meanwhile, too."""
@@ -166,7 +197,9 @@ class BaseScope(Generic[F]):
         found: list[BaseException] = [] if error is None or repeats else [error]
         live = self._client.live
         for tid, future in self._futures.items():
-            if future._code in (ERROR, LOST):  # noqa: SLF001
+            if future._code == ERROR and self._is_late(future):  # noqa: SLF001
+                self._timed_out = True
+            elif future._code in (ERROR, LOST):  # noqa: SLF001
                 found.append(live.values.error_of(future._batch, tid))  # noqa: SLF001
             elif future._code == PENDING:  # noqa: SLF001
                 found.append(SchedulerUnreachable(live.core.ended))
@@ -236,9 +269,9 @@ class AsyncScope(BaseScope[AsyncFuture[Any]]):
         self, fn: Callable[..., Coroutine[Any, Any, T]] | Callable[..., T], /, *args: Any, **kw: Any
     ) -> AsyncFuture[T]:
         """As `AsyncClient.submit`; the task is the scope's."""
-        self._check_open()
-        future: AsyncFuture[T] = self._submit(fn, *args, **kw)
-        self._own([future])
+        future: AsyncFuture[T]
+        future, less_time = self._start(self._submit, fn, args, kw)
+        self._own([future], less_time=less_time)
         return future
 
     def map(
@@ -249,9 +282,9 @@ class AsyncScope(BaseScope[AsyncFuture[Any]]):
         **kw: Any,
     ) -> list[AsyncFuture[T]]:
         """As `AsyncClient.map`; the tasks are the scope's."""
-        self._check_open()
-        futures: list[AsyncFuture[T]] = self._map(fn, *iterables, **kw)
-        self._own(futures)
+        futures: list[AsyncFuture[T]]
+        futures, less_time = self._start(self._map, fn, iterables, kw)
+        self._own(futures, less_time=less_time)
         return futures
 
 
@@ -305,9 +338,9 @@ class Scope(BaseScope[Future[Any]]):
         self, fn: Callable[..., Coroutine[Any, Any, T]] | Callable[..., T], /, *args: Any, **kw: Any
     ) -> Future[T]:
         """As `Client.submit`; the task is the scope's."""
-        self._check_open()
-        future: Future[T] = self._submit(fn, *args, **kw)
-        self._own([future])
+        future: Future[T]
+        future, less_time = self._start(self._submit, fn, args, kw)
+        self._own([future], less_time=less_time)
         return future
 
     def map(
@@ -318,7 +351,7 @@ class Scope(BaseScope[Future[Any]]):
         **kw: Any,
     ) -> list[Future[T]]:
         """As `Client.map`; the tasks are the scope's."""
-        self._check_open()
-        futures: list[Future[T]] = self._map(fn, *iterables, **kw)
-        self._own(futures)
+        futures: list[Future[T]]
+        futures, less_time = self._start(self._map, fn, iterables, kw)
+        self._own(futures, less_time=less_time)
         return futures

@@ -299,7 +299,17 @@ def _by_name(node: Failure) -> BaseException | None:
     if isinstance(exc, errors.KilledWorker):
         deaths = node.origin.get(_DEATHS)
         exc.deaths = tuple(deaths) if isinstance(deaths, list) else ()
+    if isinstance(exc, errors.TaskTimeout):
+        _give_details(exc, node.origin)
     return exc if str(exc) == node.message else None
+
+
+def _give_details(exc: errors.TaskTimeout, origin: dict[str, Any]) -> None:
+    """What its scheduler knows of a task whose time was up."""
+    phase, host, ran_for = origin.get("phase"), origin.get("host"), origin.get("ran_for")
+    exc.phase = phase if isinstance(phase, str) else ""
+    exc.host = host if isinstance(host, str) else ""
+    exc.ran_for = ran_for if isinstance(ran_for, float) else None
 
 
 def _stand_in(node: Failure, children: list[BaseException]) -> BaseException:
@@ -315,7 +325,9 @@ def _head(node: Failure, main: Failure, members: set[int]) -> str:
     origin = node.origin
     task = f"task {origin['key']}" if origin.get("key") else ""
     worker = f"worker {origin['worker']}" if origin.get("worker") else ""
-    process = f"{origin['host']}, pid {origin.get('pid', '?')}" if origin.get("host") else ""
+    process = str(origin.get("host") or "")
+    if process and "pid" in origin:
+        process = f"{process}, pid {origin['pid']}"
     where = " on ".join(part for part in (task, worker) if part)
     where = f"{where} ({process})" if where and process else where or process
     return f"Raised in {where}" if where else "Raised remotely"

@@ -40,7 +40,8 @@ class Submit(Message):
     `keys` is empty for automatic keys. `orders` is empty for submission order, else
     it ranks the tasks of this message among each other, lowest first. `wanted` says
     whether the client holds futures for them. `options`: priority, retries,
-    workers, allow_other_workers, resources; what is not there has its default.
+    workers, allow_other_workers, resources, on_cancel, timeout (seconds of running) and
+    deadline (seconds from the arrival of this message); what is not there has its default.
     """
 
     first: int
@@ -194,6 +195,10 @@ class Run(Message):
     addresses, separated by spaces, best first. `keys` is empty, or has one string
     each, empty for an automatic key. `dep_refs` is empty, or has for each input the
     id by which the task's arguments call it, where that is not the value's own.
+
+    The last three are empty, or have one each, where some of the attempts have a limit:
+    seconds of running, seconds from now (worker → runner: a time on the clock of their host),
+    and the way in which it is stopped then. `inf` is no limit.
     """
 
     attempts: Ints
@@ -208,6 +213,9 @@ class Run(Message):
     places: Strs
     keys: Strs
     dep_refs: Ints = field(default_factory=list)
+    timeouts: Floats = field(default_factory=list)
+    deadlines: Floats = field(default_factory=list)
+    ways: Ints = field(default_factory=list)
     PARALLEL: ClassVar = ("attempts", "tids", "fids", "ranks", "args")
 
 
@@ -251,6 +259,8 @@ OK_HELD: Final = 1  # the value stays where it was made; `values` has b""
 ERROR: Final = 2  # `values` has the encoded `Failure`
 STOPPED: Final = 3  # it was interrupted; `values` has b""
 AGAIN: Final = 4  # it asked to be run again; `values` has b""
+TIMED_OUT: Final = 5  # it was stopped, as it had run for longer than its timeout; b""
+OVERDUE: Final = 6  # it was stopped, as its deadline was over; b""
 
 
 @message(60)

@@ -8,6 +8,7 @@ hold no thread.
 from __future__ import annotations
 
 from contextvars import ContextVar
+from math import inf
 from queue import SimpleQueue
 from threading import Lock, Thread
 from time import monotonic
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     import trio
 
     from trio_dask.messages.ids import Attempt
-    from trio_dask.runner.slots import Task
+    from trio_dask.runner.slots import Limit, Task
 
 #: The async task that runs the present code, if one does.
 present: Final[ContextVar[AsyncTask | None]] = ContextVar("trio_dask_task", default=None)
@@ -31,12 +32,15 @@ class AsyncTask:
     """An attempt that is a coroutine. `outcome` goes to whoever attends it: nobody while it waits."""
 
     __slots__ = (
-        "began", "comers", "going", "loop", "outcome", "parked_at", "parked_s", "runner", "scope", "task",
+        "began", "comers", "end", "going", "limit", "loop", "outcome", "parked_at", "parked_s",
+        "runner", "scope", "task",
     )  # fmt: skip
 
-    def __init__(self, task: Task, began: float, runner: Any) -> None:
+    def __init__(self, task: Task, began: float, runner: Any, limit: Limit | None) -> None:
         self.task = task
         self.began = began
+        self.limit = limit
+        self.end = inf if limit is None else min(began + limit[0], limit[1])
         self.runner = runner
         self.parked_at = 0.0
         self.parked_s = 0.0
@@ -213,7 +217,7 @@ class _Loop:
         import trio
 
         assert self._nursery is not None
-        task.scope = trio.CancelScope()
+        task.scope = trio.CancelScope(deadline=trio.current_time() + task.end - monotonic())
         self._nursery.start_soon(self._one, coroutine, task)
 
     async def _one(self, coroutine: Coroutine[Any, Any, Any], task: AsyncTask) -> None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import signal
 import sys
+from math import inf
 from threading import get_ident
 from time import sleep
 from typing import TYPE_CHECKING, Final
@@ -49,11 +50,14 @@ class Strikes:
     before it looks at what the other does, so one of the two notices the other.
     """
 
-    __slots__ = ("aside", "current", "flagged", "hit", "idents", "main", "struck", "wanted")
+    __slots__ = (
+        "aside", "current", "ends", "flagged", "hit", "idents", "main", "struck", "wanted",
+    )  # fmt: skip
 
     def __init__(self, slots: int) -> None:
         self.current: list[Attempt] = [0] * slots
         self.struck: list[Attempt] = [0] * slots
+        self.ends = [inf] * slots  # by when, on the monotonic clock, what runs there is to end
         self.idents = [0] * slots
         self.flagged: set[Attempt] = set()  # asked to stop
         self.hit: set[Attempt] = set()  # in which an exception was raised
@@ -71,6 +75,7 @@ class Strikes:
         """There is one more thread."""
         while len(self.current) <= row:
             self.struck.append(0)
+            self.ends.append(inf)
             self.idents.append(0)
             self.current.append(0)
 

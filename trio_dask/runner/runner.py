@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from trio_dask.messages import Message
-    from trio_dask.messages.ids import FunctionId, TaskId
+    from trio_dask.messages.ids import Attempt, FunctionId, TaskId
     from trio_dask.runner.board import Board
 
 
@@ -135,6 +135,9 @@ class Runner:
         if run.keys and len(run.keys) != count:
             msg = "Run with columns of different lengths"
             raise RemoteProtocolError(msg)
+        if run.ways:
+            limits = zip(run.timeouts, run.deadlines, strict=True)
+            self.slots.limits.update(zip(run.attempts, limits, strict=True))
         tasks: list[Task] = list(
             zip(  # noqa: B905 - some columns go on for ever
                 run.ranks,
@@ -192,14 +195,19 @@ class Runner:
             self._held.pop(tid, None)
 
     def _on_recall(self, message: Recall) -> None:
-        back = self.slots.queue.recall(message.attempts)
+        self._recall(message.attempts)
+
+    def _recall(self, attempts: list[Attempt]) -> list[Attempt]:
+        """Give back those that have not begun."""
+        back = self.slots.queue.recall(attempts)
         if back:
+            for attempt in back:
+                self.slots.limits.pop(attempt, None)
             self.outbox.say(Returned(back))
+        return back
 
     def _on_interrupt(self, message: Interrupt) -> None:
-        back = self.slots.queue.recall(message.attempts)
-        if back:
-            self.outbox.say(Returned(back))
+        back = self._recall(message.attempts)
         for attempt, way in zip(message.attempts, message.ways, strict=True):
             if attempt not in back:
                 self.slots.interrupt(attempt, strike=way == RAISE)

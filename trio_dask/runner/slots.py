@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from heapq import heappop, heappush
+from math import inf
 from threading import Thread
 from time import monotonic
 from types import CoroutineType
@@ -13,7 +14,16 @@ from trio_dask.messages.ids import Attempt, TaskId
 from trio_dask.messages.inputs import given
 from trio_dask.messages.nested import Parked
 from trio_dask.messages.payload import pack_small, sizeof, unpack
-from trio_dask.messages.tasks import AGAIN, ERROR, OK_HELD, OK_INLINE, STOPPED
+from trio_dask.messages.tasks import (
+    AGAIN,
+    ERROR,
+    OK_HELD,
+    OK_INLINE,
+    OVERDUE,
+    STOPPED,
+    TIMED_OUT,
+    Returned,
+)
 from trio_dask.runner.asynchronous import PARKED, AsyncTask, AsyncTasks
 from trio_dask.runner.cancelling import Strikes
 from trio_dask.runner.failing import failure_of
@@ -28,6 +38,10 @@ if TYPE_CHECKING:
 #: rank, serial (so that nothing behind it is compared), attempt, task, function,
 #: arguments, inputs by the id that the arguments call them, key.
 Task: TypeAlias = tuple[int, int, Attempt, TaskId, Function, bytes, "dict[TaskId, Any] | None", str]
+
+#: Seconds of running, and a time by which to end.
+Limit: TypeAlias = tuple[float, float]
+_NO_LIMIT: Final[Limit] = (inf, inf)
 
 #: Results wait in the outbox for the next task only if that one is known to be this short.
 _QUICK_S: Final = 0.001
@@ -79,6 +93,8 @@ class Slots:
         self.seats: Seats[AsyncTask] = Seats(self.count, self._has_work, self._start)
         self.nests: dict[Attempt, Nest] = {}
         self.numbers = ClientNumbers(outbox)
+        #: Of attempts that have one, until they begin.
+        self.limits: dict[Attempt, Limit] = {}
         opened(self)
 
     # ------------------------------------------------------------ threads
@@ -99,8 +115,9 @@ class Slots:
                 task = heappop(heap)
             except IndexError:
                 continue  # another thread was faster
-            if start(task[2], absent) is absent:
-                continue  # recalled
+            attempt = task[2]
+            if start(attempt, absent) is absent or (self.limits and self._is_too_late(attempt)):
+                continue  # recalled, or given back
             if rows and not task[4].quick:
                 outbox.flush()
             done = self._attempt(seat, task)
@@ -181,11 +198,21 @@ class Slots:
 
     # ------------------------------------------------------------ one attempt
 
+    def _is_too_late(self, attempt: Attempt) -> bool:
+        """Whether its deadline is over: then it is given back."""
+        if self.limits.get(attempt, _NO_LIMIT)[1] > monotonic():
+            return False
+        del self.limits[attempt]
+        self.outbox.say(Returned([attempt]))
+        return True
+
     def _attempt(self, seat: Seat, task: Task) -> Row | None:
         """Run it. None if it has given up its slot and will be attended again."""
         attempt = task[2]
         strikes, row = self.strikes, seat.row
         began = monotonic()
+        limit = self.limits.pop(attempt, None) if self.limits else None
+        strikes.ends[row] = inf if limit is None else min(began + limit[0], limit[1])
         self.board.begin(seat.slot, attempt, began)
         seat.task = task
         value: Any = None
@@ -196,7 +223,7 @@ class Slots:
                 if not called:
                     strikes.current[row] = attempt
                     try:
-                        value = self._call(task, began)
+                        value = self._call(task, began, limit)
                     except BaseException as raised:  # noqa: BLE001 - whatever it raises is its result
                         error = raised
                     called = True
@@ -215,17 +242,21 @@ class Slots:
             error = nest.close(value, error)
             seconds -= nest.parked_s
         task[4].quick = seconds < _QUICK_S
-        done = self._row(task, value, error, seconds)
+        done = self._row(task, value, error, seconds, _over(limit, began, error))
         if seat.slot >= 0:
             self.board.end(seat.slot)
         return done
 
-    def _row(self, task: Task, value: Any, error: BaseException | None, seconds: float) -> Row:
-        """What is said about its end."""
+    def _row(  # noqa: PLR0917 - called once
+        self, task: Task, value: Any, error: BaseException | None, seconds: float, over: int = 0
+    ) -> Row:
+        """What is said about its end. `over` is the status if its time was up, and that is why."""
         attempt, strikes = task[2], self.strikes
         if strikes.flagged and strikes.outcome(attempt, error):
             return (attempt, STOPPED, seconds, 0, b"")
         if error is not None:
+            if over:
+                return (attempt, over, seconds, 0, b"")
             if isinstance(error, Reschedule):
                 return (attempt, AGAIN, seconds, 0, b"")
             return (attempt, ERROR, seconds, 0, failure_of(error, task, self.settings))
@@ -235,7 +266,7 @@ class Slots:
         self.held[task[3]] = value
         return (attempt, OK_HELD, seconds, sizeof(value), b"")
 
-    def _call(self, task: Task, began: float) -> Any:
+    def _call(self, task: Task, began: float, limit: Limit | None) -> Any:
         _, _, attempt, _, function, blob, inputs, _ = task
         if attempt in self.strikes.flagged:
             raise TaskCancelled
@@ -243,7 +274,7 @@ class Slots:
         args, kwargs = _arguments(blob, inputs)
         value = fn(*args, **kwargs)
         if type(value) is CoroutineType:
-            value = self._asynchronous.run(value, AsyncTask(task, began, self))
+            value = self._asynchronous.run(value, AsyncTask(task, began, self, limit))
         return value
 
     def _attend(self, seat: Seat, coroutine: AsyncTask) -> Row | None:
@@ -262,12 +293,26 @@ class Slots:
         self.board.end(seat.slot)
         if value is PARKED:
             return None
-        return self._row(coroutine.task, value, error, coroutine.seconds)
+        return self._row_of(coroutine, value, error)
+
+    def _row_of(self, coroutine: AsyncTask, value: Any, error: BaseException | None) -> Row:
+        over = _over(coroutine.limit, coroutine.began, error)
+        return self._row(coroutine.task, value, error, coroutine.seconds, over)
 
     def _unattended(self, coroutine: AsyncTask, value: Any, error: BaseException | None) -> None:
         """A coroutine has ended while it had no slot. On the loop."""
-        self.outbox.rows.append(self._row(coroutine.task, value, error, coroutine.seconds))
+        self.outbox.rows.append(self._row_of(coroutine, value, error))
         self.outbox.wake()
+
+
+def _over(limit: Limit | None, began: float, error: BaseException | None) -> int:
+    """The status if it has ended by itself since its time was up, as async tasks do."""
+    if limit is None or not isinstance(error, TaskCancelled):
+        return 0
+    over = began + limit[0]
+    if min(over, limit[1]) > monotonic():
+        return 0
+    return TIMED_OUT if over <= limit[1] else OVERDUE
 
 
 def _arguments(blob: bytes, inputs: dict[TaskId, Any] | None) -> tuple[Any, Any]:

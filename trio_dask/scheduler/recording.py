@@ -59,16 +59,21 @@ class RecordedCore:
         self._log.write_out()
         return late
 
+    def expire(self, now: float) -> None:
+        """See `SchedulerCore`."""
+        self._log.tell("expire", 0, now=now)
+        self._core.expire(now)
+
     def work(self, slices: int = 1) -> list[tuple[int, Misuse]]:
         """See `SchedulerCore`."""
         self._log.tell("work", 0, number=slices)
         return self._core.work(slices)
 
-    def flush(self) -> list[tuple[int, list[Message]]]:
+    def flush(self, now: float | None = None) -> list[tuple[int, list[Message]]]:
         """See `SchedulerCore`. What it says is recorded as its digest."""
-        said = self._core.flush()
+        said = self._core.flush(now)
         if self._log.open:
-            self._log.tell("flush", 0, number=digest_of(said))
+            self._log.tell("flush", 0, number=digest_of(said), now=now)
         return said
 
     # ------------------------------------------------------------ asked
@@ -76,6 +81,11 @@ class RecordedCore:
     def name_of(self, peer: int) -> str:
         """See `SchedulerCore`."""
         return self._core.name_of(peer)
+
+    @property
+    def due_at(self) -> float:
+        """See `SchedulerCore`."""
+        return self._core.due_at
 
     @property
     def busy(self) -> bool:

@@ -50,7 +50,7 @@ class ReplayedScheduler:
         """
         event, message = record.event, record.message
         if event.what == "flush":
-            return self._flush(event.number)
+            return self._flush(event.number, event.now)
         try:
             self._tell(event, message)
         except Misuse:
@@ -66,6 +66,8 @@ class ReplayedScheduler:
                 core.work(event.number)
             case "tick", None:
                 core.tick(event.now)
+            case "expire", None:
+                core.expire(event.now)
             case "client_joined", session.RegisterClient():
                 core.client_joined(peer, message)
                 self._seen["clients"] += 1
@@ -81,8 +83,8 @@ class ReplayedScheduler:
                 msg = f"{event.what!r} with {type(message).__name__} is nothing a scheduler is told"
                 raise RemoteProtocolError(msg)
 
-    def _flush(self, digest: int) -> str:
-        said = self.core.flush()
+    def _flush(self, digest: int, at: float) -> str:
+        said = self.core.flush(at)
         if digest_of(said) == digest:
             return ""
         now = "; ".join(f"to peer {peer}: {_shown(messages)}" for peer, messages in said[:10])

@@ -11,6 +11,7 @@ import contextlib
 import ctypes
 import gc
 import logging
+import math
 import secrets
 from collections import Counter
 from dataclasses import dataclass
@@ -42,6 +43,9 @@ FAREWELL_S: Final = 1.0
 _COLLECT_TASKS_MAX: Final = 10_000
 #: A tick that is so late means that this process was stopped, or its machine.
 _STOOD_STILL_S: Final = 2.0
+#: So late limits are noticed, at most: fewer looks at many; and after standing still.
+_TOGETHER_S: Final = 0.01
+_READ_FIRST_S: Final = 0.1
 _REASON_MAX: Final = 1000
 _WORK_SLICES: Final = 4  # of large jobs, between two looks at the sockets
 
@@ -84,6 +88,7 @@ async def run_scheduler(
                     async with trio.open_nursery() as nursery:
                         await nursery.start(server.serve, listener, keys)
                         nursery.start_soon(server.tick, settings.tick_s)
+                        nursery.start_soon(server.watch_limits)
                         nursery.start_soon(server.work)
                         task_status.started(handle)
                         await stopping.wait()
@@ -119,6 +124,8 @@ class _Server:
         self._sessions: dict[int, Connection] = {}
         self._peers = 0
         self._work_waits = trio.Event()
+        self._sooner = trio.Event()  # a limit is over earlier than any other so far
+        self._wakes_at = math.inf
         self._all_gone = trio.Event()
         self._parting = False
         self._shrinks_seen = 0
@@ -159,6 +166,21 @@ class _Server:
         for fault, count in Counter(faults).items():
             logger.warning("%s (%d times); placed as usual", fault, count)
         faults.clear()
+
+    async def watch_limits(self) -> None:
+        """Let the core end what is out of time, when it is. Without limits this sleeps."""
+        while True:
+            self._wakes_at = self._core.due_at
+            with trio.CancelScope(deadline=self._wakes_at):
+                await self._sooner.wait()
+                self._sooner = trio.Event()
+                continue
+            late_s = trio.current_time() - self._wakes_at
+            # Those that are over at about the same time are looked at together; and what
+            # was said while this process stood still is read first.
+            await trio.sleep(_TOGETHER_S if late_s < _STOOD_STILL_S else _READ_FIRST_S)
+            self._core.expire(trio.current_time())
+            self._flush()
 
     def _tidy(self) -> None:
         """Give memory back to the system when much has become free.
@@ -269,13 +291,15 @@ class _Server:
             connection.close(reason)
 
     def _flush(self) -> None:
-        for peer, messages in self._core.flush():
+        for peer, messages in self._core.flush(trio.current_time()):
             if peer >= 0:
                 self._say(peer, *messages)
             elif (addressed := self._inside.address(peer, messages)) is not None:
                 self._say(*addressed)
         if self._core.busy:
             self._work_waits.set()
+        if self._core.due_at < self._wakes_at:
+            self._sooner.set()
 
     def _say(self, peer: int, *messages: Message) -> None:
         connection = self._sessions.get(peer)

@@ -7,6 +7,7 @@ import logging
 import os
 import platform
 import socket
+import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
@@ -186,7 +187,7 @@ class Household:
         def on_messages(messages: list[Message]) -> None:
             for message in messages:
                 if worker.registered.is_set():
-                    worker.core.on_scheduler(message)
+                    worker.core.on_scheduler(message, time.monotonic())
                 elif type(message) is Welcome:
                     worker.on_registered()
                 elif type(message) is Refused:

@@ -28,8 +28,10 @@ _LAST_WORDS_S: Final = 2.0
 #: How long a runner may take to leave when it is told to.
 STOP_S: Final = 0.5
 _KILLED_S: Final = 5.0
-#: How often it is looked after what is to be stopped.
+#: How often it is looked after what is to be stopped,
 _CLIMB_S: Final = 0.05
+#: and after what may be out of time, at most.
+_LOOK_S: Final = 0.005
 #: A runner reads what it is sent whatever its tasks do, so its inputs may be of any size.
 _LIMITS: Final = Limits(outbox_bytes_max=1 << 62)
 
@@ -198,14 +200,16 @@ class Nanny:
         """See to it that what is to be stopped is, for ever."""
         worker = self._worker
         while True:
-            await worker.stopping.wait()
-            while worker.core.stopping:
+            worker.looks_at = worker.core.look_at
+            with trio.move_on_after(max(0.0, worker.looks_at - time.monotonic())):
+                await worker.stopping.wait()
+            worker.stopping = trio.Event()
+            while worker.core.stopping or worker.core.look_at <= time.monotonic():
                 if self._hosted is not None and self._ready:
                     board = read_board(self._hosted.board_fd, self._nthreads)
                     worker.core.climb(board, time.monotonic())
                     worker.perform()
-                await trio.sleep(_CLIMB_S)
-            worker.stopping = trio.Event()
+                await trio.sleep(_CLIMB_S if worker.core.stopping else _LOOK_S)
 
     def board(self) -> list[tuple[int, float]]:
         """What runs now, and since when."""

@@ -45,10 +45,11 @@ class RecordedCore:
 
     # ------------------------------------------------------------ told
 
-    def on_scheduler(self, message: Message) -> None:
+    def on_scheduler(self, message: Message, now: float | None = None) -> None:
         """See `WorkerCore`."""
-        self._tell("on_scheduler", message)
-        self._core.on_scheduler(message)
+        now = time.monotonic() if now is None else now
+        self._log.tell("on_scheduler", self._index, message, now=now)
+        self._core.on_scheduler(message, now)
 
     def on_runner(self, message: Message) -> None:
         """See `WorkerCore`."""
@@ -147,6 +148,11 @@ class RecordedCore:
     def draining(self) -> bool:
         """See `WorkerCore`."""
         return self._core.draining
+
+    @property
+    def look_at(self) -> float:
+        """See `WorkerCore`."""
+        return self._core.look_at
 
     @property
     def answered(self) -> int:

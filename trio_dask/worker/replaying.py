@@ -102,7 +102,7 @@ def _hear(core: WorkerCore, event: recorded.Event, message: Message | None) -> b
     try:
         match event.what, message:
             case "on_scheduler", _:
-                core.on_scheduler(message)
+                core.on_scheduler(message, event.now)
             case "on_runner", _:
                 core.on_runner(message)
             case "on_peer", _:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 from typing import TYPE_CHECKING, Final
 
 import trio
@@ -65,8 +66,9 @@ class Worker:
         self.runner: Connection | None = None
         self.registered = trio.Event()
         self.peers: Final = Peers(self, keys)
-        #: Set when something is to be stopped, which takes the nanny's time.
+        #: Set when something is to be stopped, or may have to be before the nanny looks.
         self.stopping = trio.Event()
+        self.looks_at = math.inf
         self.kill_runner: Callable[[str], None] = _nobody
         #: Set when it is to leave, and when it may go; then there may be a farewell.
         self.draining, self.departing = trio.Event(), trio.Event()
@@ -97,7 +99,7 @@ class Worker:
                     self._perform_one(action)
         finally:
             self._performing = False
-        if self.core.stopping:
+        if self.core.stopping or self.core.look_at < self.looks_at:
             self.stopping.set()
         if self.core.draining:
             self.draining.set()

@@ -96,12 +96,15 @@ class ClientCore:
             if handler is not None:
                 handler(message)
 
-    def flush(self) -> tuple[list[Message], list[tuple[str, Message]]]:
-        """What is to be sent: to the scheduler, and to the workers at these addresses."""
+    def flush(self, now: float | None = None) -> tuple[list[Message], list[tuple[str, Message]]]:
+        """What is to be sent: to the scheduler, and to the workers at these addresses.
+
+        `now` may be left out where nothing has a deadline.
+        """
         self._drop()
         self._close_open()
         data, self._data = self._data, []
-        return self._out.take(), data
+        return self._out.take(now), data
 
     def _send(self, message: Message) -> None:
         self._close_open()
@@ -184,7 +187,7 @@ class ClientCore:
         ):
             self._close_open()
             opened = self._open = OpenSubmit(first, options)
-        opened.add(function.fid, rows)
+        opened.add(function.fid, rows, options)
         return batch, first
 
     def _close_open(self) -> None:

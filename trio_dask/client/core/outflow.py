@@ -39,12 +39,16 @@ class Outflow:
         """To be sent after all others."""
         self._waiting.append(message)
 
-    def take(self) -> list[Message]:
-        """What may be sent now."""
+    def take(self, now: float | None = None) -> list[Message]:
+        """What may be sent now. Of deadlines it says how much is left."""
         out: list[Message] = []
         waiting = self._waiting
         while waiting and self._under_way < WINDOW_BYTES:
             message = waiting.popleft()
+            if type(message) is Submit and "deadline" in message.options:
+                assert now is not None, "where something has a deadline, the time is known"
+                left = max(0.0, message.options["deadline"] - now)
+                message.options = {**message.options, "deadline": left}
             out.append(message)
             nbytes = _size(message)
             self._under_way += nbytes

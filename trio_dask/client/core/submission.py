@@ -12,6 +12,8 @@ if TYPE_CHECKING:
 
 TASKS_MAX: Final = 10_000
 BYTES_MAX: Final = 2 << 20
+#: Calls with deadlines that are so near each other may have the same one.
+TOGETHER_S: Final = 0.01
 
 
 @dataclass(slots=True)
@@ -45,13 +47,15 @@ class OpenSubmit:
         """Whether tasks from id `first` with these options can follow."""
         return (
             first == self._first + len(self._fids)
-            and options == self._options
+            and _are_alike(options, self._options)
             and len(self._fids) + len(rows.args) <= TASKS_MAX
             and self._nbytes < BYTES_MAX
         )
 
-    def add(self, fid: int, rows: Rows) -> None:
+    def add(self, fid: int, rows: Rows, options: dict[str, Any]) -> None:
         """Add tasks that fit."""
+        if "deadline" in options:
+            self._options = options  # it is the later one
         mine, begun, count = self._rows, len(self._fids), len(rows.args)
         if rows.dep_counts and not mine.dep_counts:
             mine.dep_counts = [0] * begun
@@ -74,6 +78,14 @@ class OpenSubmit:
     def has_keys(self) -> bool:
         """Whether the user chose the keys of these tasks."""
         return bool(self._rows.keys)
+
+
+def _are_alike(later: dict[str, Any], options: dict[str, Any]) -> bool:
+    """Whether the options of a later call are the same; deadlines need not quite be."""
+    if "deadline" not in later or "deadline" not in options:
+        return later == options
+    near = 0 <= later["deadline"] - options["deadline"] <= TOGETHER_S
+    return near and later == {**options, "deadline": later["deadline"]}
 
 
 def cut(first: int, fids: list[int], rows: Rows, options: dict[str, Any]) -> Iterator[Submit]:

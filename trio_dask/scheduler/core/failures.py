@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import math
+from typing import TYPE_CHECKING, Any
 
 from trio_dask.messages.failure import Failure
 from trio_dask.scheduler.core.deaths import told
 
 if TYPE_CHECKING:
     from trio_dask.scheduler.core.deaths import Deaths
+    from trio_dask.scheduler.core.state import Worker
 
 
 def packed(reason: str) -> bytes:
@@ -31,6 +33,34 @@ def unreached(key: str, worker: str, dep: str, places: str) -> bytes:
     why = f"the last one, {worker}, could not fetch {dep} from {places}"
     message = f"{key} found no worker that can reach all of its inputs: {why}"
     return Failure(kind="trio_dask.errors.DataLost", message=message).to_bytes()
+
+
+def out_of_time(
+    key: str, limit: tuple[str, float], worker: Worker | None, ran_for: float | None = None
+) -> bytes:
+    """The failure of a task whose time was up, as `limit` (its timeout or deadline) says.
+
+    `worker` is where it had begun; None: nowhere.
+    """
+    what, allowed_s = limit
+    origin: dict[str, Any] = {"key": key, "limit": what, "phase": "queued", "ran_for": 0.0}
+    # What is told is what was left on arrival: a little less than what was asked for.
+    allowed = f"{allowed_s:.{2 if allowed_s >= 0.1 else 4}f}".rstrip("0").rstrip(".")
+    message = f"{key} had not begun when its {what} of {allowed} s was over"
+    if worker is not None:
+        host = worker.info.get("host")
+        host = host if isinstance(host, str) else ""
+        if ran_for is not None and not 0 <= ran_for < math.inf:
+            ran_for = None  # a broken clock somewhere
+        ran = f"it had run for {ran_for:.2f} s" if ran_for is not None else "it was running"
+        place = f" (host {host})" if host else ""
+        message = (
+            f"{key} was not done within its {what} of {allowed} s: "
+            f"{ran} on worker {worker.name}{place}"
+        )
+        origin |= {"phase": "running", "ran_for": ran_for, "worker": worker.name, "host": host}
+    kind = "trio_dask.errors.TaskTimeout"
+    return Failure(kind=kind, message=message, origin=origin).to_bytes()
 
 
 def killed(key: str, deaths: Deaths) -> bytes:

@@ -7,11 +7,13 @@ be wrong, and then it is let go (`Misuse`), but nobody else notices.
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from trio_dask.messages import tasks as words
 from trio_dask.messages.ids import client_of
-from trio_dask.scheduler.core import state as st
+from trio_dask.scheduler.core import limits, state as st
+from trio_dask.scheduler.core.expiring import joined as on_joined
 from trio_dask.scheduler.core.failures import data_lost, packed
 from trio_dask.scheduler.core.lifecycle import (
     KEPT,
@@ -31,10 +33,10 @@ from trio_dask.scheduler.core.nests import ORDER_BITS, PRIORITY_MAX, give_back
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterator, Sequence
 
+    from trio_dask.scheduler.core.limits import Limit
     from trio_dask.scheduler.core.state import (
         Client,
         ClusterState,
-        Requirement,
         Task,
         Worker,
     )
@@ -97,12 +99,14 @@ def on_submit(
 ) -> Generator[None, None, None]:
     """New tasks: one for each row."""
     functions = _check_submit(state, client, message)
-    rank0, requirement, retries, way = _options(state, message, len(message.args))
+    rank0, common = _options(state, message, len(message.args))
     rank0 = _place(client, message, rank0)
+    limit = _limit(state, message)
     specs = {
-        fid: st.Spec(function, requirement, retries, way)
+        fid: replace(common, function=function)
         for fid, function in dict(zip(message.fids, functions, strict=True)).items()
     }
+    requirement = common.requirement
     one = specs[message.fids[0]] if len(specs) == 1 else None
     at_once = message.wanted and requirement.open and not message.orders
     deps_at = after = 0
@@ -114,16 +118,13 @@ def on_submit(
         if message.keys and message.keys[row] in state.keys:
             joined[tid] = state.keys[message.keys[row]]
             if message.wanted:
-                _join(state, joined.pop(tid), tid)
+                _join(state, joined.pop(tid), tid, limit)
         else:
             task = st.Task(tid, one or specs[message.fids[row]], args, rank0 + row)
             state.tasks[tid] = task
             task.wanted = message.wanted
-            if message.keys:
-                state.keys[message.keys[row]] = task
-                state.names[tid] = message.keys[row]
-            if message.orders:
-                task.rank = rank0 + message.orders[row]
+            if message.keys or message.orders or limit is not None:
+                _set_apart(state, task, message, limit)
             if after > deps_at:
                 _link(state, task, message.dep_tids[deps_at:after], joined)
             elif at_once:
@@ -136,6 +137,25 @@ def on_submit(
             ready = []
             yield
     requirement.queue.push_sorted(ready)
+    _close(state, message, limit)
+
+
+def _set_apart(state: ClusterState, task: Task, message: words.Submit, limit: Limit | None) -> None:
+    """What most tasks do not have: a key of the user's, a place among others, a deadline."""
+    row = task.tid - message.first
+    if message.keys:
+        state.keys[message.keys[row]] = task
+        state.names[task.tid] = message.keys[row]
+    if message.orders:
+        task.rank += message.orders[row] - row
+    if limit is not None:
+        limits.begin(state, task.tid, limit)
+
+
+def _close(state: ClusterState, message: words.Submit, limit: Limit | None) -> None:
+    """All tasks of the submission have been made."""
+    if limit is not None:
+        limits.complete(limit)
     if not message.wanted:  # they were described for others of this message
         tids = range(message.first, message.first + len(message.args))
         settle(state, [state.tasks[tid] for tid in tids if tid in state.tasks])
@@ -167,10 +187,18 @@ def _check_submit(state: ClusterState, client: Client, message: words.Submit) ->
         raise Misuse(f"function id {error} is unknown") from None
 
 
-def _options(
-    state: ClusterState, message: words.Submit, count: int
-) -> tuple[int, Requirement, int, int]:
-    """The first rank, the requirement, the retries and the way of stopping of a submission."""
+def _limit(state: ClusterState, message: words.Submit) -> Limit | None:
+    """The deadline of a submission, if it has one."""
+    deadline_s = message.options.get("deadline")
+    if deadline_s is None or not message.args:
+        return None
+    if not is_amount(deadline_s):
+        raise Misuse(f"deadline {deadline_s!r} is not a number of seconds")
+    return limits.limit_for(state, message.first, len(message.args), float(deadline_s))
+
+
+def _options(state: ClusterState, message: words.Submit, count: int) -> tuple[int, st.Spec]:
+    """The first rank of a submission, and what its tasks have in common, but for the function."""
     options = dict(message.options)
     priority = options.pop("priority", 0)
     retries = options.pop("retries", 0)
@@ -178,12 +206,16 @@ def _options(
     allow_others = options.pop("allow_other_workers", False)
     resources = options.pop("resources", None) or {}
     way = options.pop("on_cancel", words.INTERRUPT)
+    timeout_s = options.pop("timeout", None)
+    options.pop("deadline", None)
     if options:
         raise Misuse(f"unknown option {min(options)!r}")
     if type(priority) is not int or not -PRIORITY_MAX < priority < PRIORITY_MAX:
         raise Misuse(f"priority {priority!r} is not a whole number below {PRIORITY_MAX}")
     if way not in (words.COOPERATE, words.INTERRUPT, words.KILL) or type(way) is not int:
         raise Misuse(f"on_cancel {way!r} is no way of stopping a task")
+    if timeout_s is not None and not (is_amount(timeout_s) and timeout_s):
+        raise Misuse(f"timeout {timeout_s!r} is not a number of seconds above 0")
     if type(retries) is not int or retries < 0:
         raise Misuse(f"retries {retries!r} is not a number of times")
     if type(workers) is not list or not all(type(each) is str for each in workers):
@@ -197,7 +229,7 @@ def _options(
         requirement = state.requirements[key] = st.Requirement(*key)
     rank0 = (-priority << ORDER_BITS) + state.order
     state.order += count
-    return rank0, requirement, retries, way
+    return rank0, st.Spec(None, requirement, retries, way, float(timeout_s or math.inf))
 
 
 def _place(client: Client, message: words.Submit, rank0: int) -> int:
@@ -235,12 +267,14 @@ def _link(state: ClusterState, task: Task, dep_tids: list[int], joined: dict[int
         require(state, [task])
 
 
-def _join(state: ClusterState, task: Task, tid: int) -> None:
+def _join(state: ClusterState, task: Task, tid: int, limit: Limit | None = None) -> None:
     """The client wants, as `tid`, a task that exists already."""
     state.tasks[tid] = task
     if task.also is None:
         task.also = {}
     task.also[tid] = None
+    if limit is not None or state.limits or state.late:
+        on_joined(state, task, tid, limit)
     if task.state == st.RELEASED:
         require(state, [task])
     elif task.state not in st.PENDING:
@@ -287,6 +321,8 @@ def unwant(state: ClusterState, tid: int) -> None:
         del state.tasks[tid]
         if task.also:
             task.also.pop(tid, None)
+        if state.limits:
+            limits.drop(state, tid)
     if not (task.wanted or task.needed or task.also):
         settle(state, [task])
 

@@ -25,6 +25,7 @@ def violations(state: ClusterState) -> list[str]:
     tasks = dict.fromkeys(state.tasks.values())
     for task in tasks:
         _check_task(state, task, rule)
+    _check_limits(state, rule)
     for worker in state.workers.values():
         for attempt, task in worker.window.items():
             rule(task.attempt == attempt, "a window has the task's current attempt", task)
@@ -51,6 +52,21 @@ def violations(state: ClusterState) -> list[str]:
         held = len(worker.window) - len(worker.recalled) - waiting
         rule(held <= limit, "a window is bounded", worker)
     return found
+
+
+def _check_limits(state: ClusterState, rule: object) -> None:
+    assert callable(rule)
+    for tid in state.limits:
+        limited = state.tasks.get(tid)
+        open_ = limited is not None and limited.state in (st.RELEASED, *st.PENDING)
+        rule(open_, "only what has not ended has a deadline", f"{tid:x}")
+    for tid in (*state.late, *state.loosened):
+        limited = state.tasks.get(tid)
+        rule(
+            limited is not None and limited.state in (st.ASSIGNED, st.RELEASED),
+            "what is late is with a worker, or at rest",
+            f"{tid:x}",
+        )
 
 
 def _check_task(state: ClusterState, task: Task, rule: object) -> None:

@@ -11,11 +11,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from trio_dask.messages.ids import client_of
-from trio_dask.scheduler.core import state as st
-from trio_dask.scheduler.core.failures import data_lost, packed, unpacked
+from trio_dask.scheduler.core import limits, state as st
+from trio_dask.scheduler.core.failures import data_lost, out_of_time, packed, unpacked
 from trio_dask.scheduler.core.ready import ReadyQueue
 
 if TYPE_CHECKING:
+    from trio_dask.scheduler.core.limits import Limit
     from trio_dask.scheduler.core.state import ClusterState, Task, Worker
 
 KEPT: Final = 0  # the id under which fire-and-forget tasks are wanted: no client has it
@@ -43,6 +44,9 @@ def require(state: ClusterState, tasks: list[Task]) -> None:
         if task.args is None:
             end(state, task, st.LOST, b"it was let go of, and only its client could make it")
             continue
+        if state.late and task.tid in state.late:
+            end(state, task, st.FAILED, too_late(state, task, state.late[task.tid]))
+            continue
         for dep in task.deps:
             dep.needed += 1
         task.state = st.WAITING
@@ -51,18 +55,32 @@ def require(state: ClusterState, tasks: list[Task]) -> None:
         tasks += (dep for dep in task.deps if dep.state == st.RELEASED)
 
 
-def requeue(state: ClusterState, task: Task) -> None:
-    """An attempt came to nothing: wait again, or rest if nobody needs it by now."""
-    task.worker = None
+def requeue(state: ClusterState, task: Task, *, begun: bool = False) -> None:
+    """An attempt came to nothing: wait again, or rest if nobody needs it by now.
+
+    `begun` says that it had begun, as far as that is known.
+    """
+    worker, task.worker = task.worker, None
     task.attempt = 0
     task.state = st.WAITING
+    if state.loosened:
+        state.loosened.pop(task.tid, None)
     reason = state.cancelling.pop(task.tid, None)
     if reason is not None:
         end(state, task, st.CANCELLED, packed(reason))
+    elif state.late and task.tid in state.late:
+        begun = begun or (worker is not None and not worker.alive)  # else it had come back
+        where = worker if begun else None
+        end(state, task, st.FAILED, too_late(state, task, state.late[task.tid], where))
     elif not is_needed(task):
         settle(state, [task])
     elif _await_inputs(state, task):
         require(state, [dep for dep in task.deps if dep.state == st.RELEASED])
+
+
+def too_late(state: ClusterState, task: Task, limit: Limit, worker: Worker | None = None) -> bytes:
+    """The failure of a task whose deadline is over; it runs on `worker`, if it does."""
+    return out_of_time(state.key_of(task), ("deadline", limit.seconds), worker)
 
 
 def _await_inputs(state: ClusterState, task: Task) -> bool:
@@ -120,11 +138,15 @@ def _only_home(state: ClusterState, task: Task, pinned: list[Task]) -> Worker | 
 # ---------------------------------------------------------------- ending
 
 
-def finish(state: ClusterState, task: Task, value: bytes | None, worker: Worker) -> None:
+def finish(  # noqa: C901 - once for each task: a call would cost more than it explains
+    state: ClusterState, task: Task, value: bytes | None, worker: Worker
+) -> None:
     """The task has a value from `worker`: this one, or one that it holds."""
     task.state = st.DONE
     task.worker = None
     task.attempt = 0
+    if state.limits or state.late:
+        limits.drop_all(state, task)
     if value is not None:
         task.value = value
     else:
@@ -160,6 +182,8 @@ def end(state: ClusterState, task: Task, how: int, why: bytes) -> None:
         if task.state in st.PENDING:
             ended += _let_go_of_inputs(task)
         task.state, task.value, task.worker, task.holders = how, why, None, None
+        if state.limits or state.late:
+            limits.drop_all(state, task)
         report(state, task)
         if task.also:
             task.also.pop(KEPT, None)
@@ -216,6 +240,8 @@ def settle(state: ClusterState, tasks: list[Task]) -> None:
 
 def _forget(state: ClusterState, task: Task) -> None:
     tid = task.tid
+    if state.limits or state.late:
+        limits.drop_all(state, task)
     del state.tasks[tid]
     for dep in task.deps:
         if dep.dependents is not None:

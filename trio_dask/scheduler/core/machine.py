@@ -6,12 +6,22 @@ same answers, which is how the simulator runs this very code.
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from typing import TYPE_CHECKING, Final
 
 from trio_dask.messages import fleet as moving, nested as inner, session, tasks as words
 from trio_dask.messages.ids import CLIENT_MAX
-from trio_dask.scheduler.core import draining, fleet, intake, nested, questions, runs
+from trio_dask.scheduler.core import (
+    draining,
+    expiring,
+    fleet,
+    intake,
+    limits,
+    nested,
+    questions,
+    runs,
+)
 from trio_dask.scheduler.core.dispatch import dispatch
 from trio_dask.scheduler.core.intake import Misuse
 from trio_dask.scheduler.core.outbox import ClientOutbox
@@ -54,6 +64,8 @@ _FROM_WORKER: Final[dict[type, Callable[..., None]]] = {
 }
 
 
+#: The peer on whose behalf something is done that concerns everybody.
+_NOBODY: Final = 0
 #: A table of so many tasks is large.
 _LARGE: Final = 10_000
 
@@ -61,7 +73,7 @@ _LARGE: Final = 10_000
 class SchedulerCore:
     """The scheduler without its sockets.
 
-    Peers are numbers chosen by the caller, one for each session. After any calls,
+    Peers are numbers above 0, chosen by the caller, one for each session. After any calls,
     `flush` gives what is to be sent, and while `busy` there is more to do.
     """
 
@@ -120,6 +132,7 @@ class SchedulerCore:
             Misuse: it cannot join; the text says why.
         """
         state = self.state
+        state.now = now
         why = fleet.refusal(state, message)
         if why is not None:
             raise Misuse(why)
@@ -159,6 +172,7 @@ class SchedulerCore:
         if job is not None:
             job.backlog.append((message, now))
             return
+        self.state.now = now
         found = self.state.peers.get(peer)
         if isinstance(found, Worker):
             found.last_seen = now
@@ -179,10 +193,23 @@ class SchedulerCore:
 
     def tick(self, now: float) -> list[int]:
         """Time has passed; returns peers that have not been heard of for too long."""
+        self.state.now = now
+        self.expire(now)
         fleet.relieve(self.state, now)
         intake.forget_functions(self.state)
         self._shrink()
         return [worker.peer for worker in fleet.overdue(self.state, now)]
+
+    @property
+    def due_at(self) -> float:
+        """When `expire` is to be called next: somebody's time is up then. `inf`: not at all."""
+        return math.inf if _NOBODY in self._job_of else limits.due_at(self.state)
+
+    def expire(self, now: float) -> None:
+        """End what is out of time; of very many the rest is left to `work`."""
+        self.state.now = now
+        if self.due_at <= now:
+            self._begin(_NOBODY, expiring.expire(self.state, now))
 
     def _shrink(self) -> None:
         """Give back the memory of tables that were large: a dict keeps its size when emptied."""
@@ -240,9 +267,14 @@ class SchedulerCore:
 
     # ------------------------------------------------------------ what to say
 
-    def flush(self) -> list[tuple[int, list[Message]]]:
-        """Hand out work, and everything to be said since the last time, by peer."""
+    def flush(self, now: float | None = None) -> list[tuple[int, list[Message]]]:
+        """Hand out work, and everything to be said since the last time, by peer.
+
+        `now` may be left out where nothing has a deadline.
+        """
         state = self.state
+        if now is not None:
+            state.now = now
         if state.parting:
             self._part()
         if state.draining:

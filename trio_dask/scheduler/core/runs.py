@@ -8,6 +8,7 @@ from trio_dask.messages import tasks as words
 from trio_dask.scheduler.core import draining, state as st
 from trio_dask.scheduler.core.brief import is_brief
 from trio_dask.scheduler.core.deaths import ALONE_MAX, Deaths, death_of
+from trio_dask.scheduler.core.expiring import on_stopped
 from trio_dask.scheduler.core.failures import killed, unreached
 from trio_dask.scheduler.core.intake import Misuse
 from trio_dask.scheduler.core.lifecycle import (
@@ -50,7 +51,7 @@ def on_done(state: ClusterState, worker: Worker, message: words.Done, now: float
         if seconds > longest:  # noqa: PLR1730  a call to max would cost more than all of this row
             longest = seconds
         if status > words.OK_HELD:
-            _on_bad_end(state, task, status, value)
+            _on_bad_end(state, task, value, status=status, seconds=seconds)
         else:
             if state.cancelling:
                 state.cancelling.pop(task.tid, None)  # the outcome came first
@@ -62,9 +63,11 @@ def on_done(state: ClusterState, worker: Worker, message: words.Done, now: float
     touch(state, worker)
 
 
-def _on_bad_end(state: ClusterState, task: Task, status: int, failure: bytes) -> None:
-    if status in (words.STOPPED, words.AGAIN):
-        requeue(state, task)  # to be cancelled; or somebody wants it after all
+def _on_bad_end(
+    state: ClusterState, task: Task, failure: bytes, *, status: int, seconds: float
+) -> None:
+    if status != words.ERROR:
+        on_stopped(state, task, status, seconds)
         return
     if task.spec.retries:
         tried = state.retried.get(task.tid, 0)
@@ -190,7 +193,7 @@ def on_runner_died(state: ClusterState, worker: Worker, message: words.RunnerDie
     for attempt, task in running:
         # It was ended on purpose, or what was to be stopped has stopped that way.
         if message.certificate.get("on_purpose") or task.tid in state.cancelling:
-            requeue(state, task)
+            requeue(state, task, begun=True)
         else:
             blame(state, task, death_of(message.certificate, attempt, worker.name))
     worker.functions.clear()
@@ -202,6 +205,9 @@ def blame(state: ClusterState, task: Task, death: dict[str, Any]) -> None:
 
     What died for want of memory is tried once more, alone on its worker.
     """
+    if task.tid in state.late:
+        requeue(state, task, begun=True)  # out of time comes before loss
+        return
     deaths = state.deaths.get(task.tid)
     if deaths is None:
         deaths = state.deaths[task.tid] = Deaths()
@@ -209,7 +215,7 @@ def blame(state: ClusterState, task: Task, death: dict[str, Any]) -> None:
     if deaths.unexplained > state.settings.allowed_failures or deaths.starved > ALONE_MAX:
         end(state, task, st.FAILED, killed(state.key_of(task), deaths))
     else:
-        requeue(state, task)
+        requeue(state, task, begun=True)
 
 
 def on_slots(state: ClusterState, worker: Worker, message: words.Slots) -> None:

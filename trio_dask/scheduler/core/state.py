@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
     from trio_dask.scheduler.core.deaths import Deaths
     from trio_dask.scheduler.core.draining import Draining
+    from trio_dask.scheduler.core.limits import Limit
     from trio_dask.scheduler.core.nests import Nest
     from trio_dask.scheduler.core.outbox import ClientOutbox, Outbox, WorkerOutbox
 
@@ -120,6 +121,7 @@ class Spec:
     requirement: Requirement
     retries: int
     way: int = INTERRUPT  # in which it is stopped while it runs
+    timeout_s: float = math.inf  # for which it may run, each time
 
 
 class Task:
@@ -300,6 +302,7 @@ class ClusterState:
     load_s: Callable[[Worker], float] = load_s
     worth_moving: Callable[[Task, Worker, CoreSettings], bool] = worth_moving
     policy_faults: list[str] = field(default_factory=list)
+    now: float = 0.0  # when the last thing happened
     attempt: int = 0
     order: int = 0  # rank of the next task among those of its priority
     tasks: dict[TaskId, Task] = field(default_factory=dict)
@@ -310,6 +313,11 @@ class ClusterState:
     unreached: dict[TaskId, int] = field(default_factory=dict)  # how often, for or by whom
     deaths: dict[TaskId, Deaths] = field(default_factory=dict)
     cancelling: dict[TaskId, str] = field(default_factory=dict)  # answered when recall is
+    #: By when a task is wanted, by the ids under which it is: see `limits`.
+    limits: dict[TaskId, Limit] = field(default_factory=dict)
+    due: list[tuple[float, int, Limit]] = field(default_factory=list)  # a heap
+    late: dict[TaskId, Limit] = field(default_factory=dict)  # with a worker, or at rest
+    loosened: dict[TaskId, None] = field(default_factory=dict)  # more than its worker knows
     prefixes: dict[str, Prefix] = field(default_factory=dict)
     #: Of tasks that may run on any worker.
     anywhere: Requirement = field(default_factory=Requirement)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from heapq import heapify, heappush
 from typing import TYPE_CHECKING, Final
 
 from trio_dask.scheduler.core import state as st
+from trio_dask.scheduler.core.expiring import add_limits
 
 if TYPE_CHECKING:
     from trio_dask.scheduler.core.state import ClusterState, Function, Task, Worker
@@ -58,8 +60,9 @@ def assign(state: ClusterState, worker: Worker, tasks: list[Task]) -> None:
             worker.out.inputs(run, task, state.refs.get(task.tid))
         elif run.dep_counts:
             run.dep_counts.append(0)
-        if state.names or run.keys:
+        if state.names or run.keys or state.limits or run.ways or spec.timeout_s < math.inf:
             _add_key(run.keys, len(run.attempts), state.names.get(task.tid, ""))
+            add_limits(state, run, task)
         prefix = function.prefix
         worker.load[prefix] = worker.load.get(prefix, 0) + 1
         if spec.requirement.resources:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from trio_dask.errors import RemoteProtocolError
 from trio_dask.messages import tasks as words
 from trio_dask.messages.tasks import HERE, INLINE, OK_HELD, Done, Free, Recall, Returned, Run
-from trio_dask.worker.core import inputs, nested, stopping
+from trio_dask.worker.core import inputs, limits, nested, stopping
 from trio_dask.worker.core.state import Row, WorkerState
 
 if TYPE_CHECKING:
@@ -24,9 +24,14 @@ def on_run(state: WorkerState, message: Run) -> None:
     if not state.up or state.doomed is not None or state.draining is not None:
         state.out.returned(message.attempts)
         return
+    if message.ways:
+        limits.anchor(message, state.now)
     if not message.dep_counts and state.functions.issuperset(message.fids):
         state.given.update(zip(message.attempts, message.tids, strict=True))
         state.out.runner.append(message)
+        if message.ways:
+            for attempt, each in zip(message.attempts, limits.rows(message), strict=True):
+                limits.give(state, attempt, each)
         return
     ready: list[Row] = []
     for row, places in _rows(message):
@@ -54,6 +59,8 @@ def _check(state: WorkerState, message: Run) -> None:
         msg = "Run with columns that do not fit together"
         raise RemoteProtocolError(msg)
     new = set(attempts)
+    if message.timeouts or message.deadlines or message.ways:
+        limits.check(message)
     if len(new) < len(attempts) or not (
         new.isdisjoint(state.given) and new.isdisjoint(state.waiting)
     ):
@@ -67,8 +74,11 @@ def _rows(message: Run) -> Iterator[tuple[Row, dict[int, str]]]:
     keys = message.keys or [""] * len(message.attempts)
     columns = (message.attempts, message.tids, message.fids, message.ranks, message.args)
     values = iter(message.dep_values)
+    limited = limits.rows(message) if message.ways else [limits.NONE] * len(message.attempts)
     at = 0
-    for attempt, tid, fid, rank, args, key, count in zip(*columns, keys, counts, strict=True):
+    for attempt, tid, fid, rank, args, key, count, limit in zip(
+        *columns, keys, counts, limited, strict=True
+    ):
         deps = message.dep_tids[at : at + count]
         inline: list[bytes | None] = []
         places: dict[int, str] = {}
@@ -78,7 +88,7 @@ def _rows(message: Run) -> Iterator[tuple[Row, dict[int, str]]]:
                 places[dep] = message.places[where] if where >= 0 else ""
         refs = message.dep_refs[at : at + count] if message.dep_refs else []
         at += count
-        yield Row(attempt, tid, fid, rank, args, key, deps, inline, refs, {}), places
+        yield Row(attempt, tid, fid, rank, args, key, deps, inline, refs, {}, limit), places
 
 
 def start(state: WorkerState, rows: list[Row]) -> None:
@@ -88,6 +98,7 @@ def start(state: WorkerState, rows: list[Row]) -> None:
     run = Run([], [], [], [], [], [], [], [], [], [], [])
     keys = any(row.key for row in rows)
     refs = any(row.refs for row in rows)
+    limited = any(row.limits is not limits.NONE for row in rows)
     for row in rows:
         state.given[row.attempt] = row.tid
         run.attempts.append(row.attempt)
@@ -107,6 +118,9 @@ def start(state: WorkerState, rows: list[Row]) -> None:
             run.keys.append(row.key)
         if refs:
             run.dep_refs += row.refs or row.deps
+        if limited:
+            limits.add(run, row.limits)
+            limits.give(state, row.attempt, row.limits)
     if not run.dep_tids:
         run.dep_counts = []
     state.out.runner.append(run)
@@ -150,8 +164,10 @@ def on_done(state: WorkerState, message: Done) -> None:
         raise RemoteProtocolError(msg)
     if state.nested.known:
         nested.ended(state, message.attempts)
+    if state.limits:
+        limits.forget(state, message.attempts)
     if state.stopping:
-        message = stopping.take_out_abandoned(state, message)
+        message = stopping.settled(state, message)
         stopping.forget(state, message.attempts)
     tids = list(map(given.pop, message.attempts))
     state.answered += len(tids)
@@ -172,6 +188,7 @@ def on_returned(state: WorkerState, message: Returned) -> None:
     stopping.forget(state, attempts)
     if state.draining is not None:
         state.draining.given_back += len(attempts)
+    limits.forget(state, attempts)
     state.out.returned(attempts)
 
 

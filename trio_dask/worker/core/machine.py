@@ -18,6 +18,7 @@ from trio_dask.worker.core import (
     copying,
     draining,
     inputs,
+    limits,
     nested,
     serving,
     stopping,
@@ -83,8 +84,8 @@ class WorkerCore:
     ) -> None:
         self.state = WorkerState(name, address, nthreads, store, drain_rules)
 
-    def on_scheduler(self, message: Message) -> None:
-        """Take in what the scheduler said.
+    def on_scheduler(self, message: Message, now: float | None = None) -> None:
+        """Take in what the scheduler said; `now` may be left out where nothing has a deadline.
 
         Raises:
             RemoteProtocolError: schedulers do not say that.
@@ -93,6 +94,8 @@ class WorkerCore:
         if handle is None:
             msg = f"a scheduler does not say {type(message).__name__} to a worker"
             raise RemoteProtocolError(msg)
+        if now is not None:
+            self.state.now = now
         handle(self.state, message)
 
     def on_runner(self, message: Message) -> None:
@@ -131,14 +134,16 @@ class WorkerCore:
         doing = [attempt for attempt in dict.fromkeys(running) if attempt in state.given]
         for attempt in doing:
             del state.given[attempt]
+        state.out.scheduler.append(words.Slots(0))
+        doing = stopping.runner_died(state, doing)
         lost = [tid for tid in state.held if not state.store.holds(state.name, tid)]
         queued = [*state.given, *state.waiting]
-        state.out.scheduler.append(words.Slots(0))
         state.out.scheduler.append(words.RunnerDied(doing, queued, lost, certificate))
         state.out.runner.clear()
         for want in state.wants.values():
             want.waiting.clear()
-        for books in (state.given, state.waiting, state.held, state.functions):
+        state.looks.clear()
+        for books in (state.given, state.waiting, state.held, state.functions, state.limits):
             books.clear()
         state.stopping.clear()
         state.abandoned.clear()
@@ -209,10 +214,16 @@ class WorkerCore:
         """Whether attempts are being stopped: then `climb` is to be called, often."""
         return bool(self.state.stopping) or self.state.doomed is not None
 
+    @property
+    def look_at(self) -> float:
+        """When `climb` is to be called, if nothing is being stopped: something may be out of time."""
+        return limits.look_at(self.state)
+
     def climb(self, board: Iterable[tuple[int, float]], now: float) -> None:
-        """Go on with stopping what is to be stopped."""
+        """Stop what is out of time, and go on with stopping what is to be stopped."""
         if self.state.up:
             there = [*board, *((attempt, now) for attempt in self.state.nested.parked)]
+            limits.look(self.state, there, now)
             stopping.climb(self.state, there, now)
 
     def drain(self, reason: str, *, patient: bool) -> None:
@@ -263,4 +274,5 @@ class WorkerCore:
             "functions": len(state.functions),
             "stopping": len(state.stopping),
             "nested": len(state.nested.known) + len(state.nested.asked),
+            "limits": len(state.limits),
         }

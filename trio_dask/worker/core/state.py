@@ -22,6 +22,7 @@ from trio_dask.worker.core.nested_books import NestedBooks
 if TYPE_CHECKING:
     from trio_dask.messages import Message, Payload
     from trio_dask.worker.core.draining import Draining, DrainRules
+    from trio_dask.worker.core.limits import Limited, Limits
     from trio_dask.worker.core.stopping import Stopping
     from trio_dask.worker.core.store import Store
 
@@ -116,6 +117,7 @@ class Row:
     inline: list[bytes | None]
     refs: list[int]
     missing: dict[int, None]
+    limits: Limits
 
 
 @dataclass(slots=True, eq=False)
@@ -184,6 +186,9 @@ class WorkerState:
     to_export: list[int] = field(default_factory=list)
     serial: int = 0
     stopping: dict[int, Stopping] = field(default_factory=dict)  # attempts in the runner
+    now: float = 0.0  # when the scheduler last said something
+    limits: dict[int, Limited] = field(default_factory=dict)  # of attempts in the runner
+    looks: list[tuple[float, int]] = field(default_factory=list)  # a heap: when to look at which
     abandoned: set[int] = field(default_factory=set)  # of these, reported in the runner's place
     doomed: float | None = None  # since when the runner is to end
     draining: Draining | None = None  # the worker is to leave

@@ -44,6 +44,8 @@ class Stopping:
     """An attempt in the runner that is to end, and how far that has got."""
 
     way: int
+    late: int = STOPPED  # what it is reported as: out of time, if that is why
+    began: float = 0.0  # for those that are
     since: float | None = None
     struck: float = 0.0
     heard: bool = False  # the runner has: it is not stuck as a whole
@@ -110,8 +112,41 @@ def forget(state: WorkerState, attempts: Iterable[int]) -> None:
         state.abandoned.discard(attempt)
 
 
-def take_out_abandoned(state: WorkerState, message: words.Done) -> words.Done:
-    """What the runner reports, without what was reported in its place; that is over now."""
+def settled(state: WorkerState, message: words.Done) -> words.Done:
+    """What the runner reports, and why what it has stopped was to stop."""
+    message = _take_out_abandoned(state, message)
+    for row, attempt in enumerate(message.attempts):
+        if message.statuses[row] == STOPPED and attempt in state.stopping:
+            message.statuses[row] = state.stopping[attempt].late
+    return message
+
+
+def runner_died(state: WorkerState, running: list[int]) -> list[int]:
+    """Those that were out of time are that; the others are returned."""
+    late = [each for each in running if _is_late(state, each)]
+    if late:
+        _report(state, late, 0.0)
+    return [each for each in running if each not in late]
+
+
+def _is_late(state: WorkerState, attempt: int) -> bool:
+    stopping = state.stopping.get(attempt)
+    return stopping is not None and stopping.late != STOPPED
+
+
+def _report(state: WorkerState, attempts: list[int], now: float) -> None:
+    """Report these in the runner's place."""
+    found = [state.stopping[attempt] for attempt in attempts]
+    seconds = [
+        0.0 if each.late == STOPPED else max(0.0, now - each.began, each.struck - each.began)
+        for each in found
+    ]
+    columns = [each.late for each in found], seconds, [0] * len(found), [b""] * len(found)
+    state.out.scheduler.append(words.Done(attempts, *columns))
+
+
+def _take_out_abandoned(state: WorkerState, message: words.Done) -> words.Done:
+    """Without what was reported in the runner's place; that is over now."""
     if state.abandoned.isdisjoint(message.attempts):
         return message
     columns = (
@@ -137,7 +172,9 @@ def _do_without(state: WorkerState, overdue: list[int], running: list[int], now:
     deaf = not all(state.stopping[attempt].heard for attempt in overdue)
     late = state.doomed is not None and now - state.doomed >= DOOM_S
     if not others or deaf or late:
-        state.out.kill = "a task did not stop when it was cancelled"
+        over = any(_is_late(state, attempt) for attempt in overdue)
+        when = "its time was up" if over else "it was cancelled"
+        state.out.kill = f"a task did not stop when {when}"
     elif state.doomed is None:
         state.doomed = now
         state.out.scheduler.append(words.Slots(0))
@@ -147,8 +184,16 @@ def _do_without(state: WorkerState, overdue: list[int], running: list[int], now:
         unbegun = [attempt for attempt in state.given if attempt not in running]
         if unbegun:
             state.out.runner.append(words.Recall(unbegun))
-    # Nothing that it may still say can change this: who cancelled it need not wait.
-    for attempt in overdue if state.doomed is not None and not state.out.kill else ():
-        if attempt in running and attempt not in state.abandoned:
-            state.abandoned.add(attempt)
-            state.out.scheduler.append(words.Done([attempt], [STOPPED], [0.0], [0], [b""]))
+    # Nothing that it may still say can change this: who waits for it need not wait. What is
+    # cancelled and ends with its runner is reported by that.
+    ended = bool(state.out.kill)
+    given_up = [
+        each
+        for each in overdue
+        if each in running
+        and each not in state.abandoned
+        and (_is_late(state, each) if ended else state.doomed is not None)
+    ]
+    if given_up:
+        state.abandoned.update(given_up)
+        _report(state, given_up, now)
