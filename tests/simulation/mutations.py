@@ -12,6 +12,7 @@ from unittest.mock import patch
 
 from trio_dask.client.core.table import Table
 from trio_dask.client.core.watching import Watching
+from trio_dask.messages.nested import Nested, Parked
 from trio_dask.messages.tasks import Cancel, Recall, Replicas, RunnerDied, Slots
 from trio_dask.scheduler.core import (
     dispatch,
@@ -21,12 +22,20 @@ from trio_dask.scheduler.core import (
     intake,
     lifecycle,
     machine as core,
+    nested as scheduler_nested,
     runs,
 )
+from trio_dask.scheduler.core.machine import SchedulerCore
+from trio_dask.scheduler.core.nests import Nest
 from trio_dask.scheduler.core.outbox import ClientOutbox, WorkerOutbox
 from trio_dask.scheduler.core.windows import touch, vacate as vacate_attempt
 from trio_dask.testing.simulation.session import run_one
-from trio_dask.worker.core import copying, draining as worker_draining, machine
+from trio_dask.worker.core import (
+    copying,
+    draining as worker_draining,
+    machine,
+    nested as worker_nested,
+)
 from trio_dask.worker.core.machine import WorkerCore
 from trio_dask.worker.core.state import Outbox
 
@@ -307,6 +316,48 @@ def forget_a_farewell() -> AbstractContextManager[Any]:
     return patch.object(draining, "_say_farewell", _now_and_then(draining._say_farewell, 2))
 
 
+def let_clients_outlive_their_tasks() -> AbstractContextManager[Any]:
+    """The end of a task is not always the end of the client inside it."""
+    return patch.object(SchedulerCore, "_part", _now_and_then(SchedulerCore._part, 3))
+
+
+def leave_children_alone() -> AbstractContextManager[Any]:
+    """When a client inside a task ends, what it has submitted goes on."""
+    return patch.object(Nest, "tids", lambda nest: ())
+
+
+def treat_children_as_anybody() -> AbstractContextManager[Any]:
+    """What a task submits comes after all that was submitted before."""
+    return patch.object(Nest, "rank", lambda nest, rank: rank - (nest.priority << 44))
+
+
+def count_who_waits() -> AbstractContextManager[Any]:
+    """A task that waits for others takes a place in the window all the same."""
+    return patch.object(dispatch, "busy", lambda worker: len(worker.window))
+
+
+def forget_who_goes_on() -> AbstractContextManager[Any]:
+    """A task that has waited is thought to wait for ever."""
+    real = scheduler_nested.on_parked
+
+    def on_parked(state: Any, worker: Any, message: Parked) -> None:
+        if any(message.parked):
+            real(state, worker, message)
+
+    return patch.dict(core._FROM_WORKER, {Parked: on_parked})
+
+
+def lose_an_envelope() -> AbstractContextManager[Any]:
+    """Not all that tasks' clients say gets to the scheduler."""
+    real = _now_and_then(worker_nested.on_nested, 5)
+    return patch.dict(machine._FROM_RUNNER, {Nested: real})
+
+
+def forget_who_asked() -> AbstractContextManager[Any]:
+    """A task's client is not always told that a value has come."""
+    return patch.object(worker_nested, "known", _now_and_then(worker_nested.known, 2))
+
+
 MUTATIONS: Final[dict[str, Mutation]] = {
     mutation.__name__: mutation
     for mutation in (
@@ -340,6 +391,13 @@ MUTATIONS: Final[dict[str, Mutation]] = {
         wait_for_ever_for_a_farewell,
         do_not_answer_for_a_copy,
         forget_a_farewell,
+        let_clients_outlive_their_tasks,
+        leave_children_alone,
+        treat_children_as_anybody,
+        count_who_waits,
+        forget_who_goes_on,
+        lose_an_envelope,
+        forget_who_asked,
     )
 }
 

@@ -71,8 +71,10 @@ def on_parked(state: ClusterState, worker: Worker, message: words.Parked) -> Non
     """Attempts that wait have given up their slot, or have one again."""
     for attempt, parked in zip(message.attempts, message.parked, strict=True):
         task = worker.window.get(attempt)
-        if task is not None:
-            (wait if parked else go_on)(worker, attempt, task)
+        if task is not None and parked:
+            wait(worker, attempt, task)
+        elif task is not None:
+            go_on(state, worker, attempt, task)
     touch(state, worker)
 
 

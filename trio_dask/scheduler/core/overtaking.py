@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from trio_dask.scheduler.core.drawing import best_queue, candidates
 from trio_dask.scheduler.core.lifecycle import recall
-from trio_dask.scheduler.core.windows import NOTHING, assign, touch
+from trio_dask.scheduler.core.windows import NOTHING, assign, running, touch
 
 if TYPE_CHECKING:
     from trio_dask.scheduler.core.state import ClusterState, Task, Worker
@@ -62,9 +62,8 @@ def _exchange(state: ClusterState, worker: Worker) -> None:
 def _lowest_unbegun(worker: Worker) -> list[Task]:
     """What may not have begun, highest rank first: all but those given first, one for each slot.
 
-    Those that wait without a slot have begun, too.
+    What waits without a slot has begun.
     """
-    begun = worker.slots + len(worker.parked)
-    later = islice(worker.window.items(), begun, None)
-    tasks = [task for attempt, task in later if attempt not in worker.recalled]
+    later = islice(running(worker), worker.slots, None)
+    tasks = [task for task in later if task.attempt not in worker.recalled]
     return sorted(tasks, key=lambda task: -task.rank)

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import math
 from heapq import heapify, heappush
+from itertools import islice
 from typing import TYPE_CHECKING, Final
 
 from trio_dask.scheduler.core import state as st
 from trio_dask.scheduler.core.expiring import add_limits
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from trio_dask.scheduler.core.state import ClusterState, Function, Task, Worker
 
 #: Resources are counted in fractions down to this decimal.
@@ -91,13 +94,24 @@ def wait(worker: Worker, attempt: int, task: Task) -> None:
         _unload(worker, task)
 
 
-def go_on(worker: Worker, attempt: int, task: Task) -> None:
+def go_on(state: ClusterState, worker: Worker, attempt: int, task: Task) -> None:
     """The attempt has a slot again."""
-    if attempt in worker.parked:
-        del worker.parked[attempt]
-        function = task.spec.function
-        if function is not None:
-            worker.load[function.prefix] = worker.load.get(function.prefix, 0) + 1
+    if attempt not in worker.parked:
+        return
+    del worker.parked[attempt]
+    function = task.spec.function
+    if function is not None:
+        worker.load[function.prefix] = worker.load.get(function.prefix, 0) + 1
+    # Of those that were thought to have begun, one more has not.
+    for later in islice(running(worker), worker.slots, worker.slots + 1):
+        worker.worst = max(worker.worst, later.rank)
+        state.worst = max(state.worst, later.rank)
+
+
+def running(worker: Worker) -> Iterator[Task]:
+    """What has a slot or is to have one, in the order in which it was given."""
+    parked = worker.parked
+    return (task for attempt, task in worker.window.items() if attempt not in parked)
 
 
 def busy(worker: Worker) -> int:

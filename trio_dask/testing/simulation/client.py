@@ -24,6 +24,7 @@ from trio_dask.client.core import (
 from trio_dask.messages import session
 from trio_dask.testing.simulation.answers import Answers
 from trio_dask.testing.simulation.network import CONNECT_S, RETRY_S
+from trio_dask.testing.simulation.plan import function_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -204,7 +205,7 @@ class SimClient:
     def _submit(self, step: Step) -> None:
         run: list[PlannedTask] = []
         for task in step.tasks:
-            if run and _function(run[0]) != _function(task):
+            if run and function_of(run[0]) != function_of(task):
                 self._submit_run(run, step)
                 run = []
             run.append(task)
@@ -233,7 +234,7 @@ class SimClient:
             return
         if not rows.dep_tids:
             rows.dep_counts = []
-        name = _function(tasks[0])
+        name = function_of(tasks[0])
         function = self.core.function(name, name.encode())
         batch, at = self.core.submit(function, rows, dict(step.options))
         assert at == first
@@ -402,8 +403,3 @@ class SimClient:
             self._data.pop(address, None)
             self.core.data_lost(address, "gone")
             self._flush()
-
-
-def _function(task: PlannedTask) -> str:
-    """Tasks of one name take about as long."""
-    return f"takes_{task.seconds:g}"

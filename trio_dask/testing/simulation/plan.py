@@ -30,6 +30,20 @@ class PlannedTask:
     nbytes: int = 8
     deps: tuple[int, ...] = ()
     key: str = ""  # chosen by the user; clients that choose the same mean the same task
+    children: tuple[PlannedTask, ...] = ()  # that it submits while it runs
+    awaits: int = 0  # so many of these it waits for; the others it leaves alone
+    puts: tuple[int, ...] = ()  # values that it stores for its children
+    secedes: bool = False  # it leaves its slot for good
+
+    @property
+    def awaited(self) -> tuple[PlannedTask, ...]:
+        """The tasks that it waits for."""
+        return self.children[: self.awaits]
+
+
+def function_of(task: PlannedTask) -> str:
+    """The name of its function: tasks of one name take about as long."""
+    return f"takes_{task.seconds:g}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -129,10 +143,14 @@ def _step(raw: dict[str, Any]) -> Step:
     tuples: dict[str, Any] = {
         name: tuple(raw[name]) for name in ("needs", "numbers") if name in raw
     }
-    tasks = tuple(
-        PlannedTask(**each | {"deps": tuple(each.get("deps", ()))}) for each in raw.get("tasks", ())
-    )
+    tasks = tuple(map(_task, raw.get("tasks", ())))
     return Step(**raw | tuples | {"tasks": tasks})
+
+
+def _task(raw: dict[str, Any]) -> PlannedTask:
+    tuples: dict[str, Any] = {name: tuple(raw.get(name, ())) for name in ("deps", "puts")}
+    children = tuple(map(_task, raw.get("children", ())))
+    return PlannedTask(**raw | tuples | {"children": children})
 
 
 _DEFAULTS: Final[dict[str, Any]] = {
@@ -141,6 +159,10 @@ _DEFAULTS: Final[dict[str, Any]] = {
     "nbytes": 8,
     "deps": (),
     "key": "",
+    "children": (),
+    "awaits": 0,
+    "puts": (),
+    "secedes": False,
     "needs": (),
     "tasks": (),
     "numbers": (),

@@ -31,8 +31,9 @@ from trio_dask.testing.simulation.truth import BOUND, FAILURE
 if TYPE_CHECKING:
     from trio_dask.messages import Message
     from trio_dask.scheduler.core.state import Worker
-    from trio_dask.testing.simulation.client import Outcome
+    from trio_dask.testing.simulation.client import Outcome, SimClient
     from trio_dask.testing.simulation.cluster import Cluster
+    from trio_dask.testing.simulation.nest import SimNest
     from trio_dask.testing.simulation.worker import SimWorker
 
 Rule = Callable[["Cluster"], Iterator[str]]
@@ -151,9 +152,10 @@ def urgent_first(cluster: Cluster, said: list[tuple[int, list[Message]]]) -> Ite
                 yield f"{worker.name} is given a task though {head!r} is more urgent"
 
 
-def _urgency(cluster: Cluster, args: bytes | None) -> int:
-    """The priority that a task's user has given it."""
-    return cluster.truth.priorities[int(args or b"")]
+def _urgency(cluster: Cluster, args: bytes | None) -> tuple[int, int]:
+    """The priority that a task's user has given it, and how deep it is inside of others."""
+    number = int(args or b"")
+    return cluster.truth.priorities[number], cluster.truth.depths[number]
 
 
 def _may_run(worker: Worker, requirement: st.Requirement) -> bool:
@@ -191,7 +193,8 @@ def books_agree_on_attempts(cluster: Cluster) -> Iterator[str]:
         if there.keys() != record.window.keys():
             yield f"{worker.address} has {sorted(there)}, its window {sorted(record.window)}"
         if worker.runner.alive:
-            running = {**worker.runner.running, **worker.runner.unbegun}
+            runner = worker.runner
+            running = {**runner.running, **runner.unbegun, **runner.parked}
             if running.keys() != state.given.keys():
                 yield f"{worker.address} knows of {sorted(state.given)}, its runner {sorted(running)}"
 
@@ -220,12 +223,43 @@ def books_agree_on_slots(cluster: Cluster) -> Iterator[str]:
             yield f"{record.slots} slots of {worker.address} are used"
 
 
+def books_agree_on_who_waits(cluster: Cluster) -> Iterator[str]:
+    """The scheduler knows which tasks have no slot, and which have a client."""
+    for worker, record in _registered(cluster):
+        state, runner = worker.core.state, worker.runner
+        if not runner.alive:
+            continue
+        parked = runner.parked.keys() - state.abandoned
+        if record.parked.keys() != parked:
+            yield f"{worker.address} has {sorted(parked)} waiting, on record {sorted(record.parked)}"
+        nests = {attempt for attempt, nest in runner.nests.items() if not nest.core.ended}
+        if record.nested.keys() != nests:
+            yield f"{worker.address} has clients in {sorted(nests)}, not {sorted(record.nested)}"
+
+
+def nobody_outlives_its_task(cluster: Cluster) -> Iterator[str]:
+    """The scheduler knows no client inside a task but those of tasks that run."""
+    state = cluster.scheduler.core.state
+    for client in state.clients.values():
+        nest = client.nest
+        if nest is not None and nest.worker.nested.get(nest.attempt) is not client:
+            yield f"the client {client.name} has no task"
+
+
 def books_agree_on_functions(cluster: Cluster) -> Iterator[str]:
     """A worker that is up has the functions that the scheduler need not send it again."""
     for worker, record in _registered(cluster):
         missing = record.functions - worker.core.state.functions
         if worker.core.state.up and missing:
             yield f"{worker.address} lacks the functions {sorted(missing)}"
+
+
+def _holders(cluster: Cluster) -> Iterator[SimClient | SimNest]:
+    """All clients, also those inside tasks."""
+    yield from cluster.clients.values()
+    for worker, _ in _registered(cluster):
+        if worker.runner.alive:
+            yield from worker.runner.nests.values()
 
 
 def wanted_is_what_clients_hold(cluster: Cluster) -> Iterator[str]:
@@ -238,7 +272,7 @@ def wanted_is_what_clients_hold(cluster: Cluster) -> Iterator[str]:
                 wanted[client_of(tid)].add(tid)
             elif tid:
                 yield f"{tid:x} is wanted by a client that is gone"
-    for client in cluster.clients.values():
+    for client in _holders(cluster):
         if not client.dead and client.core.number in wanted:
             held = dict(client.held())
             # What has come to a bad end need not be remembered for it.
@@ -258,8 +292,8 @@ def clients_know_the_end(cluster: Cluster) -> Iterator[str]:
     """A client knows of each of its tasks whether it has ended, and how."""
     state = cluster.scheduler.core.state
     statuses = {st.DONE: FINISHED, st.FAILED: ERROR, st.CANCELLED: CANCELLED, st.LOST: LOST}
-    for client in cluster.clients.values():
-        if client.dead:
+    for client in _holders(cluster):
+        if client.dead or client.core.ended:
             continue
         for tid, status in client.held():
             task = state.tasks.get(tid)
@@ -279,7 +313,8 @@ def no_inversion_lasts(cluster: Cluster) -> Iterator[str]:
         if not record.slots:
             continue
         # The scheduler believes that those given first have begun. They may lack inputs.
-        for attempt in list(record.window)[record.slots :]:
+        given = [attempt for attempt in record.window if attempt not in record.parked]
+        for attempt in given[record.slots :]:
             task = record.window[attempt]
             if attempt in record.recalled or attempt not in worker.runner.unbegun:
                 continue
@@ -367,6 +402,8 @@ def nothing_is_left_at_the_scheduler(cluster: Cluster) -> Iterator[str]:
             "window": worker.window,
             "held": worker.held,
             "recalled": worker.recalled,
+            "parked": worker.parked,
+            "nested": worker.nested,
         }
         left["load"] = worker.load
         yield from (f"{worker} has {table} on record" for table, rows in left.items() if rows)
@@ -376,7 +413,7 @@ def nothing_is_left_at_the_scheduler(cluster: Cluster) -> Iterator[str]:
 
 _TABLES: Final = (
     "keys", "names", "refs", "retried", "unreached", "deaths", "cancelling", "alone", "kept", "pinned", "puts", "waiting_puts",
-    "waiting_asks", "draining",
+    "waiting_asks", "draining", "parting",
 )  # fmt: skip
 
 
@@ -387,6 +424,7 @@ def nothing_is_left_at_workers(cluster: Cluster) -> Iterator[str]:
         del books["functions"]
         runner = worker.runner
         books["runner"] = len(runner.values) + len(runner.running) + len(runner.unbegun)
+        books["inside"] = len(runner.parked) + len(runner.nests)
         books["store"] = len(worker.core.state.store)
         left = {name: count for name, count in books.items() if count}
         if left:
@@ -424,6 +462,8 @@ WHEN_QUIET: Final[tuple[Rule, ...]] = (
     books_agree_on_values,
     books_agree_on_slots,
     books_agree_on_functions,
+    books_agree_on_who_waits,
+    nobody_outlives_its_task,
     wanted_is_what_clients_hold,
     clients_know_the_end,
     no_inversion_lasts,

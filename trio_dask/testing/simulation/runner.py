@@ -6,11 +6,14 @@ from functools import partial
 from heapq import heappop, heappush
 from typing import TYPE_CHECKING, Final
 
-from trio_dask.messages import tasks as words, values as data
+from trio_dask.messages import nested, tasks as words, values as data
+from trio_dask.testing.simulation.nest import SimNest
 from trio_dask.testing.simulation.plan import HELD, INLINE, PINNED
 from trio_dask.testing.simulation.truth import BOUND, FAILURE
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from trio_dask.messages import Message, Payload
     from trio_dask.testing.simulation.network import Network, Pipe
     from trio_dask.testing.simulation.plan import WorkerPlan
@@ -51,7 +54,7 @@ class SimRunner:
         self._world = network.world
         self._host = out.host
         self._plan = plan
-        self._truth = truth
+        self.truth = truth
         self.out = out
         self._queue: list[tuple[int, int]] = []  # rank, attempt
         self.unbegun: dict[int, Row] = {}
@@ -59,6 +62,11 @@ class SimRunner:
         self.values: dict[int, Payload] = {}
         self._pinned: dict[int, int] = {}  # task → number
         self.running: dict[int, tuple[Row, float]] = {}  # attempt → since when
+        self.parked: dict[int, Row] = {}  # attempts that have begun and have no slot
+        self.nests: dict[int, SimNest] = {}  # by attempt
+        self._going: list[SimNest] = []  # that wait for a slot
+        self._numbers: list[tuple[int, int]] = []
+        self._unnumbered: list[Row] = []  # that wait for a number
         self.alive = True
 
     def receive(self, messages: list[Message]) -> None:
@@ -92,6 +100,16 @@ class SimRunner:
                 self._on_interrupt(message)
             case data.Fetch():
                 self._on_fetch(message)
+            case nested.Numbers():
+                self._numbers += zip(message.numbers, message.firsts, strict=True)
+                while self._numbers and self._unnumbered:
+                    self._begin_inside(self._unnumbered.pop(0))
+            case nested.Nested() if message.attempt in self.nests:
+                self.nests[message.attempt].hear(message)
+            case nested.NestedGot() if message.attempt in self.nests:
+                self.nests[message.attempt].got(message)
+            case nested.Nested() | nested.NestedGot():
+                pass  # the task has ended
             case _:
                 msg = f"a runner is not told {message}"
                 raise AssertionError(msg)
@@ -102,15 +120,17 @@ class SimRunner:
             self.out.send([words.Returned(unbegun)])
         for attempt, way in zip(message.attempts, message.ways, strict=True):
             running = self.running.get(attempt)
-            if running is not None and self._truth.stops(running[0].number, way):
+            if attempt in self.parked:  # where it waits it stops at once
+                name = f"task {self.parked[attempt].number} stops"
+                self._world.after(_STOP_S, name, partial(self._stop, self.parked[attempt]))
+            elif running is not None and self.truth.stops(running[0].number, way):
                 name = f"task {running[0].number} stops"
                 self._world.after(_STOP_S, name, partial(self._stop, running[0]))
         self.out.send([words.Interrupting(message.attempts)])
 
     def _stop(self, row: Row) -> None:
-        if self.alive and row.attempt in self.running:
-            _, began = self.running.pop(row.attempt)
-            seconds = (self._world.now - began) * self._plan.clock
+        if self.alive and (row.attempt in self.running or row.attempt in self.parked):
+            seconds = self._leave(row)
             self.out.send([words.Done([row.attempt], [words.STOPPED], [seconds], [0], [b""])])
             self._start()
 
@@ -150,31 +170,109 @@ class SimRunner:
         self._start()
 
     def _start(self) -> None:
+        while self._going and len(self.running) < self._plan.nthreads:
+            self._go_on(self._going.pop(0))
         while self._queue and len(self.running) < self._plan.nthreads:
             _, attempt = heappop(self._queue)
             row = self.unbegun.pop(attempt, None)
             if row is None:
                 continue  # recalled
             self.running[attempt] = row, self._world.now
-            seconds = self._truth.tasks[row.number].seconds
-            slowed = min(seconds, _SLOWED_S)  # hosts are slow for a while only
-            seconds += slowed * (self._network.factor(self._host) - 1)
-            self._world.after(seconds, f"task {row.number} ends", partial(self._end, row))
+            task = self.truth.tasks[row.number]
+            if task.secedes:
+                self._park(row)
+            seconds = task.seconds / 2 if task.children else task.seconds
+            then = self._wants_number if task.children else self._end
+            self._spend(seconds, row, then)
+
+    def _spend(self, seconds: float, row: Row, then: Callable[[Row], None]) -> None:
+        slowed = min(seconds, _SLOWED_S)  # hosts are slow for a while only
+        seconds += slowed * (self._network.factor(self._host) - 1)
+        self._world.after(seconds, f"task {row.number} ends", partial(then, row))
+
+    # ---------------------------------------------------------------- tasks inside tasks
+
+    def later(self, call: Callable[[], None]) -> None:
+        """Call something next, unless the process ends before."""
+        self._world.after(0.0, "a task is woken", lambda: call() if self.alive else None)
+
+    def _has_begun(self, row: Row) -> bool:
+        return self.alive and (row.attempt in self.running or row.attempt in self.parked)
+
+    def _wants_number(self, row: Row) -> None:
+        if not self._has_begun(row):
+            return
+        self._unnumbered.append(row)
+        if self._numbers:
+            self._begin_inside(self._unnumbered.pop())
+        else:
+            self.out.send([nested.NumbersWanted(2)])
+
+    def _begin_inside(self, row: Row) -> None:
+        if not self._has_begun(row):
+            return
+        task = self.truth.tasks[row.number]
+        nest = self.nests[row.attempt] = SimNest(self, row, *self._numbers.pop(0))
+        nest.seconds = task.seconds / 2
+        if task.awaits:
+            self._park(row)
+        nest.begin()
+        self._start()
+
+    def _park(self, row: Row) -> None:
+        if row.attempt in self.running:
+            del self.running[row.attempt]
+            self.parked[row.attempt] = row
+            self.out.send([nested.Parked([row.attempt], [1])])
+
+    def go_on(self, nest: SimNest) -> None:
+        """What the task waited for is there, or will not be: it goes on when it has a slot."""
+        row = nest.row
+        if nest in self._going or nest.going or not self._has_begun(row):
+            return
+        nest.going = True
+        if row.attempt in self.running or self.truth.tasks[row.number].secedes:
+            self._spend(nest.seconds, row, self._end)
+        else:
+            self._going.append(nest)
+            self._start()
+
+    def _go_on(self, nest: SimNest) -> None:
+        row = nest.row
+        if self.parked.pop(row.attempt, None) is not None:
+            self.running[row.attempt] = row, self._world.now
+            self.out.send([nested.Parked([row.attempt], [0])])
+            self._spend(nest.seconds, row, self._end)
+
+    def _leave(self, row: Row) -> float:
+        """It has ended; how long it has run."""
+        nest = self.nests.pop(row.attempt, None)
+        if nest is not None:
+            nest.close()
+        self.parked.pop(row.attempt, None)
+        _, began = self.running.pop(row.attempt, (row, self._world.now))
+        return (self._world.now - began) * self._plan.clock
+
+    # ---------------------------------------------------------------- ends
 
     def _end(self, row: Row) -> None:
-        if not self.alive or row.attempt not in self.running:
+        if not self._has_begun(row):
             return
         resumed = self._network.stalled_until(self._host)
         if resumed > self._world.now:
             self._world.at(resumed, f"task {row.number} ends late", partial(self._end, row))
             return
-        _, began = self.running.pop(row.attempt)
-        seconds = (self._world.now - began) * self._plan.clock
-        task = self._truth.tasks[row.number]
+        nest = self.nests.get(row.attempt)
+        seconds = self._leave(row)
+        task = self.truth.tasks[row.number]
         status, value, nbytes = words.ERROR, FAILURE + b"%d" % row.number, 0
-        if not self._truth.attempt_fails(row.number):
+        if nest is not None and nest.failure is not None:
+            value = nest.failure
+        elif not self.truth.attempt_fails(row.number):
             status, nbytes = words.OK_INLINE, task.nbytes
-            value = self._truth.value(row.number, [bytes(each) for each in row.inputs])  # type: ignore[arg-type]
+            inputs = [bytes(each) for each in row.inputs]  # type: ignore[arg-type]
+            inputs += nest.results() if nest is not None else []
+            value = self.truth.value(row.number, inputs)
             if task.value != INLINE:
                 self.values[row.tid] = value
                 status, value = words.OK_HELD, b""

@@ -5,8 +5,9 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
-from trio_dask.messages import session
+from trio_dask.messages import nested, session
 from trio_dask.scheduler.core import CoreSettings, Misuse, SchedulerCore
+from trio_dask.scheduler.inside import Inside
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -38,6 +39,7 @@ class SimScheduler:
         self.core = SchedulerCore(settings, cluster=cluster, placement=placement)
         self._network = network
         self._world = network.world
+        self._inside = _Inside(self.core, self)
         self._links: dict[int, Link] = {}
         self._peers = 0
         self._working = False
@@ -77,7 +79,10 @@ class SimScheduler:
     def _receive(self, peer: int, messages: list[Message]) -> None:
         for message in messages:
             try:
-                if isinstance(message, session.RegisterClient):
+                if isinstance(message, nested.Nested):
+                    for _, said in self._inside.hear(peer, message, self._world.now):
+                        self._links[peer].send(1, [said])
+                elif isinstance(message, session.RegisterClient):
                     self.core.client_joined(peer, message)
                 elif isinstance(message, session.RegisterWorker):
                     self.core.worker_joined(peer, message, self._world.now)
@@ -89,6 +94,9 @@ class SimScheduler:
         self._flush()
 
     def _turn_away(self, peer: int, message: Message | None, error: Misuse) -> None:
+        if peer < 0:
+            self._say(*self._inside.refuse(peer, str(error)))
+            return
         # A worker that is back before its end has been noticed is refused, and comes again.
         if not isinstance(message, session.RegisterWorker):
             self.complaints.append(f"{type(message).__name__} of peer {peer}: {error}")
@@ -117,15 +125,42 @@ class SimScheduler:
             self._turn_away(peer, None, error)
         self._flush()
 
+    def _say(self, peer: int, message: Message) -> None:
+        if peer in self._links:
+            self._links[peer].send(1, [message])
+
     def _flush(self) -> None:
         said = self.core.flush()
         self.on_flush(said)
         for peer, messages in said:
-            if peer in self._links:
+            addressed = self._inside.address(peer, messages) if peer < 0 else None
+            if addressed is not None:
+                self._say(*addressed)
+            elif peer in self._links:
                 self._links[peer].send(1, messages)
         if self.core.busy and not self._working:
             self._working = True
             self._world.after(0.0001, "work", self._work)
+
+
+class _Inside(Inside):
+    """The same, and who is refused for another reason than that its task is over is noted."""
+
+    def __init__(self, core: SchedulerCore, scheduler: SimScheduler) -> None:
+        super().__init__(core)
+        self._complaints = scheduler
+
+    def _refuse(self, way: tuple[int, int], reason: str) -> session.Refused:
+        if reason not in _LATE:
+            self._complaints.complaints.append(f"the client in {way}: {reason}")
+        return super()._refuse(way, reason)
+
+
+#: Why a client inside a task may be refused: the scheduler has given its attempt up.
+_LATE: Final = {
+    "the scheduler has given this attempt up",
+    "the scheduler does not know this task's client",
+}
 
 
 def _nothing(_: object) -> None:

@@ -28,12 +28,7 @@ class Truth:
     def __init__(self, plan: Plan) -> None:
         self.tasks: dict[int, PlannedTask] = {}
         self.priorities: dict[int, int] = {}
-        for client in plan.clients:
-            for step in client.steps:
-                priority = step.options.get("priority", 0)
-                for task in step.tasks:
-                    self.tasks[task.number] = task
-                    self.priorities[task.number] = priority
+        self.depths: dict[int, int] = {}  # inside so many others
         self.inputs: dict[int, tuple[int, ...]] = {}  # of what has been submitted
         self.scattered: dict[int, bytes] = {}
         self.stopped: dict[int, None] = {}  # somebody cancelled them
@@ -41,6 +36,19 @@ class Truth:
         self.runner_deaths = 0
         self.starved: Counter[int] = Counter()  # how often each ran when memory ran out
         self.ended = 0  # attempts
+        for client in plan.clients:
+            for step in client.steps:
+                priority = step.options.get("priority", 0)
+                for task in step.tasks:
+                    self._know(task, priority)
+
+    def _know(self, task: PlannedTask, priority: int, depth: int = 0) -> None:
+        self.tasks[task.number] = task
+        self.priorities[task.number] = priority
+        self.depths[task.number] = depth
+        self.scattered.update((number, self.scattered_value(number)) for number in task.puts)
+        for child in task.children:
+            self._know(child, priority, depth + 1)
 
     @staticmethod
     def scattered_value(number: int) -> bytes:
@@ -85,10 +93,16 @@ class Truth:
                 found["fails"].add(each)
             if self.tasks[each].value == PINNED:
                 found["pinned"].add(each)
-            deps = self.inputs[each]
+            deps = self._needs(each)
             todo += [dep for dep in deps if dep not in seen]
             seen.update(deps)
         return found
+
+    def _needs(self, number: int) -> tuple[int, ...]:
+        """What its value is made of: inputs, and tasks that it waits for."""
+        task = self.tasks[number]
+        awaited = tuple(child.number for child in task.awaited)
+        return self.inputs.get(number, task.deps) + awaited
 
     def expected(self, number: int) -> bytes:
         """The value of a task."""
@@ -101,7 +115,7 @@ class Truth:
             if each in known:
                 todo.pop()
                 continue
-            deps = self.inputs[each]
+            deps = self._needs(each)
             missing = [dep for dep in deps if dep not in known]
             if missing:
                 todo += missing

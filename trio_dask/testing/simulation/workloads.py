@@ -153,6 +153,53 @@ def slices(make: Maker) -> list[Step]:
     ]
 
 
+# ---------------------------------------------------------------- tasks inside tasks
+
+
+def parent(make: Maker, depth: int, **known: Any) -> PlannedTask:
+    """A task that submits others, of which some do the same."""
+    chance = make.chance
+    puts = (make.number(),) if chance.random() < 0.2 else ()
+    children: list[PlannedTask] = []
+    for _ in range(chance.choice((1, 2, 2, 4))):
+        near = [child.number for child in children[-2:]] + list(puts)
+        deps = tuple(chance.sample(near, min(len(near), chance.choice((0, 0, 1)))))
+        if depth > 1 and chance.random() < 0.6:
+            children.append(parent(make, depth - 1, deps=deps))
+        else:
+            failures = ALWAYS if chance.random() < 0.03 else 0
+            children.append(make.task(deps, failures=failures))
+    awaits = len(children) if chance.random() < 0.7 else chance.randint(0, len(children))
+    some: dict[str, Any] = {"children": tuple(children), "awaits": awaits, "puts": puts}
+    return make.task(**{"secedes": chance.random() < 0.15} | some | known)
+
+
+def nested(make: Maker) -> list[Step]:
+    """Tasks that submit tasks and wait for them, beside others; some are cancelled meanwhile."""
+    chance = make.chance
+    parents = [parent(make, chance.choice((1, 2, 3))) for _ in range(chance.choice((1, 2, 3)))]
+    others = make.tasks(chance.choice((0, 5, 20)))
+    last = make.task((parents[0].number,))
+    options = {"retries": chance.choice((0, 0, 1)), "priority": make.priority()}
+    steps = [
+        Step(do="submit", pause=make.pause(), tasks=(*parents, *others), options=options),
+        Step(do="submit", tasks=(last,)),
+    ]
+    numbers = [task.number for task in parents]
+    if chance.random() < 0.4:
+        do = chance.choice(("cancel", "release", "drop"))
+        steps.append(Step(do=do, pause=make.pause(), numbers=make.some(numbers)))
+    return steps
+
+
+def recursion(make: Maker) -> list[Step]:
+    """Each inside the one before, deeper than there are slots."""
+    task = make.task(seconds=0.001)
+    for _ in range(make.chance.choice((5, 20))):
+        task = make.task(seconds=0.001, children=(task,), awaits=1)
+    return [Step(do="submit", pause=make.pause(), tasks=(task,))]
+
+
 # ---------------------------------------------------------------- what users ask for
 
 
@@ -302,6 +349,8 @@ WORKLOADS: Final[dict[str, Workload]] = {
     "chain": chain,
     "random_dag": random_dag,
     "dynamic": dynamic,
+    "nested": nested,
+    "recursion": recursion,
     "slices": slices,
     "cancellations": cancellations,
     "restrictions": restrictions,
