@@ -85,7 +85,7 @@ def test_the_demo_does_its_job_and_leaves_nothing() -> None:
     assert "Dashboard: there is none yet" in said
     assert "trio-dask worker tcp://" in said
     assert max(map(len, said.splitlines())) <= 80
-    assert not any(each.is_running() for each in family)
+    assert psutil.wait_procs(family, timeout=20)[1] == []
 
 
 @pytest.mark.processes
@@ -131,7 +131,7 @@ def test_ctrl_c_ends_the_demo() -> None:
         command.type(CTRL_C)
         assert command.wait() == 0
     assert "Traceback" not in command.said.decode()
-    assert not any(each.is_running() for each in family)
+    assert psutil.wait_procs(family, timeout=20)[1] == []
 
 
 @pytest.mark.processes

@@ -98,7 +98,7 @@ async def test_worker_runs_until_a_signal(number: signal.Signals) -> None:
             worker.process.send_signal(number)
             assert await ended(worker) == 0
             assert only_log_lines(worker)
-        assert not any(each.is_running() for each in runners)
+        assert psutil.wait_procs(runners, timeout=20)[1] == []
 
 
 async def test_worker_without_a_nanny() -> None:

@@ -34,7 +34,7 @@ async def test_it_is_there_inside_the_block_and_gone_after_it() -> None:
         assert cluster.token not in repr(cluster)
         members = set(family()) - before
         assert len(members) == 4
-    assert not any(each.is_running() for each in members)
+    assert psutil.wait_procs(members, timeout=20)[1] == []
 
 
 async def test_token_and_file_of_a_cluster_can_be_given(tmp_path: Path) -> None:
