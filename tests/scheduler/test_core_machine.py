@@ -272,10 +272,13 @@ class Machine(RuleBasedStateMachine):
         tids = self.some_of(data, client.said)
         self.tell(peer, words.Keep(tids) if kind == "keep" else words.Cancel(tids, "\ud800"))
 
-    @precondition(lambda self: self.clients)
+    @precondition(lambda self: self.clients and not self.core.busy)
     @rule(data=st.data())
     def unreachable(self, data: st.DataObject) -> None:
-        """A value was not where it should be."""
+        """A value was not where it should be.
+
+        Behind a large job it would wait, and nobody here could tell what is the answer to it.
+        """
         peer, client = self.some_client(data)
         tids = self.some_of(data, [t for t, said in client.said.items() if said is words.Finished])
         address = data.draw(st.sampled_from([f"tcp://host:{number}" for number in range(4)]))
