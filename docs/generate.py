@@ -17,7 +17,7 @@ from trio_dask.messages import message_types
 if TYPE_CHECKING:
     from pathlib import Path
 
-COMMANDS = ["", "cluster", "run", "scheduler", "worker", "demo", "replay"]
+COMMANDS = ["", "cluster", "run", "scheduler", "worker", "demo", "retire", "replay"]
 COMMANDS += ["token", "token show", "token create", "config", "config list", "config show"]
 
 

@@ -51,6 +51,10 @@ def of_client() -> list[Message]:
         session.Ask(1, "wait_for_workers", {"n": 3}),
         session.Ask(2, "who_has", {"tids": mine}),
         words.Release(mine[6:]),
+        session.Ask(3, "restart_workers", {"workers": ["x"]}),
+        session.Ask(4, "restarting", {"workers": ["w0", 3]}),
+        session.Ask(5, "retire_workers", {"workers": ["x"], "close": False}),
+        session.Ask(6, "retire_workers", {"n": 0, "minimum": 1, "memory_ratio": 2.0}),
     ]  # fmt: skip
 
 
@@ -77,6 +81,7 @@ def of_worker() -> list[Message]:
         words.Done(some[7:9], [words.TIMED_OUT, words.OVERDUE], [0.1] * 2, [0] * 2, [b""] * 2),
         words.RunnerDied(some[8:9], some[9:], [], {"on_purpose": True, "signal": 9}),
         fleet.Uncopied([FIRST, FIRST + 1], [b"", b"stuck"]),
+        fleet.Renewed(1),
         fleet.Leave("it is told to", at_once=False),
         fleet.Leave("it is told to", at_once=True),
     ]  # fmt: skip
@@ -99,6 +104,8 @@ def to_worker() -> list[Message]:
         words.Run([5], [105], [FID], [5], [b"x"], [1], [9], [0], [], [B], []),
         fleet.Copy([11, 101, 12], [0, 0, 1], [f"{A} {B}", B]),
         fleet.Dismiss("a client retires it"),
+        fleet.Renew(1, forget=False),
+        fleet.Renew(2, forget=True),
         fleet.Farewell(3, 300, 2, 1),
         words.Run(
             [6, 7], [106, 107], [FID] * 2, [6, 7], [b"x"] * 2, [], [], [], [], [], [], [],

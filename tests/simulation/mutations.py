@@ -23,6 +23,7 @@ from trio_dask.scheduler.core import (
     lifecycle,
     machine as core,
     nested as scheduler_nested,
+    restarting,
     runs,
 )
 from trio_dask.scheduler.core.machine import SchedulerCore
@@ -31,10 +32,12 @@ from trio_dask.scheduler.core.outbox import ClientOutbox, WorkerOutbox
 from trio_dask.scheduler.core.windows import touch, vacate as vacate_attempt
 from trio_dask.testing.simulation.session import run_one
 from trio_dask.worker.core import (
+    Store,
     copying,
     draining as worker_draining,
     machine,
     nested as worker_nested,
+    renewing,
 )
 from trio_dask.worker.core.machine import WorkerCore
 from trio_dask.worker.core.state import Outbox
@@ -358,6 +361,26 @@ def forget_who_asked() -> AbstractContextManager[Any]:
     return patch.object(worker_nested, "known", _now_and_then(worker_nested.known, 2))
 
 
+def remember_what_is_forgotten() -> AbstractContextManager[Any]:
+    """When all is forgotten a worker keeps what is in its store."""
+    return patch.object(Store, "leave", lambda store, holder: None)
+
+
+def forget_that_a_runner_was_renewed() -> AbstractContextManager[Any]:
+    """A worker does not say that it has the new runner it was asked for."""
+    return patch.object(renewing, "runner_ready", lambda state: None)
+
+
+def tell_nobody_of_a_restart() -> AbstractContextManager[Any]:
+    """Clients are not told that what they wanted is forgotten."""
+    real = restarting._take_leave
+
+    def take_leave(state: Any, old: Any, why: str, renewal: Any) -> Any:
+        return real(state, {}, why, renewal)
+
+    return patch.object(restarting, "_take_leave", take_leave)
+
+
 MUTATIONS: Final[dict[str, Mutation]] = {
     mutation.__name__: mutation
     for mutation in (
@@ -398,6 +421,9 @@ MUTATIONS: Final[dict[str, Mutation]] = {
         forget_who_goes_on,
         lose_an_envelope,
         forget_who_asked,
+        remember_what_is_forgotten,
+        forget_that_a_runner_was_renewed,
+        tell_nobody_of_a_restart,
     )
 }
 

@@ -97,6 +97,19 @@ app.command(
     imports, and merges the counts in a tree of tasks.""",
 )
 app.command(
+    "trio_dask.cli.retire:retire",
+    name="retire",
+    help="""Have workers leave, and wait until they have.
+
+    What only they hold moves to others first. Without names, and without `-n`, those leave
+    that do nothing and whose memory is not needed. Those that have left are printed.""",
+    help_epilogue="""Examples:
+
+        trio-dask retire tcp://192.0.2.10:8786 big-0 big-1
+        trio-dask retire tcp://192.0.2.10:8786 -n 2
+        trio-dask retire tcp://192.0.2.10:8786""",
+)
+app.command(
     "trio_dask.cli.replay:replay",
     name="replay",
     help="""Let a server's event log happen again, and look for what went wrong.

@@ -67,7 +67,9 @@ async def _serve(config: Config, arguments: dict[str, Any], pid_path: Path | Non
             if not found:
                 say(f"Made a new token:   {token_path()}")
             _introduce(handle)
-            raise CommError(await handle.wait_broken())
+            why = await handle.wait_ended()
+            if why:
+                raise CommError(why)
 
 
 def _introduce(handle: ClusterHandle) -> None:

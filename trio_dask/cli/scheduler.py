@@ -16,7 +16,7 @@ from trio_dask.cli.garbage import garbage_collector
 from trio_dask.cli.logs import LogLevel, log_to_stderr
 from trio_dask.cli.serving import listen_at, owned_file, pid_file, run_until_signal
 from trio_dask.cli.tie import Tie
-from trio_dask.comm import own_keys
+from trio_dask.comm import Keys, own_keys
 from trio_dask.config import (
     Config,
     SchedulerFile,
@@ -25,8 +25,8 @@ from trio_dask.config import (
     token_path,
     write_scheduler_file,
 )
-from trio_dask.messages.tie import LISTENING
-from trio_dask.scheduler import run_scheduler
+from trio_dask.messages.tie import LISTENING, SHUT
+from trio_dask.scheduler import SchedulerHandle, run_scheduler
 
 logger = logging.getLogger("trio_dask.scheduler")
 
@@ -89,7 +89,7 @@ async def _serve(
         logger.info("Made a new token:   %s", token_path())
     async with trio.open_nursery() as nursery:
         try:
-            handle = await nursery.start(run_scheduler, config, keys)
+            handle = await nursery.start(_run_to_the_end, config, keys, tie, nursery.cancel_scope)
         except OSError as error:
             if error.errno == errno.EADDRINUSE:
                 error.strerror = f"{error.strerror}; --port takes another one, 0 is any free one"
@@ -104,3 +104,21 @@ async def _serve(
             if tie is not None:
                 tie.tell(f"{LISTENING} {handle.address}")
             await trio.sleep_forever()
+
+
+async def _run_to_the_end(
+    config: Config,
+    keys: Keys,
+    tie: Tie | None,
+    command: trio.CancelScope,
+    *,
+    task_status: trio.TaskStatus[SchedulerHandle],
+) -> None:
+    """The scheduler; when a client shuts it down, the command ends with it."""
+
+    def on_closing(_why: str) -> None:
+        if tie is not None:
+            tie.tell(SHUT)
+
+    await run_scheduler(config, keys, on_closing=on_closing, task_status=task_status)
+    command.cancel("the scheduler has ended")

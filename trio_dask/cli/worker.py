@@ -61,7 +61,7 @@ def worker(
     death_timeout: str | None = None,
     lifetime: str | None = None,
     lifetime_stagger: str | None = None,
-    lifetime_restart: bool | None = None,
+    lifetime_restart: Annotated[bool | None, Parameter(negative="")] = None,
     local_directory: Path | None = None,
     nanny: bool | None = None,
     resources: str | None = None,

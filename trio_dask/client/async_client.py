@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self, TypeVar
 import anyio
 
 from trio_dask.client import currents
-from trio_dask.client.base import BaseClient
 from trio_dask.client.describing import chosen_keys
 from trio_dask.client.entrance import Entrance, client_name, own_cluster
 from trio_dask.client.futures import AsyncFuture
 from trio_dask.client.live import Live
+from trio_dask.client.managing import AsyncManaging
 from trio_dask.client.options import task_options
 from trio_dask.client.outcomes import Failed
 from trio_dask.client.scopes import AsyncScope
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Iterable, Mapping
     from types import TracebackType
 
+    from trio_dask.client.base import BaseClient
     from trio_dask.client.session import Dial
     from trio_dask.config import Config
     from trio_dask.deploy import AsyncLocalCluster
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 
-class AsyncClient(BaseClient):
+class AsyncClient(AsyncManaging):
     """A connection to a cluster, open while its ``async with`` block lasts.
 
     Without an address it uses `scheduler_file`, or the configured one

@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING, Any, ClassVar, Final, Literal, Self, TypeVar
 import trio
 
 from trio_dask.client import currents, waits
-from trio_dask.client.base import BaseClient
 from trio_dask.client.describing import chosen_keys
 from trio_dask.client.entrance import Entrance, client_name, own_cluster
 from trio_dask.client.futures import Future
 from trio_dask.client.live import Live
 from trio_dask.client.loop_thread import LoopThread, at_exit, not_at_exit
 from trio_dask.client.loops import refuse_running_loop
+from trio_dask.client.managing import Managing
 from trio_dask.client.options import task_options
 from trio_dask.client.outcomes import Failed
 from trio_dask.client.scopes import Scope
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Iterable, Mapping
     from types import TracebackType
 
+    from trio_dask.client.base import BaseClient
     from trio_dask.client.session import Dial
     from trio_dask.config import Config
     from trio_dask.deploy import LocalCluster
@@ -38,7 +39,7 @@ T = TypeVar("T")
 _open: Final[weakref.WeakSet[Client]] = weakref.WeakSet()
 
 
-class Client(BaseClient):
+class Client(Managing):
     """A connection to a cluster, for code that blocks; any number of threads may use it.
 
     It is open from the start until `close`, or the end of its ``with`` block. A script that

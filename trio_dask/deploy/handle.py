@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from trio_dask.deploy.plan import LocalPlan
 
 RUNNING: Final = "running"
+CLOSED: Final = "closed"
 
 logger: Final = logging.getLogger("trio_dask.deploy")
 
@@ -35,6 +36,7 @@ class ClusterHandle:
         #: What lets clients in.
         self.token: Final = plan.token
         self._failure = ""
+        self._shut = False
         self._started = False
         #: How many workers there shall be.
         self.wanted = plan.n_workers
@@ -50,7 +52,9 @@ class ClusterHandle:
 
     @property
     def status(self) -> str:
-        """``running``, or ``failed:`` and why."""
+        """``running``, ``closed`` by a client, or ``failed:`` and why."""
+        if self._shut:
+            return CLOSED
         return f"failed: {self._failure}" if self._failure else RUNNING
 
     @property
@@ -110,9 +114,15 @@ class ClusterHandle:
             await self._changed.wait()
         return self._failure
 
+    async def wait_ended(self) -> str:
+        """Wait until the cluster is of no use any more: why it has failed, or nothing if a client has ended it."""
+        while not (self._failure or self._shut):
+            await self._changed.wait()
+        return self._failure
+
     async def _next_change(self) -> None:
-        if self._failure:
-            raise SchedulerUnreachable(self._failure)
+        if self._failure or self._shut:
+            raise SchedulerUnreachable(self._failure or "a client has shut the cluster down")
         await self._changed.wait()
 
     # ------------------------------------------------------------ for who runs it
@@ -146,8 +156,21 @@ class ClusterHandle:
         self._workers.clear()
         self._change()
 
+    @property
+    def shut(self) -> bool:
+        """Whether a client has ended it."""
+        return self._shut
+
+    def shut_down(self) -> None:
+        """A client ends all of it: that its servers are about to leave is no failure."""
+        self._shut = True
+        self._change()
+
     def fail(self, why: str) -> None:
         """The cluster is of no use any more."""
+        if self._shut:
+            self.workers_lost()
+            return
         if self._started:  # else who starts it is told
             logger.error("Cluster %s has failed: %s", self.name, why)
         self._failure = why

@@ -23,13 +23,15 @@ async def run_inside(plan: LocalPlan, handle: ClusterHandle) -> None:
     keys = keys_from_token(handle.token)
     try:
         async with trio.open_nursery() as nursery:
-            scheduler = await nursery.start(run_scheduler, plan.config, keys)
+            serve = partial(run_scheduler, on_closing=lambda _: handle.shut_down())
+            scheduler = await nursery.start(serve, plan.config, keys)
             handle.scheduler_found(scheduler.address)
             run = partial(
                 run_worker, runner_host=thread_host, numbered=True, on_change=handle.worker_changed
             )
             crew = await nursery.start(run, plan.config, scheduler.address, keys)
             handle.obey(crew.scale)
+        handle.workers_lost()  # a client has shut it down
     except* (TrioDaskError, OSError) as group:
         handle.fail(str(_first(group)))
 

@@ -10,7 +10,15 @@ import trio
 
 from trio_dask.deploy.children import Child, open_child
 from trio_dask.errors import SchedulerUnreachable
-from trio_dask.messages.tie import JOINED, LEFT, LISTENING, read_news, scale_order, scheduler_order
+from trio_dask.messages.tie import (
+    JOINED,
+    LEFT,
+    LISTENING,
+    SHUT,
+    read_news,
+    scale_order,
+    scheduler_order,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -71,6 +79,8 @@ class Outside:
         if word == LISTENING:
             self._handle.scheduler_found(address)
             self._tell_scheduler()
+        elif word == SHUT:
+            self._handle.shut_down()
         elif word in {JOINED, LEFT}:
             self._handle.worker_changed(name, address or None)
 
@@ -98,6 +108,8 @@ class Outside:
             self._handle.workers_lost()
             # With the scheduler the workers end as well, and then it is over.
             await trio.sleep(SETTLE_S)
+            if self._handle.shut:
+                return
             fruitless = 0 if any_joined else fruitless + 1
             if fruitless > (FRUITLESS_MAX if self._handle.started else 0):
                 self._handle.fail(ended)

@@ -70,3 +70,26 @@ class Uncopied(Message):
     tids: Ints
     failures: Blobs
     PARALLEL: ClassVar = ("tids", "failures")
+
+
+# ---------------------------------------------------------------- new runners
+
+
+@message(75)
+class Renew(Message):
+    """The worker's runner is to end, and another to take its place (scheduler → worker).
+
+    With `forget` all that the worker holds and was given is forgotten at once, and needs no
+    answer. Else its values live on as far as they are outside the runner, and its attempts
+    are over as if it had died on purpose. Answered by `Renewed`.
+    """
+
+    serial: int
+    forget: bool
+
+
+@message(76)
+class Renewed(Message):
+    """A new runner can take work since `Renew` with this serial (worker → scheduler)."""
+
+    serial: int

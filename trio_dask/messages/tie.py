@@ -11,6 +11,8 @@ from typing import Final
 
 #: A scheduler takes peers, at this address.
 LISTENING: Final = "listening"
+#: A client has shut the cluster down.
+SHUT: Final = "shut"
 #: A worker has joined: its address and its name.
 JOINED: Final = "joined"
 #: A worker has left: its name.

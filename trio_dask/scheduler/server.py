@@ -63,9 +63,12 @@ async def run_scheduler(
     config: Config,
     keys: Keys,
     *,
+    on_closing: Callable[[str], None] | None = None,
     task_status: trio.TaskStatus[SchedulerHandle] = trio.TASK_STATUS_IGNORED,
 ) -> None:
-    """Serve until cancelled; then say goodbye to everyone.
+    """Serve until cancelled, or a client shuts all down; then say goodbye to everyone.
+
+    `on_closing` is told at once if a client does, and why.
 
     Raises:
         OSError: the address cannot be listened on, or the event log not be made.
@@ -80,8 +83,8 @@ async def run_scheduler(
         )
         handle = SchedulerHandle(listener.address, core.state.cluster, core)
         with recorded(core, settings.event_log) as told:
-            server = _Server(told)
             stopping = trio.Event()
+            server = _Server(told, stopping)
             async with trio.open_nursery() as outside:
                 outside.start_soon(_set_when_cancelled, stopping)
                 with trio.CancelScope(shield=True):
@@ -92,9 +95,15 @@ async def run_scheduler(
                         nursery.start_soon(server.work)
                         task_status.started(handle)
                         await stopping.wait()
+                        why = core.state.closing
+                        if why:
+                            logger.info("Ending: %s", why)
+                            if on_closing is not None:
+                                on_closing(why)
                         with trio.move_on_after(FAREWELL_S):
-                            await server.part("the scheduler is closing")
+                            await server.part(why or "the scheduler is closing")
                         nursery.cancel_scope.cancel("the scheduler is closing")
+                outside.cancel_scope.cancel("the scheduler has ended")
 
 
 def core_settings(settings: SchedulerConfig) -> CoreSettings:
@@ -118,8 +127,9 @@ async def _set_when_cancelled(event: trio.Event) -> None:
 class _Server:
     """Sessions by peer number."""
 
-    def __init__(self, core: Core) -> None:
+    def __init__(self, core: Core, stopping: trio.Event) -> None:
         self._core = core
+        self._stopping = stopping
         self._inside = Inside(core)
         self._sessions: dict[int, Connection] = {}
         self._peers = 0
@@ -300,6 +310,8 @@ class _Server:
             self._work_waits.set()
         if self._core.due_at < self._wakes_at:
             self._sooner.set()
+        if self._core.state.closing:
+            self._stopping.set()
 
     def _say(self, peer: int, *messages: Message) -> None:
         connection = self._sessions.get(peer)

@@ -49,6 +49,14 @@ class Draining:
     over: bool = False  # it may go
     asked: list[Retirement] = field(default_factory=list)  # who waits for it
 
+    def forget(self) -> None:
+        """There is nothing to be moved any more."""
+        self.waiting.clear()
+        self.moving.clear()
+        self.tried.clear()
+        self.stuck.clear()
+        self.underway_bytes = 0
+
     @property
     def status(self) -> str:
         """How far that is, in a word."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from trio_dask.messages.session import Welcome
-from trio_dask.scheduler.core import draining, state as st
+from trio_dask.scheduler.core import draining, restarting, state as st
 from trio_dask.scheduler.core.brief import MEMORY_MAX, NTHREADS_MAX, is_brief
 from trio_dask.scheduler.core.intake import SLICE, is_amount, place_put, replace_puts
 from trio_dask.scheduler.core.lifecycle import lose_copy, make_ready, recall, requeue
@@ -80,6 +80,8 @@ def worker_lost(state: ClusterState, worker: Worker, reason: str) -> Generator[N
     state.homes.pop(worker, None)
     if state.draining:
         draining.gone(state, worker)
+    if state.renewals:
+        restarting.gone(state, worker)
     touch(state, worker)
     replace_puts(state, worker)
     for attempt in list(worker.window):

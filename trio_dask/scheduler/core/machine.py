@@ -20,6 +20,7 @@ from trio_dask.scheduler.core import (
     limits,
     nested,
     questions,
+    restarting,
     runs,
 )
 from trio_dask.scheduler.core.dispatch import dispatch
@@ -61,6 +62,7 @@ _FROM_WORKER: Final[dict[type, Callable[..., None]]] = {
     inner.NestedStored: nested.on_nested_stored,
     moving.Leave: draining.on_leave,
     moving.Uncopied: draining.on_uncopied,
+    moving.Renewed: restarting.on_renewed,
 }
 
 
@@ -92,6 +94,7 @@ class SchedulerCore:
         self._tasks_high = 0  # the most tasks since the table was last made anew
         self.shrinks = 0  # how often much memory became free
         self._job_of: dict[int, Job] = {}
+        self._bad: list[tuple[int, Misuse]] = []  # found while jobs were done out of turn
 
     # ------------------------------------------------------------ who is there
 
@@ -187,6 +190,8 @@ class SchedulerCore:
             on_client = _FROM_CLIENT.get(type(message))
             if on_client is None:
                 raise Misuse(f"a client does not say {type(message).__name__}")
+            if self._jobs and type(message) is session.Ask and message.topic == "restart":
+                self._finish_all()  # half of something cannot be forgotten
             steps = on_client(self.state, found, message)
             if steps is not None:
                 self._begin(peer, steps)
@@ -225,11 +230,11 @@ class SchedulerCore:
     @property
     def busy(self) -> bool:
         """Whether `work` has something to do."""
-        return bool(self._jobs)
+        return bool(self._jobs or self._bad)
 
     def work(self, slices: int = 1) -> list[tuple[int, Misuse]]:
         """Do some of what is large; returns the peers that turned out to misbehave."""
-        bad: list[tuple[int, Misuse]] = []
+        bad, self._bad = self._bad, []
         for _ in range(slices):
             if not self._jobs:
                 break
@@ -253,6 +258,13 @@ class SchedulerCore:
             job = Job(peer, steps)
             self._jobs.append(job)
             self._job_of[peer] = job
+
+    def _finish_all(self) -> None:
+        """Do all that has been put off."""
+        bad: list[tuple[int, Misuse]] = []
+        while self._jobs:
+            bad += self.work()
+        self._bad = bad
 
     def _finish(self, job: Job) -> None:
         self._jobs.remove(job)

@@ -5,19 +5,26 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from trio_dask.messages.session import Answer
-from trio_dask.scheduler.core import retiring
+from trio_dask.scheduler.core import restarting, retiring
 from trio_dask.scheduler.core.describing import describe_worker
 from trio_dask.scheduler.core.state import STATE_NAMES
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Generator
 
     from trio_dask.messages.session import Ask
     from trio_dask.scheduler.core.state import Client, ClusterState
 
 
-def on_ask(state: ClusterState, client: Client, message: Ask) -> None:
+def on_ask(state: ClusterState, client: Client, message: Ask) -> Generator[None, None, None] | None:
     """Answer now, or when it has become true."""
+    if message.topic == "restart":
+        return restarting.on_restart(state, client, message)
+    _on_ask(state, client, message)
+    return None
+
+
+def _on_ask(state: ClusterState, client: Client, message: Ask) -> None:
     if message.topic == "wait_for_workers":
         wanted = message.params.get("n")
         if type(wanted) is int and wanted >= 1:
@@ -26,8 +33,9 @@ def on_ask(state: ClusterState, client: Client, message: Ask) -> None:
         else:
             _refuse(client, message, f"n must be a whole number of workers, not {wanted!r}")
         return
-    if message.topic == "retire_workers":
-        why = retiring.on_retire(state, client, message)
+    orders = _ORDERS.get(message.topic)
+    if orders is not None:
+        why = orders(state, client, message)
         if why is not None:
             _refuse(client, message, why)
         return
@@ -92,6 +100,12 @@ def _counts(state: ClusterState, params: dict[str, Any]) -> dict[str, Any]:
     return counts
 
 
+def _on_shutdown(state: ClusterState, client: Client, message: Ask) -> str | None:
+    state.closing = f"{client.name} has shut the cluster down"
+    client.out.add(Answer(message.serial, ok=True, data={}))
+    return None
+
+
 def _flush(state: ClusterState, params: dict[str, Any]) -> dict[str, Any]:
     return {}
 
@@ -102,4 +116,11 @@ _TOPICS: dict[str, Callable[[ClusterState, dict[str, Any]], dict[str, Any]]] = {
     "nthreads": _nthreads,
     "counts": _counts,
     "flush": _flush,
+    "restarting": restarting.how_far,
+}
+#: What has something done; it may say what is wrong with the question.
+_ORDERS: dict[str, Callable[[ClusterState, Client, Ask], str | None]] = {
+    "retire_workers": retiring.on_retire,
+    "restart_workers": restarting.on_restart_workers,
+    "shutdown": _on_shutdown,
 }

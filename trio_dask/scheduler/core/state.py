@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from trio_dask.scheduler.core.limits import Limit
     from trio_dask.scheduler.core.nests import Nest
     from trio_dask.scheduler.core.outbox import ClientOutbox, Outbox, WorkerOutbox
+    from trio_dask.scheduler.core.restarting import Renewal
 
 # States of a task. What is true in each:
 RELEASED: Final = 0  # described, has no value, nobody needs one
@@ -347,6 +348,9 @@ class ClusterState:
     waiting_puts: list[tuple[Client, Any]] = field(default_factory=list)
     waiting_asks: list[tuple[Client, int, int]] = field(default_factory=list)
     finished_ever: int = 0
+    renewals: dict[int, Renewal] = field(default_factory=dict)  # workers get new runners
+    renewals_ever: int = 0
+    closing: str = ""  # why all of it is to end
     numbers: dict[int, int] = field(default_factory=dict)  # used before, and the first id left
     parting: list[Client] = field(default_factory=list)
 

@@ -21,6 +21,7 @@ class Answers:
         self._last: dict[int, str] = {}  # the end of which a task has been told
         self._doubts: Counter[int] = Counter()  # values said to be out of reach
         self.violations: list[str] = []
+        self.restarts = False  # what has ended is forgotten, and said to be cancelled
 
     def say(self, message: Message) -> None:
         """The client says this."""
@@ -48,7 +49,7 @@ class Answers:
             return
         if before == end == "Finished" and self._doubts[tid]:
             self._doubts[tid] -= 1
-        elif before is not None and (before, end) != ("Finished", "Lost"):
+        elif before is not None and (before, end) != ("Finished", "Lost") and not self.restarts:
             self._complain(tid, end)
         self._last[tid] = end
 

@@ -110,6 +110,7 @@ class SimClient:
 
     def _receive(self, messages: list[Message]) -> None:
         begun = self.core.number
+        self.answers.restarts = self._truth.restarted
         for message in messages:
             self.answers.hear(message)
         self.core.handle(messages)
@@ -192,12 +193,14 @@ class SimClient:
         del self.tids[number], self._batches[number]
         self._values.pop(number, None)
 
-    def ask(self, topic: str, params: dict[str, Any]) -> None:
-        """A question beside the plan, if there is anybody to be asked."""
-        if self.core.number and not self.dead and not self.finished:
+    def ask(self, topic: str, params: dict[str, Any]) -> bool:
+        """A question beside the plan, if there is anybody to ask it."""
+        asks = bool(self.core.number) and not self.dead and not self.finished
+        if asks:
             self._asked += 1
             self.core.ask(topic, params, self._answered)
             self._flush()
+        return asks
 
     def _answered(self, _: object) -> None:
         self._asked -= 1

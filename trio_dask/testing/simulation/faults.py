@@ -79,6 +79,20 @@ def worker_is_retired(cluster: Cluster, fault: Fault) -> None:
         client.ask("retire_workers", {"workers": [worker.name]})
 
 
+def cluster_restarts(cluster: Cluster, fault: Fault) -> None:
+    """A client has everything forgotten, and all runners replaced."""
+    client = cluster.clients[fault.host]
+    if client.ask("restart", {}):
+        cluster.truth.restarted = True
+
+
+def workers_restart(cluster: Cluster, fault: Fault) -> None:
+    """A client has the runners of a worker replaced."""
+    worker = cluster.worker(fault.host)
+    if worker is not None and worker.registered:
+        cluster.clients[fault.other].ask("restart_workers", {"workers": [worker.name]})
+
+
 def client_dies(cluster: Cluster, fault: Fault) -> None:
     """A client's process ends without a word."""
     cluster.clients[fault.host].die(DIED)
@@ -148,6 +162,8 @@ FAULTS: Final[dict[str, Callable[[Cluster, Fault], None]]] = {
     "process drains": process_drains,
     "worker drains": worker_drains,
     "worker is retired": worker_is_retired,
+    "cluster restarts": cluster_restarts,
+    "workers restart": workers_restart,
     "worker is cut off": worker_is_cut_off,
     "client is cut off": client_is_cut_off,
     "data connections break": data_connections_break,
@@ -228,13 +244,13 @@ def _some_fault(  # noqa: C901 - a case for each kind
     any_host = chance.choice((host, host, client, "scheduler"))
     more: dict[str, Any] = {"host": host}
     match kind:
-        case "client dies" | "client is cut off":
+        case "client dies" | "client is cut off" | "cluster restarts":
             more = {"host": client}
         case "memory runs out":
             more["seconds"] = chance.choice((0.0, 0.0, 0.2, 1.0))
         case "worker dies" | "process drains" | "worker drains":
             more["seconds"] = chance.choice((0.001, 0.05, 0.5, 2))
-        case "worker is retired":
+        case "worker is retired" | "workers restart":
             more |= {"other": client, "seconds": chance.choice((0.001, 0.05, 0.5, 2))}
         case "data connections break":
             more["other"] = chance.choice(others)

@@ -350,9 +350,9 @@ def _problem(cluster: Cluster, number: int, outcome: Outcome) -> str:
         right = not causes["fails"] and value == truth.expected(number)
         return "" if right else f"has the value {value!r}"
     if status == CANCELLED:
-        return "" if causes["stopped"] else "is cancelled though nobody asked"
+        return "" if causes["stopped"] or truth.restarted else "is cancelled though nobody asked"
     if status == LOST:
-        reason = bool(causes["scattered"]) or cluster.network.parted_for_ever
+        reason = bool(causes["scattered"]) or cluster.network.parted_for_ever or truth.restarted
         return "" if reason else "is lost though it can be made again"
     if value.startswith(FAILURE):
         explained = int(value.removeprefix(FAILURE)) in causes["fails"]
@@ -364,7 +364,8 @@ def _problem(cluster: Cluster, number: int, outcome: Outcome) -> str:
         starved = max(truth.starved.values(), default=0) > ALONE_MAX
         killed = kind.endswith("KilledWorker") and (died or starved)
         # A task that was cancelled for one client only is gone for that client.
-        reason = bool(causes["scattered"] or causes["stopped"]) or cluster.network.parted_for_ever
+        reason = bool(causes["scattered"] or causes["stopped"] or truth.restarted)
+        reason = reason or cluster.network.parted_for_ever
         explained = killed or (kind.endswith("DataLost") and reason)
     return "" if explained else f"fails without reason: {value!r}"
 
@@ -413,7 +414,7 @@ def nothing_is_left_at_the_scheduler(cluster: Cluster) -> Iterator[str]:
 
 _TABLES: Final = (
     "keys", "names", "refs", "retried", "unreached", "deaths", "cancelling", "alone", "kept", "pinned", "puts", "waiting_puts",
-    "waiting_asks", "draining", "parting",
+    "waiting_asks", "draining", "renewals", "parting",
 )  # fmt: skip
 
 

@@ -35,6 +35,7 @@ class Truth:
         self.failed: Counter[int] = Counter()  # how often each failed, wherever it ran
         self.runner_deaths = 0
         self.starved: Counter[int] = Counter()  # how often each ran when memory ran out
+        self.restarted = False  # some client has had everything forgotten
         self.ended = 0  # attempts
         for client in plan.clients:
             for step in client.steps:

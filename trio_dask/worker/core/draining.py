@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final
 
 from trio_dask.messages import tasks as words
 from trio_dask.messages.fleet import Leave
-from trio_dask.messages.tasks import INTERRUPT, STOPPED, Recall
+from trio_dask.messages.tasks import INTERRUPT, Recall
 from trio_dask.worker.core import inputs, nested, stopping
 from trio_dask.worker.core.actions import Depart
 
@@ -99,7 +99,7 @@ def go_on(state: WorkerState, board: Iterable[tuple[int, float]], now: float) ->
             ways = [INTERRUPT] * len(left)
             stopping.on_interrupt(state, words.Interrupt(left, ways))
         elif waited >= state.drain_rules.grace_s + GIVE_BACK_S:
-            abandon(state, left)
+            abandon(state, left, now)
             left = []
     deaf = any(not each.heard for each in state.stopping.values())
     if deaf and waited >= state.drain_rules.grace_s + DEAF_S:
@@ -111,13 +111,13 @@ def go_on(state: WorkerState, board: Iterable[tuple[int, float]], now: float) ->
     _hurry(state, draining, now)
 
 
-def abandon(state: WorkerState, attempts: Iterable[int]) -> None:
+def abandon(state: WorkerState, attempts: Iterable[int], now: float) -> None:
     """Report these as stopped: whatever they still do, it does not count."""
-    for attempt in attempts:
-        if attempt in state.stopping and attempt not in state.abandoned:
-            state.abandoned.add(attempt)
-            nested.ended(state, [attempt])
-            state.out.scheduler.append(words.Done([attempt], [STOPPED], [0.0], [0], [b""]))
+    left = [each for each in attempts if each in state.stopping and each not in state.abandoned]
+    if left:
+        state.abandoned.update(left)
+        nested.ended(state, left)
+        stopping.report(state, left, now)
 
 
 def _hurry(state: WorkerState, draining: Draining, now: float) -> None:

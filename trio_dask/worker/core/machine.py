@@ -20,6 +20,7 @@ from trio_dask.worker.core import (
     inputs,
     limits,
     nested,
+    renewing,
     serving,
     stopping,
 )
@@ -47,6 +48,7 @@ _FROM_SCHEDULER: Final[dict[type[Message], Callable[[WorkerState, Any], None]]] 
     fleet.Copy: copying.on_copy,
     fleet.Dismiss: draining.on_dismiss,
     fleet.Farewell: draining.on_farewell,
+    fleet.Renew: renewing.on_renew,
 }
 _FROM_RUNNER: Final[dict[type[Message], Callable[[WorkerState, Any], None]]] = {
     words.Done: attempts.on_done,
@@ -105,6 +107,8 @@ class WorkerCore:
             RemoteProtocolError: runners do not say that, or not now. The runner is to be
                 ended: user code may have spoiled it.
         """
+        if self.state.forgotten:
+            return  # it is about to end, and nothing of it counts
         handle = _FROM_RUNNER.get(type(message))
         if handle is None or not self.state.up:
             msg = f"a runner does not say {type(message).__name__} now"
@@ -116,9 +120,10 @@ class WorkerCore:
     def runner_ready(self) -> None:
         """A runner can take work."""
         state = self.state
-        state.up, state.answered = True, 0
+        state.up, state.forgotten, state.answered = True, False, 0
         if state.died:
             state.out.scheduler.append(words.Slots(state.nthreads))
+        renewing.runner_ready(state)
 
     def runner_died(self, running: Iterable[int], certificate: dict[str, Any]) -> None:
         """The runner has ended; `running` is what its board says it was doing.
@@ -126,6 +131,7 @@ class WorkerCore:
         The scheduler hears of the slots first, so that it sends nothing between the two.
         """
         state = self.state
+        state.forgotten = False
         if not state.up:
             return
         state.up, state.died = False, True
@@ -139,18 +145,10 @@ class WorkerCore:
         lost = [tid for tid in state.held if not state.store.holds(state.name, tid)]
         queued = [*state.given, *state.waiting]
         state.out.scheduler.append(words.RunnerDied(doing, queued, lost, certificate))
-        state.out.runner.clear()
         for want in state.wants.values():
             want.waiting.clear()
-        state.looks.clear()
-        for books in (state.given, state.waiting, state.held, state.functions, state.limits):
-            books.clear()
-        state.stopping.clear()
-        state.abandoned.clear()
-        state.nested.clear()
-        state.doomed = None
+        renewing.empty(state)
         state.out.kill = ""
-        serving.runner_died(state)
 
     # ------------------------------------------------------------ peers
 

@@ -192,6 +192,8 @@ class WorkerState:
     abandoned: set[int] = field(default_factory=set)  # of these, reported in the runner's place
     doomed: float | None = None  # since when the runner is to end
     draining: Draining | None = None  # the worker is to leave
+    renewals: list[int] = field(default_factory=list)  # to be answered by the next runner
+    forgotten: bool = False  # the runner that is about to end: nothing that it says counts
     nested: NestedBooks = field(default_factory=NestedBooks)
     out: Outbox = field(default_factory=Outbox)
 

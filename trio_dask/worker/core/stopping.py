@@ -97,7 +97,7 @@ def climb(state: WorkerState, board: Iterable[tuple[int, float]], now: float) ->
     if strike:
         state.out.runner.append(words.Interrupt(strike, [RAISE] * len(strike)))
     if overdue and state.draining is not None:
-        draining.abandon(state, overdue)  # the runner is needed as long as it has values
+        draining.abandon(state, overdue, now)  # the runner is needed as long as it has values
     elif overdue:
         _do_without(state, overdue, [attempt for attempt, _ in board], now)
     elif state.doomed is not None:
@@ -125,7 +125,7 @@ def runner_died(state: WorkerState, running: list[int]) -> list[int]:
     """Those that were out of time are that; the others are returned."""
     late = [each for each in running if _is_late(state, each)]
     if late:
-        _report(state, late, 0.0)
+        report(state, late, 0.0)
     return [each for each in running if each not in late]
 
 
@@ -134,7 +134,7 @@ def _is_late(state: WorkerState, attempt: int) -> bool:
     return stopping is not None and stopping.late != STOPPED
 
 
-def _report(state: WorkerState, attempts: list[int], now: float) -> None:
+def report(state: WorkerState, attempts: list[int], now: float) -> None:
     """Report these in the runner's place."""
     found = [state.stopping[attempt] for attempt in attempts]
     seconds = [
@@ -196,4 +196,4 @@ def _do_without(state: WorkerState, overdue: list[int], running: list[int], now:
     ]
     if given_up:
         state.abandoned.update(given_up)
-        _report(state, given_up, now)
+        report(state, given_up, now)

@@ -1,0 +1,55 @@
+"""A new runner on request, with all that there was forgotten, or as if the old one had died."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from trio_dask.messages.fleet import Renewed
+from trio_dask.messages.tasks import Slots
+from trio_dask.worker.core import serving
+
+if TYPE_CHECKING:
+    from trio_dask.messages.fleet import Renew
+    from trio_dask.worker.core.state import WorkerState
+
+
+def on_renew(state: WorkerState, message: Renew) -> None:
+    """The runner is to end; the next one is the answer."""
+    state.renewals.append(message.serial)
+    if state.up:
+        state.out.kill = "it was restarted"
+    if message.forget:
+        _forget(state)
+
+
+def _forget(state: WorkerState) -> None:
+    """Nothing of what is here, or still comes from the runner, means anything to anybody."""
+    state.store.leave(state.name)
+    for want in state.wants.values():
+        want.waiting.clear()
+        want.copy = False
+    if not state.up:
+        return
+    state.up, state.forgotten, state.died = False, True, True
+    state.out.scheduler.append(Slots(0))
+    empty(state)
+
+
+def empty(state: WorkerState) -> None:
+    """There is no runner: nothing is in it."""
+    state.out.runner.clear()
+    for books in (state.given, state.waiting, state.held, state.functions, state.limits):
+        books.clear()
+    state.looks.clear()
+    state.stopping.clear()
+    state.abandoned.clear()
+    state.nested.clear()
+    state.doomed = None
+    serving.runner_died(state)
+
+
+def runner_ready(state: WorkerState) -> None:
+    """There is a new runner."""
+    for serial in state.renewals:
+        state.out.scheduler.append(Renewed(serial))
+    state.renewals.clear()
