@@ -49,9 +49,11 @@ if TYPE_CHECKING:
     )
     from trio_dask.runner import (
         check_cancelled as check_cancelled,
+        current_deadline as current_deadline,
         get_worker as get_worker,
         rejoin as rejoin,
         secede as secede,
+        shield as shield,
     )
 
 __version__ = "2026.11.0"
@@ -89,9 +91,11 @@ _HOMES: Final[dict[str, str]] = {
     "TaskTimeout": "trio_dask.errors",
     "TrioDaskError": "trio_dask.errors",
     "check_cancelled": "trio_dask.runner",
+    "current_deadline": "trio_dask.runner",
     "get_worker": "trio_dask.runner",
     "rejoin": "trio_dask.runner",
     "secede": "trio_dask.runner",
+    "shield": "trio_dask.runner",
 }
 
 __all__ = [
@@ -123,11 +127,13 @@ __all__ = [
     "TrioDaskError",
     "as_completed",
     "check_cancelled",
+    "current_deadline",
     "fire_and_forget",
     "get_client",
     "get_worker",
     "rejoin",
     "secede",
+    "shield",
     "wait",
     "worker_client",
 ]

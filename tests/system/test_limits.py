@@ -11,7 +11,7 @@ import trio
 
 from tests.system.conftest import open_cluster
 from tests.system.test_cancelling import Gate, asleep, hold, inc, loop, nap, polite, stubborn
-from trio_dask import AsyncClient, Client, TaskTimeout
+from trio_dask import AsyncClient, Client, TaskTimeout, current_deadline, get_client, shield
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -136,3 +136,55 @@ async def test_a_scope_s_time_is_its_tasks(cluster: Cluster) -> None:
         [error] = caught.value.exceptions
         assert isinstance(error, TaskTimeout)
         assert "the scope was not done after 5 s" in str(error)
+
+
+def test_what_a_task_starts_has_no_more_time_than_the_task(cluster: Cluster) -> None:
+    """Whatever it asks for; and its own limits are those that it sees."""
+    cluster.workers(1, "--nthreads", "1")
+
+    def parent() -> list[float]:
+        client = get_client()
+        plain = client.submit(current_deadline)
+        asks = client.submit(current_deadline, deadline=1000)
+        less = client.submit(current_deadline, deadline=20)
+        return [current_deadline(), plain.result(), asks.result(), less.result()]
+
+    with Client(cluster.address, config=cluster.config) as client:
+        own, plain, asks, less = client.submit(parent, timeout=60).result()
+        assert own <= 60
+        assert max(plain, asks) <= 60
+        assert less <= 20
+        assert client.submit(current_deadline).result() == float("inf")
+
+
+def test_waiting_for_children_is_running(cluster: Cluster) -> None:
+    """Its slot is free meanwhile, and its time goes on."""
+    cluster.workers(1, "--nthreads", "1")
+
+    def parent() -> None:
+        get_client().submit(loop, os.devnull).result()
+
+    with Client(cluster.address, config=cluster.config) as client:
+        error = client.submit(parent, timeout=0.5).exception()
+        assert isinstance(error, TaskTimeout)
+        assert client.submit(inc, 1).result() == 2
+
+
+@pytest.mark.parametrize("nthreads", [1, 2])
+def test_a_shield_outlives_the_ladder(cluster: Cluster, tmp_path: Any, nthreads: int) -> None:
+    """The process of a task in a shield is not ended; its slot works afterwards."""
+    cluster.workers(1, "--nthreads", str(nthreads))
+    path = tmp_path / "whole"
+
+    def careful() -> None:
+        with shield(max=30):
+            time.sleep(3)  # the body of a task: longer than the ladder
+            path.write_text("whole")
+        while True:
+            pass
+
+    with Client(cluster.address, config=cluster.config) as client:
+        future = client.submit(careful, timeout=0.3)
+        assert isinstance(future.exception(), TaskTimeout)
+        assert path.read_text() == "whole"
+        assert client.submit(inc, 1).result() == 2

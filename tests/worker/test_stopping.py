@@ -192,3 +192,25 @@ def test_a_late_answer_is_not_passed_on(status: int) -> None:
     assert climb(core, 0.1) == [ToScheduler([Slots(2)])]
     assert not is_stopping(core)
     assert core.books() == dict.fromkeys(core.books(), 0) | {"functions": 1}
+
+
+def test_a_shield_puts_the_ladder_off() -> None:
+    """As long as the runner says, counted from the next look, and once."""
+    core = running(1)
+    core.on_scheduler(Interrupt([1], [INTERRUPT]))
+    core.on_runner(Interrupting([1], [5.0]))
+    core.flush()
+    assert climb(core, 10.0, 1) == []
+    assert climb(core, 15.05, 1) == []
+    assert climb(core, 15.11, 1) == [ToRunner([Interrupt([1], [RAISE])])]
+    core.on_runner(Interrupting([1], [5.0]))
+    assert isinstance(climb(core, 16.3, 1)[0], KillRunner)
+
+
+@pytest.mark.parametrize("spared", [[-1.0], [301.0], [float("nan")], [1.0, 1.0]])
+def test_a_shield_has_bounds(spared: list[float]) -> None:
+    """A runner that asks for more is to be ended."""
+    core = running(1)
+    core.on_scheduler(Interrupt([1], [INTERRUPT]))
+    with pytest.raises(RemoteProtocolError, match="make no sense"):
+        core.on_runner(Interrupting([1], spared))

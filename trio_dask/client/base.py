@@ -69,7 +69,9 @@ class BaseClient:
         """One call, described and submitted."""
         self.live.check_open()
         refuse_reserved(called[2])
-        batch, first = self._describer.submit(*self._describer.call(*called, keys), options)
+        batch, first = self._describer.submit(
+            *self._describer.call(*called, keys), self.live.within(options)
+        )
         self.live.soon()
         return make(batch, first)
 
@@ -90,7 +92,7 @@ class BaseClient:
         count = len(rows.args)
         if not count:
             return []
-        batch, first = self._describer.submit(function, rows, options)
+        batch, first = self._describer.submit(function, rows, self.live.within(options))
         self.live.soon()
         return [make(batch, tid) for tid in range(first, first + count)]
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import threading
 from contextlib import contextmanager
 from functools import partial
+from math import inf
 from time import monotonic
 from typing import TYPE_CHECKING, Any, Final, Self
 
@@ -68,6 +69,15 @@ class NestedLive(Live):
 
     async def close(self) -> None:
         """It ends with its task, not before."""
+
+    def within(self, options: dict[str, Any]) -> dict[str, Any]:
+        """The options of a submission: it has no more time than the task."""
+        end = self._nest.ends_at
+        return (
+            options
+            if end == inf
+            else options | {"deadline": min(options.get("deadline", inf), end)}
+        )
 
     # ------------------------------------------------------------ saying
 

@@ -299,6 +299,10 @@ class Live:
             msg = f"use `async with {self._kind}(…)`"
         raise RuntimeError(msg)
 
+    def within(self, options: dict[str, Any]) -> dict[str, Any]:
+        """The options of a submission: inside a task it has no more time than that."""
+        return options
+
     def forget(self, watch: Watch) -> None:
         """It does not wait any more. May be called by the garbage collector."""
         self._forgotten.append(watch)

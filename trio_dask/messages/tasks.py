@@ -277,9 +277,13 @@ class Done(Message):
 
 @message(69)
 class Interrupting(Message):
-    """The runner has heard that it is to stop these (runner → worker only)."""
+    """The runner has heard that it is to stop these (runner → worker only).
+
+    `spared` is empty, or says for how many seconds each is not to be disturbed.
+    """
 
     attempts: Ints
+    spared: Floats = field(default_factory=list)
 
 
 @message(61)

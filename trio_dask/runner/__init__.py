@@ -21,6 +21,7 @@ if TYPE_CHECKING:
         secede as secede,
     )
     from trio_dask.runner.nests import Nest as Nest, current as current
+    from trio_dask.runner.shielding import current_deadline as current_deadline, shield as shield
 
 _HOMES: Final[dict[str, str]] = {
     "Board": "board",
@@ -28,11 +29,13 @@ _HOMES: Final[dict[str, str]] = {
     "TaskWorker": "inside",
     "check_cancelled": "cancelling",
     "current": "nests",
+    "current_deadline": "shielding",
     "get_worker": "inside",
     "host_runner": "hosting",
     "rejoin": "inside",
     "resolve": "holdings",
     "secede": "inside",
+    "shield": "shielding",
 }
 
 __all__ = [
@@ -41,11 +44,13 @@ __all__ = [
     "TaskWorker",
     "check_cancelled",
     "current",
+    "current_deadline",
     "get_worker",
     "host_runner",
     "rejoin",
     "resolve",
     "secede",
+    "shield",
 ]
 
 

@@ -199,6 +199,11 @@ class _Loop:
             return False
         return True
 
+    def spawn(self, fn: Callable[..., Any], *args: Any) -> None:
+        """Have something done beside the tasks. On the loop."""
+        if self._nursery is not None:
+            self._nursery.start_soon(fn, *args)
+
     def close(self) -> None:
         """Cancel everything and end."""
         if self._nursery is not None:

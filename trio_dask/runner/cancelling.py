@@ -12,7 +12,7 @@ import signal
 import sys
 from math import inf
 from threading import get_ident
-from time import sleep
+from time import monotonic, sleep
 from typing import TYPE_CHECKING, Final
 
 from trio_dask.errors import TaskCancelled
@@ -51,7 +51,7 @@ class Strikes:
     """
 
     __slots__ = (
-        "aside", "current", "ends", "flagged", "hit", "idents", "main", "struck", "wanted",
+        "aside", "current", "ends", "flagged", "hit", "idents", "main", "shields", "struck", "wanted",
     )  # fmt: skip
 
     def __init__(self, slots: int) -> None:
@@ -62,6 +62,7 @@ class Strikes:
         self.flagged: set[Attempt] = set()  # asked to stop
         self.hit: set[Attempt] = set()  # in which an exception was raised
         self.aside: set[Attempt] = set()  # attempts that have begun and have no thread now
+        self.shields: dict[Attempt, list[float]] = {}  # until when it is left alone
         self.main = False  # whether slot 0 is the main thread
         self.wanted: Attempt = 0  # by the signal that is on its way
         _present.append(self)
@@ -95,8 +96,19 @@ class Strikes:
             self.flagged.intersection_update([*self.current, *self.aside])
         self.flagged.add(attempt)
 
+    def shielded_s(self, attempt: Attempt) -> float:
+        """So many seconds longer it is left alone, at most."""
+        until = self.shields.get(attempt)
+        return max(0.0, max(until) - monotonic()) if until else 0.0
+
+    def must_stop(self, attempt: Attempt) -> bool:
+        """Whether it is to stop, and now."""
+        return attempt in self.flagged and not self.shielded_s(attempt)
+
     def strike(self, attempt: Attempt) -> None:
         """Raise `TaskCancelled` in it, if this is a good moment; else try again later."""
+        if self.shields and self.shielded_s(attempt):
+            return
         try:
             slot = self.current.index(attempt)
         except ValueError:
@@ -120,11 +132,31 @@ class Strikes:
     def on_signal(self, _number: int, frame: FrameType | None) -> None:
         """In the main thread, wherever it is."""
         attempt, self.wanted = self.wanted, 0
-        if attempt and self.current[0] == attempt and not _is_delicate(frame):
+        if not self.must_stop(attempt):
+            return
+        if self.current[0] == attempt and not _is_delicate(frame):
             self.hit.add(attempt)
             raise TaskCancelled
 
     # ------------------------------------------------------------ the slots' side
+
+    def shield(self, attempt: Attempt, until: float, *, nested: bool = False) -> float:
+        """Leave it alone until then; inside another shield not longer than that."""
+        others = self.shields.get(attempt)
+        if others and nested:
+            until = min(until, max(others))
+        self.shields[attempt] = [*(others or ()), until]
+        return until
+
+    def unshield(self, attempt: Attempt, until: float) -> None:
+        """That is over."""
+        left = list(self.shields.get(attempt, ()))
+        if until in left:
+            left.remove(until)
+        if left:
+            self.shields[attempt] = left
+        else:
+            self.shields.pop(attempt, None)
 
     def settle(self, slot: int) -> None:
         """The slot runs nothing: what was still meant for it arrives now, and is dropped."""
@@ -148,6 +180,7 @@ class Strikes:
         flagged, hit = attempt in self.flagged, attempt in self.hit
         self.flagged.discard(attempt)
         self.hit.discard(attempt)
+        self.shields.pop(attempt, None)
         return flagged and (hit if error is None else isinstance(error, TaskCancelled))
 
 
@@ -179,9 +212,16 @@ def check_cancelled() -> None:
     Raises:
         TaskCancelled: it was. Let it pass.
     """
-    ident = get_ident()
+    strikes, row = find(get_ident())
+    if strikes is not None and strikes.must_stop(strikes.current[row]):
+        raise TaskCancelled
+
+
+def find(ident: int) -> tuple[Strikes | None, int]:
+    """Whose thread this is, and its row there, if it runs a task."""
     for strikes in _present:
         if ident in strikes.idents:
-            attempt = strikes.current[strikes.idents.index(ident)]
-            if attempt in strikes.flagged:
-                raise TaskCancelled
+            row = strikes.idents.index(ident)
+            if strikes.current[row]:
+                return strikes, row
+    return None, 0

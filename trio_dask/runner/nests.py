@@ -6,6 +6,7 @@ task. The client itself is another room's; here is what it talks through.
 
 from __future__ import annotations
 
+from math import inf
 from queue import Empty, SimpleQueue
 from threading import get_ident
 from time import monotonic
@@ -114,6 +115,13 @@ class Nest:
         return self.task[7] or auto_key(self.task[4].name, self.task[3])
 
     @property
+    def ends_at(self) -> float:
+        """By when the task is to end, on the monotonic clock; `inf` if it has no limit."""
+        if self.coroutine is not None:
+            return self.coroutine.end
+        return inf if self._seat is None else self.slots.strikes.ends[self._seat.row]
+
+    @property
     def is_mine(self) -> bool:
         """Whether this is the thread that runs the task, not one that the task has started."""
         return get_ident() == self._ident
@@ -124,7 +132,7 @@ class Nest:
         Raises:
             TaskCancelled: it was.
         """
-        if self.attempt in self.slots.strikes.flagged:
+        if self.slots.strikes.must_stop(self.attempt):
             raise TaskCancelled
 
     # ------------------------------------------------------------ a way to the scheduler
@@ -177,7 +185,7 @@ class Nest:
         """
         seat, slots = self._seat, self.slots
         assert seat is not None
-        if not slots.seats.come(seat, lambda: self.attempt in slots.strikes.flagged):
+        if not slots.seats.come(seat, lambda: slots.strikes.must_stop(self.attempt)):
             raise TaskCancelled
         self._has_come()
         if seat.slot >= 0:

@@ -211,7 +211,9 @@ class Runner:
         for attempt, way in zip(message.attempts, message.ways, strict=True):
             if attempt not in back:
                 self.slots.interrupt(attempt, strike=way == RAISE)
-        self.outbox.say(Interrupting(message.attempts))
+        strikes = self.slots.strikes
+        spared = [strikes.shielded_s(each) for each in message.attempts] if strikes.shields else []
+        self.outbox.say(Interrupting(message.attempts, spared))
 
     def _on_nested(self, message: Nested) -> None:
         nest = self.slots.nests.get(message.attempt)

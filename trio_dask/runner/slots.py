@@ -174,11 +174,11 @@ class Slots:
         """Ask an attempt that has begun to stop, or raise an exception in it."""
         if strike:
             self.strikes.strike(attempt)
-            return
-        self.strikes.ask(attempt)
-        self._asynchronous.cancel(attempt)
+        else:
+            self.strikes.ask(attempt)
+            self._asynchronous.cancel(attempt)
         nest = self.nests.get(attempt)
-        if nest is not None:
+        if nest is not None and not self.strikes.shielded_s(attempt):
             nest.cancel()
 
     # ------------------------------------------------------------ clients inside tasks

@@ -35,6 +35,8 @@ ASK_S: Final = 0.1
 AGAIN_S: Final = 0.2
 #: and its runner is ended after so many, for want of another way.
 LIMIT_S: Final = {COOPERATE: 30.0, INTERRUPT: 1.2, KILL: 0.0}
+#: What has a shield may not be disturbed for so long at most.
+SPARE_MAX_S: Final = 300.0
 #: Tasks beside one that does not stop have so long to end.
 DOOM_S: Final = 30.0
 
@@ -49,6 +51,7 @@ class Stopping:
     since: float | None = None
     struck: float = 0.0
     heard: bool = False  # the runner has: it is not stuck as a whole
+    spare_s: float = 0.0  # so long it is not to be disturbed, from the next look on
 
 
 def on_interrupt(state: WorkerState, message: words.Interrupt) -> None:
@@ -74,10 +77,20 @@ def on_interrupt(state: WorkerState, message: words.Interrupt) -> None:
 
 
 def on_interrupting(state: WorkerState, message: words.Interrupting) -> None:
-    """The runner has heard it."""
-    for attempt in message.attempts:
+    """The runner has heard it, and says who is not to be disturbed yet.
+
+    Raises:
+        RemoteProtocolError: that would be for too long.
+    """
+    spared = message.spared or [0.0] * len(message.attempts)
+    if len(spared) != len(message.attempts) or not all(0 <= s <= SPARE_MAX_S for s in spared):
+        msg = "Interrupting with times that make no sense"
+        raise RemoteProtocolError(msg)
+    for attempt, seconds in zip(message.attempts, spared, strict=True):
         stopping = state.stopping.get(attempt)
         if stopping is not None:
+            if not stopping.heard:
+                stopping.spare_s = seconds
             stopping.heard = True
 
 
@@ -88,6 +101,9 @@ def climb(state: WorkerState, board: Iterable[tuple[int, float]], now: float) ->
     for attempt, stopping in state.stopping.items():
         if stopping.since is None:
             stopping.since = stopping.struck = now
+        if stopping.spare_s:
+            stopping.since = stopping.struck = now + stopping.spare_s
+            stopping.spare_s = 0.0
         waited = now - stopping.since
         if waited >= LIMIT_S[stopping.way]:
             overdue.append(attempt)
