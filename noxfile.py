@@ -96,6 +96,13 @@ def nightly(session: nox.Session) -> None:
 
 
 @nox.session(default=False)
+def chaos(session: nox.Session) -> None:
+    """Real processes killed and stopped while they work: ten minutes; ``-- --minutes N --seed S``."""
+    install(session, "test")
+    session.run("python", "-m", "bench.chaos", *session.posargs)
+
+
+@nox.session(default=False)
 def fuzz(session: nox.Session) -> None:
     """Fuzzing led by coverage, new failures into the corpus: ``-- --minutes N --target NAME``."""
     install(session, "fuzz")
