@@ -7,7 +7,7 @@ from typing import Final
 
 from tests.fuzzing.wire import heard, said
 from trio_dask.errors import LocalProtocolError, RemoteProtocolError
-from trio_dask.messages import Message, encode, session, tasks as words
+from trio_dask.messages import Message, encode, nested, session, tasks as words
 from trio_dask.messages.ids import first_id
 from trio_dask.scheduler.core import CoreSettings, Misuse, SchedulerCore
 from trio_dask.scheduler.core.invariants import check
@@ -231,6 +231,8 @@ class Bystanders:
             assert not (worker.held)
             assert not (worker.load)
             assert not (worker.recalled)
+            assert not (worker.parked)
+            assert not (worker.nested)
             assert worker.free_resources == worker.resources
 
 
@@ -240,6 +242,20 @@ def hostile_client(data: bytes) -> None:
     cluster.core.client_joined(STRANGER, session.RegisterClient("hostile"))
     cluster.listen(data)
     cluster.end()
+
+
+def hostile_task(data: bytes) -> None:
+    """The client inside a task of an honest worker, that says anything at all."""
+    cluster = Bystanders()
+    worker = cluster.core.state.workers["tcp://w1:1"]
+    cluster.core.handle(W1, nested.NumbersWanted(1), cluster.now)
+    [number] = worker.numbers
+    attempt = next(iter(worker.window))
+    cluster.core.nested_joined(STRANGER, W1, nested.NestedJoin(attempt, number))
+    cluster.core.handle(W1, nested.Parked([attempt], [1]), cluster.now)
+    cluster.listen(data)
+    cluster.end()
+    assert not cluster.core.state.parting
 
 
 def hostile_worker(data: bytes) -> None:

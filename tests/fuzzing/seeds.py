@@ -9,7 +9,7 @@ from tests.fuzzing.bystanders import FIRST, THEIRS
 from tests.fuzzing.ends import FID, MINE, A, B
 from tests.fuzzing.wire import said
 from trio_dask.comm import Handshake, Hello, keys_from_token
-from trio_dask.messages import Message, fleet, session, tasks as words, values
+from trio_dask.messages import Message, fleet, nested, session, tasks as words, values
 from trio_dask.messages.failure import Failure
 from trio_dask.messages.ids import first_attempt
 
@@ -79,6 +79,10 @@ def of_worker() -> list[Message]:
         words.Slots(2),
         words.Done(some[10:], [words.OK_HELD, words.STOPPED], [0.1] * 2, [8] * 2, [b""] * 2),
         words.Done(some[7:9], [words.TIMED_OUT, words.OVERDUE], [0.1] * 2, [0] * 2, [b""] * 2),
+        nested.NumbersWanted(3),
+        nested.Parked(some[4:7], [1, 1, 0]),
+        nested.NestedStored(some[5], [FIRST + 5, FIRST], [10, 11]),
+        nested.Parked(some[4:5], [0]),
         words.RunnerDied(some[8:9], some[9:], [], {"on_purpose": True, "signal": 9}),
         fleet.Uncopied([FIRST, FIRST + 1], [b"", b"stuck"]),
         fleet.Renewed(1),
@@ -102,6 +106,9 @@ def to_worker() -> list[Message]:
         words.Free([101, 102, 9]),
         words.ForgetFunctions([FID]),
         words.Run([5], [105], [FID], [5], [b"x"], [1], [9], [0], [], [B], []),
+        nested.Numbers([4, 5], [400, 500]),
+        nested.Nested(5, [b"to a task"]),
+        nested.Nested(77, [b"to nobody"]),
         fleet.Copy([11, 101, 12], [0, 0, 1], [f"{A} {B}", B]),
         fleet.Dismiss("a client retires it"),
         fleet.Renew(1, forget=False),
@@ -120,6 +127,13 @@ def of_runner() -> list[Message]:
         words.Done([2, 4], [words.OK_HELD, words.ERROR], [0.1, 0.1], [8, 0], [b"", b"oops"]),
         words.Returned([6]),
         words.Interrupting([1, 3]),
+        nested.NumbersWanted(2),
+        nested.Nested(3, [b"from a task"]),
+        nested.Parked([3, 5, 77], [1, 1, 0]),
+        nested.NestedFetch(3, 1, A, [600, 1002, 1001]),
+        nested.NestedFetch(5, 2, B, [600, 601]),
+        nested.NestedStore(5, 3, [700, 1002], [b"one", b"two"]),
+        nested.Parked([5], [0]),
         words.Done([3], [words.STOPPED], [0.1], [0], [b""]),
         values.Values(3, [1002], [values.FOUND], [], [b"value"], last=False),
         values.Values(3, [1004], [values.UNPICKLABLE], [b"why"], [], last=True),
@@ -180,6 +194,7 @@ def of_worker_to_client() -> list[Message]:
 CONVERSATIONS: Final = {
     "hostile_client": of_client,
     "hostile_worker": of_worker,
+    "hostile_task": of_client,
     "hostile_scheduler_of_worker": to_worker,
     "hostile_runner": of_runner,
     "hostile_peer": of_peer,

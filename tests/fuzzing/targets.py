@@ -29,6 +29,7 @@ TARGETS: Final[dict[str, Callable[[bytes], None]]] = {
         # Peers that hold the token and say whatever they like.
         bystanders.hostile_client,
         bystanders.hostile_worker,
+        bystanders.hostile_task,
         ends.hostile_scheduler_of_worker,
         ends.hostile_runner,
         ends.hostile_peer,

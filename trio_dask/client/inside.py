@@ -180,6 +180,8 @@ class NestedLive(Live):
         with self.lock:
             self._open, self._closing = False, True
             self._on_over(_OVER)
+        if isinstance(self.owner, TaskClient):
+            self.owner.end_callbacks()
 
 
 class TaskClient(Client):
@@ -193,6 +195,11 @@ class TaskClient(Client):
 
     def close(self) -> None:
         """It ends with its task, not before."""
+
+    def end_callbacks(self) -> None:
+        """No callback comes any more."""
+        if self._callbacks is not None:
+            self._callbacks.put(None)
 
     def after(self, seconds: float, call: Callable[[], None]) -> None:
         """Have something called in a while, unless the process ends before."""

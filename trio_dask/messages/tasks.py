@@ -340,7 +340,7 @@ class Stored(Message):
 class RunnerDied(Message):
     """A runner process ended.
 
-    `running` are the attempts that were running in it, `queued` those it had not
+    `running` are the attempts that were running, or waiting, in it, `queued` those it had not
     begun; all of them are over. `lost` are the values that died with it.
     `certificate` says what is known about the death: exit_code or signal, reason, pid,
     host, lasted_s, rss, peak_rss, memory (pairs of seconds before the end and bytes), output

@@ -59,7 +59,7 @@ class StoreDone(Message):
 class Prepare(Message):
     """The first message to a runner: who it works for.
 
-    Keys: name, address, nthreads, inline_bytes_max, local_directory.
+    Keys: name, address, scheduler_address, nthreads, inline_bytes_max, local_directory.
     """
 
     settings: Plain

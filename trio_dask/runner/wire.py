@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections import deque
 from queue import SimpleQueue
 from threading import Lock
@@ -120,10 +121,17 @@ class Outbox:
         """The writer thread, until `close`."""
         while self._wake.get():
             self.awake = False
-            while self._calls:
-                self._calls.popleft()()
+            self._call_all()
             with self._writing:
                 self._write_all()
+
+    def _call_all(self) -> None:
+        while self._calls:
+            call = self._calls.popleft()
+            try:
+                call()
+            except Exception as error:  # noqa: BLE001 - results are to be written all the same
+                sys.stderr.write(f"trio_dask.runner: {error!r}\n")
 
     def close(self) -> None:
         """Write nothing more, and end the writer thread."""

@@ -137,7 +137,9 @@ class WorkerCore:
         state.up, state.died = False, True
         for attempt in state.abandoned:  # reported before
             del state.given[attempt]
-        doing = [attempt for attempt in dict.fromkeys(running) if attempt in state.given]
+        # Those that wait without a slot have begun, too: one of them may be to blame.
+        begun = dict.fromkeys([*running, *state.nested.parked])
+        doing = [attempt for attempt in begun if attempt in state.given]
         for attempt in doing:
             del state.given[attempt]
         state.out.scheduler.append(words.Slots(0))
