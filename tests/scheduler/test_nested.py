@@ -99,6 +99,15 @@ def test_a_client_ends_with_its_attempt(cluster: Driver, end: str) -> None:
         assert tids == {tid}, "the parent runs again, without its children"
 
 
+def test_who_waits_when_memory_runs_out_is_not_run_alone(cluster: Driver) -> None:
+    """It counts as any other death: others would run beside it while it waits."""
+    tid, run = parent(cluster)
+    cluster.tell(W, nested.Parked(run.attempts, [1]))
+    cluster.tell(W, words.RunnerDied(run.attempts, [], [], {"signal": 9, "oom": True}))
+    deaths = cluster.core.state.deaths[tid]
+    assert (deaths.unexplained, deaths.starved) == (1, 0)
+
+
 def test_what_it_says_after_its_end_is_not_heard(cluster: Driver) -> None:
     """There is nobody."""
     _, run = parent(cluster)

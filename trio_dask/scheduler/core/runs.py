@@ -181,6 +181,7 @@ def on_runner_died(state: ClusterState, worker: Worker, message: words.RunnerDie
     """The process that ran the worker's tasks is gone; only what was running is suspected."""
     if not is_brief(message.certificate):
         raise Misuse("a death certificate that says too much")
+    waiting = [each for each in message.running if each in worker.parked]
     running = [(each, task) for each in message.running if (task := vacate(worker, each))]
     queued = [task for task in (vacate(worker, each) for each in message.queued) if task]
     reason = f"the process of {worker.name} that held it died"
@@ -195,7 +196,10 @@ def on_runner_died(state: ClusterState, worker: Worker, message: words.RunnerDie
         if message.certificate.get("on_purpose") or task.tid in state.cancelling:
             requeue(state, task, begun=True)
         else:
-            blame(state, task, death_of(message.certificate, attempt, worker.name))
+            death = death_of(message.certificate, attempt, worker.name)
+            if attempt in waiting:
+                death.pop("oom", None)  # to run alone would not help: others run while it waits
+            blame(state, task, death)
     worker.functions.clear()
     touch(state, worker)
 

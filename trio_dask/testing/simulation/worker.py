@@ -178,6 +178,7 @@ class SimWorker:
         if self._end_runner({"signal": 9, "oom": True}):
             numbers = [row.number for row, _ in self.runner.running.values()]
             self.cluster.truth.starved.update(numbers)
+            self.cluster.truth.runner_deaths += bool(self.runner.parked)  # to those that wait
 
     def _end_runner(self, certificate: dict[str, Any]) -> bool:
         if not (self.alive and self.runner.alive):
