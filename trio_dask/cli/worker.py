@@ -26,7 +26,7 @@ from trio_dask.config import (
     read_scheduler_file,
 )
 from trio_dask.errors import ConfigError, SchedulerUnreachable
-from trio_dask.worker import RunnerHost, WorkerHandle, run_worker
+from trio_dask.worker import RunnerHost, WorkerHandle, adopting_orphans, run_worker
 
 logger = logging.getLogger("trio_dask.worker")
 
@@ -181,10 +181,13 @@ async def _serve(
             os.environ.pop("TRIO_DASK_SCHEDULER_ADDRESS", None)
         host = None if config.worker.nanny else _thread_host()
         run = partial(run_worker, config, address, keys, runner_host=host, task_status=crew)
-        if tie is None:
+        if tie is not None:
+            run = partial(run, numbered=True, on_change=tie.tell_change)
+        if config.worker.nanny:
+            async with adopting_orphans():
+                await run()
+        else:  # what tasks have started here is nobody's but theirs
             await run()
-        else:
-            await run(numbered=True, on_change=tie.tell_change)
 
 
 def _thread_host() -> RunnerHost:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import os
 import resource
 import signal
@@ -15,6 +16,7 @@ from typing import TYPE_CHECKING, Final, Protocol
 
 import trio
 
+from trio_dask.worker.orphans import MARK, end_orphans, looked_after
 from trio_dask.worker.output import Output
 
 if TYPE_CHECKING:
@@ -23,6 +25,7 @@ if TYPE_CHECKING:
 #: What a task must never see.
 _SECRETS: Final = ("TRIO_DASK_TOKEN",)
 _SLOT: Final = struct.Struct("<qd")
+_numbers: Final = itertools.count(1)
 _MAXRSS_UNIT: Final = 1 if sys.platform == "darwin" else 1024
 
 
@@ -73,6 +76,8 @@ class RunnerProcess:
             undo.enter_context(self.sock)
             self.output = Output()
             undo.callback(self.output.close)
+            self._mark: Final = f"{os.getpid()}-{next(_numbers)}"
+            kept = {name: value for name, value in os.environ.items() if name not in _SECRETS}
             with child:
                 self._process = subprocess.Popen(
                     [*command, str(child.fileno()), str(self.board_fd)],
@@ -81,12 +86,15 @@ class RunnerProcess:
                     stderr=self.output.ends[1],
                     pass_fds=(child.fileno(), self.board_fd),
                     start_new_session=True,
-                    env={name: value for name, value in os.environ.items() if name not in _SECRETS},
+                    env=kept | {MARK: self._mark},
                 )
             self.output.started()
+            self._looked_after: Final = undo.enter_context(contextlib.ExitStack())
+            self._looked_after.enter_context(looked_after(self._process.pid))
             undo.pop_all()
         self.pid = self._process.pid
         self.peak_rss: int | None = None
+        self._orphans_ended = False
         # What the system tells of a child begins with what the parent had when it forked.
         self._our_peak: Final = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 
@@ -100,6 +108,9 @@ class RunnerProcess:
                 await trio.to_thread.run_sync(_wait_unreaped, self.pid, abandon_on_cancel=True)
             self.kill()
             self._reap()
+        if not self._orphans_ended:
+            await end_orphans(self._mark)
+            self._orphans_ended = True
         return self._process.wait()
 
     def _reap(self) -> None:
@@ -110,6 +121,8 @@ class RunnerProcess:
             _, status, usage = os.wait4(self.pid, 0)
         except ChildProcessError:  # pragma: no cover - somebody else in this process has
             return
+        finally:
+            self._looked_after.close()
         self._process.returncode = os.waitstatus_to_exitcode(status)
         if usage.ru_maxrss > self._our_peak:
             self.peak_rss = usage.ru_maxrss * _MAXRSS_UNIT

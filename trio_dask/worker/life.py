@@ -33,6 +33,7 @@ from trio_dask.worker.core import DrainRules, RestartRules, Store, WorkerCore
 from trio_dask.worker.coroner import Coroner
 from trio_dask.worker.leaving import age, see_off
 from trio_dask.worker.nanny import Nanny
+from trio_dask.worker.orphans import reap_orphans
 from trio_dask.worker.output import Outputs
 from trio_dask.worker.recording import RecordedCore
 from trio_dask.worker.worker import Worker
@@ -226,6 +227,7 @@ class Household:
             await trio.sleep(min(TICK_S, self.settings.heartbeat_s))
             nanny.tick()
             worker.peers.tick()
+            reap_orphans()
             if self.log is not None:
                 self.log.write_out()
 
