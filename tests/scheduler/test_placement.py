@@ -9,6 +9,7 @@ import pytest
 from tests.scheduler.conftest import Driver
 from trio_dask.errors import ConfigError
 from trio_dask.messages import tasks as words
+from trio_dask.messages.fleet import Leave
 from trio_dask.messages.tasks import OK_HELD
 from trio_dask.scheduler import Placement, find_placement
 
@@ -158,3 +159,20 @@ def test_a_path_that_leads_nowhere(path: str, why: str) -> None:
     """It is named, with what is wrong."""
     with pytest.raises(ConfigError, match=f"scheduler.placement = '{path}': {why}"):
         find_placement(path)
+
+
+def test_who_is_to_leave_is_no_home() -> None:
+    """A policy need not know: the task goes elsewhere, and nobody is blamed."""
+    policy = Elsewhere()
+    cluster = Driver(placement=policy)
+    first = cluster.client()
+    cluster.worker(A)
+    cluster.worker(B)
+    cluster.submit(first, [b"a"])
+    holder = held_by(cluster, first)
+    stays, leaves = (A, B) if holder == f"w{A}" else (B, A)
+    cluster.tell(leaves, Leave("SIGTERM", at_once=False))
+    cluster.heard(stays)
+    cluster.submit(first + 1, [b"b"], [[first]])
+    assert cluster.run(stays).tids == [first + 1]
+    assert cluster.core.state.policy_faults == []

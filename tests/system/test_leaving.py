@@ -87,6 +87,26 @@ def test_what_does_not_end_runs_elsewhere(
     assert any("1 tasks given back" in line for line in leaving.lines)
 
 
+def test_a_second_signal_leaves_at_once(cluster: Cluster, tmp_path: Path) -> None:
+    """Whatever still runs there, and whatever it holds."""
+    leaving = cluster.workers(1, "--nthreads", "1")
+    with Client(cluster.address, config=cluster.config) as client:
+        future = client.submit(endless, str(tmp_path))
+        while not (tmp_path / "begun").exists():
+            os.sched_yield()
+        cluster.workers(1, "--nthreads", "1")
+        (tmp_path / "begun").unlink()
+        leaving.process.send_signal(signal.SIGTERM)
+        leaving.wait_for("Draining worker")
+        began = time.monotonic()
+        assert leaving.end() == 0
+        assert time.monotonic() - began < 3
+        while not (tmp_path / "begun").exists():
+            os.sched_yield()
+        future.cancel()
+    assert not any("Drained worker" in line for line in leaving.lines)
+
+
 def test_the_last_worker_goes_at_once(cluster: Cluster, tmp_path: Path) -> None:
     """Nobody is left to take anything: it says what is lost, and does not wait."""
     alone = cluster.workers(2, "--nthreads", "1")

@@ -10,7 +10,10 @@ from trio_dask.messages.columns import Plain
 
 @message(1)
 class Goodbye(Message):
-    """The sender is about to close, on purpose; the end of the stream is then no error."""
+    """The sender is about to close, on purpose; the end of the stream is then no error.
+
+    Whoever said so does not come back: nobody need wait for it.
+    """
 
     reason: str
 
