@@ -10,7 +10,8 @@ import pytest
 from tests.scheduler.conftest import Driver
 from trio_dask.errors import RemoteProtocolError
 from trio_dask.eventlog import LogReader, Outcome, replay
-from trio_dask.messages import tasks as words
+from trio_dask.messages import nested, tasks as words
+from trio_dask.messages.ids import first_id
 from trio_dask.scheduler import Misuse, ReplayedScheduler, SchedulerCore
 from trio_dask.scheduler.core import machine
 from trio_dask.scheduler.recording import recorded
@@ -77,6 +78,27 @@ def test_a_log_happens_again(tmp_path: Path) -> None:
     assert (found.attempt, found.finished_ever) == (state.attempt, state.finished_ever)
     assert found.prefixes["inc"].mean_s == state.prefixes["inc"].mean_s
     assert cores.summary()["turned away"] == "1 times, for what made no sense"
+
+
+def test_clients_inside_tasks_are_in_the_log(tmp_path: Path) -> None:
+    """They come, submit and end with their tasks, then as now."""
+    path = tmp_path / "a.log"
+    with recorded_cluster(path) as cluster:
+        first = cluster.client()
+        cluster.worker(2)
+        cluster.submit(first, [b"parent"])
+        run = cluster.run(2)
+        cluster.tell(2, nested.NumbersWanted(1))
+        join = nested.NestedJoin(run.attempts[0], 2)
+        cluster.core.nested_joined(-1, 2, join)
+        cluster.tell(2, nested.Parked(run.attempts, [1]))
+        inside = first_id(2)
+        cluster.tell(-1, words.Functions([inside], ["inc"], [b"INC"]))
+        cluster.submit(inside, [b"child", b"child"], peer=-1)
+        cluster.done(2, run)
+    outcome, cores = again(path)
+    assert outcome.violations == []
+    assert cores.summary()["clients of tasks"] == "1"
 
 
 def test_another_decision_is_found_by_its_number(

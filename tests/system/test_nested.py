@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from tests.system import nested_tasks as jobs
-from trio_dask import AsyncClient, CancelledError, TaskError
+from trio_dask import AsyncClient, CancelledError, Client, Future, TaskError
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
@@ -132,6 +132,15 @@ async def test_a_scope_inside_a_task(cluster: Cluster, tmp_path: Path) -> None:
         with pytest.raises(ExceptionGroup) as caught:
             await client.submit(jobs.scope_of_failure, str(tmp_path / "begun"))
         assert [str(each) for each in caught.value.exceptions] == ["from below"]
+
+
+def test_in_threads_of_one_process() -> None:
+    """Where runners are threads of the program, each task has its own client all the same."""
+    with Client(n_workers=1, threads_per_worker=1, processes=False) as client:
+        assert client.submit(jobs.fib, 7).result() == 13
+        future: Future[int] = client.submit(jobs.async_fib, 6)
+        assert future.result() == 8
+        assert Client.current() is client
 
 
 async def _there(client: AsyncClient, path: Path) -> None:

@@ -162,6 +162,9 @@ class Slots:
         """Start nothing more, and let the threads end."""
         self.queue.stopping = True
         self.queue.waiting.clear()
+        for nest in list(self.nests.values()):  # what waits would do so for ever
+            self.strikes.ask(nest.attempt)
+            nest.cancel()
         self.seats.stop()
 
     def close(self) -> None:
