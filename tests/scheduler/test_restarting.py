@@ -142,6 +142,25 @@ def test_two_restarts_at_once(cluster: Driver) -> None:
     assert len(answers(cluster)) == len(answers(cluster, OTHER)) == 1
 
 
+def test_functions_sent_between_two_restarts_are_sent_again(cluster: Driver) -> None:
+    """A worker says that it has slots while it is to have another runner: that one knows nothing."""
+    first = cluster.client()
+    cluster.worker(A)
+    cluster.tell(A, words.Slots(1))
+    ask(cluster, "restart")
+    cluster.heard(A)
+    cluster.tell(A, words.Slots(1))  # said before it heard of the restart
+    cluster.submit(first, [b"a"])
+    run = cluster.run_last(A)
+    cluster.tell(A, words.Slots(0))
+    cluster.tell(A, words.RunnerDied([], [], [], {"on_purpose": True}))
+    cluster.tell(A, words.Returned(run.attempts))
+    cluster.tell(A, words.Slots(1))
+    functions, again = cluster.heard(A)
+    assert isinstance(functions, words.Functions)
+    assert isinstance(again, words.Run)
+
+
 def test_a_worker_that_is_to_leave_may_go(cluster: Driver) -> None:
     """There is nothing left that it could take along."""
     first = cluster.client()

@@ -24,7 +24,8 @@ def test_everything_is_forgotten_at_once() -> None:
     core.on_scheduler(Renew(5, forget=True))
     actions = core.flush()
     assert KillRunner("it was restarted") in actions
-    assert ToScheduler([Slots(0)]) in actions
+    died = RunnerDied([], [], [], {"on_purpose": True})
+    assert ToScheduler([Slots(0), died]) in actions
     assert any(isinstance(each, ToPeer) for each in actions), "who waits for a value is told"
     assert violations(core.state) == []
     assert len(core.state.store) == 0

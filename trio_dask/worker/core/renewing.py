@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from trio_dask.messages.fleet import Renewed
-from trio_dask.messages.tasks import Slots
+from trio_dask.messages.tasks import RunnerDied, Slots
 from trio_dask.worker.core import serving
 
 if TYPE_CHECKING:
@@ -31,7 +31,9 @@ def _forget(state: WorkerState) -> None:
     if not state.up:
         return
     state.up, state.forgotten, state.died = False, True, True
+    # Whatever is on its way here, functions too, comes to a runner that is not there any more.
     state.out.scheduler.append(Slots(0))
+    state.out.scheduler.append(RunnerDied([], [], [], {"on_purpose": True}))
     empty(state)
 
 
