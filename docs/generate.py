@@ -18,7 +18,16 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 COMMANDS = ["", "cluster", "run", "scheduler", "worker", "demo", "retire", "replay"]
-COMMANDS += ["token", "token show", "token create", "config", "config list", "config show"]
+COMMANDS += [
+    "token",
+    "token show",
+    "token create",
+    "token dashboard",
+    "token link",
+    "config",
+    "config list",
+    "config show",
+]
 
 
 def write_pages(directory: Path) -> None:

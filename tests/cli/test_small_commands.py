@@ -238,3 +238,25 @@ def test_an_owned_file_that_somebody_else_wrote_stays(tmp_path: Path) -> None:
     with owned_file(path, lambda path: path.write_text("third")):
         pass
     assert not path.exists()
+
+
+def test_what_opens_the_dashboard(capsys: pytest.CaptureFixture[str]) -> None:
+    """A token for it alone, and links that are good once."""
+    ensure_token()
+    assert run("token", "dashboard") == 0
+    shown = capsys.readouterr().out.strip()
+    assert len(shown) > 40
+    assert shown != find_token()
+    links = []
+    for address in (
+        "http://192.0.2.1:8787/status",
+        "192.0.2.1:8787",
+        "https://x.example/dask/status",
+    ):
+        assert run("token", "link", address) == 0
+        links.append(capsys.readouterr().out.strip())
+    assert links[0].startswith("http://192.0.2.1:8787/login#ticket=")
+    assert links[1].startswith("http://192.0.2.1:8787/login#ticket=")
+    assert links[2].startswith("https://x.example/dask/login#ticket=")
+    assert len(set(links)) == 3
+    assert run("token", "link", "ftp://x") == 2

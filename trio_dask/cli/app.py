@@ -43,6 +43,7 @@ app.command(
 
         trio-dask scheduler
         trio-dask scheduler --host 127.0.0.1 --port 0
+        trio-dask scheduler --dashboard-address 127.0.0.1:8787
         trio-dask scheduler --scheduler-file ~/cluster.json""",
 )
 app.command(
@@ -128,6 +129,16 @@ app.command(
 token = App(name="token", help="The secret that all parts of a cluster share.")
 token.command("trio_dask.cli.token:show", name="show", help="Print the token.")
 token.command("trio_dask.cli.token:create", name="create", help="Make a token.")
+token.command(
+    "trio_dask.cli.token:dashboard",
+    name="dashboard",
+    help="Print what lets somebody look at the dashboard, and do nothing else.",
+)
+token.command(
+    "trio_dask.cli.token:link",
+    name="link",
+    help="Print a link that logs a browser in to the dashboard, once.",
+)
 app.command(token)
 
 config = App(name="config", help="The settings, and where they come from.")

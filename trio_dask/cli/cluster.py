@@ -24,6 +24,8 @@ def cluster(
     options: LocalOptions = _DEFAULTS,
     host: str | None = None,
     port: int | None = None,
+    dashboard: bool | None = None,
+    dashboard_address: str | None = None,
     scheduler_file: Path | None = None,
     pid_file: Path | None = None,
     log_level: LogLevel = "warning",
@@ -37,19 +39,30 @@ def cluster(
         options: How many workers of which kind.
         host: Where to listen, as `0.0.0.0` for clients on other machines. [default: 127.0.0.1]
         port: The scheduler's port; 0: any free one. [default: 8786]
+        dashboard: Have a dashboard. [default: yes]
+        dashboard_address: Where it is, as `:8787` or `127.0.0.1:0`. A port that is in use is
+            replaced by a free one. [default: :8787]
         scheduler_file: Write address and token to this file, for clients.
         pid_file: Write the process id to this file.
         log_level: The least important lines of the servers' logs to show on stderr.
     """
     at = listen_at(host, port, None)
     config = load_config(
-        overrides={"scheduler.host": at.host, "scheduler.port": at.port},
+        overrides={
+            "scheduler.host": at.host,
+            "scheduler.port": at.port,
+            "scheduler.dashboard": dashboard,
+            "scheduler.dashboard_address": dashboard_address,
+        },
         spelled={"scheduler.port": "--port"},
     )
     arguments = options.arguments()
     arguments |= {
         "host": config.scheduler.host or _LOOPBACK,
         "scheduler_port": config.scheduler.port,
+        "dashboard_address": (
+            config.scheduler.dashboard_address if config.scheduler.dashboard else None
+        ),
         "scheduler_file": scheduler_file,
         "on_line": show,
         "silence_logs": log_level,
@@ -78,6 +91,8 @@ def _introduce(handle: ClusterHandle) -> None:
     memory = f" and {format_bytes(worker.memory_limit)}" if worker.memory_limit else ""
     threads = "1 thread" if worker.nthreads == 1 else f"{worker.nthreads} threads"
     say(f"Scheduler at:   {address}")
+    if handle.dashboard_link:
+        say(f"Dashboard at:   {handle.dashboard_link}")
     say(f"Workers:        {len(handle.workers)}, each with {threads}{memory}")
     say(f'Connect with:   trio_dask.Client("{address}")')
     if not _is_loopback(parse_address(address).host):

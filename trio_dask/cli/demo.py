@@ -28,13 +28,11 @@ _NWORKERS_MAX: Final = 64
 _NWORKERS_AUTO: Final = 8
 
 _NEXT: Final = """\
-Dashboard: there is none yet; its address will be here.
-
 Next, a cluster that stays. In one terminal
 
   trio-dask cluster
 
-and in another, in Python
+which says where its dashboard is; and in another, in Python
 
   from trio_dask import Client
   client = Client("tcp://127.0.0.1:8786")
@@ -102,6 +100,8 @@ async def _work(screen: Screen, files: Sequence[str], nworkers: int) -> Outcome:
 
     began = trio.current_time()
     async with open_local_cluster(nworkers, 1) as cluster:
+        if cluster.dashboard_link:
+            screen.code(f"Its dashboard, while it lasts:\n\n  {cluster.dashboard_link}\n")
         async with AsyncClient(cluster) as client:
             ready = trio.current_time()
             before = _cpu_seconds()

@@ -19,13 +19,15 @@ from trio_dask.cli.tie import Tie
 from trio_dask.comm import Keys, own_keys
 from trio_dask.config import (
     Config,
+    SchedulerConfig,
     SchedulerFile,
     ensure_token,
     load_config,
     token_path,
     write_scheduler_file,
 )
-from trio_dask.messages.tie import LISTENING, SHUT
+from trio_dask.dashboard import DashboardOptions, run_dashboard
+from trio_dask.messages.tie import DASHBOARD, LISTENING, SHUT
 from trio_dask.scheduler import SchedulerHandle, run_scheduler
 
 logger = logging.getLogger("trio_dask.scheduler")
@@ -40,6 +42,9 @@ def scheduler(
     scheduler_file: Path | None = None,
     pid_file: Path | None = None,
     event_log: Path | None = None,
+    dashboard: bool | None = None,
+    dashboard_address: str | None = None,
+    dashboard_prefix: str | None = None,
     log_level: LogLevel = "info",
     tied: Annotated[bool, Parameter(show=False, negative="")] = False,
 ) -> None:
@@ -58,6 +63,10 @@ def scheduler(
             same file system.
         pid_file: Write the process id to this file.
         event_log: Record all that the scheduler is told in this file, for `trio-dask replay`.
+        dashboard: Have a dashboard. [default: yes]
+        dashboard_address: Where it is, as `:8787` or `127.0.0.1:0`; without a host, where the
+            scheduler listens. A port that is in use is replaced by a free one. [default: :8787]
+        dashboard_prefix: The path under which a proxy shows it, if the proxy leaves that in.
         log_level: The least important lines to show on stderr.
         tied: End when standard input ends.
     """
@@ -68,6 +77,9 @@ def scheduler(
             "scheduler.host": at.host,
             "scheduler.port": at.port,
             "scheduler.event_log": event_log and str(event_log),
+            "scheduler.dashboard": dashboard,
+            "scheduler.dashboard_address": dashboard_address,
+            "scheduler.dashboard_prefix": dashboard_prefix,
         },
         spelled={"scheduler.port": "--port"},
     )
@@ -101,6 +113,14 @@ async def _serve(
             owned_file(scheduler_path, partial(write_scheduler_file, content=content)),
         ):
             logger.info("Scheduler at:   %s", handle.address)
+            if config.scheduler.dashboard:
+                shown = await nursery.start(
+                    run_dashboard, handle.view, keys, _options(config.scheduler)
+                )
+                handle.shown_at(shown.link)
+                logger.info("  dashboard at:   %s", shown.link)
+                if tie is not None:
+                    tie.tell(f"{DASHBOARD} {shown.link}")
             if tie is not None:
                 tie.tell(f"{LISTENING} {handle.address}")
             await trio.sleep_forever()
@@ -122,3 +142,9 @@ async def _run_to_the_end(
 
     await run_scheduler(config, keys, on_closing=on_closing, task_status=task_status)
     command.cancel("the scheduler has ended")
+
+
+def _options(settings: SchedulerConfig) -> DashboardOptions:
+    return DashboardOptions(
+        address=settings.dashboard_address, host=settings.host, prefix=settings.dashboard_prefix
+    )

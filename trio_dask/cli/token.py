@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
+
+from trio_dask.comm import own_keys, parse_address
 from trio_dask.config import ensure_token, find_token, load_config, replace_token, token_path
-from trio_dask.errors import AuthenticationError
+from trio_dask.dashboard import dashboard_token, login_ticket
+from trio_dask.errors import AuthenticationError, ConfigError
 
 
 def show() -> None:
@@ -13,6 +17,36 @@ def show() -> None:
     to what it printed, or put it into `~/.config/trio-dask/token` (mode 0600).
     """
     print(find_token(load_config()))
+
+
+def dashboard() -> None:
+    """Print the token that lets somebody look at the dashboard, and do nothing else.
+
+    Scrapers send it as `Authorization: Bearer …`; people put it into the login page, or
+    use a link that `trio-dask token link` makes. On the scheduler's own machine reading
+    needs none.
+    """
+    config = load_config()
+    print(dashboard_token(own_keys(find_token(config), config)))
+
+
+def link(address: str) -> None:
+    """Print a link that logs a browser in, once, within five minutes.
+
+    Args:
+        address: Where the dashboard is, as the scheduler says: `http://192.0.2.10:8787/status`.
+    """
+    scheme, separator, rest = address.rpartition("://")
+    scheme = scheme if separator else "http"
+    place, _, path = rest.partition("/")
+    if scheme not in {"http", "https"} or not parse_address(place, default_port=0).host:
+        msg = f"{address!r} is no address of a dashboard: write http://host:port"
+        raise ConfigError(msg)
+    config = load_config()
+    ticket = login_ticket(own_keys(find_token(config), config), datetime.now(UTC).timestamp())
+    prefix = path.rstrip("/").removesuffix("status").strip("/")
+    root = f"{scheme}://{place}/{prefix + '/' if prefix else ''}"
+    print(f"{root}login#ticket={ticket}")
 
 
 def create(*, replace: bool = False) -> None:

@@ -57,6 +57,14 @@ class BaseClient:
         """Where the scheduler is."""
         return self.live.entrance.address
 
+    @property
+    def dashboard_link(self) -> str:
+        """Where the cluster's dashboard is; empty if it has none, or this client was never open.
+
+        The scheduler says so soon after the client has been opened.
+        """
+        return self.live.dashboard_link
+
     # ------------------------------------------------------------ work
 
     def _one(
@@ -205,6 +213,9 @@ class BaseClient:
         return found
 
     # ------------------------------------------------------------ questions
+
+    async def _dashboard_link(self) -> str:
+        return str((await self.live.ask("dashboard", {})).get("link", ""))
 
     async def _scheduler_info(self) -> dict[str, Any]:
         info = await self.live.ask("info", {})

@@ -352,6 +352,13 @@ class Client(Managing):
         """Wait until the scheduler has everything that was submitted."""
         self.run_blocking(self.live.ask("flush", {}))
 
+    @property
+    def dashboard_link(self) -> str:
+        """Where the cluster's dashboard is; empty if it has none."""
+        if not self.live.dashboard_link and self.live.state == "open":
+            return self.run_blocking(self._dashboard_link())
+        return self.live.dashboard_link
+
     def scheduler_info(self) -> dict[str, Any]:
         """What the scheduler and its workers are, and how they are."""
         return self.run_blocking(self._scheduler_info())

@@ -85,6 +85,8 @@ class Live:
         self._finished: anyio.Event
         self._connection: AnyioConnection | None = None
         self._data: DataLinks | None = None
+        #: Where the cluster's dashboard is, once the scheduler has said so.
+        self.dashboard_link = ""
         self._refused = ""
         self._open = self._closing = False
         self._armed = False  # whether the loop was told to flush
@@ -130,6 +132,12 @@ class Live:
         wake = waker(self._on_wake)
         self._wake = self.core.table.drops.wake = wake
         self._open = True
+        with self.lock:  # nobody waits for the answer
+            self.core.ask("dashboard", {}, self._on_dashboard)
+        self.flush()
+
+    def _on_dashboard(self, answer: Answer) -> None:
+        self.dashboard_link = str(answer.data.get("link", ""))
 
     def _check_welcome(self) -> None:
         if self.core.number:

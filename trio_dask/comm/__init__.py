@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from trio_dask.comm.listening import Listener, open_listener
     from trio_dask.comm.pairs import connection_pair
     from trio_dask.comm.serving import serve
+    from trio_dask.comm.sockets import set_options
     from trio_dask.comm.stream import SocketByteStream
 
 _HOMES: Final[dict[str, str]] = {
@@ -51,6 +52,7 @@ _HOMES: Final[dict[str, str]] = {
     "parse_address": "addresses",
     "parse_contact": "addresses",
     "serve": "serving",
+    "set_options": "sockets",
 }
 
 __all__ = [
@@ -78,6 +80,7 @@ __all__ = [
     "parse_address",
     "parse_contact",
     "serve",
+    "set_options",
 ]
 
 

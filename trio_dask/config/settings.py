@@ -158,6 +158,16 @@ class SchedulerConfig:
     event_log: str = _setting(
         "", "Record all that the scheduler is told in this file; empty: do not.", text
     )
+    dashboard: bool = _setting(True, "Have a dashboard.", flag)
+    dashboard_address: str = _setting(
+        ":8787",
+        "Where the dashboard is; without a host, where the scheduler listens. "
+        "A port that is in use is replaced by a free one.",
+        text,
+    )
+    dashboard_prefix: str = _setting(
+        "", "The path under which a proxy shows the dashboard, if it leaves that in.", text
+    )
     placement: str = _setting(
         "", "Where tasks go: a Placement of your own, as module:name; empty: as usual.", text
     )

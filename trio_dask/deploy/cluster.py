@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self
 from trio_dask.client import refuse_running_loop
 from trio_dask.deploy.engine import Engine
 from trio_dask.deploy.handle import checked_count
-from trio_dask.deploy.plan import LOOPBACK, START_S, plan_local
+from trio_dask.deploy.plan import DASHBOARD, LOOPBACK, START_S, plan_local
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -30,7 +30,7 @@ class _Cluster:
         *,
         processes: bool = True,
         memory_limit: str | float | None = "auto",
-        dashboard_address: str | None = ":8787",
+        dashboard_address: str | None = DASHBOARD,
         security: object = None,
         scheduler_port: int = 0,
         host: str = LOOPBACK,
@@ -39,12 +39,12 @@ class _Cluster:
         silence_logs: int | str | bool = logging.WARNING,
         **worker_options: Any,
     ) -> None:
-        del dashboard_address  # there is none yet; scripts that say where may stay as they are
         plan = plan_local(
             n_workers,
             threads_per_worker,
             processes=processes,
             memory_limit=memory_limit,
+            dashboard_address=dashboard_address,
             security=security,
             scheduler_port=scheduler_port,
             host=host,
@@ -83,6 +83,11 @@ class _Cluster:
     def scheduler_address(self) -> str:
         """Where its scheduler is."""
         return self._handle.scheduler_address
+
+    @property
+    def dashboard_link(self) -> str:
+        """Where its dashboard is; empty if it has none."""
+        return self._handle.dashboard_link
 
     @property
     def token(self) -> str:
@@ -142,7 +147,8 @@ class LocalCluster(_Cluster):
         processes: whether servers and tasks have processes of their own.
         memory_limit: memory of each worker, as ``"4GiB"``, bytes, a share below 1 of the
             machine's, or 0 for no limit; ``"auto"`` shares the machine's among them.
-        dashboard_address: where the dashboard will be; there is none yet, so this has no effect.
+        dashboard_address: where the dashboard is, as ``":8787"`` or ``"127.0.0.1:0"``; if the port
+            is in use, a free one is taken. None: there is none.
         security: connections need the cluster's token and are not encrypted; there is nothing
             to choose yet.
         scheduler_port: where the scheduler listens; 0: any free port.

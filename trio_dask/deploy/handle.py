@@ -33,6 +33,8 @@ class ClusterHandle:
         self.name: Final = plan.name
         #: Where the scheduler is.
         self.scheduler_address = ""
+        #: Where its dashboard is; empty if it has none.
+        self.dashboard_link = ""
         #: What lets clients in.
         self.token: Final = plan.token
         self._failure = ""

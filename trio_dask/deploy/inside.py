@@ -8,14 +8,18 @@ from typing import TYPE_CHECKING
 import trio
 
 from trio_dask.comm import keys_from_token
+from trio_dask.dashboard import DashboardOptions, run_dashboard
 from trio_dask.deploy.threads import thread_host
 from trio_dask.errors import TrioDaskError
 from trio_dask.scheduler import run_scheduler
 from trio_dask.worker import run_worker
 
 if TYPE_CHECKING:
+    from trio_dask.comm import Keys
+    from trio_dask.dashboard import Dashboard
     from trio_dask.deploy.handle import ClusterHandle
     from trio_dask.deploy.plan import LocalPlan
+    from trio_dask.scheduler import SchedulerView
 
 
 async def run_inside(plan: LocalPlan, handle: ClusterHandle) -> None:
@@ -23,8 +27,18 @@ async def run_inside(plan: LocalPlan, handle: ClusterHandle) -> None:
     keys = keys_from_token(handle.token)
     try:
         async with trio.open_nursery() as nursery:
-            serve = partial(run_scheduler, on_closing=lambda _: handle.shut_down())
+            showing = trio.CancelScope()
+
+            def on_closing(_why: str) -> None:
+                showing.cancel("the cluster is shut down")
+                handle.shut_down()
+
+            serve = partial(run_scheduler, on_closing=on_closing)
             scheduler = await nursery.start(serve, plan.config, keys)
+            if plan.config.scheduler.dashboard:
+                shown = await nursery.start(_show, scheduler.view, keys, plan, showing)
+                handle.dashboard_link = shown.link
+                scheduler.shown_at(shown.link)
             handle.scheduler_found(scheduler.address)
             run = partial(
                 run_worker, runner_host=thread_host, numbered=True, on_change=handle.worker_changed
@@ -34,6 +48,23 @@ async def run_inside(plan: LocalPlan, handle: ClusterHandle) -> None:
         handle.workers_lost()  # a client has shut it down
     except* (TrioDaskError, OSError) as group:
         handle.fail(str(_first(group)))
+
+
+async def _show(
+    view: SchedulerView,
+    keys: Keys,
+    plan: LocalPlan,
+    scope: trio.CancelScope,
+    *,
+    task_status: trio.TaskStatus[Dashboard],
+) -> None:
+    """The dashboard, as long as there is something to show."""
+    settings = plan.config.scheduler
+    options = DashboardOptions(
+        address=settings.dashboard_address, host=settings.host, prefix=settings.dashboard_prefix
+    )
+    with scope:
+        await run_dashboard(view, keys, options, task_status=task_status)
 
 
 def _first(error: BaseException) -> BaseException:

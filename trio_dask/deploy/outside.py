@@ -11,6 +11,7 @@ import trio
 from trio_dask.deploy.children import Child, open_child
 from trio_dask.errors import SchedulerUnreachable
 from trio_dask.messages.tie import (
+    DASHBOARD,
     JOINED,
     LEFT,
     LISTENING,
@@ -60,6 +61,10 @@ class Outside:
     async def _run(self) -> None:
         host, port = self._plan.config.scheduler.host, self._plan.config.scheduler.port
         arguments = ["--host", host, "--port", str(port), "--log-level", self._plan.log_level]
+        if self._plan.config.scheduler.dashboard:
+            arguments += ["--dashboard-address", self._plan.config.scheduler.dashboard_address]
+        else:
+            arguments.append("--no-dashboard")
         if self._plan.scheduler_file is not None:
             arguments += ["--scheduler-file", str(self._plan.scheduler_file)]
         async with open_child(
@@ -76,7 +81,9 @@ class Outside:
 
     def _on_news(self, line: str) -> None:
         word, address, name = read_news(line)
-        if word == LISTENING:
+        if word == DASHBOARD:
+            self._handle.dashboard_link = address
+        elif word == LISTENING:
             self._handle.scheduler_found(address)
             self._tell_scheduler()
         elif word == SHUT:

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 LOOPBACK: Final = "127.0.0.1"
 START_S: Final = 30.0
 NAME: Final = "local"
+DASHBOARD: Final = ":8787"
 
 #: What a worker of a cluster can be told besides what has an argument of its own.
 _WORKER_OPTIONS: Final = (
@@ -90,6 +91,7 @@ def plan_local(  # noqa: PLR0913 - the arguments of a cluster
     *,
     processes: bool = True,
     memory_limit: str | float | None = "auto",
+    dashboard_address: str | None = DASHBOARD,
     security: object = None,
     scheduler_port: int = 0,
     host: str = LOOPBACK,
@@ -117,6 +119,11 @@ def plan_local(  # noqa: PLR0913 - the arguments of a cluster
     overrides: dict[str, object] = {
         "scheduler.host": host,
         "scheduler.port": scheduler_port,
+        "scheduler.dashboard": None if dashboard_address else False,
+        # What everybody gives by not saying anything is not told apart from the settings.
+        "scheduler.dashboard_address": None
+        if dashboard_address == DASHBOARD
+        else dashboard_address,
         "worker.nthreads": threads,
         "worker.memory_limit": limit,
         "worker.host": host,
@@ -179,7 +186,14 @@ def _refuse_unknown(options: Mapping[str, object]) -> None:
             continue
         hint = _ELSEWHERE.get(option)
         if hint is None:
-            known = [*_WORKER_OPTIONS, "memory_limit", "n_workers", "processes", "scheduler_port"]
+            known = [
+                *_WORKER_OPTIONS,
+                "dashboard_address",
+                "memory_limit",
+                "n_workers",
+                "processes",
+                "scheduler_port",
+            ]
             known += ["silence_logs", "start_timeout_s", "threads_per_worker", "host", "name"]
             near = difflib.get_close_matches(option, known, n=1)
             hint = f"the nearest known one is {near[0]}" if near else "there is none like it"

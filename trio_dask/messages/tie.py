@@ -13,6 +13,8 @@ from typing import Final
 LISTENING: Final = "listening"
 #: A client has shut the cluster down.
 SHUT: Final = "shut"
+#: The scheduler's dashboard is there: its link.
+DASHBOARD: Final = "dashboard"
 #: A worker has joined: its address and its name.
 JOINED: Final = "joined"
 #: A worker has left: its name.

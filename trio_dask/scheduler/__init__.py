@@ -6,6 +6,7 @@ an event log of what the core is told, `replaying` tells it again.
 
 from trio_dask.scheduler.core import CoreSettings, Misuse, SchedulerCore
 from trio_dask.scheduler.importing import find_placement
+from trio_dask.scheduler.observing import SchedulerView
 from trio_dask.scheduler.policies.proposals import Placement
 from trio_dask.scheduler.policies.views import TaskView, WorkerView
 from trio_dask.scheduler.replaying import ReplayedScheduler
@@ -18,6 +19,7 @@ __all__ = [
     "ReplayedScheduler",
     "SchedulerCore",
     "SchedulerHandle",
+    "SchedulerView",
     "TaskView",
     "WorkerView",
     "find_placement",

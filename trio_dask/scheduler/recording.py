@@ -42,6 +42,11 @@ class RecordedCore:
         self._log.tell("worker_joined", peer, message, now=now)
         self._core.worker_joined(peer, message, now)
 
+    def shown_at(self, link: str) -> None:
+        """See `SchedulerCore`."""
+        self._log.tell("shown_at", 0, session.Goodbye(link))
+        self._core.shown_at(link)
+
     def left(self, peer: int, reason: str) -> None:
         """See `SchedulerCore`."""
         self._log.tell("left", peer, session.Goodbye(reason))

@@ -77,6 +77,8 @@ class ReplayedScheduler:
             case "nested_joined", nested.NestedJoin():
                 core.nested_joined(peer, event.number, message)
                 self._seen["nested"] += 1
+            case "shown_at", session.Goodbye(link):
+                core.shown_at(link)
             case "left", session.Goodbye(reason):
                 core.left(peer, reason)
             case _:

@@ -26,6 +26,7 @@ from trio_dask.messages.nested import Nested
 from trio_dask.scheduler.core import CoreSettings, Misuse, SchedulerCore
 from trio_dask.scheduler.importing import find_placement
 from trio_dask.scheduler.inside import Inside
+from trio_dask.scheduler.observing import SchedulerView
 from trio_dask.scheduler.recording import recorded
 
 if TYPE_CHECKING:
@@ -52,11 +53,14 @@ _WORK_SLICES: Final = 4  # of large jobs, between two looks at the sockets
 
 @dataclass(frozen=True, slots=True)
 class SchedulerHandle:
-    """A running scheduler: where it is, and its core to look at."""
+    """A running scheduler: where it is, its core, and what may be shown of it."""
 
     address: str
     cluster: str
     core: SchedulerCore
+    view: SchedulerView
+    #: To be called with the link where the view is shown.
+    shown_at: Callable[[str], None]
 
 
 async def run_scheduler(
@@ -81,10 +85,15 @@ async def run_scheduler(
             cluster=secrets.token_hex(8),
             placement=placement() if placement is not None else None,
         )
-        handle = SchedulerHandle(listener.address, core.state.cluster, core)
         with recorded(core, settings.event_log) as told:
             stopping = trio.Event()
             server = _Server(told, stopping)
+            view = SchedulerView(
+                core.state, server.overhear, address=listener.address, now=trio.current_time()
+            )
+            handle = SchedulerHandle(
+                listener.address, core.state.cluster, core, view, told.shown_at
+            )
             async with trio.open_nursery() as outside:
                 outside.start_soon(_set_when_cancelled, stopping)
                 with trio.CancelScope(shield=True):
@@ -131,6 +140,7 @@ class _Server:
         self._core = core
         self._stopping = stopping
         self._inside = Inside(core)
+        self._handle: Callable[[int, Message, float], None] = core.handle
         self._sessions: dict[int, Connection] = {}
         self._peers = 0
         self._work_waits = trio.Event()
@@ -228,6 +238,19 @@ class _Server:
         if self._sessions:
             await self._all_gone.wait()
 
+    def overhear(self, listener: Callable[[int, Message, float], None] | None) -> None:
+        """Have `listener` told of every message before the core is; None: nobody any more."""
+        core = self._core
+        if listener is None:
+            self._handle = core.handle
+            return
+
+        def handle(peer: int, message: Message, now: float) -> None:
+            listener(peer, message, now)
+            core.handle(peer, message, now)
+
+        self._handle = handle
+
     # ------------------------------------------------------------ one peer
 
     async def _serve_peer(self, connection: Connection) -> None:
@@ -251,7 +274,6 @@ class _Server:
                 self._all_gone.set()
 
     def _receiver(self, peer: int, connection: Connection) -> Callable[[list[Message]], None]:
-        core = self._core
         works = connection.peer.role == session.WORKER
         registered = False
 
@@ -263,7 +285,7 @@ class _Server:
                     if type(message) is Nested and works:
                         self._hear_inside(peer, message, now)
                     elif registered:
-                        core.handle(peer, message, now)
+                        self._handle(peer, message, now)
                     else:
                         self._register(peer, connection, message, now)
                         registered = True

@@ -3,14 +3,47 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
+from trio_dask.errors import RemoteProtocolError
 from trio_dask.messages.failure import Failure
 from trio_dask.scheduler.core.deaths import told
+from trio_dask.scheduler.core.state import FailedTask
 
 if TYPE_CHECKING:
     from trio_dask.scheduler.core.deaths import Deaths
-    from trio_dask.scheduler.core.state import Worker
+    from trio_dask.scheduler.core.state import ClusterState, Task, Worker
+
+#: What is remembered of a failure for people; more than that is not what they read.
+_REMEMBERED_BYTES_MAX: Final = 64 * 1024
+
+
+def remember(state: ClusterState, task: Task, why: bytes) -> None:
+    """The task fails: keep what people will ask about, for it may be forgotten at once."""
+    function, worker = task.spec.function, task.worker
+    state.failed_ever += 1
+    name = ""
+    if function is not None:
+        function.prefix.failed += 1
+        name = function.prefix.name
+    at = worker.last_seen if worker is not None else 0.0
+    kept = why if len(why) <= _REMEMBERED_BYTES_MAX else _shortened(why)
+    place = worker.name if worker is not None else ""
+    state.failures.append(FailedTask(task.tid, state.key_of(task), name, place, at, kept))
+
+
+def _shortened(why: bytes) -> bytes:
+    """A failure without what only a client can use of it."""
+    try:
+        failure = Failure.from_bytes(why)
+    except RemoteProtocolError:
+        return b""
+    half = _REMEMBERED_BYTES_MAX // 4
+    return Failure(
+        kind=failure.kind[:half],
+        message=failure.message[:half],
+        traceback=failure.traceback[-half:],
+    ).to_bytes()
 
 
 def packed(reason: str) -> bytes:

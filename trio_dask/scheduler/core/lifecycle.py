@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final
 
 from trio_dask.messages.ids import client_of
 from trio_dask.scheduler.core import limits, state as st
-from trio_dask.scheduler.core.failures import data_lost, out_of_time, packed, unpacked
+from trio_dask.scheduler.core.failures import data_lost, out_of_time, packed, remember, unpacked
 from trio_dask.scheduler.core.ready import ReadyQueue
 
 if TYPE_CHECKING:
@@ -175,6 +175,8 @@ def finish(  # noqa: C901 - once for each task: a call would cost more than it e
 
 def end(state: ClusterState, task: Task, how: int, why: bytes) -> None:
     """The task came to a bad end, and with it everything that waits for it."""
+    if how == st.FAILED:
+        remember(state, task, why)
     ended: list[Task] = []
     todo = [(task, how, why)]
     while todo:

@@ -141,6 +141,10 @@ class SchedulerCore:
             raise Misuse(why)
         state.peers[peer] = fleet.worker_joined(state, peer, message, now)
 
+    def shown_at(self, link: str) -> None:
+        """There is a dashboard: clients are told where, when they ask."""
+        self.state.dashboard = link
+
     def name_of(self, peer: int) -> str:
         """What people call the peer; empty if it has not registered."""
         found = self.state.peers.get(peer)

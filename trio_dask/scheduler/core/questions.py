@@ -76,6 +76,7 @@ def _info(state: ClusterState, params: dict[str, Any]) -> dict[str, Any]:
         "clients": len(state.clients),
         "tasks": len(state.tasks),
         "finished": state.finished_ever,
+        "dashboard": state.dashboard,
     }
 
 
@@ -106,6 +107,10 @@ def _on_shutdown(state: ClusterState, client: Client, message: Ask) -> str | Non
     return None
 
 
+def _dashboard(state: ClusterState, params: dict[str, Any]) -> dict[str, Any]:
+    return {"link": state.dashboard}
+
+
 def _flush(state: ClusterState, params: dict[str, Any]) -> dict[str, Any]:
     return {}
 
@@ -115,6 +120,7 @@ _TOPICS: dict[str, Callable[[ClusterState, dict[str, Any]], dict[str, Any]]] = {
     "who_has": _who_has,
     "nthreads": _nthreads,
     "counts": _counts,
+    "dashboard": _dashboard,
     "flush": _flush,
     "restarting": restarting.how_far,
 }

@@ -44,7 +44,7 @@ def on_done(state: ClusterState, worker: Worker, message: words.Done, now: float
         function = task.spec.function
         if function is not None and function.prefix is not prefix:
             if prefix is not None:
-                prefix.observe(total, count, longest)
+                prefix.ended(total, count, longest)
             prefix, total, longest, count = function.prefix, 0.0, 0.0, 0
         total += seconds
         count += 1
@@ -58,7 +58,7 @@ def on_done(state: ClusterState, worker: Worker, message: words.Done, now: float
             task.nbytes = nbytes
             finish(state, task, value if status == words.OK_INLINE else None, worker)
     if prefix is not None:
-        prefix.observe(total, count, longest)
+        prefix.ended(total, count, longest)
     state.finished_ever += len(message.attempts)
     touch(state, worker)
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from collections import deque
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 from weakref import WeakValueDictionary
 
 from trio_dask.messages.ids import TaskId, auto_key, first_attempt, task_of_key
@@ -48,13 +48,23 @@ PENDING: Final = (WAITING, READY, ASSIGNED)
 class Prefix:
     """Tasks that share a function name, and what is known of how long they take."""
 
-    __slots__ = ("_at", "_recent", "mean_s", "name")
+    __slots__ = ("_at", "_recent", "failed", "mean_s", "name", "runs", "seconds")
 
     def __init__(self, name: str) -> None:
         self.name = name
         self.mean_s = -1.0
+        self.runs = 0  # attempts that ran to their end, since it is known
+        self.seconds = 0.0  # and how long they took together
+        self.failed = 0  # tasks that failed by themselves
         self._recent: list[float] = []
         self._at = 0
+
+    def ended(self, total_s: float, count: int, longest_s: float) -> None:
+        """`count` runs came to their end: for the books, and for the estimate."""
+        self.runs += count
+        if 0 <= total_s < math.inf:
+            self.seconds += total_s
+            self.observe(total_s, count, longest_s)
 
     def observe(self, total_s: float, count: int, longest_s: float) -> None:
         """Take in `count` runs that took `total_s` together, the longest `longest_s`."""
@@ -258,6 +268,21 @@ class Worker:
         return self.told if usable else 0
 
 
+class FailedTask(NamedTuple):
+    """A task that failed, or whose process died too often: what people will ask about."""
+
+    tid: TaskId
+    key: str
+    prefix: str
+    worker: str  # its name; empty if none ran it
+    at: float  # when its worker was last heard of, the news included
+    why: bytes  # the encoded failure
+
+
+#: So many failures are remembered, each with all that is known of it.
+_FAILURES_KEPT: Final = 256
+
+
 @dataclass(slots=True, eq=False)
 class Client:
     """A connected client."""
@@ -347,12 +372,16 @@ class ClusterState:
     puts: dict[TaskId, list[Worker]] = field(default_factory=dict)  # being stored there
     waiting_puts: list[tuple[Client, Any]] = field(default_factory=list)
     waiting_asks: list[tuple[Client, int, int]] = field(default_factory=list)
+    dashboard: str = ""  # where it is, for people
     finished_ever: int = 0
     renewals: dict[int, Renewal] = field(default_factory=dict)  # workers get new runners
     renewals_ever: int = 0
     closing: str = ""  # why all of it is to end
     numbers: dict[int, int] = field(default_factory=dict)  # used before, and the first id left
     parting: list[Client] = field(default_factory=list)
+    failed_ever: int = 0
+    #: The last failures, for people: their tasks may be forgotten by now.
+    failures: deque[FailedTask] = field(default_factory=lambda: deque(maxlen=_FAILURES_KEPT))
 
     def __post_init__(self) -> None:
         self.attempt = first_attempt(self.epoch)

@@ -1,0 +1,209 @@
+"""A real browser without a window, told what to do over a pipe; only what the tests need."""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+import shutil
+import subprocess
+import tempfile
+from contextlib import asynccontextmanager
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import trio
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+    from pathlib import Path
+
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("chrome")
+WHY_NOT = "there is no chromium here: `apt-get install chromium` (see .ci/run)"
+_OPTIONS = [
+    "--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--no-first-run",
+    "--disable-background-networking", "--disable-component-update", "--disable-extensions",
+    "--disable-background-timer-throttling", "--disable-renderer-backgrounding",
+    "--hide-scrollbars", "--mute-audio", "--remote-debugging-pipe", "about:blank",
+]  # fmt: skip
+
+
+class Page:
+    """One tab."""
+
+    def __init__(self, browser: Browser, session: str) -> None:
+        self._browser = browser
+        self._session = session
+        self.complaints: list[str] = []
+
+    async def call(self, method: str, **params: Any) -> dict[str, Any]:
+        """A command of the browser's protocol, and its answer."""
+        return await self._browser.call(method, self._session, **params)
+
+    async def run(self, script: str) -> Any:
+        """The value of an expression in the page; promises are waited for."""
+        answer = await self.call(
+            "Runtime.evaluate", expression=script, awaitPromise=True, returnByValue=True
+        )
+        assert "exceptionDetails" not in answer, answer
+        return answer["result"].get("value")
+
+    async def wait_for(self, condition: str, seconds: float = 20.0) -> Any:
+        """Wait until an expression in the page is true; looked at with every change of the page."""
+        script = f"""new Promise((resolve) => {{
+            const look = () => {{ let found; try {{ found = {condition}; }} catch (error) {{ }}
+              if (found) {{ watch.disconnect(); clearInterval(timer); resolve(found); }} }};
+            const watch = new MutationObserver(look);
+            watch.observe(document, {{ subtree: true, childList: true, attributes: true, characterData: true }});
+            const timer = setInterval(look, 50); look(); }})"""
+        with trio.fail_after(seconds):
+            return await self.run(script)
+
+    async def open(self, address: str) -> None:
+        """Go there, and wait until it is there."""
+        loaded = self._browser.expect("Page.loadEventFired", self._session)
+        await self.call("Page.navigate", url=address)
+        with trio.fail_after(20):
+            await loaded.wait()
+
+    async def look(
+        self, width: int = 1920, height: int = 1080, *, dark: bool = False, still: bool = False
+    ) -> None:
+        """The size of the screen, and what its owner likes."""
+        await self.call(
+            "Emulation.setDeviceMetricsOverride",
+            width=width, height=height, deviceScaleFactor=1, mobile=width < 600,
+        )  # fmt: skip
+        likes = [{"name": "prefers-color-scheme", "value": "dark" if dark else "light"}]
+        if still:
+            likes.append({"name": "prefers-reduced-motion", "value": "reduce"})
+        await self.call("Emulation.setEmulatedMedia", features=likes)
+
+    async def press(self, key: str) -> None:
+        """A key of the keyboard."""
+        text = key if len(key) == 1 else "\r" if key == "Enter" else ""
+        codes = {"Tab": 9, "Enter": 13, "Escape": 27}
+        common = {"key": key, "windowsVirtualKeyCode": codes.get(key, ord(key[0].upper()))}
+        await self.call("Input.dispatchKeyEvent", type="keyDown", text=text, **common)
+        await self.call("Input.dispatchKeyEvent", type="keyUp", **common)
+
+    async def picture(self, path: Path, *, whole: bool = False) -> None:
+        """What it looks like, as a PNG file."""
+        answer = await self.call("Page.captureScreenshot", captureBeyondViewport=whole)
+        path.write_bytes(base64.b64decode(answer["data"]))
+
+
+class Browser:
+    """The browser's process and its two pipes."""
+
+    def __init__(self, to: int, back: int) -> None:
+        self._to = trio.lowlevel.FdStream(to)
+        self._back = trio.lowlevel.FdStream(back)
+        self._serial = 0
+        self._answers: dict[int, tuple[trio.Event, list[Any]]] = {}
+        self._expected: dict[tuple[str, str], trio.Event] = {}
+        self._pages: dict[str, Page] = {}
+
+    async def listen(self) -> None:
+        """Take in what the browser says, until it has ended."""
+        rest = b""
+        async for data in self._back:
+            *messages, rest = (rest + data).split(b"\0")
+            for message in messages:
+                self._hear(json.loads(message))
+
+    def _hear(self, message: dict[str, Any]) -> None:
+        if "id" in message:
+            event, into = self._answers.pop(message["id"])
+            into.append(message)
+            event.set()
+            return
+        session, method = message.get("sessionId", ""), message["method"]
+        expected = self._expected.pop((session, method), None)
+        if expected is not None:
+            expected.set()
+        page = self._pages.get(session)
+        if page is None:
+            return
+        params = message["params"]
+        if method == "Runtime.exceptionThrown":
+            details = params["exceptionDetails"]
+            page.complaints.append(details.get("exception", {}).get("description", str(details)))
+        elif method == "Runtime.consoleAPICalled" and params["type"] in {"error", "warning"}:
+            page.complaints.append(str([each.get("value") for each in params["args"]]))
+        elif method == "Log.entryAdded" and params["entry"]["level"] == "error":
+            entry = params["entry"]
+            page.complaints.append(f"{entry['text']} {entry.get('url', '')}")
+
+    def expect(self, method: str, session: str) -> trio.Event:
+        """What is set when the browser next says so."""
+        return self._expected.setdefault((session, method), trio.Event())
+
+    async def call(self, method: str, session: str = "", **params: Any) -> dict[str, Any]:
+        """A command, and its answer."""
+        self._serial += 1
+        message: dict[str, Any] = {"id": self._serial, "method": method, "params": params}
+        if session:
+            message["sessionId"] = session
+        event, into = self._answers[self._serial] = trio.Event(), []
+        await self._to.send_all(json.dumps(message).encode() + b"\0")
+        with trio.fail_after(60):
+            await event.wait()
+        assert "error" not in into[0], into[0]
+        answer: dict[str, Any] = into[0]["result"]
+        return answer
+
+    async def page(self) -> Page:
+        """A new tab, with nothing remembered of others."""
+        context = await self.call("Target.createBrowserContext")
+        target = await self.call(
+            "Target.createTarget", url="about:blank", browserContextId=context["browserContextId"]
+        )
+        attached = await self.call(
+            "Target.attachToTarget", targetId=target["targetId"], flatten=True
+        )
+        page = self._pages[attached["sessionId"]] = Page(self, attached["sessionId"])
+        for domain in ("Page", "Runtime", "Log", "Network"):
+            await page.call(f"{domain}.enable")
+        await page.look()
+        return page
+
+    async def aclose(self) -> None:
+        """Close the pipes: the browser ends with them."""
+        await self._to.aclose()
+        await self._back.aclose()
+
+
+@asynccontextmanager
+async def open_browser() -> AsyncIterator[Browser]:
+    """A browser for as long as the block lasts; nothing of it is left."""
+    assert CHROMIUM is not None
+    to_read, to_write = os.pipe()
+    from_read, from_write = os.pipe()
+    home = await trio.to_thread.run_sync(partial(tempfile.mkdtemp, prefix="browser-"))
+    words = [CHROMIUM, f"--user-data-dir={home}", *_OPTIONS]
+    process = await trio.lowlevel.open_process(
+        ["bash", "-c", f'exec "$@" 3<&{to_read} 4>&{from_write}', "bash", *words],
+        pass_fds=(to_read, from_write),
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+    os.close(to_read)
+    os.close(from_write)
+    browser = Browser(to_write, from_read)
+    try:
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(browser.listen)
+            yield browser
+            nursery.cancel_scope.cancel("the tests are over")
+    finally:
+        with trio.CancelScope(shield=True):
+            await browser.aclose()
+            with trio.move_on_after(10):
+                await process.wait()
+            if process.returncode is None:
+                os.killpg(process.pid, 9)
+                await process.wait()
+            shutil.rmtree(home, ignore_errors=True)

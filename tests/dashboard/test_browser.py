@@ -1,0 +1,300 @@
+"""The pages in a real browser: they load, live, and say when they are cut off."""
+
+from __future__ import annotations
+
+from contextlib import asynccontextmanager
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import trio
+
+from tests.dashboard import browser
+from tests.dashboard.busy import BusyCluster
+from trio_dask.comm import keys_from_token
+from trio_dask.dashboard import DashboardOptions, run_dashboard
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+    from pathlib import Path
+
+    from tests.dashboard.browser import Page
+
+KEYS = keys_from_token("0123456789abcdef" * 4)
+PAGES = ["status", "workers", "tasks", "failures", "system"]
+LIVE = "document.getElementById('link').dataset.state === 'live'"
+LOST = "document.getElementById('link').dataset.state === 'lost'"
+SHOWN = "document.querySelector('main > div')"
+
+pytestmark = [
+    pytest.mark.network,
+    pytest.mark.processes,
+    pytest.mark.slow,
+    pytest.mark.skipif(browser.CHROMIUM is None, reason=browser.WHY_NOT),
+]
+
+
+class Site:
+    """A busy cluster with a dashboard that can be stopped and started."""
+
+    def __init__(self, nursery: trio.Nursery, busy: BusyCluster) -> None:
+        self.nursery = nursery
+        self.busy = busy
+        self.port = 0
+        self._serving: trio.CancelScope | None = None
+
+    async def start(self) -> None:
+        """Be there, at the same port as before."""
+        options = DashboardOptions(address=f"127.0.0.1:{self.port}")
+        self._serving = scope = trio.CancelScope()
+
+        async def run(*, task_status: trio.TaskStatus[Any]) -> None:
+            with scope:
+                await run_dashboard(self.busy.view, KEYS, options, task_status=task_status)
+
+        self.port = (await self.nursery.start(run)).port
+
+    def stop(self) -> None:
+        """Be gone."""
+        assert self._serving is not None
+        self._serving.cancel()
+
+    async def work(self) -> None:
+        """Until cancelled."""
+        while True:
+            if self.busy.view.totals()["queued"] < 20 and self.busy._first:
+                self.busy.submit("clean", 50)
+            self.busy.run(trio.current_time())
+            await trio.sleep_until(trio.current_time() + 0.02)  # a cluster has a time of its own
+
+    def at(self, path: str) -> str:
+        """The address of a page."""
+        return f"http://127.0.0.1:{self.port}/{path}"
+
+
+@asynccontextmanager
+async def open_site(workers: int = 3, *, tasks: bool = True) -> AsyncIterator[tuple[Site, Page]]:
+    """A cluster at work, and a browser that can look at it."""
+    busy = BusyCluster(workers, failing=0.02, now=trio.current_time())
+    if tasks:
+        busy.client()
+    async with browser.open_browser() as chromium, trio.open_nursery() as nursery:
+        site = Site(nursery, busy)
+        await site.start()
+        nursery.start_soon(site.work)
+        yield site, await chromium.page()
+        nursery.cancel_scope.cancel()
+
+
+async def test_every_page_loads_and_fits() -> None:
+    """Without a complaint, on a phone and on a wide screen, light and dark."""
+    async with open_site() as (site, page):
+        task = site.busy.submit("train_model", 30)[-1]
+        parts = [f"tasks/train_model-{task:x}", "workers/node-000-0", "tasks?name=clean"]
+        for path in PAGES + parts:
+            for width, dark in ((360, True), (1920, False)):
+                await page.look(width, dark=dark)
+                await page.open(site.at(path))
+                await page.wait_for(f"{LIVE} && {SHOWN}.innerText.length > 20")
+                wide = await page.run("document.documentElement.scrollWidth")
+                assert wide <= width, f"{path} is {wide} wide"
+        assert page.complaints == []
+
+
+async def test_light_and_dark_are_two_looks() -> None:
+    """As the system says, and as the button says."""
+    paper = "getComputedStyle(document.body).backgroundColor"
+    async with open_site() as (site, page):
+        await page.look(dark=False)
+        await page.open(site.at("status"))
+        light = await page.run(paper)
+        await page.look(dark=True)
+        assert await page.run(paper) != light
+        await page.press("t")
+        assert await page.run(paper) == light
+        await page.open(site.at("workers"))
+        assert await page.run(paper) == light
+        assert page.complaints == []
+
+
+async def test_numbers_change_while_work_is_done() -> None:
+    """What is shown is what the scheduler knows, moments ago."""
+    ran = "Number(document.querySelector('.tile .note').innerText.replace(/\\D/g, ''))"
+    async with open_site() as (site, page):
+        await page.open(site.at("status"))
+        first = await page.wait_for(f"{ran} > 0 && {ran}")
+        second = await page.wait_for(f"{ran} > {first} && {ran}")
+        assert first < second <= site.busy.core.state.finished_ever
+        await page.wait_for("document.querySelector('.groups').innerText.includes('clean')")
+        label = "document.querySelector('.stream').ariaLabel"
+        assert "tasks ended" in await page.wait_for(f"!{label}.startsWith('0 ') && {label}")
+        drawn = (
+            "(() => { const canvas = document.querySelector('.stream'); const { data } = "
+            "canvas.getContext('2d').getImageData(0, 0, canvas.width, canvas.height); "
+            "return new Set(new Uint32Array(data.buffer)).size; })()"
+        )
+        assert await page.run(drawn) > 4
+        assert page.complaints == []
+
+
+async def test_a_lost_connection_shows_and_comes_back() -> None:
+    """With the last that was known in the meantime, and without a reload."""
+    async with open_site() as (site, page):
+        await page.open(site.at("status"))
+        await page.wait_for(LIVE)
+        await page.run("window.same = true")
+        site.stop()
+        await page.wait_for(LOST)
+        banner = "document.getElementById('banner')"
+        text = await page.wait_for(f"!{banner}.hidden && {banner}.innerText")
+        assert "connection is lost" in text
+        assert await page.run("document.body.classList.contains('stale')")
+        assert await page.run("document.querySelector('.tile').innerText.length > 5")
+        await site.start()
+        await page.wait_for(LIVE)
+        await page.wait_for(f"{banner}.innerText.includes('Connected again')")
+        assert await page.run("window.same && !document.body.classList.contains('stale')")
+
+
+async def test_by_keyboard_alone() -> None:
+    """Pages by number, a search by its key, links by tabulator, help."""
+    async with open_site() as (site, page):
+        await page.open(site.at("status"))
+        await page.wait_for(LIVE)
+        for number, name in enumerate(PAGES, 1):
+            await page.press(str(number))
+            current = "document.querySelector('.tab[aria-current]').innerText.trim().toLowerCase()"
+            assert (await page.run(current)).startswith(name)
+        await page.press("2")
+        await page.press("/")
+        assert await page.run("document.activeElement.type") == "search"
+        await page.press("x")
+        await page.wait_for("document.querySelector('.tools p').innerText.startsWith('0 of 3')")
+        await page.press("Escape")
+        await page.press("?")
+        assert await page.run("document.getElementById('keys').open")
+        await page.press("Escape")
+        await page.press("1")
+        await page.press("Tab")
+        seen = set()
+        for _ in range(40):
+            outline = "getComputedStyle(document.activeElement).outlineStyle"
+            assert await page.run(
+                f"document.activeElement === document.body || {outline} !== 'none'"
+            )
+            seen.add(
+                await page.run(
+                    "document.activeElement.innerText || document.activeElement.ariaLabel"
+                )
+            )
+            await page.press("Tab")
+        assert {"All functions", "30 s", "Table"} <= seen
+        assert page.complaints == []
+
+
+async def test_a_task_says_why() -> None:
+    """Found by its key, from its page to its inputs."""
+    async with open_site(1) as (site, page):
+        first = site.busy.submit("train_model", 40)
+        waiting = site.busy.submit("evaluate", 40, first)[-1]
+        await page.open(site.at(f"tasks?text=evaluate-{waiting:x}"))
+        await page.wait_for("document.querySelector('main table a.key')")
+        await page.run("document.querySelector('main table a.key').click()")
+        text = await page.wait_for(
+            "document.querySelector('.why') && document.querySelector('.why').innerText"
+        )
+        assert "waits for 1 input" in text
+        await page.run("document.querySelector('.card.flush a.key').click()")
+        await page.wait_for("document.querySelector('h1').innerText.startsWith('train_model')")
+        await page.wait_for(
+            "document.querySelector('.why') && document.querySelector('.why').innerText.length > 20"
+        )
+        await page.run("history.back()")
+        await page.wait_for("document.querySelector('h1').innerText.startsWith('evaluate')")
+        assert page.complaints == []
+
+
+async def test_failures_have_their_tracebacks() -> None:
+    """Those that are alike together."""
+    async with open_site() as (site, page):
+        site.busy.failing = 1.0
+        site.busy.submit("clean", 30)
+        await page.open(site.at("failures"))
+        card = "document.querySelector('.failure')"
+        text = await page.wait_for(f"{card} && {card}.innerText")
+        assert "ValueError" in text
+        await page.run(f"{card}.querySelector('summary').click()")
+        assert "could not convert" in await page.run(f"{card}.querySelector('pre').innerText")
+        assert page.complaints == []
+
+
+async def test_an_empty_cluster_says_what_to_do() -> None:
+    """Workers first, then tasks."""
+    async with open_site(0, tasks=False) as (site, page):
+        await page.open(site.at("status"))
+        empty = "document.querySelector('.empty')"
+        await page.wait_for(
+            f"{empty} && {empty}.innerText.includes('trio-dask worker tcp://192.0.2.10:8786')"
+        )
+        site.busy.join()
+        await page.wait_for(f"{empty}.innerText.includes('from trio_dask import Client')")
+        assert page.complaints == []
+
+
+async def test_behind_a_proxy_that_shows_it_elsewhere() -> None:
+    """Under another path, which the page is not told."""
+    async with open_site() as (site, page), trio.open_nursery() as nursery:
+        listeners = await nursery.start(
+            partial(trio.serve_tcp, host="127.0.0.1"), _Proxy(site).serve, 0
+        )
+        port = listeners[0].socket.getsockname()[1]
+        await page.open(f"http://127.0.0.1:{port}/some/where/workers/node-000-0")
+        await page.wait_for(f"{LIVE} && {SHOWN}.innerText.includes('tcp://node-000')")
+        await page.press("1")
+        await page.wait_for("document.querySelector('.tile')")
+        assert await page.run("location.pathname") == "/some/where/status"
+        assert page.complaints == []
+        nursery.cancel_scope.cancel()
+
+
+class _Proxy:
+    """Takes a prefix off the path of the first request of each connection, and passes the rest on."""
+
+    def __init__(self, site: Site) -> None:
+        self._site = site
+
+    async def serve(self, stream: trio.SocketStream) -> None:
+        """One connection, which is closed after one answer."""
+        head = b""
+        while b"\r\n\r\n" not in head:
+            data = await stream.receive_some()
+            if not data:
+                return
+            head += bytes(data)
+        head = head.replace(b" /some/where/", b" /", 1).replace(b"keep-alive", b"close", 1)
+        there = await trio.open_tcp_stream("127.0.0.1", self._site.port)
+        async with there:
+            try:
+                await there.send_all(head)
+                async for piece in there:
+                    await stream.send_all(piece)
+            except trio.BrokenResourceError:
+                pass
+
+
+async def test_a_link_logs_in(tmp_path: Path) -> None:
+    """Once: its ticket becomes a cookie that no script can read."""
+    from datetime import UTC, datetime
+
+    from trio_dask.dashboard import login_ticket
+
+    async with open_site() as (site, page):
+        ticket = login_ticket(KEYS, datetime.now(UTC).timestamp())
+        await page.open(site.at(f"login#ticket={ticket}"))
+        await page.wait_for(f"location.pathname === '/status' && {LIVE}")
+        assert await page.run("document.cookie") == ""
+        cookies = (await page.call("Network.getCookies"))["cookies"]
+        assert [each["httpOnly"] for each in cookies] == [True]
+        assert cookies[0]["sameSite"] == "Strict"
+        assert ticket not in await page.run("JSON.stringify(history.state) + location.href")
+        assert page.complaints == []

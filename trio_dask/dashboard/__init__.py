@@ -1,0 +1,43 @@
+"""The web side of a scheduler: pages, machine-readable routes, and a stream of events.
+
+It knows no scheduler: it shows a `View`, which something else provides. `serving` holds the
+port from the start; all that speaks HTTP (`stack`, `app` and what they need) is imported at the
+first connection. Decisions are pure: `feed` what viewers are told, `access` who may see it.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any, Final
+
+from trio_dask.dashboard.access import dashboard_token, login_ticket
+from trio_dask.dashboard.options import DashboardOptions
+
+if TYPE_CHECKING:
+    from trio_dask.dashboard.app import app
+    from trio_dask.dashboard.serving import Dashboard, run_dashboard
+
+_HOMES: Final[dict[str, str]] = {
+    "Dashboard": "serving",
+    "app": "app",
+    "run_dashboard": "serving",
+}
+
+__all__ = [
+    "Dashboard",
+    "DashboardOptions",
+    "app",
+    "dashboard_token",
+    "login_ticket",
+    "run_dashboard",
+]
+
+
+def __getattr__(name: str) -> Any:
+    home = _HOMES.get(name)
+    if home is None:
+        msg = f"module {__name__!r} has no attribute {name!r}"
+        raise AttributeError(msg)
+    value = getattr(importlib.import_module(f"trio_dask.dashboard.{home}"), name)
+    globals()[name] = value
+    return value

@@ -1,0 +1,120 @@
+"""The description of the routes for programs, in OpenAPI's words."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from trio_dask.dashboard.view import STATES
+
+_TEXT: Final = {"type": "string"}
+_NUMBER: Final = {"type": "number"}
+_WHOLE: Final = {"type": "integer"}
+_FLAG: Final = {"type": "boolean"}
+_TEXTS: Final = {"type": "array", "items": _TEXT}
+
+
+def _object(**properties: Any) -> dict[str, Any]:
+    return {"type": "object", "properties": properties}
+
+
+def _list(name: str, of: str) -> dict[str, Any]:
+    return _object(**{name: {"type": "array", "items": _ref(of)}})
+
+
+def _ref(name: str) -> dict[str, str]:
+    return {"$ref": f"#/components/schemas/{name}"}
+
+
+_TASK_LINE: Final = {
+    "key": _TEXT, "name": _TEXT, "state": {"type": "string", "enum": list(STATES)},
+    "worker": _TEXT, "nbytes": _WHOLE,
+}  # fmt: skip
+_WORKER: Final = {
+    "name": _TEXT, "address": _TEXT, "host": _TEXT, "status": _TEXT, "nthreads": _WHOLE,
+    "slots": _WHOLE, "processing": _WHOLE, "held": _WHOLE, "memory": _WHOLE,
+    "memory_limit": _WHOLE, "resources": {"type": "object"}, "last_seen_s": _NUMBER,
+}  # fmt: skip
+_ERROR: Final = {"kind": _TEXT, "message": _TEXT, "traceback": _TEXT, "notes": _TEXTS}
+_TOTALS: Final = (
+    "tasks", "queued", "processing", "finished", "failures", "workers", "workers_ever",
+    "clients", "clients_ever", "slots", "busy", "held", "memory", "memory_limit",
+)  # fmt: skip
+
+_SCHEMAS: Final = {
+    "Cluster": _object(
+        cluster=_TEXT, epoch=_WHOLE, address=_TEXT, uptime_s=_NUMBER,
+        **dict.fromkeys(_TOTALS, _WHOLE),
+    ),
+    "Worker": _object(**_WORKER),
+    "WorkerPage": _object(
+        **_WORKER, load={"type": "object"}, window={"type": "array", "items": _ref("TaskLine")},
+        window_count=_WHOLE, held_count=_WHOLE, held_bytes=_WHOLE,
+    ),
+    "Group": _object(name=_TEXT, **dict.fromkeys(STATES, _WHOLE), nbytes=_WHOLE, runs=_WHOLE,
+                     failures=_WHOLE, seconds=_NUMBER),
+    "TaskLine": _object(**_TASK_LINE),
+    "Task": _object(
+        **_TASK_LINE, why=_TEXTS, inputs={"type": "array", "items": _ref("TaskLine")},
+        outputs={"type": "array", "items": _ref("TaskLine")}, where=_TEXTS, wanted=_FLAG,
+        retries=_WHOLE, retried=_WHOLE, workers=_TEXTS, resources={"type": "object"},
+        expected_s={"type": ["number", "null"]}, failure={"type": ["object", "null"]},
+    ),
+    "Failure": _object(key=_TEXT, name=_TEXT, worker=_TEXT, ago_s={"type": ["number", "null"]},
+                       **_ERROR, causes={"type": "array", "items": _object(**_ERROR)}),
+    "Client": _object(name=_TEXT, number=_WHOLE),
+    "System": _object(pid=_WHOLE, host=_TEXT, python=_TEXT, version=_TEXT, rss=_WHOLE,
+                      cpu_s=_NUMBER, threads=_WHOLE, descriptors=_WHOLE, viewers=_WHOLE,
+                      uptime_s=_NUMBER),
+    "Missing": _object(error=_TEXT),
+}  # fmt: skip
+
+
+def openapi(version: str) -> dict[str, Any]:
+    """The document."""
+    return {
+        "openapi": "3.1.0",
+        "info": {"title": "trio_dask scheduler", "version": version},
+        "security": [{"token": []}, {}],
+        "components": {
+            "securitySchemes": {"token": {"type": "http", "scheme": "bearer"}},
+            "schemas": _SCHEMAS,
+        },
+        "paths": {
+            "/api/v1/cluster": _get("The cluster in a few numbers", _ref("Cluster")),
+            "/api/v1/workers": _get("Every worker", _list("workers", "Worker")),
+            "/api/v1/workers/{name}": _get(
+                "One worker, by name or address", _ref("WorkerPage"), path="name"
+            ),
+            "/api/v1/groups": _get("Tasks by function", _list("groups", "Group")),
+            "/api/v1/tasks": _get(
+                "Tasks that fit",
+                _object(tasks={"type": "array", "items": _ref("TaskLine")}, complete=_FLAG, seen=_WHOLE),
+                query={
+                    "text": _TEXT, "name": _TEXT, "limit": {"type": "integer", "default": 50},
+                    "state": {"type": "string", "enum": list(STATES)},
+                },
+            ),
+            "/api/v1/tasks/{key}": _get(
+                "One task, and why it is where it is", _ref("Task"), path="key"
+            ),
+            "/api/v1/failures": _get("The last failures", _list("failures", "Failure")),
+            "/api/v1/clients": _get("Who is connected", _list("clients", "Client")),
+            "/api/v1/system": _get("The scheduler's own process", _ref("System")),
+        },
+    }  # fmt: skip
+
+
+def _get(
+    about: str, schema: Any, *, path: str = "", query: dict[str, Any] | None = None
+) -> dict[str, Any]:
+    parameters = [
+        {"name": name, "in": "query", "schema": each} for name, each in (query or {}).items()
+    ]
+    responses: dict[str, Any] = {
+        "200": {"description": about, "content": {"application/json": {"schema": schema}}}
+    }
+    if path:
+        parameters.append({"name": path, "in": "path", "required": True, "schema": _TEXT})
+        missing = {"application/json": {"schema": _ref("Missing")}}
+        responses["404"] = {"description": "There is none", "content": missing}
+    return {"get": {"summary": about, "parameters": parameters, "responses": responses}}

@@ -1,0 +1,176 @@
+"""The dashboard's port: bound from the start, served once somebody comes.
+
+The library that speaks HTTP shields what it sends, so a reader that stalls would hold it for
+ever. What it is given here are sockets that stay ours: at the end they are closed under it.
+"""
+
+from __future__ import annotations
+
+import errno
+import gc
+import logging
+import socket
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final, cast
+
+import trio
+
+from trio_dask.comm import Address, open_listener, parse_address, set_options
+from trio_dask.dashboard.feed import POINT_S, Feed
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from trio_dask.comm import Keys, Listener
+    from trio_dask.dashboard.options import DashboardOptions
+    from trio_dask.dashboard.view import View
+
+#: With more connections, the oldest goes when another comes.
+CONNECTIONS_MAX: Final = 512
+#: Who has asked for nothing by then is let go.
+SILENT_S: Final = 10.0
+#: How long accepting rests when the system is out of descriptors or memory.
+_EXHAUSTED_REST_S: Final = 0.5
+#: Garbage is collected so often at most, and only while a pass is short.
+_COLLECT_S: Final = 30.0
+_COLLECT_TASKS_MAX: Final = 10_000
+_DEFAULT_PORT: Final = 8787
+
+logger: Final = logging.getLogger("trio_dask.dashboard")
+
+
+@dataclass(frozen=True, slots=True)
+class Dashboard:
+    """A dashboard that can be looked at."""
+
+    link: str
+    port: int
+
+
+async def run_dashboard(
+    view: View,
+    keys: Keys,
+    options: DashboardOptions,
+    *,
+    task_status: trio.TaskStatus[Dashboard] = trio.TASK_STATUS_IGNORED,
+) -> None:
+    """Serve until cancelled, and then hold nobody up.
+
+    Raises:
+        ConfigError: the address is none.
+        OSError: it cannot be listened at.
+    """
+    listener = await _listen(options)
+    server = _Server(view, keys, options.prefix)
+    async with listener, trio.open_nursery() as nursery:
+        nursery.start_soon(server.cut_all_at_the_end)
+        nursery.start_soon(server.sample)
+        for each in listener.accepting:
+            nursery.start_soon(server.accept_from, each)
+        place = parse_address(listener.address, default_port=0)
+        host = f"[{place.host}]" if ":" in place.host else place.host
+        prefix = options.prefix.rstrip("/")
+        link = f"http://{host}:{place.port}{prefix}/status"
+        task_status.started(Dashboard(link, place.port))
+
+
+async def _listen(options: DashboardOptions) -> Listener:
+    """At the port that is asked for, or another one."""
+    text = options.address.strip()
+    given = parse_address(f":{text}" if text.isdecimal() else text, default_port=_DEFAULT_PORT)
+    wanted = Address(given.host or options.host, given.port)
+    try:
+        return await open_listener(str(wanted))
+    except OSError as error:
+        if error.errno != errno.EADDRINUSE:
+            raise
+        listener = await open_listener(str(Address(wanted.host, 0)))
+        logger.info(
+            "Port %s is in use: the dashboard takes port %s instead", wanted.port, listener.port
+        )
+        return listener
+
+
+class _Server:
+    """Connections, and what serves them."""
+
+    def __init__(self, view: View, keys: Keys, prefix: str) -> None:
+        self._view: Final = view
+        self._keys: Final = keys
+        self._prefix: Final = prefix
+        self._feed: Final = Feed(view)
+        self._streams: Final[dict[trio.SocketStream, None]] = {}
+        self._serve: Callable[[trio.SocketStream], Awaitable[None]] | None = None
+        self._loading: Final = trio.Lock()
+        self._ended = 0  # connections whose garbage is still there
+
+    async def accept_from(self, accepting: trio.abc.Listener[trio.abc.Stream]) -> None:
+        """Serve who comes, until cancelled."""
+        async with trio.open_nursery() as nursery:
+            while True:
+                try:
+                    stream = await accepting.accept()
+                except OSError as error:
+                    logger.warning("takes no connections for now: %s", error.strerror)
+                    await trio.sleep(_EXHAUSTED_REST_S)
+                    continue
+                if isinstance(stream, trio.SocketStream):
+                    nursery.start_soon(self._serve_one, stream)
+
+    async def _serve_one(self, stream: trio.SocketStream) -> None:
+        if len(self._streams) >= CONNECTIONS_MAX:
+            next(iter(self._streams)).socket.close()
+        self._streams[stream] = None
+        try:
+            set_options(cast(socket.socket, stream.socket))
+            with trio.move_on_after(SILENT_S) as waiting:  # who says nothing costs next to nothing
+                await trio.lowlevel.wait_readable(stream.socket)
+            if not waiting.cancelled_caught:
+                serve = self._serve or await self._load()
+                await serve(stream)
+        except* OSError as group:
+            logger.debug("a viewer left: %s", group.exceptions[0])
+        except* Exception:
+            logger.exception("a fault while answering a viewer")
+        finally:
+            self._streams.pop(stream, None)
+            self._ended += 1
+            stream.socket.close()
+
+    async def _load(self) -> Callable[[trio.SocketStream], Awaitable[None]]:
+        async with self._loading:
+            if self._serve is None:
+                make = await trio.to_thread.run_sync(_import_stack)
+                self._serve = make(self._view, self._keys, self._feed, prefix=self._prefix)
+            return self._serve
+
+    async def cut_all_at_the_end(self) -> None:
+        """Whatever is being sent is given up."""
+        try:
+            await trio.sleep_forever()
+        finally:
+            for stream in list(self._streams):
+                stream.socket.close()
+
+    async def sample(self) -> None:
+        """Remember how the cluster is, now and then, and collect what HTTP leaves behind."""
+        collected = trio.current_time()
+        while True:
+            now = trio.current_time()
+            self._feed.sample(now)
+            if self._ended and now - collected > _COLLECT_S:
+                collected = now
+                self._collect()
+            await trio.sleep(POINT_S)
+
+    def _collect(self) -> None:
+        """In a process without a collector; with many tasks a pass would be noticed."""
+        if not gc.isenabled() and self._view.size < _COLLECT_TASKS_MAX:
+            self._ended = 0
+            gc.collect()
+
+
+def _import_stack() -> Callable[..., Callable[[trio.SocketStream], Awaitable[None]]]:
+    from trio_dask.dashboard.stack import http_server
+
+    return http_server

@@ -1,0 +1,45 @@
+"""All that speaks HTTP: imported at the first connection, a quarter of a second and 10 MiB."""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING, Final
+
+from hypercorn.app_wrappers import ASGIWrapper
+from hypercorn.config import Config
+from hypercorn.trio.tcp_server import TCPServer
+from hypercorn.trio.worker_context import WorkerContext
+
+from trio_dask.dashboard.app import app
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    import trio
+
+    from trio_dask.comm import Keys
+    from trio_dask.dashboard.feed import Feed
+    from trio_dask.dashboard.view import View
+
+#: A connection that asks for nothing is closed after so long.
+IDLE_S: Final = 10.0
+
+logger: Final = logging.getLogger("trio_dask.dashboard")
+
+
+def http_server(
+    view: View, keys: Keys, feed: Feed, *, prefix: str
+) -> Callable[[trio.SocketStream], Awaitable[None]]:
+    """What serves one connection until its end."""
+    config = Config()
+    config.accesslog = None
+    config.errorlog = logger
+    config.include_server_header = False
+    config.keep_alive_timeout = IDLE_S
+    application = ASGIWrapper(app(view, keys=keys, feed=feed, prefix=prefix))  # type: ignore[arg-type]
+    context = WorkerContext(None)
+
+    async def serve(stream: trio.SocketStream) -> None:
+        await TCPServer(application, config, context, {}, stream)  # type: ignore[arg-type]
+
+    return serve

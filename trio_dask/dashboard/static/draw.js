@@ -1,0 +1,185 @@
+// Canvases: sharp on every screen, in the page's own colours, drawn only when something is new.
+import { hideTip, showTip } from "./dom.js";
+import { seconds } from "./format.js";
+
+// Told apart with any kind of sight; the colour of errors is not among them.
+const LIGHT = ["#1f6fb4", "#e08a00", "#0b8f6b", "#b5569a", "#3fa7d6", "#8a6d00", "#6b5bd2", "#4f9a2e", "#9a5a3c", "#5f7383"];
+const DARK = ["#5aa9e6", "#f2a93b", "#3cc49b", "#de8ac6", "#86d3f5", "#d6bf4a", "#a79bf5", "#93d46b", "#d59a7b", "#a3b5c4"];
+
+export function dark() {
+  const chosen = document.documentElement.dataset.theme;
+  return chosen ? chosen === "dark" : matchMedia("(prefers-color-scheme: dark)").matches;
+}
+
+export const colour = (id) => (dark() ? DARK : LIGHT)[(Number(id) - 1 + 10) % 10];
+
+let styles = null;
+export function ink(name) {
+  styles = styles || getComputedStyle(document.documentElement);
+  return styles.getPropertyValue(name).trim();
+}
+
+const redraws = new Set();
+export function themeChanged() { styles = null; for (const each of [...redraws]) each(); }
+matchMedia("(prefers-color-scheme: dark)").addEventListener("change", themeChanged);
+
+// A canvas as large as its box; `paint(context, width, height)` is called when either changes.
+export class Canvas {
+  constructor(node, paint) {
+    this.node = node;
+    this.paint = paint;
+    this.width = 0;
+    this.height = 0;
+    this.redraw = () => this.draw();
+    this.sizes = new ResizeObserver(() => { this.fit(); this.draw(); });
+    this.sizes.observe(node);
+    redraws.add(this.redraw);
+  }
+
+  fit() {
+    const box = this.node.getBoundingClientRect();
+    const scale = devicePixelRatio || 1;
+    this.width = box.width;
+    this.height = box.height;
+    this.node.width = Math.round(box.width * scale);
+    this.node.height = Math.round(box.height * scale);
+    this.context = this.node.getContext("2d");
+    this.context.setTransform(scale, 0, 0, scale, 0, 0);
+  }
+
+  draw() {
+    if (!this.context || !this.width) return;
+    this.context.clearRect(0, 0, this.width, this.height);
+    this.paint(this.context, this.width, this.height);
+  }
+
+  close() { this.sizes.disconnect(); redraws.delete(this.redraw); }
+}
+
+const LEFT = 54;
+const FONT = "11px system-ui, sans-serif";
+
+function nice(most, binary) {
+  if (most <= 0) return 1;
+  if (binary) {
+    const power = 1024 ** Math.floor(Math.log2(most) / 10);
+    return power * nice(most / power);
+  }
+  const power = 10 ** Math.floor(Math.log10(most));
+  return [1, 2, 2.5, 5, 10].map((each) => each * power).find((each) => each >= most);
+}
+
+// Curves over time. `series`: [{label, values: [[t, value]], colour, fill}], `unit(value)`.
+export class Curves {
+  constructor(node, unit, { span = 600, floor = 0, binary = false } = {}) {
+    this.node = node; this.unit = unit; this.span = span; this.floor = floor; this.binary = binary;
+    this.series = [];
+    this.canvas = new Canvas(node, (...args) => this.paint(...args));
+    node.addEventListener("pointermove", (event) => this.point(event));
+    node.addEventListener("pointerleave", () => { this.at = null; hideTip(); this.canvas.draw(); });
+  }
+
+  set(series, t) { this.series = series; this.t = t; this.canvas.draw(); }
+
+  shown() {
+    let first = this.t;
+    for (const { values } of this.series) if (values.length) first = Math.min(first, values[0][0]);
+    return Math.max(20, Math.min(this.span, this.t - first));
+  }
+
+  paint(context, width, height) {
+    const left = LEFT, bottom = 18, top = 6;
+    const span = this.shown();
+    let most = this.floor;
+    for (const { values } of this.series) for (const [t, v] of values) if (t >= this.t - span && v > most) most = v;
+    most = nice(most, this.binary);
+    const x = (t) => left + ((t - this.t + span) / span) * (width - left - 4);
+    const y = (v) => top + (1 - v / most) * (height - top - bottom);
+    context.font = FONT;
+    context.fillStyle = ink("--dim");
+    context.strokeStyle = ink("--line");
+    context.lineWidth = 1;
+    context.textAlign = "right";
+    context.textBaseline = "middle";
+    for (const part of [0, 0.5, 1]) {
+      const row = Math.round(y(most * part)) + 0.5;
+      context.beginPath(); context.moveTo(left, row); context.lineTo(width, row); context.stroke();
+      context.fillText(this.unit(most * part), left - 6, row);
+    }
+    context.textBaseline = "alphabetic";
+    context.textAlign = "left";
+    context.fillText(`${seconds(span)} ago`, left, height - 4);
+    context.textAlign = "right";
+    context.fillText("now", width - 4, height - 4);
+    context.save();
+    context.beginPath(); context.rect(left, 0, width - left, height); context.clip();
+    for (const { values, colour: stroke, fill } of this.series) {
+      if (!values.length) continue;
+      context.beginPath();
+      values.forEach(([t, v], index) => (index ? context.lineTo(x(t), y(v)) : context.moveTo(x(t), y(v))));
+      context.strokeStyle = stroke;
+      context.lineWidth = 1.75;
+      context.lineJoin = "round";
+      context.stroke();
+      if (fill) {
+        context.lineTo(x(values[values.length - 1][0]), y(0));
+        context.lineTo(x(values[0][0]), y(0));
+        context.globalAlpha = 0.13;
+        context.fillStyle = stroke;
+        context.fill();
+        context.globalAlpha = 1;
+      }
+    }
+    if (this.at !== null && this.at !== undefined) {
+      context.strokeStyle = ink("--dim");
+      context.beginPath(); context.moveTo(this.at, top); context.lineTo(this.at, height - bottom); context.stroke();
+    }
+    context.restore();
+  }
+
+  point(event) {
+    const box = this.node.getBoundingClientRect();
+    this.at = event.clientX - box.left;
+    const span = this.shown();
+    const t = this.t - span + ((this.at - LEFT) / (box.width - LEFT - 4)) * span;
+    const lines = [`${seconds(Math.max(0, this.t - t))} ago`];
+    for (const { label, values } of this.series) {
+      const found = values.filter(([when]) => when <= t).pop();
+      if (found) lines.push(`${label}: ${this.unit(found[1])}`);
+    }
+    showTip(event.clientX, event.clientY, lines);
+    this.canvas.draw();
+  }
+
+  close() { this.canvas.close(); }
+}
+
+// A small curve in a tile, without scales.
+export class Spark {
+  constructor(node) {
+    this.values = [];
+    this.canvas = new Canvas(node, (context, width, height) => {
+      const values = this.values;
+      if (values.length < 2) return;
+      const most = Math.max(...values, 1e-9);
+      context.beginPath();
+      values.forEach((v, index) => {
+        const x = (index / (values.length - 1)) * width, y = height - 2 - (v / most) * (height - 4);
+        if (index) context.lineTo(x, y); else context.moveTo(x, y);
+      });
+      context.strokeStyle = ink("--accent");
+      context.lineWidth = 1.5;
+      context.lineJoin = "round";
+      context.stroke();
+      context.lineTo(width, height); context.lineTo(0, height);
+      context.globalAlpha = 0.12;
+      context.fillStyle = ink("--accent");
+      context.fill();
+      context.globalAlpha = 1;
+    });
+  }
+
+  set(values) { this.values = values; this.canvas.draw(); }
+
+  close() { this.canvas.close(); }
+}

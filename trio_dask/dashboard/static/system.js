@@ -1,0 +1,79 @@
+// The scheduler's own process, and the routes for programs.
+import { at, every, get, h, put, say } from "./dom.js";
+import { Curves, ink } from "./draw.js";
+import { bytes, count, rate, seconds } from "./format.js";
+import { live } from "./live.js";
+
+const PAST = 300;
+const ROUTES = [
+  ["metrics", "Prometheus reads this."],
+  ["health", "Says ok as long as the scheduler lives."],
+  ["ready", "Says ok when there is a worker that runs tasks."],
+  ["api/v1/openapi.json", "What there is under api/v1, for programs."],
+  ["api/v1/cluster", "The cluster in a few numbers."],
+  ["json/counts.json", "The same in the words of Dask's tools."],
+];
+
+export class System {
+  constructor() {
+    this.title = "System";
+    this.facts = h("dl", { class: "facts" });
+    this.clients = h("div");
+    const canvases = ["Processor time", "Memory", "Rounds that came late"].map((label) => h("canvas", { class: "curve", role: "img", "aria-label": label }));
+    this.cpu = new Curves(canvases[0], (v) => `${Math.round(v)} %`, { floor: 100, span: 300 });
+    this.memory = new Curves(canvases[1], (v) => bytes(v), { floor: 16777216, span: 300, binary: true });
+    this.lag = new Curves(canvases[2], (v) => `${Math.round(v)} ms`, { floor: 20, span: 300 });
+    this.cpus = [];
+    this.memories = [];
+    this.lags = [];
+    this.note = h("p", { class: "lead" });
+    this.node = h("div", null, h("h1", null, "System"), this.note,
+      h("div", { class: "grid three" },
+        h("section", { class: "card" }, h("header", null, h("h2", null, "CPU of the scheduler")), canvases[0]),
+        h("section", { class: "card" }, h("header", null, h("h2", null, "Its memory")), canvases[1]),
+        h("section", { class: "card" }, h("header", null, h("h2", null, "How late its loop was")), canvases[2])),
+      h("div", { class: "grid two" },
+        h("section", { class: "card" }, h("header", null, h("h2", null, "Process")), this.facts),
+        h("section", { class: "card" }, h("header", null, h("h2", null, "Clients")), this.clients),
+        h("section", { class: "card" }, h("header", null, h("h2", null, "For programs")),
+          h("dl", { class: "facts" }, ROUTES.map(([path, about]) => [h("dt", null, h("a", { href: at(path) }, `/${path}`)), h("dd", null, about)])))));
+  }
+
+  start() { this.stop = every(this.node, 2000, () => this.ask()); }
+
+  async ask() {
+    let data, clients;
+    try { [data, { clients }] = await Promise.all([get("api/v1/system"), get("api/v1/clients")]); } catch { return; }
+    const { before } = this;
+    if (before && data.uptime_s > before.uptime_s) {
+      this.keep(this.cpus, [data.uptime_s, (100 * (data.cpu_s - before.cpu_s)) / (data.uptime_s - before.uptime_s)]);
+    }
+    this.before = data;
+    this.keep(this.memories, [data.uptime_s, data.rss]);
+    this.last = this.cpus.length ? this.cpus[this.cpus.length - 1][1] : 0;
+    say(this.note, `trio_dask ${data.version} for ${seconds(data.uptime_s)}: ${rate(live.totals.rate)} tasks/s, ${Math.round(this.last)} % of a processor, ${bytes(data.rss)}.`);
+    put(this.facts, [["Cluster", live.identity.cluster], ["Address", live.identity.address], ["Epoch", live.identity.epoch], ["Host", data.host], ["Process", data.pid],
+      ["Python", data.python], ["Processor time", seconds(data.cpu_s)], ["Threads", data.threads], ["Open files", data.descriptors], ["Viewers", data.viewers],
+      ["Workers so far", count(live.totals.workers_ever)], ["Clients so far", count(live.totals.clients_ever)]].map(([name, value]) => [h("dt", null, name), h("dd", null, String(value))]));
+    put(this.clients, clients.length ? h("ul", { class: "plain-list" }, clients.slice(0, 50).map((each) => h("li", { class: "key" }, each.name))) : h("p", { class: "dim" }, "None at the moment."));
+    this.draw();
+  }
+
+  keep(list, point) { list.push(point); if (list.length > PAST) list.shift(); }
+
+  draw() {
+    const t = this.before ? this.before.uptime_s : live.t;
+    const stroke = ink("--accent");
+    this.cpu.set([{ label: "CPU", values: this.cpus, colour: stroke, fill: true }], t);
+    this.memory.set([{ label: "memory", values: this.memories, colour: stroke, fill: true }], t);
+    this.lag.set([{ label: "late", values: this.lags, colour: stroke, fill: true }], live.t);
+  }
+
+  update() {
+    const last = this.lags[this.lags.length - 1];
+    if (!last || live.t > last[0]) this.keep(this.lags, [live.t, live.totals.lag_ms || 0]);
+    this.lag.set([{ label: "late", values: this.lags, colour: ink("--accent"), fill: true }], live.t);
+  }
+
+  close() { this.stop(); this.cpu.close(); this.memory.close(); this.lag.close(); }
+}
