@@ -68,6 +68,7 @@ async def stuck() -> AsyncIterator[trio.CancelScope]:
     """A limit for the end of a block; a test sets its deadline where the end begins."""
     with trio.CancelScope() as scope:
         yield scope
+        await trio.lowlevel.checkpoint()
     assert not scope.cancelled_caught, "the end was held up"
 
 

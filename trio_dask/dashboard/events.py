@@ -100,7 +100,9 @@ class Events:
             return
         feed.begin_census()
         try:
-            while feed.census_step(time.perf_counter, anyio.current_time()):
+            going_on = True
+            while going_on:
+                going_on = feed.census_step(time.perf_counter, anyio.current_time())
                 await anyio.lowlevel.checkpoint()
         finally:
             feed.end_census()
