@@ -98,7 +98,7 @@ def test_clients_inside_tasks_are_in_the_log(tmp_path: Path) -> None:
         cluster.done(2, run)
     outcome, cores = again(path)
     assert outcome.violations == []
-    assert cores.summary()["clients of tasks"] == "1"
+    assert cores.summary()["in tasks"] == "1 clients"
 
 
 def test_another_decision_is_found_by_its_number(

@@ -126,10 +126,11 @@ class ReplayedScheduler:
         left = ", ".join(f"{states[name]:,} {name}" for name in STATE_NAMES if states[name])
         out = {
             "clients": f"{self._seen['clients']:,}, {len(state.clients):,} at the end",
-            "clients of tasks": f"{self._seen['nested']:,}",
             "workers": f"{self._seen['workers']:,}, {len(state.workers):,} at the end",
             "tasks": f"{state.finished_ever:,} attempts ended; at the end {left or 'no tasks'}",
         }
+        if self._seen["nested"]:
+            out["in tasks"] = f"{self._seen['nested']:,} clients"
         if self._seen["turned away"]:
             out["turned away"] = f"{self._seen['turned away']:,} times, for what made no sense"
         return out
