@@ -8,6 +8,7 @@ from threading import Thread
 from time import monotonic
 from types import CoroutineType
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
+from weakref import WeakMethod
 
 from trio_dask.errors import Reschedule, TaskCancelled, TaskError
 from trio_dask.messages.ids import Attempt, TaskId
@@ -32,6 +33,8 @@ from trio_dask.runner.nests import ClientNumbers, Nest, closed, opened
 from trio_dask.runner.seats import Seat, Seats
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from trio_dask.runner.board import Board
     from trio_dask.runner.wire import Outbox, Row
 
@@ -87,10 +90,12 @@ class Slots:
         self._inline_bytes_max: int = settings["inline_bytes_max"]
         self.board = board
         self.outbox = outbox
-        self._asynchronous = AsyncTasks(self._unattended)
+        self._asynchronous = AsyncTasks(_loosely(self._unattended))
         self.strikes = Strikes(self.count)
         self._seats: dict[int, Seat] = {row: Seat(row, row) for row in range(self.count)}
-        self.seats: Seats[AsyncTask] = Seats(self.count, self._has_work, self._start)
+        self.seats: Seats[AsyncTask] = Seats(
+            self.count, _loosely(self._has_work), _loosely(self._start)
+        )
         self.nests: dict[Attempt, Nest] = {}
         self.numbers = ClientNumbers(outbox)
         #: Of attempts that have one, until they begin.
@@ -331,3 +336,18 @@ def _arguments(blob: bytes, inputs: dict[TaskId, Any] | None) -> tuple[Any, Any]
     except BaseException as error:
         msg = f"the arguments cannot be unpickled on the worker: {reason(error)}"
         raise TaskError(msg) from error
+
+
+def _loosely(method: Callable[..., Any]) -> Callable[..., Any]:
+    """The method for those that its object owns: it is not held by them.
+
+    A runner that lives in threads would else stay, with its board, until somebody collects
+    garbage. Nothing is done when the object is gone.
+    """
+    weak = WeakMethod(method)
+
+    def call(*arguments: Any) -> Any:
+        found = weak()
+        return None if found is None else found(*arguments)
+
+    return call
