@@ -88,7 +88,10 @@ class Cluster:
     def __init__(self, stack: ExitStack) -> None:
         self.token = new_token()
         self._stack = stack
-        self.scheduler = self.command("scheduler", "--host", "127.0.0.1", "--port", "0")
+        # Any free port for the dashboard: the usual one may be somebody else's just now.
+        self.scheduler = self.command(
+            "scheduler", "--host", "127.0.0.1", "--port", "0", "--dashboard-address", ":0"
+        )
         self.address = self.scheduler.wait_for("Scheduler at:")
 
     def command(self, *arguments: str) -> Command:
