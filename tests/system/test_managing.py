@@ -34,8 +34,8 @@ def spin() -> None:
         try:
             while True:
                 pass
-        except BaseException:  # noqa: BLE001 - this is what it is for
-            continue
+        except BaseException:  # noqa: ASYNC103, BLE001 - this is what it is for
+            continue  # noqa: ASYNC104
 
 
 # ---------------------------------------------------------------- retired

@@ -121,7 +121,8 @@ async def test_a_process_stands_still(cluster: Cluster, who: str) -> None:
         futures = client.map(total, range(2000))
         await futures[10]
         command.process.send_signal(signal.SIGSTOP)
-        while psutil.Process(command.process.pid).status() != psutil.STATUS_STOPPED:
+        process = psutil.Process(command.process.pid)
+        while process.status() != psutil.STATUS_STOPPED:
             await trio.lowlevel.checkpoint()
         command.process.send_signal(signal.SIGCONT)
         assert await client.gather(futures) == list(range(2000))
