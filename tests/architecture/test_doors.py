@@ -22,7 +22,6 @@ SIDE_DOORS = frozenset({
     "trio_dask.messages.fleet",
     "trio_dask.messages.nested",
     "trio_dask.messages.payload",
-    "trio_dask.messages.reunion",
     "trio_dask.messages.session",
     "trio_dask.messages.tasks",
     "trio_dask.messages.tie",

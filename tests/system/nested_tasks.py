@@ -158,7 +158,9 @@ async def async_steps_aside(gate: str) -> str:
     import trio
 
     secede()
-    while not Path(gate).exists():
+    while True:
+        if Path(gate).exists():
+            break
         await trio.lowlevel.checkpoint()
     await rejoin()
     return get_worker().key

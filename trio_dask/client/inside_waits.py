@@ -85,6 +85,6 @@ class _TaskLoopBell(LoopBell):
         try:
             await super().wait(deadline)
         except TimeIsUp:
-            await nest.come_coroutine()
+            await nest.come_coroutine()  # noqa: ASYNC120 - a cancellation comes first
             raise
         await nest.come_coroutine()

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from trio_dask.comm.anyio_pairs import anyio_connection_pair
     from trio_dask.comm.auth import Keys, keys_from_token
     from trio_dask.comm.connection import Connection
-    from trio_dask.comm.dialing import connect, nobody_listens
+    from trio_dask.comm.dialing import connect
     from trio_dask.comm.framing import FrameDecoder, Limits, frame
     from trio_dask.comm.from_settings import own_keys
     from trio_dask.comm.handshake import PROTOCOL, Handshake, Hello
@@ -47,7 +47,6 @@ _HOMES: Final[dict[str, str]] = {
     "connection_pair": "pairs",
     "frame": "framing",
     "keys_from_token": "auth",
-    "nobody_listens": "dialing",
     "open_listener": "listening",
     "own_keys": "from_settings",
     "parse_address": "addresses",
@@ -76,7 +75,6 @@ __all__ = [
     "connection_pair",
     "frame",
     "keys_from_token",
-    "nobody_listens",
     "open_listener",
     "own_keys",
     "parse_address",

@@ -3,16 +3,12 @@
 Read `session`, `tasks`, `values` and `fleet` first: they are everything that is ever said.
 """
 
-from trio_dask.messages import fleet, nested, recorded, reunion, session, tasks, values
+from trio_dask.messages import fleet, nested, recorded, session, tasks, values
 from trio_dask.messages.codec import Message, decode, encode, message, message_types, payload_bytes
 from trio_dask.messages.columns import Buffer, Payload
-from trio_dask.messages.lasting import Lasting
-from trio_dask.messages.members import Memory
 
 __all__ = [
     "Buffer",
-    "Lasting",
-    "Memory",
     "Message",
     "Payload",
     "decode",
@@ -23,7 +19,6 @@ __all__ = [
     "nested",
     "payload_bytes",
     "recorded",
-    "reunion",
     "session",
     "tasks",
     "values",

@@ -262,7 +262,7 @@ async def open_outputs() -> AsyncIterator[Outputs]:
         try:
             yield outputs
         finally:
-            await outputs.flush()
+            await outputs.flush()  # noqa: ASYNC102 - bounded in there
             scope.cancel("the worker has ended")
 
 

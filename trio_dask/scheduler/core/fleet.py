@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from trio_dask.messages.session import Welcome
-from trio_dask.scheduler.core import draining, restarting, sessions, state as st
+from trio_dask.scheduler.core import draining, restarting, state as st
 from trio_dask.scheduler.core.brief import MEMORY_MAX, NTHREADS_MAX, is_brief
 from trio_dask.scheduler.core.intake import SLICE, is_amount, place_put, replace_puts
 from trio_dask.scheduler.core.lifecycle import lose_copy, make_ready, recall, requeue
@@ -49,7 +49,7 @@ def worker_joined(state: ClusterState, peer: int, message: RegisterWorker, now: 
     """A worker that can take work."""
     state.workers_ever += 1
     out = WorkerOutbox(peer, state.dirty)
-    out.add(Welcome(state.workers_ever, state.cluster, state.epoch_known))
+    out.add(Welcome(state.workers_ever, state.cluster, state.epoch))
     worker = st.Worker(out, state.workers_ever, message.name, message.address)
     worker.nthreads = worker.told = worker.slots = message.nthreads
     worker.memory_limit = message.memory_limit
@@ -68,17 +68,6 @@ def worker_joined(state: ClusterState, peer: int, message: RegisterWorker, now: 
         if client.number in state.clients and not place_put(state, client, put)
     ]
     answer_waiting(state)
-    return worker
-
-
-def worker_again(state: ClusterState, worker: Worker, peer: int, now: float) -> Worker:
-    """A worker whose conversation broke off begins another; its books are as they were."""
-    state.peers.pop(worker.peer, None)
-    state.dirty.pop(worker.peer, None)
-    sessions.end(state.sessions, worker.peer)
-    worker.peer, worker.out = peer, WorkerOutbox(peer, state.dirty)
-    worker.out.add(Welcome(worker.number, state.cluster, state.epoch_known))
-    worker.last_seen = worker.last_done = now
     return worker
 
 

@@ -75,10 +75,7 @@ def _check_task(state: ClusterState, task: Task, rule: object) -> None:
     needed = task.wanted or task.needed > 0 or bool(task.also)
     dependents = list(task.dependents or ())
     rule(
-        task.needed
-        == sum(
-            each.state in st.PENDING and each not in state.reunion.adopted for each in dependents
-        ),
+        task.needed == sum(each.state in st.PENDING for each in dependents),
         "needed counts the pending dependents",
         task,
     )
@@ -115,7 +112,7 @@ def _check_task(state: ClusterState, task: Task, rule: object) -> None:
     for dep in task.deps:
         rule(task in (dep.dependents or ()), "inputs know their dependents", task)
         rule(state.tasks.get(dep.tid) is dep, "inputs of what is known are known", task)
-        if pending and task not in state.reunion.adopted:
+        if pending:
             rule(dep.state != st.RELEASED, "inputs of what is pending are made", task)
 
 

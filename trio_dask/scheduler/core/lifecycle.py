@@ -68,9 +68,7 @@ def requeue(state: ClusterState, task: Task, *, begun: bool = False) -> None:
     reason = state.cancelling.pop(task.tid, None)
     if reason is not None:
         end(state, task, st.CANCELLED, packed(reason))
-        return
-    disadopt(state, task)
-    if state.late and task.tid in state.late:
+    elif state.late and task.tid in state.late:
         begun = begun or (worker is not None and not worker.alive)  # else it had come back
         where = worker if begun else None
         end(state, task, st.FAILED, too_late(state, task, state.late[task.tid], where))
@@ -83,14 +81,6 @@ def requeue(state: ClusterState, task: Task, *, begun: bool = False) -> None:
 def too_late(state: ClusterState, task: Task, limit: Limit, worker: Worker | None = None) -> bytes:
     """The failure of a task whose deadline is over; it runs on `worker`, if it does."""
     return out_of_time(state.key_of(task), ("deadline", limit.seconds), worker)
-
-
-def disadopt(state: ClusterState, task: Task) -> None:
-    """The task was taken over running, with inputs that are gone: now it needs them, too."""
-    adopted = state.reunion.adopted
-    if adopted and adopted.pop(task, task) is None:
-        for dep in task.deps:
-            dep.needed += 1
 
 
 def _await_inputs(state: ClusterState, task: Task) -> bool:
@@ -148,8 +138,10 @@ def _only_home(state: ClusterState, task: Task, pinned: list[Task]) -> Worker | 
 # ---------------------------------------------------------------- ending
 
 
-def finish(state: ClusterState, task: Task, value: bytes | None, worker: Worker | None) -> None:
-    """The task has a value: this one, or one that `worker` holds."""
+def finish(  # noqa: C901 - once for each task: a call would cost more than it explains
+    state: ClusterState, task: Task, value: bytes | None, worker: Worker
+) -> None:
+    """The task has a value from `worker`: this one, or one that it holds."""
     task.state = st.DONE
     task.worker = None
     task.attempt = 0
@@ -157,15 +149,18 @@ def finish(state: ClusterState, task: Task, value: bytes | None, worker: Worker 
         limits.drop_all(state, task)
     if value is not None:
         task.value = value
-    elif worker is not None:
+    else:
         task.holders = [worker]
         worker.held[task.tid] = task
         _doubt(task.holders)
     report(state, task)
-    if task.dependents:
-        _has_value(state, task.dependents)
+    # A copy: a dependent that can run nowhere comes to its end here, and is forgotten.
+    for dependent in tuple(task.dependents) if task.dependents else ():
+        if dependent.state == st.WAITING:
+            dependent.missing -= 1
+            if not dependent.missing:
+                make_ready(state, dependent)
     ended: list[Task] = []
-    disadopt(state, task)
     for dep in task.deps:
         dep.needed -= 1
         if not dep.needed:
@@ -178,16 +173,6 @@ def finish(state: ClusterState, task: Task, value: bytes | None, worker: Worker 
         settle(state, ended)
 
 
-def _has_value(state: ClusterState, dependents: dict[Task, None]) -> None:
-    """An input of these is there."""
-    # A copy: one that can run nowhere comes to its end here, and is forgotten.
-    for dependent in tuple(dependents):
-        if dependent.state == st.WAITING:
-            dependent.missing -= 1
-            if not dependent.missing:
-                make_ready(state, dependent)
-
-
 def end(state: ClusterState, task: Task, how: int, why: bytes) -> None:
     """The task came to a bad end, and with it everything that waits for it."""
     if how == st.FAILED:
@@ -197,8 +182,7 @@ def end(state: ClusterState, task: Task, how: int, why: bytes) -> None:
     while todo:
         task, how, why = todo.pop()
         if task.state in st.PENDING:
-            disadopt(state, task)
-            ended += let_go_of_inputs(task)
+            ended += _let_go_of_inputs(task)
         task.state, task.value, task.worker, task.holders = how, why, None, None
         if state.limits or state.late:
             limits.drop_all(state, task)
@@ -224,7 +208,7 @@ def _share_end(state: ClusterState, dep: Task, task: Task) -> None:
     end(state, task, how, why)
 
 
-def let_go_of_inputs(task: Task) -> list[Task]:
+def _let_go_of_inputs(task: Task) -> list[Task]:
     """The pending task no longer needs its inputs; those nobody pending needs are returned."""
     if task.queue is not None:
         task.queue.discard(task)
@@ -248,7 +232,7 @@ def settle(state: ClusterState, tasks: list[Task]) -> None:
         if task.state == st.DONE:
             drop_value(task)
         elif task.state in (st.WAITING, st.READY):
-            tasks += let_go_of_inputs(task)
+            tasks += _let_go_of_inputs(task)
             task.state = st.RELEASED
         if not task.dependents and state.tasks.get(task.tid) is task:
             _forget(state, task)

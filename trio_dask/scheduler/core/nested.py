@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 
 from trio_dask.messages import nested as words, tasks
 from trio_dask.messages.ids import CLIENT_MAX, client_of, first_id
-from trio_dask.scheduler.core.misuse import Misuse
+from trio_dask.scheduler.core.intake import Misuse
 from trio_dask.scheduler.core.nests import nest_of
 from trio_dask.scheduler.core.outbox import ClientOutbox
 from trio_dask.scheduler.core.runs import on_stored

@@ -15,7 +15,6 @@ from weakref import WeakValueDictionary
 
 from trio_dask.messages.ids import TaskId, auto_key, first_attempt, task_of_key
 from trio_dask.messages.tasks import INTERRUPT
-from trio_dask.scheduler.core.books import Membership, Reunion, Sessions
 from trio_dask.scheduler.core.ready import ReadyQueue
 from trio_dask.scheduler.policies.placement import home_of, load_s, worth_moving
 
@@ -191,7 +190,6 @@ class Worker:
     __slots__ = (
         "address",
         "alive",
-        "away",
         "draining",
         "free_resources",
         "functions",
@@ -240,7 +238,6 @@ class Worker:
         self.metrics: dict[str, Any] = {}
         self.out = out
         self.alive = True
-        self.away = False  # its connection broke, or it has not told yet what it has
         self.draining: Draining | None = None  # it is to leave
         self.incoming = 0  # bytes that it was told to copy, since it last said how it is
         self.window: dict[int, Task] = {}
@@ -267,7 +264,7 @@ class Worker:
     @property
     def usable_slots(self) -> int:
         """Its slots, as far as tasks may be given to it."""
-        usable = self.alive and not self.away and self.draining is None and self.kept is None
+        usable = self.alive and self.draining is None and self.kept is None
         return self.told if usable else 0
 
 
@@ -317,11 +314,6 @@ class CoreSettings:
     worker_ttl_s: float = 300.0
     #: Where the placement policy comes from, for who makes it; empty: it is our own.
     placement: str = ""
-    #: A peer whose connection broke may come back for this long, seconds.
-    reconnect_s: float = 10.0
-    #: Clients get higher numbers. Newcomers may be here before those come back who have
-    #: numbers from an earlier scheduler; so each begins elsewhere.
-    clients_from: int = 0
 
 
 @dataclass(slots=True, eq=False)
@@ -390,19 +382,10 @@ class ClusterState:
     failed_ever: int = 0
     #: The last failures, for people: their tasks may be forgotten by now.
     failures: deque[FailedTask] = field(default_factory=lambda: deque(maxlen=_FAILURES_KEPT))
-    sessions: Sessions = field(default_factory=Sessions)
-    membership: Membership = field(default_factory=Membership)
-    reunion: Reunion = field(default_factory=Reunion)
 
     def __post_init__(self) -> None:
         self.attempt = first_attempt(self.epoch)
         self.requirements[(), False, ()] = self.anywhere
-        self.clients_ever = self.settings.clients_from
-
-    @property
-    def epoch_known(self) -> int:
-        """The highest epoch heard of: while others come back, that of an earlier scheduler."""
-        return max(self.epoch, self.reunion.epoch)
 
     def find_worker(self, name: str) -> Worker | None:
         """The worker with this name or address."""

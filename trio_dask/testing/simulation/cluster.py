@@ -64,14 +64,9 @@ class Cluster:
     # ---------------------------------------------------------------- the scheduler
 
     def _new_scheduler(self) -> SimScheduler:
-        cluster = self._ids.getrandbits(64)
+        cluster = f"{self._ids.getrandbits(64):016x}"
         placement = None if self._placement is None else self._placement()
-        return SimScheduler(
-            self.network, self.plan.allowed_failures, cluster, self._listens, placement=placement
-        )
-
-    def _listens(self, address: str) -> bool:
-        return address in self.workers
+        return SimScheduler(self.network, self.plan.allowed_failures, cluster, placement)
 
     def kill_scheduler(self) -> None:
         """The scheduler's process dies; the next one knows of nothing, and is to be started."""

@@ -20,13 +20,12 @@ from trio_dask.scheduler.core import state as st
 from trio_dask.scheduler.core.alone import beside_alone
 from trio_dask.scheduler.core.deaths import ALONE_MAX
 from trio_dask.scheduler.core.lifecycle import wants
-from trio_dask.testing.simulation.client import DIED, DONE, LOST_FOR_GOOD, NOBODY
+from trio_dask.testing.simulation.client import DIED, DONE, NOBODY
 from trio_dask.testing.simulation.leaving import (
     drains_end,
     farewells_are_true,
     nobody_gives_to_the_leaving,
 )
-from trio_dask.testing.simulation.presence import connected, is_present, present, registered
 from trio_dask.testing.simulation.truth import BOUND, FAILURE
 
 if TYPE_CHECKING:
@@ -35,9 +34,18 @@ if TYPE_CHECKING:
     from trio_dask.testing.simulation.client import Outcome, SimClient
     from trio_dask.testing.simulation.cluster import Cluster
     from trio_dask.testing.simulation.nest import SimNest
+    from trio_dask.testing.simulation.worker import SimWorker
 
 Rule = Callable[["Cluster"], Iterator[str]]
 SaidRule = Callable[["Cluster", "list[tuple[int, list[Message]]]"], Iterator[str]]
+
+
+def _registered(cluster: Cluster) -> Iterator[tuple[SimWorker, Worker]]:
+    """Living workers that the scheduler knows, with its record of each."""
+    known = cluster.scheduler.core.state.workers
+    for worker in cluster.workers.values():
+        if worker.address in known and worker.registered:
+            yield worker, known[worker.address]
 
 
 # ---------------------------------------------------------------- between any two events
@@ -62,7 +70,7 @@ def answers_are_final(cluster: Cluster) -> Iterator[str]:
 def one_live_attempt(cluster: Cluster) -> Iterator[str]:
     """No task is with two living workers that the scheduler counts on."""
     seen: dict[int, str] = {}
-    for worker, _ in registered(cluster):
+    for worker, _ in _registered(cluster):
         state = worker.core.state
         waiting = [row.tid for row in state.waiting.values()]
         given = [tid for attempt, tid in state.given.items() if attempt not in state.abandoned]
@@ -81,7 +89,7 @@ def slots_are_not_overcommitted(cluster: Cluster) -> Iterator[str]:
 
 def resources_are_not_overcommitted(cluster: Cluster) -> Iterator[str]:
     """What a worker's running tasks take together is what it has, at most."""
-    for worker, record in registered(cluster):
+    for worker, record in _registered(cluster):
         taken: Counter[str] = Counter()
         for attempt in worker.runner.running:
             task = record.window.get(attempt)
@@ -95,7 +103,7 @@ def resources_are_not_overcommitted(cluster: Cluster) -> Iterator[str]:
 def who_ran_out_of_memory_runs_alone(cluster: Cluster) -> Iterator[str]:
     """Nothing runs, or waits to, on a worker beside a task whose process ran out of memory."""
     state = cluster.scheduler.core.state
-    for worker, record in registered(cluster):
+    for worker, record in _registered(cluster):
         runner = worker.runner
         there = runner.running.keys() | runner.unbegun.keys() if runner.alive else set()
         beside = there.intersection(beside_alone(state, record))
@@ -165,13 +173,11 @@ def the_welcomed_are_known(cluster: Cluster) -> Iterator[str]:
     """Who believes to be connected is on the books of the scheduler that is there now."""
     state = cluster.scheduler.core.state
     for worker in cluster.workers.values():
-        bond = worker.core.state.bond
-        here = worker.registered and bond is not None and not bond.away
-        if here and worker.address not in state.workers:
+        if worker.registered and worker.address not in state.workers:
             yield f"{worker.address} is not known"
-    for client in present(cluster):
+    for client in cluster.clients.values():
         core = client.core
-        if core.number:
+        if core.number and not client.dead:
             known = core.cluster == state.cluster and core.number in state.clients
             if not known:
                 yield f"{client.name} of the cluster {core.cluster} is not known"
@@ -179,7 +185,7 @@ def the_welcomed_are_known(cluster: Cluster) -> Iterator[str]:
 
 def books_agree_on_attempts(cluster: Cluster) -> Iterator[str]:
     """The scheduler's window of a worker is what that worker has been given and not answered."""
-    for worker, record in connected(cluster):
+    for worker, record in _registered(cluster):
         state = worker.core.state
         there = {**dict.fromkeys(state.given), **dict.fromkeys(state.waiting)}
         for attempt in state.abandoned:  # reported as stopped before it has
@@ -198,7 +204,7 @@ def books_agree_on_values(cluster: Cluster) -> Iterator[str]:
 
     But for copies of what it is making anew, which are let go of when it has.
     """
-    for worker, record in connected(cluster):
+    for worker, record in _registered(cluster):
         state = worker.core.state
         there = state.held.keys() | state.store.held_by(worker.name)
         if there - record.stray.keys() != record.held.keys():
@@ -209,7 +215,7 @@ def books_agree_on_values(cluster: Cluster) -> Iterator[str]:
 
 def books_agree_on_slots(cluster: Cluster) -> Iterator[str]:
     """The scheduler knows how many tasks a worker can run."""
-    for worker, record in connected(cluster):
+    for worker, record in _registered(cluster):
         works = worker.core.state.up and worker.core.state.doomed is None
         if record.told != (worker.plan.nthreads if works else 0):
             yield f"{worker.address} has {record.told} slots on record"
@@ -219,7 +225,7 @@ def books_agree_on_slots(cluster: Cluster) -> Iterator[str]:
 
 def books_agree_on_who_waits(cluster: Cluster) -> Iterator[str]:
     """The scheduler knows which tasks have no slot, and which have a client."""
-    for worker, record in connected(cluster):
+    for worker, record in _registered(cluster):
         state, runner = worker.core.state, worker.runner
         if not runner.alive:
             continue
@@ -242,7 +248,7 @@ def nobody_outlives_its_task(cluster: Cluster) -> Iterator[str]:
 
 def books_agree_on_functions(cluster: Cluster) -> Iterator[str]:
     """A worker that is up has the functions that the scheduler need not send it again."""
-    for worker, record in connected(cluster):
+    for worker, record in _registered(cluster):
         missing = record.functions - worker.core.state.functions
         if worker.core.state.up and missing:
             yield f"{worker.address} lacks the functions {sorted(missing)}"
@@ -251,7 +257,7 @@ def books_agree_on_functions(cluster: Cluster) -> Iterator[str]:
 def _holders(cluster: Cluster) -> Iterator[SimClient | SimNest]:
     """All clients, also those inside tasks."""
     yield from cluster.clients.values()
-    for worker, _ in registered(cluster):
+    for worker, _ in _registered(cluster):
         if worker.runner.alive:
             yield from worker.runner.nests.values()
 
@@ -267,7 +273,7 @@ def wanted_is_what_clients_hold(cluster: Cluster) -> Iterator[str]:
             elif tid:
                 yield f"{tid:x} is wanted by a client that is gone"
     for client in _holders(cluster):
-        if is_present(cluster, client) and client.core.number in wanted:
+        if not client.dead and client.core.number in wanted:
             held = dict(client.held())
             # What has come to a bad end need not be remembered for it.
             waits = {tid for tid, status in held.items() if status in (PENDING, FINISHED)}
@@ -287,7 +293,7 @@ def clients_know_the_end(cluster: Cluster) -> Iterator[str]:
     state = cluster.scheduler.core.state
     statuses = {st.DONE: FINISHED, st.FAILED: ERROR, st.CANCELLED: CANCELLED, st.LOST: LOST}
     for client in _holders(cluster):
-        if client.core.ended or not is_present(cluster, client):
+        if client.dead or client.core.ended:
             continue
         for tid, status in client.held():
             task = state.tasks.get(tid)
@@ -303,7 +309,7 @@ def no_inversion_lasts(cluster: Cluster) -> Iterator[str]:
     head = state.anywhere.queue.peek()
     if head is None:
         return
-    for worker, record in connected(cluster):
+    for worker, record in _registered(cluster):
         if not record.slots:
             continue
         # The scheduler believes that those given first have begun. They may lack inputs.
@@ -318,7 +324,7 @@ def no_inversion_lasts(cluster: Cluster) -> Iterator[str]:
 
 def recalls_are_answered(cluster: Cluster) -> Iterator[str]:
     """What was asked back, and had not begun, has come back."""
-    for worker, record in connected(cluster):
+    for worker, record in _registered(cluster):
         kept = [each for each in record.recalled if each in worker.runner.unbegun]
         if kept and worker.runner.alive:
             yield f"{worker.address} keeps {kept}, which it was asked for"
@@ -379,7 +385,8 @@ def clients_end_for_a_reason(cluster: Cluster) -> Iterator[str]:
 _ENDINGS: Final = {
     DIED: {"client dies"},
     NOBODY: {"no scheduler comes"},
-    LOST_FOR_GOOD: {"no scheduler comes", "partition"},
+    "the scheduler died": {"scheduler dies"},
+    "the network failed": {"client is cut off", "partition"},
 }
 
 

@@ -176,8 +176,6 @@ def on_done(state: WorkerState, message: Done) -> None:
         for tid, status, nbytes in columns:
             if status == OK_HELD:
                 state.held[tid] = nbytes
-    if state.bond is not None and tids:
-        state.bond.ended[message.attempts[0]] = message, tids
     state.out.scheduler.append(message)
 
 

@@ -89,15 +89,12 @@ def on_answer(state: WorkerState, message: words.Nested) -> None:
 
 def on_numbers_wanted(state: WorkerState, message: words.NumbersWanted) -> None:
     """The runner needs numbers for clients to come."""
-    state.nested.wanted += message.count
     state.out.scheduler.append(message)
 
 
 def on_numbers(state: WorkerState, message: words.Numbers) -> None:
     """There they are: for the runner that is there by now."""
     if state.up:
-        state.nested.wanted = max(0, state.nested.wanted - len(message.numbers))
-        state.nested.numbers.update(zip(message.numbers, message.firsts, strict=True))
         state.out.runner.append(message)
 
 
