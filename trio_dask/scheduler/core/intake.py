@@ -377,7 +377,8 @@ def on_put(state: ClusterState, client: Client, message: words.Put) -> None:
             raise Misuse(f"task id {tid:x} is not of client {client.number}")
         if client.nest is not None and not client.nest.make(tid):
             raise Misuse(f"task id {tid:x} was used before")
-        if tid not in state.tasks:
+        if tid not in state.tasks and tid > client.last_put:  # else it is forgotten by now
+            client.last_put = tid
             task = st.Task(tid, st.Spec(None, state.anywhere, 0), None, 0)
             task.wanted = True
             task.state = st.WAITING

@@ -291,6 +291,7 @@ class Client:
     number: int
     name: str
     out: ClientOutbox
+    last_put: TaskId = 0  # of its values, which it puts in the order of their ids
     functions: dict[int, Function] = field(default_factory=dict)
     nest: Nest | None = None  # for one inside a task
 

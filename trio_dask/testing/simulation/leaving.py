@@ -63,7 +63,14 @@ def _could_move(cluster: Cluster, worker: st.Worker) -> bool:
     return not urged and not _IN_THE_WAY & {fault.kind for fault in cluster.plan.faults}
 
 
-_IN_THE_WAY: Final = {"partition", "data connections break", "worker dies", _STALLED}
+#: A link that stands still is one over which nothing could be fetched, as to a host that does.
+_IN_THE_WAY: Final = {
+    "partition",
+    "data connections break",
+    "worker dies",
+    _STALLED,
+    "stalled link",
+}
 
 
 def drains_end(cluster: Cluster) -> Iterator[str]:
