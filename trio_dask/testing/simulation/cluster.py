@@ -66,9 +66,11 @@ class Cluster:
     def _new_scheduler(self) -> SimScheduler:
         cluster = self._ids.getrandbits(64)
         placement = None if self._placement is None else self._placement()
-        return SimScheduler(
+        made = SimScheduler(
             self.network, self.plan.allowed_failures, cluster, self._listens, placement=placement
         )
+        made.offset = self.plan.offset
+        return made
 
     def _listens(self, address: str) -> bool:
         return address in self.workers

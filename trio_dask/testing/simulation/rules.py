@@ -14,8 +14,16 @@ from typing import TYPE_CHECKING, Final
 
 from trio_dask.client.core import CANCELLED, ERROR, FINISHED, LOST, PENDING, STATUS_NAMES
 from trio_dask.messages.failure import Failure
-from trio_dask.messages.ids import client_of
-from trio_dask.messages.tasks import Run
+from trio_dask.messages.ids import client_of, task_of_key
+from trio_dask.messages.tasks import (
+    COOPERATE,
+    INTERRUPT,
+    KILL,
+    Cancelled,
+    Failed,
+    Finished,
+    Run,
+)
 from trio_dask.scheduler.core import state as st
 from trio_dask.scheduler.core.alone import beside_alone
 from trio_dask.scheduler.core.deaths import ALONE_MAX
@@ -142,6 +150,57 @@ def urgent_first(cluster: Cluster, said: list[tuple[int, list[Message]]]) -> Ite
             head = queue.peek()
             if head is not None and _urgency(cluster, head.args) > least:
                 yield f"{worker.name} is given a task though {head!r} is more urgent"
+
+
+#: Limits are counted by clocks that do not run quite alike in numbers of 64 bits.
+_ALMOST_S: Final = 1e-6
+#: Without faults everything has ended so long after its limit: the ladder, and some ways there.
+_BEYOND_S: Final = {COOPERATE: 32.0, INTERRUPT: 3.0, KILL: 3.0}
+
+
+def nobody_is_late_too_early(
+    cluster: Cluster, said: list[tuple[int, list[Message]]]
+) -> Iterator[str]:
+    """Nothing is out of time before its time, by the clock on the wall; the books note when."""
+    truth, now = cluster.truth, cluster.world.now
+    for _, messages in said:
+        for message in messages:
+            if isinstance(message, Finished | Failed | Cancelled):
+                truth.told.update((tid, now) for tid in message.tids if tid not in truth.told)
+            if not truth.numbers or not isinstance(message, Failed):
+                continue
+            for failure in message.failures:
+                if failure.startswith((FAILURE, BOUND)):
+                    continue
+                origin = Failure.from_bytes(failure).origin
+                number = truth.numbers.get(task_of_key(str(origin.get("key", ""))) or 0)
+                if number is None or "limit" not in origin:
+                    continue
+                timeout, deadline, since = truth.limits[number]
+                if origin["limit"] == "deadline":
+                    over = since + deadline
+                else:
+                    over = truth.began[number] + timeout
+                if now < over - _ALMOST_S:
+                    yield f"task {number} is out of time {over - now} s too early"
+
+
+def limits_hold(cluster: Cluster) -> Iterator[str]:
+    """Where nothing goes wrong, whatever has a deadline has ended soon after it."""
+    truth = cluster.truth
+    if cluster.plan.faults or truth.restarted:
+        return
+    ways = {
+        task.number: step.options.get("on_cancel", INTERRUPT)
+        for client in cluster.plan.clients
+        for step in client.steps
+        for task in step.tasks
+    }
+    for tid, number in truth.numbers.items():
+        _, deadline, since = truth.limits[number]
+        over = since + deadline + _BEYOND_S[ways[number]]
+        if truth.told.get(tid, 0.0) > over:
+            yield f"task {number} has ended {truth.told[tid] - since} s after it was submitted"
 
 
 def _urgency(cluster: Cluster, args: bytes | None) -> tuple[int, int]:
@@ -360,7 +419,8 @@ def _problem(cluster: Cluster, number: int, outcome: Outcome) -> str:
         # A task that was cancelled for one client only is gone for that client.
         reason = bool(causes["scattered"] or causes["stopped"] or truth.restarted)
         reason = reason or cluster.network.parted_for_ever
-        explained = killed or (kind.endswith("DataLost") and reason)
+        late = kind.endswith("TaskTimeout") and bool(causes["limited"])
+        explained = killed or late or (kind.endswith("DataLost") and reason)
     return "" if explained else f"fails without reason: {value!r}"
 
 
@@ -406,7 +466,7 @@ def nothing_is_left_at_the_scheduler(cluster: Cluster) -> Iterator[str]:
 
 
 _TABLES: Final = (
-    "keys", "names", "refs", "retried", "unreached", "deaths", "cancelling", "alone", "kept", "pinned", "puts", "waiting_puts",
+    "keys", "names", "refs", "retried", "unreached", "deaths", "cancelling", "alone", "kept", "pinned", "puts", "waiting_puts", "limits", "late", "loosened",
     "waiting_asks", "draining", "renewals", "parting",
 )  # fmt: skip
 
@@ -446,6 +506,7 @@ ALWAYS: Final[tuple[Rule, ...]] = (
 )
 #: When the scheduler has handed out work, about what it says.
 WHEN_SAID: Final[tuple[SaidRule, ...]] = (
+    nobody_is_late_too_early,
     urgent_first,
     nobody_gives_to_the_leaving,
     farewells_are_true,
@@ -465,6 +526,7 @@ WHEN_QUIET: Final[tuple[Rule, ...]] = (
 )
 AT_THE_END: Final[tuple[Rule, ...]] = (
     outcomes_are_right,
+    limits_hold,
     clients_end_for_a_reason,
     nothing_is_left_at_the_scheduler,
     nothing_is_left_at_workers,
