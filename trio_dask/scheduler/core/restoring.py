@@ -200,8 +200,12 @@ def _learn_values(state: ClusterState, told: _Told) -> None:
 
 
 def _learn_ends(state: ClusterState, told: _Told) -> None:
-    """Bad ends that clients know."""
-    for tid, (status, value, _) in told.known.items():
+    """Bad ends that clients know.
+
+    Later tasks first: one that has an earlier one as input may have come to an end of its own,
+    and is not to share the other's.
+    """
+    for tid, (status, value, _) in sorted(told.known.items(), reverse=True):
         task = state.tasks.get(tid)
         if task is None or task.state not in (st.WAITING, st.READY):
             continue

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 
 from trio_dask.messages import Lasting, reunion, session as hello, tasks as words
+from trio_dask.messages.fleet import Leave
 from trio_dask.messages.nested import Numbers, NumbersWanted
 from trio_dask.worker.core.resuming import Bond, back
 from trio_dask.worker.core.stopping import disown
@@ -71,8 +72,12 @@ def announcement(state: WorkerState, bond: Bond) -> list[Message]:
     numbers = state.nested.numbers
     if numbers:
         out.append(Numbers(list(numbers), list(numbers.values())))
-    slots = state.nthreads if state.up and state.doomed is None else 0
+    draining = state.draining
+    takes_work = state.up and state.doomed is None and draining is None
+    slots = state.nthreads if takes_work else 0
     out.append(reunion.Announced(slots, sorted(state.functions)))
+    if draining is not None:
+        out.append(Leave(draining.reason, at_once=draining.urged_at is not None))
     if state.nested.wanted:
         out.append(NumbersWanted(state.nested.wanted))
     if rows:
