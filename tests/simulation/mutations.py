@@ -33,8 +33,10 @@ from trio_dask.scheduler.core.windows import touch, vacate as vacate_attempt
 from trio_dask.testing.simulation.session import run_one
 from trio_dask.worker.core import (
     Store,
+    condemning,
     copying,
     draining as worker_draining,
+    inputs,
     machine,
     nested as worker_nested,
     renewing,
@@ -382,6 +384,16 @@ def tell_nobody_of_a_restart() -> AbstractContextManager[Any]:
     return patch.object(restarting, "_take_leave", take_leave)
 
 
+def forget_who_waits_for_a_neighbour() -> AbstractContextManager[Any]:
+    """What one runner gives out for another does not reach the tasks there."""
+    return patch.object(inputs, "moved", lambda state, tid, payload: None)
+
+
+def keep_the_old_beside_the_new() -> AbstractContextManager[Any]:
+    """A runner that was to be recycled goes on when its successor is there."""
+    return patch.object(condemning, "on_ready", lambda state, successor: None)
+
+
 MUTATIONS: Final[dict[str, Mutation]] = {
     mutation.__name__: mutation
     for mutation in (
@@ -407,6 +419,8 @@ MUTATIONS: Final[dict[str, Mutation]] = {
         give_more_to_a_kept_worker,
         mix_up_inputs,
         believe_that_functions_stay,
+        forget_who_waits_for_a_neighbour,
+        keep_the_old_beside_the_new,
         give_to_who_is_to_leave,
         count_on_who_is_to_leave,
         do_not_look_for_what_was_made_meanwhile,

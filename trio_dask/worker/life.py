@@ -213,6 +213,6 @@ def _metrics(worker: Worker, nannies: Nannies) -> dict[str, Any]:
     return {
         "rss": process.memory_info().rss,
         "store_bytes": worker.core.state.store.nbytes,
-        "runners": nannies.metrics(),
+        "runner": nannies.metrics(),
         "books": worker.core.books(),
     }

@@ -124,9 +124,11 @@ class Nannies:
         for runner in self.worker.runners.values():
             runner.send(Stop("the worker ends"))
 
-    def metrics(self) -> list[dict[str, Any]]:
-        """What each of the runners uses."""
-        return [used for nanny in self._nannies.values() if (used := nanny.metrics())]
+    def metrics(self) -> dict[str, Any]:
+        """What the runners use together; nothing if there is none."""
+        used = [found for nanny in self._nannies.values() if (found := nanny.metrics())]
+        totals = {what: sum(each[what] for each in used) for what in ("rss", "cpu_s")}
+        return {"pids": [each["pid"] for each in used], **totals} if used else {}
 
 
 class Nanny:

@@ -85,6 +85,11 @@ class RecordedCore:
         self._tell("runner_died", words.RunnerDied(attempts, [], [], certificate), number)
         self._core.runner_died(number, attempts, certificate)
 
+    def recycle(self, number: int, reason: str) -> None:
+        """See `WorkerCore`."""
+        self._tell("recycle", hello.Goodbye(reason), number)
+        self._core.recycle(number, reason)
+
     def peer_joined(self, session: int, *, may_store: bool) -> None:
         """See `WorkerCore`."""
         self._tell("client_joined" if may_store else "peer_joined", number=session)

@@ -136,6 +136,8 @@ def _notice(core: WorkerCore, event: recorded.Event, message: Message | None) ->
     match event.what, message:
         case "runner_ready", None:
             core.runner_ready(event.number)
+        case "recycle", hello.Goodbye(reason):
+            core.recycle(event.number, reason)
         case "scheduler_lost", None:
             core.scheduler_lost()
         case "runner_died", words.RunnerDied():

@@ -76,6 +76,8 @@ def books_agree_on_slots(cluster: Cluster) -> Iterator[str]:
     """The scheduler knows how many tasks a worker can run."""
     for worker, record in connected(cluster):
         taking = [each for each in worker.core.state.runners.values() if each.takes_tasks]
+        if len(taking) > worker.core.state.count:
+            yield f"{worker.address} has {len(taking)} runners that take tasks"
         if record.told != len(taking) * worker.plan.nthreads:
             yield f"{worker.address} has {record.told} slots on record"
         if record.slots != record.usable_slots:

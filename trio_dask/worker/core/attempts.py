@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from trio_dask.errors import RemoteProtocolError
 from trio_dask.messages import tasks as words
 from trio_dask.messages.tasks import HERE, INLINE, OK_HELD, Done, Free, Recall, Returned, Run
-from trio_dask.worker.core import inputs, limits, nested, stopping
+from trio_dask.worker.core import condemning, inputs, limits, nested, stopping
 from trio_dask.worker.core.state import Row, Runner, WorkerState
 
 if TYPE_CHECKING:
@@ -180,7 +180,7 @@ def on_free(state: WorkerState, message: Free) -> None:
             runner.out.append(Free(live))
 
 
-def on_done(state: WorkerState, runner: Runner, message: Done) -> None:
+def on_done(state: WorkerState, runner: Runner, message: Done) -> None:  # noqa: C901 - for speed
     """A runner ended attempts: on to the scheduler, as they came.
 
     Raises:
@@ -205,9 +205,13 @@ def on_done(state: WorkerState, runner: Runner, message: Done) -> None:
         for tid, status, nbytes in columns:
             if status == OK_HELD:
                 runner.held[tid] = nbytes
+                if runner.condemned and runner.replaced:
+                    runner.unsealed.append(tid)
     if state.bond is not None and tids:
         state.bond.ended[message.attempts[0]] = message, tids
     state.out.scheduler.append(message)
+    if runner.condemned:
+        condemning.go_on(state, runner)
 
 
 def on_returned(state: WorkerState, runner: Runner, message: Returned) -> None:
@@ -221,6 +225,8 @@ def on_returned(state: WorkerState, runner: Runner, message: Returned) -> None:
         state.draining.given_back += len(attempts)
     limits.forget(state, attempts)
     state.out.returned(attempts)
+    if runner.condemned:
+        condemning.go_on(state, runner)
 
 
 def on_functions(state: WorkerState, message: words.Functions) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from trio_dask.messages import Payload, payload_bytes
 from trio_dask.messages.tasks import Pinned, Unrunnable
 from trio_dask.messages.values import ABSENT, FOUND, UNPICKLABLE, Values
-from trio_dask.worker.core import attempts, copying, nested
+from trio_dask.worker.core import attempts, copying, nested, serving
 from trio_dask.worker.core.state import Request, Row, Runner, Want, WorkerState
 
 
@@ -94,6 +94,11 @@ def _ask_next(state: WorkerState, tid: int, want: Want) -> None:
         del state.wants[tid]
         state.out.replica(tid)
         return
+    holder = None if want.moved or not want.waiting else state.holder(tid)
+    if holder is not None:
+        want.moving = True
+        serving.ask(state, holder, tid)
+        return
     while want.candidates and (want.waiting or want.copy):
         address = want.candidates.pop(0)
         want.tried.append(address)
@@ -112,6 +117,18 @@ def _ask_next(state: WorkerState, tid: int, want: Want) -> None:
     for attempt in attempts:
         forget(state, state.waiting[attempt], known=tid)
     state.out.scheduler.append(over)
+
+
+def moved(state: WorkerState, tid: int, payload: Payload | None) -> None:
+    """A runner of ours has given a value out, or cannot; it may have been asked for another."""
+    want = state.wants.get(tid)
+    if want is None or not want.moving:
+        return
+    want.moving, want.moved = False, True
+    if payload is None:
+        _ask_next(state, tid, want)
+    else:
+        _found(state, tid, want, payload)
 
 
 def _attempts(
@@ -140,23 +157,11 @@ def _arrived(state: WorkerState, tid: int, want: Want) -> None:
         del row.missing[tid]
         if not row.missing:
             del state.waiting[attempt]
-            if _whole(state, row):
+            # What came first may have been let go of by now, or be with another runner.
+            inputs = zip(row.deps, row.inline, strict=True)
+            if resolve(state, row, {tid: state.address for tid, value in inputs if value is None}):
                 ready.append(row)
     attempts.start(state, ready)
-
-
-def _whole(state: WorkerState, row: Row) -> bool:
-    """Whether the inputs that came first are still here; tells the scheduler if not."""
-    runner = state.taking[0]
-    gone = [
-        tid
-        for tid, value in zip(row.deps, row.inline, strict=True)
-        if value is None and not have(state, runner, tid)
-    ]
-    if gone:
-        n = len(gone)
-        state.out.scheduler.append(Unrunnable([row.attempt] * n, gone, [state.address] * n))
-    return not gone
 
 
 def on_values(state: WorkerState, message: Values) -> None:

@@ -36,7 +36,10 @@ def violations(state: WorkerState) -> list[str]:
             tid in state.wants and attempt in state.wants[tid].waiting for tid in row.missing
         )
         rule(wanted, f"what attempt {attempt:x} misses is being fetched for it")
-    asked = sorted(tid for each in state.requests.values() for tid in each.tids)
+    asked = sorted(
+        [tid for each in state.requests.values() for tid in each.tids]
+        + [tid for tid, want in state.wants.items() if want.moving]
+    )
     rule(asked == sorted(state.wants), "each value that is wanted was asked for once")
     sessions = state.sessions.values()
     rule(all(each.expected >= 0 for each in sessions), "no peer is owed less than nothing")

@@ -18,6 +18,7 @@ from trio_dask.messages import (
 from trio_dask.worker.core import (
     announcing,
     attempts,
+    condemning,
     copying,
     draining,
     inputs,
@@ -171,6 +172,19 @@ class WorkerCore:
         """A runner has ended; `running` is what its board says it was doing."""
         runners.on_died(self.state, self.state.runners[number], running, certificate)
 
+    def recycle(self, number: int, reason: str) -> None:
+        """Have another runner take the place of this one, in no hurry and without loss.
+
+        For whoever decides that a runner has lived long enough, or has too much memory. It
+        takes tasks until the other is ready; then what it holds is put into the store, what
+        it has not begun goes back, and it is ended when what it runs has ended, however long
+        that takes. Its death is on purpose: nobody is blamed. A runner that is not ready, or
+        is to end anyway, is left alone, and so are all when the worker is to leave.
+        """
+        runner = self.state.runners.get(number)
+        if runner is not None and not self.state.draining:
+            condemning.recycle(self.state, runner, reason)
+
     # ------------------------------------------------------------ peers
 
     def peer_joined(self, session: int, *, may_store: bool) -> None:
@@ -231,7 +245,7 @@ class WorkerCore:
     @property
     def stopping(self) -> bool:
         """Whether attempts are being stopped: then `climb` is to be called, often."""
-        return any(each.stopping or each.doomed is not None for each in self.state.runners.values())
+        return any(each.stopping or each.since is not None for each in self.state.runners.values())
 
     @property
     def look_at(self) -> float:
@@ -243,7 +257,7 @@ class WorkerCore:
         there = [*board, *((attempt, now) for attempt in self.state.nested.parked)]
         limits.look(self.state, there, now)
         running = [attempt for attempt, _ in there]
-        for runner in self.state.runners.values():
+        for runner in list(self.state.runners.values()):
             stopping.climb(self.state, runner, running, now)
 
     def drain(self, reason: str, *, patient: bool) -> None:

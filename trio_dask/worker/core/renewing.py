@@ -47,6 +47,7 @@ def _empty(state: WorkerState, runner: Runner) -> None:
     runner.exporting.clear()
     runner.numbers.clear()
     runner.numbers_wanted = 0
+    runner.unsealed.clear()
     runner.out.clear()
 
 

@@ -49,6 +49,10 @@ class Restarts:
         self._failures = 0  # in a row
         self._ever_ready = False
 
+    def was_ready(self) -> None:
+        """A runner is ready, so they can be started."""
+        self._ever_ready = True
+
     def ended(self, *, ready: bool, answered: int, lasted_s: float) -> Decision:
         """What to do after the end of a runner that was (not) ready, and answered attempts."""
         rules = self.rules

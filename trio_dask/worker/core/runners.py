@@ -5,7 +5,15 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from trio_dask.messages import tasks as words
-from trio_dask.worker.core import inputs, limits, nested, renewing, serving, stopping
+from trio_dask.worker.core import (
+    condemning,
+    inputs,
+    limits,
+    nested,
+    renewing,
+    serving,
+    stopping,
+)
 from trio_dask.worker.core.actions import StartRunner
 from trio_dask.worker.core.restart import GiveUp
 from trio_dask.worker.core.state import Runner, WorkerState
@@ -24,6 +32,8 @@ def start(state: WorkerState, delay_s: float = 0.0) -> None:
 def on_ready(state: WorkerState, runner: Runner) -> None:
     """It can take work."""
     runner.ready = True
+    state.restarts.was_ready()
+    condemning.on_ready(state, runner)
     state.review()
     renewing.on_ready(state)
 
@@ -43,10 +53,15 @@ def on_died(
     decision = state.restarts.ended(
         ready=runner.ready, answered=answered, lasted_s=certificate.get("lasted_s", 0.0)
     )
+    if sum(not each.replaced for each in state.runners.values()) >= state.count:
+        return  # another has taken its place before
     if isinstance(decision, GiveUp):
         state.out.runners.append(decision)
-    else:
-        start(state, decision.delay_s)
+        return
+    start(state, decision.delay_s)
+    for each in state.runners.values():
+        if each.successor == runner.number:
+            each.successor = state.last_runner
 
 
 def _bury(
@@ -67,6 +82,10 @@ def _bury(
         queued += state.waiting
         for row in list(state.waiting.values()):
             inputs.forget(state, row)
-    lost = [tid for tid in runner.held if not state.store.holds(state.name, tid)]
+    lost = [
+        tid
+        for tid in runner.held
+        if not state.store.holds(state.name, tid) and state.holder(tid) is None
+    ]
     state.out.scheduler.append(words.RunnerDied(doing, queued, lost, certificate))
     serving.runner_died(state, runner)

@@ -18,6 +18,7 @@ from trio_dask.messages.values import (
     StoreDone,
     Values,
 )
+from trio_dask.worker.core import condemning, inputs
 from trio_dask.worker.core.state import VALUES_MAX, Answering, Runner, Session, WorkerState
 
 #: So much is under way to one peer; more waits until that has been written.
@@ -121,12 +122,15 @@ def _export(state: WorkerState, runner: Runner, tid: int, answering: Answering) 
     nbytes = runner.held[tid]
     answering.exporting += 1
     answering.session.expected += nbytes
-    waiting = state.exports.get(tid)
-    if waiting is None:
-        state.exports[tid] = [(answering, nbytes)]
+    ask(state, runner, tid)
+    state.exports[tid].append((answering, nbytes))
+
+
+def ask(state: WorkerState, runner: Runner, tid: int) -> None:
+    """Have the runner give a value out, whoever waits for it."""
+    if tid not in state.exports:
+        state.exports[tid] = []
         runner.to_export.append(tid)
-    else:
-        waiting.append((answering, nbytes))
 
 
 def on_values(state: WorkerState, runner: Runner, message: Values) -> None:
@@ -141,12 +145,16 @@ def on_values(state: WorkerState, runner: Runner, message: Values) -> None:
         failure = next(failures, b"") if status == UNPICKLABLE else None
         if tid in asked:
             del asked[tid]
+            if payload is not None and runner.replaced and tid in runner.held:
+                state.store.put(state.name, tid, payload)
             _exported(state, tid, parts, payload, failure=failure)
     if message.last:
         del runner.exporting[message.serial]
         for tid in asked:
             _exported(state, tid, parts)
     _say_parts(state, parts)
+    if runner.condemned:
+        condemning.go_on(state, runner)
 
 
 def runner_died(state: WorkerState, runner: Runner) -> None:
@@ -167,6 +175,7 @@ def _exported(
 ) -> None:
     if payload is None and failure is None:
         payload = state.store.get(tid)
+    inputs.moved(state, tid, payload)
     for answering, nbytes in state.exports.pop(tid):
         answering.exporting -= 1
         answering.session.expected -= nbytes

@@ -130,6 +130,8 @@ class Want:
     tried: list[str] = field(default_factory=list)
     waiting: dict[int, None] = field(default_factory=dict)
     copy: bool = False  # it goes into the store, too
+    moving: bool = False  # another runner of ours was asked for it,
+    moved: bool = False  # and has answered
 
 
 @dataclass(slots=True, eq=False)
@@ -176,7 +178,12 @@ class Runner:
     held: dict[int, int] = field(default_factory=dict)  # task → bytes
     stopping: dict[int, Stopping] = field(default_factory=dict)  # of the attempts given
     abandoned: set[int] = field(default_factory=set)  # of these, reported in its place
-    doomed: float | None = None  # since when it is to end
+    condemned: str = ""  # why it takes nothing more, and ends when what runs in it has ended
+    since: float | None = None  # since when what runs has limited time; None: it is in no hurry
+    replaced: bool = False  # another has been started in its place,
+    successor: int = 0  # which takes over when it is ready,
+    recycled: str = ""  # and why
+    unsealed: list[int] = field(default_factory=list)  # values to be put into the store
     forgotten: bool = False  # it is about to end, and nothing that it says counts
     kill: str = ""  # why it is to be killed now
     numbers: dict[int, int] = field(default_factory=dict)  # for clients in it, that it was given
@@ -188,7 +195,7 @@ class Runner:
     @property
     def takes_tasks(self) -> bool:
         """Whether it may be given more to do."""
-        return self.ready and self.doomed is None and not self.forgotten
+        return self.ready and not self.condemned and not self.forgotten
 
     def give(self, tid: int, payload: Payload, nbytes: int) -> None:
         """Give it a value."""

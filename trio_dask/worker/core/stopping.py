@@ -3,7 +3,7 @@
 The worker climbs this ladder, the runner does what each step says. However far it
 goes, the attempt is answered once: by `Returned`, `Done`, or the runner's death. A task
 that shares the runner with one that will not stop is not to suffer for it: the runner is
-*doomed*, takes nothing more, and ends when the others have ended, or their time is up.
+*condemned*, takes nothing more, and ends when the others have ended, or their time is up.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from trio_dask.messages.tasks import (
     RAISE,
     STOPPED,
 )
-from trio_dask.worker.core import draining, inputs, nested
+from trio_dask.worker.core import condemning, draining, inputs, nested
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -38,7 +38,9 @@ LIMIT_S: Final = {COOPERATE: 30.0, INTERRUPT: 1.2, KILL: 0.0}
 #: What has a shield may not be disturbed for so long at most.
 SPARE_MAX_S: Final = 300.0
 #: Tasks beside one that does not stop have so long to end.
-DOOM_S: Final = 30.0
+CONDEMNED_S: Final = 30.0
+WHY: Final = "a task did not stop when it was cancelled"
+WHY_LATE: Final = "a task did not stop when its time was up"
 
 
 @dataclass(slots=True, eq=False)
@@ -112,6 +114,23 @@ def on_interrupting(_: WorkerState, runner: Runner, message: words.Interrupting)
 
 def climb(state: WorkerState, runner: Runner, running: list[int], now: float) -> None:
     """Some time has passed; what `running` has of the runner's attempts has begun."""
+    overdue = _press(runner, now)
+    if overdue and state.draining is not None:
+        draining.abandon(state, runner, overdue, now)  # it is needed as long as it has values
+    elif overdue:
+        _do_without(
+            state, runner, overdue, [each for each in running if each in runner.given], now=now
+        )
+    elif runner.condemned and not runner.replaced:
+        condemning.pardon(state, runner)
+    if runner.condemned:
+        condemning.go_on(state, runner)
+    if runner.since is not None and now - runner.since >= CONDEMNED_S:
+        runner.kill = runner.condemned
+
+
+def _press(runner: Runner, now: float) -> list[int]:
+    """Interrupt what is due; what should have ended by now."""
     overdue: list[int] = []
     strike: list[int] = []
     for attempt, stopping in runner.stopping.items():
@@ -128,15 +147,7 @@ def climb(state: WorkerState, runner: Runner, running: list[int], now: float) ->
             strike.append(attempt)
     if strike:
         runner.out.append(words.Interrupt(strike, [RAISE] * len(strike)))
-    if overdue and state.draining is not None:
-        draining.abandon(state, runner, overdue, now)  # it is needed as long as it has values
-    elif overdue:
-        _do_without(
-            state, runner, overdue, [each for each in running if each in runner.given], now=now
-        )
-    elif runner.doomed is not None:
-        runner.doomed = None  # it has stopped after all
-        state.review()
+    return overdue
 
 
 def forget(runner: Runner, attempts: Iterable[int]) -> None:
@@ -207,29 +218,22 @@ def _do_without(
     """End the runner, as soon as that harms nobody else."""
     others = [each for each in running if each not in runner.stopping]
     deaf = not all(runner.stopping[attempt].heard for attempt in overdue)
-    late = runner.doomed is not None and now - runner.doomed >= DOOM_S
-    if not others or deaf or late:
-        over = any(_is_late(runner, attempt) for attempt in overdue)
-        when = "its time was up" if over else "it was cancelled"
-        runner.kill = f"a task did not stop when {when}"
-    elif runner.doomed is None:
-        runner.doomed = now
-        state.review()
-        for row in list(state.waiting.values()):
-            inputs.forget(state, row)
-            state.out.returned([row.attempt])
-        unbegun = [attempt for attempt in runner.given if attempt not in running]
-        if unbegun:
-            runner.out.append(words.Recall(unbegun))
+    why = WHY_LATE if any(_is_late(runner, each) for each in overdue) else WHY
+    if deaf or not (others or runner.condemned):
+        runner.kill = why
+    else:
+        if not runner.condemned:
+            condemning.condemn(state, runner, why, running)
+        if runner.since is None:
+            runner.since = now
     # Nothing that it may still say can change this: who waits for it need not wait. What is
     # cancelled and ends with its runner is reported by that.
-    ended = bool(runner.kill)
     given_up = [
         each
         for each in overdue
         if each in running
         and each not in runner.abandoned
-        and (_is_late(runner, each) if ended else runner.doomed is not None)
+        and (not runner.kill or _is_late(runner, each))
     ]
     if given_up:
         runner.abandoned.update(given_up)
