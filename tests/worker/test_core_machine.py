@@ -40,13 +40,16 @@ from trio_dask.worker.core import (
     AwaitDrain,
     Depart,
     FetchFrom,
+    GiveUp,
     KillRunner,
+    StartRunner,
     Store,
     ToPeer,
     ToRunner,
     ToScheduler,
     WorkerCore,
 )
+from trio_dask.worker.core.invariants import violations
 
 if TYPE_CHECKING:
     from trio_dask.messages import Message
@@ -66,9 +69,11 @@ class WorkerMachine(RuleBasedStateMachine):
         self.open: set[int] = set()  # attempts that wait for their one answer
         self.fid_of: dict[int, int] = {}
         self.believed: set[int] = set()  # what the scheduler thinks we hold
+        self.number = 0  # of the runner that is there, or starts
         self.up = False
         self.slots: bool | None = None  # what the scheduler was told after its registration
-        self.fids: set[int] = set()
+        self.known: set[int] = set()  # functions
+        self.fids: set[int] = set()  # those the runner has been sent
         self.queue: list[tuple[int, int]] = []  # in the runner
         self.values: set[int] = set()  # in the runner
         self.exports: list[Fetch] = []
@@ -85,11 +90,12 @@ class WorkerMachine(RuleBasedStateMachine):
 
     # ------------------------------------------------------------ the world around the core
 
-    def act(self) -> None:  # noqa: C901 - a case for each action
+    def act(self) -> None:  # noqa: C901, PLR0912 - a case for each action
         for action in self.core.flush():
             match action:
-                case ToRunner(messages):
+                case ToRunner(number, messages):
                     assert self.up
+                    assert number == self.number
                     for message in messages:
                         self.runner_hears(message)
                 case ToPeer(session, messages):
@@ -104,10 +110,17 @@ class WorkerMachine(RuleBasedStateMachine):
                     self.fetches[serial] = action
                 case AwaitDrain(session):
                     self.drains.add(session)
-                case KillRunner():
+                case KillRunner(number, _):
+                    assert number == self.number
                     self.to_be_killed = True
                 case Depart():
                     self.departed = True
+                case StartRunner(number, _):
+                    assert not self.up
+                    assert number > self.number, "numbers are used once"
+                    self.number = number
+                case GiveUp(reason):
+                    raise AssertionError(reason)
                 case ToScheduler(messages):
                     for message in messages:
                         self.scheduler_hears(message)
@@ -135,13 +148,13 @@ class WorkerMachine(RuleBasedStateMachine):
                 begun = [attempt for attempt, _ in self.queue[:2]]
                 unbegun = [each for each in message.attempts if each not in begun]
                 self.queue = [each for each in self.queue if each[0] not in unbegun]
-                self.core.on_runner(Returned(unbegun))
+                self.core.on_runner(self.number, Returned(unbegun))
                 if self.hears:
-                    self.core.on_runner(Interrupting(message.attempts))
+                    self.core.on_runner(self.number, Interrupting(message.attempts))
             case Recall():
                 back = [each for each in self.queue if each[0] in message.attempts]
                 self.queue = [each for each in self.queue if each not in back]
-                self.core.on_runner(Returned([attempt for attempt, _ in back]))
+                self.core.on_runner(self.number, Returned([attempt for attempt, _ in back]))
             case _:
                 raise AssertionError(message)
 
@@ -190,6 +203,7 @@ class WorkerMachine(RuleBasedStateMachine):
     @initialize(held=st.integers(0, 3))
     def begin(self, held: int) -> None:
         """There is a runner, with some values, and somebody who may ask for them."""
+        self.act()
         self.start_runner()
         self.peer_comes_or_goes(1)
         if held:
@@ -201,8 +215,7 @@ class WorkerMachine(RuleBasedStateMachine):
     @rule()
     def start_runner(self) -> None:
         self.up, self.fids, self.values, self.queue, self.exports = True, set(), set(), [], []
-        self.core.runner_ready()
-        self.core.on_scheduler(Functions([FID], ["f"], [b"f"]))
+        self.core.runner_ready(self.number)
         self.act()
 
     @precondition(lambda self: self.up)
@@ -212,25 +225,32 @@ class WorkerMachine(RuleBasedStateMachine):
         board = [attempt for attempt, _ in self.queue[:running]]
         self.queue, self.values, self.exports = [], set(), []
         self.to_be_killed = False
-        self.core.runner_died(board, {})
+        self.core.runner_died(self.number, board, {})
         self.act()
 
     @rule(fid=FIDS, forget=st.booleans())
     def functions(self, fid: int, *, forget: bool) -> None:
-        # A scheduler that has not heard of a death yet says it before, after, or twice; what
-        # it has not had answers about, it does not let a worker forget.
+        # What a scheduler has not had answers about, it does not let a worker forget.
         if forget and fid in [self.fid_of[attempt] for attempt in self.open]:
             return
         if forget:
             self.core.on_scheduler(ForgetFunctions([fid, fid + 100]))
+            self.known.discard(fid)
         else:
-            self.core.on_scheduler(Functions([fid], ["f"], [b"f"]))
+            self.teach(fid)
         self.act()
+
+    def teach(self, fid: int) -> None:
+        self.known.add(fid)
+        self.fids.discard(fid)  # it may be another one now
+        self.core.on_scheduler(Functions([fid], ["f"], [b"f"]))
 
     @rule(
         rows=st.lists(st.dictionaries(TIDS, PLACES, max_size=3), min_size=1, max_size=3), fid=FIDS
     )
     def run_tasks(self, rows: list[dict[int, str]], fid: int) -> None:
+        if fid not in self.known:
+            self.teach(fid)
         attempts = range(self.last + 1, self.last + 1 + len(rows))
         self.last = attempts[-1]
         self.open.update(attempts)
@@ -298,7 +318,7 @@ class WorkerMachine(RuleBasedStateMachine):
     @rule()
     def stop(self) -> None:
         attempt, _ = self.queue.pop(0)
-        self.core.on_runner(Done([attempt], [STOPPED], [0.1], [0], [b""]))
+        self.core.on_runner(self.number, Done([attempt], [STOPPED], [0.1], [0], [b""]))
         self.act()
 
     @rule(tids=st.lists(TIDS, unique=True))
@@ -313,12 +333,14 @@ class WorkerMachine(RuleBasedStateMachine):
     def finish(self, held: bool) -> None:
         attempt, tid = self.queue.pop(0)
         status = OK_HELD if held else OK_INLINE
-        if held and attempt in self.core.state.abandoned:
+        if held and attempt in self.core.state.runners[self.number].abandoned:
             self.values.add(tid)
         elif held:
             self.values.add(tid)
             self.believed.add(tid)
-        self.core.on_runner(Done([attempt], [status], [0.1], [1], [b"" if held else b"v"]))
+        self.core.on_runner(
+            self.number, Done([attempt], [status], [0.1], [1], [b"" if held else b"v"])
+        )
         self.act()
 
     @precondition(lambda self: self.exports)
@@ -328,7 +350,8 @@ class WorkerMachine(RuleBasedStateMachine):
         there = [tid in self.values for tid in asked.tids]
         statuses = [FOUND if here else ABSENT for here in there]
         self.core.on_runner(
-            Values(asked.serial, asked.tids, statuses, [], [b"v"] * sum(there), last=True)
+            self.number,
+            Values(asked.serial, asked.tids, statuses, [], [b"v"] * sum(there), last=True),
         )
         self.act()
 
@@ -387,18 +410,16 @@ class WorkerMachine(RuleBasedStateMachine):
     @invariant()
     def books_agree(self) -> None:
         state = self.core.state
-        assert state.functions == (self.fids if self.up else set())
-        assert set(state.held) == (self.values if self.up else set())
-        assert set(state.given) - state.abandoned | set(state.waiting) == self.open
-        assert state.abandoned <= state.stopping.keys() <= state.given.keys()
-        assert set(state.given) == {attempt for attempt, _ in self.queue if self.up}
-        for attempt, row in state.waiting.items():
-            assert row.missing
-            assert all(attempt in state.wants[tid].waiting for tid in row.missing)
-        asked = [tid for each in state.requests.values() for tid in each.tids]
-        assert sorted(asked) == sorted(state.wants)
-        assert self.slots in {None, self.up and state.doomed is None}
-        alone = {tid for tid in state.held if not state.store.holds("me", tid)}
+        assert violations(state) == []
+        assert state.functions.keys() == self.known
+        (runner,) = state.runners.values()
+        assert runner.ready == self.up
+        assert runner.functions == (self.fids if self.up else set())
+        assert set(runner.held) == (self.values if self.up else set())
+        assert set(runner.given) - runner.abandoned | set(state.waiting) == self.open
+        assert set(runner.given) == {attempt for attempt, _ in self.queue if self.up}
+        assert self.slots in {None, self.up and runner.doomed is None}
+        alone = {tid for tid in runner.held if not state.store.holds("me", tid)}
         assert alone <= self.believed, "the scheduler knows what it has to free"
 
     def teardown(self) -> None:

@@ -24,7 +24,14 @@ from trio_dask.messages.tasks import (
     RunnerDied,
     Slots,
 )
-from trio_dask.worker.core import FetchFrom, KillRunner, ToRunner, ToScheduler, WorkerCore
+from trio_dask.worker.core import (
+    FetchFrom,
+    KillRunner,
+    StartRunner,
+    ToRunner,
+    ToScheduler,
+    WorkerCore,
+)
 
 
 def is_stopping(core: WorkerCore) -> bool:
@@ -61,18 +68,21 @@ def test_it_is_asked_then_interrupted_then_its_runner_ended() -> None:
     core = running(1)
     assert not is_stopping(core)
     core.on_scheduler(Interrupt([1], [INTERRUPT]))
-    assert after(core) == [ToRunner([Interrupt([1], [ASK])])]
-    core.on_runner(Interrupting([1]))
+    assert after(core) == [ToRunner(1, [Interrupt([1], [ASK])])]
+    core.on_runner(1, Interrupting([1]))
     assert is_stopping(core)
     assert climb(core, 10.0, 1) == []
     assert climb(core, 10.09, 1) == []
-    assert climb(core, 10.11, 1) == [ToRunner([Interrupt([1], [RAISE])])]
+    assert climb(core, 10.11, 1) == [ToRunner(1, [Interrupt([1], [RAISE])])]
     assert climb(core, 10.2, 1) == []
-    assert climb(core, 10.32, 1) == [ToRunner([Interrupt([1], [RAISE])])]
-    assert climb(core, 11.1, 1) == [ToRunner([Interrupt([1], [RAISE])])]
-    assert climb(core, 11.21, 1) == [KillRunner("a task did not stop when it was cancelled")]
-    core.runner_died([1], {"on_purpose": True})
-    assert after(core) == [ToScheduler([Slots(0), RunnerDied([1], [], [], {"on_purpose": True})])]
+    assert climb(core, 10.32, 1) == [ToRunner(1, [Interrupt([1], [RAISE])])]
+    assert climb(core, 11.1, 1) == [ToRunner(1, [Interrupt([1], [RAISE])])]
+    assert climb(core, 11.21, 1) == [KillRunner(1, "a task did not stop when it was cancelled")]
+    core.runner_died(1, [1], {"on_purpose": True})
+    assert after(core) == [
+        ToScheduler([Slots(0), RunnerDied([1], [], [], {"on_purpose": True})]),
+        StartRunner(2, 0.0),
+    ]
     assert not is_stopping(core)
 
 
@@ -82,7 +92,7 @@ def test_an_answer_ends_it(status: int) -> None:
     core = running(1)
     core.on_scheduler(Interrupt([1], [INTERRUPT]))
     core.flush()
-    core.on_runner(done(1, status))
+    core.on_runner(1, done(1, status))
     assert after(core) == [ToScheduler([done(1, status)])]
     assert not is_stopping(core)
 
@@ -95,9 +105,9 @@ def test_what_has_not_begun_is_given_back() -> None:
     core.on_scheduler(Interrupt([1, 2, 3], [INTERRUPT] * 3))
     assert after(core) == [
         ToScheduler([Returned([2])]),
-        ToRunner([Interrupt([1], [ASK])]),
+        ToRunner(1, [Interrupt([1], [ASK])]),
     ]
-    core.on_runner(Returned([1]))
+    core.on_runner(1, Returned([1]))
     assert after(core) == [ToScheduler([Returned([1])])]
     assert not is_stopping(core)
 
@@ -117,14 +127,14 @@ def test_asking_twice_changes_nothing() -> None:
     climb(core, 0.0, 1)
     core.on_scheduler(Interrupt([1], [KILL]))
     assert after(core) == []
-    assert climb(core, 1.0, 1) == [ToRunner([Interrupt([1], [RAISE])])]
+    assert climb(core, 1.0, 1) == [ToRunner(1, [Interrupt([1], [RAISE])])]
 
 
 def test_cooperating_takes_its_time() -> None:
     """It is never interrupted; but it does not take for ever."""
     core = running(1)
     core.on_scheduler(Interrupt([1], [COOPERATE]))
-    core.on_runner(Interrupting([1]))
+    core.on_runner(1, Interrupting([1]))
     core.flush()
     assert climb(core, 0.0, 1) == []
     assert climb(core, 29.0, 1) == []
@@ -144,18 +154,18 @@ def test_neighbours_do_not_suffer() -> None:
     core = running(1, 2, 3)
     core.on_scheduler(run((4, {50: B})))
     core.on_scheduler(Interrupt([1], [KILL]))
-    core.on_runner(Interrupting([1]))
+    core.on_runner(1, Interrupting([1]))
     core.flush()
     assert climb(core, 0.0, 1, 2) == [
         ToScheduler([Slots(0), Returned([4]), Done([1], [STOPPED], [0.0], [0], [b""])]),
-        ToRunner([Recall([3])]),
+        ToRunner(1, [Recall([3])]),
     ]
     core.on_scheduler(run((5, {})))
     assert after(core) == [ToScheduler([Returned([5])])]
-    core.on_runner(Returned([3]))
+    core.on_runner(1, Returned([3]))
     core.flush()
     assert climb(core, 5.0, 1, 2) == []
-    core.on_runner(done(2, OK_INLINE))
+    core.on_runner(1, done(2, OK_INLINE))
     assert after(core) == [ToScheduler([done(2, OK_INLINE)])]
     assert isinstance(climb(core, 5.1, 1)[0], KillRunner)
 
@@ -164,7 +174,7 @@ def test_neighbours_have_half_a_minute() -> None:
     """Then the runner ends with them; they are not to blame."""
     core = running(1, 2)
     core.on_scheduler(Interrupt([1], [KILL]))
-    core.on_runner(Interrupting([1]))
+    core.on_runner(1, Interrupting([1]))
     climb(core, 0.0, 1, 2)
     assert climb(core, 29.0, 1, 2) == []
     assert isinstance(climb(core, 30.0, 1, 2)[0], KillRunner)
@@ -183,10 +193,10 @@ def test_a_late_answer_is_not_passed_on(status: int) -> None:
     """It was reported as stopped; its value is dropped, and the runner is as good as before."""
     core = running(1, 2)
     core.on_scheduler(Interrupt([1], [KILL]))
-    core.on_runner(Interrupting([1]))
+    core.on_runner(1, Interrupting([1]))
     climb(core, 0.0, 1, 2)
-    core.on_runner(Done([1, 2], [status, OK_INLINE], [1, 1], [9, 9], [b"", b"v"]))
-    runner = [ToRunner([Free([1001])])] if status == OK_HELD else []
+    core.on_runner(1, Done([1, 2], [status, OK_INLINE], [1, 1], [9, 9], [b"", b"v"]))
+    runner = [ToRunner(1, [Free([1001])])] if status == OK_HELD else []
     assert after(core) == [ToScheduler([Done([2], [OK_INLINE], [1], [9], [b"v"])]), *runner]
     assert is_stopping(core)  # of the doom, until the next look
     assert climb(core, 0.1) == [ToScheduler([Slots(2)])]
@@ -198,12 +208,12 @@ def test_a_shield_puts_the_ladder_off() -> None:
     """As long as the runner says, counted from the next look, and once."""
     core = running(1)
     core.on_scheduler(Interrupt([1], [INTERRUPT]))
-    core.on_runner(Interrupting([1], [5.0]))
+    core.on_runner(1, Interrupting([1], [5.0]))
     core.flush()
     assert climb(core, 10.0, 1) == []
     assert climb(core, 15.05, 1) == []
-    assert climb(core, 15.11, 1) == [ToRunner([Interrupt([1], [RAISE])])]
-    core.on_runner(Interrupting([1], [5.0]))
+    assert climb(core, 15.11, 1) == [ToRunner(1, [Interrupt([1], [RAISE])])]
+    core.on_runner(1, Interrupting([1], [5.0]))
     assert isinstance(climb(core, 16.3, 1)[0], KillRunner)
 
 
@@ -213,4 +223,4 @@ def test_a_shield_has_bounds(spared: list[float]) -> None:
     core = running(1)
     core.on_scheduler(Interrupt([1], [INTERRUPT]))
     with pytest.raises(RemoteProtocolError, match="make no sense"):
-        core.on_runner(Interrupting([1], spared))
+        core.on_runner(1, Interrupting([1], spared))

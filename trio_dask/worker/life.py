@@ -32,7 +32,7 @@ from trio_dask.messages.session import (
 from trio_dask.worker.core import DrainRules, RestartRules, Store, WorkerCore
 from trio_dask.worker.coroner import Coroner
 from trio_dask.worker.leaving import age, see_off
-from trio_dask.worker.nanny import Nanny
+from trio_dask.worker.nanny import Nannies
 from trio_dask.worker.output import Outputs
 from trio_dask.worker.recording import RecordedCore
 from trio_dask.worker.worker import Worker
@@ -102,37 +102,45 @@ class Household:
                 await _drop(scheduler)
             raise
         logger.info("Start worker at:  %s", listener.address)
-        rules = DrainRules(grace_s=settings.drain_grace_s, move_s=settings.drain_move_s)
+        rules = RestartRules(
+            delay_s=settings.restart_delay_s, delay_max_s=settings.restart_delay_max_s
+        )
+        drain = DrainRules(grace_s=settings.drain_grace_s, move_s=settings.drain_move_s)
         name = self._name(number, listener.address)
-        core = WorkerCore(name, listener.address, settings.nthreads, self.store, drain_rules=rules)
+        core = WorkerCore(
+            name, listener.address, settings.nthreads, self.store, rules=rules, drain_rules=drain
+        )
         told = core if self.log is None else RecordedCore(core, self.log, number)
         worker = Worker(told, scheduler, self.keys, self.neighbours)
+        nannies = self._nannies(worker)
         worker.open_for_neighbours()
         try:
             async with listener:
-                await self._serve(worker, listener, joined)
+                await self._serve(worker, nannies, listener, joined)
         finally:
             worker.close_for_neighbours()
             told.leave()
 
-    async def _serve(
-        self, worker: Worker, listener: Listener, joined: Callable[[Worker], None]
-    ) -> None:
-        settings = self.settings
-        rules = RestartRules(
-            delay_s=settings.restart_delay_s, delay_max_s=settings.restart_delay_max_s
-        )
+    def _nannies(self, worker: Worker) -> Nannies:
         prepare = {
             "name": worker.name,
             "address": worker.address,
             "scheduler_address": self.scheduler_address,
-            "nthreads": settings.nthreads,
-            "inline_bytes_max": settings.inline_bytes_max,
+            "nthreads": self.settings.nthreads,
+            "inline_bytes_max": self.settings.inline_bytes_max,
             "local_directory": self.directory,
         }
-        nanny = Nanny(worker, self.start_runner, self.coroner, rules=rules, settings=prepare)
+        return Nannies(worker, self.start_runner, self.coroner, prepare)
+
+    async def _serve(
+        self,
+        worker: Worker,
+        nannies: Nannies,
+        listener: Listener,
+        joined: Callable[[Worker], None],
+    ) -> None:
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(self._keep_link, worker, nanny, nursery)
+            nursery.start_soon(self._keep_link, worker, nannies, nursery)
             await nursery.start(worker.peers.run)
 
             async def serve_peers(*, task_status: trio.TaskStatus[Listener]) -> None:
@@ -145,19 +153,19 @@ class Household:
                 )
 
             await nursery.start(serve_peers)
-            nursery.start_soon(nanny.run)
-            nursery.start_soon(nanny.climb)
+            nursery.start_soon(nannies.run)
+            nursery.start_soon(nannies.climb)
             # Who is registered is given work, so first there is somebody to do it.
-            await nanny.any_ready.wait()
+            await nannies.any_ready.wait()
             worker.scheduler.send(self._registration(worker))
             await worker.registered.wait()
             # Of several the line says which; the address alone comes first, as it always did.
             which = f" as {worker.name}" if self.numbered else ""
             logger.info("Registered to:    %s%s", worker.scheduler.remote_address, which)
             joined(worker)
-            nursery.start_soon(see_off, worker, nanny)
-            nursery.start_soon(age, worker, settings)
-            await self._tick(worker, nanny)
+            nursery.start_soon(see_off, worker, nannies)
+            nursery.start_soon(age, worker, self.settings)
+            await self._tick(worker, nannies)
 
     def _name(self, number: int, address: str) -> str:
         """A worker's name; several are numbered."""
@@ -181,7 +189,7 @@ class Household:
             info,
         )
 
-    async def _keep_link(self, worker: Worker, nanny: Nanny, nursery: trio.Nursery) -> None:
+    async def _keep_link(self, worker: Worker, nannies: Nannies, nursery: trio.Nursery) -> None:
         """The conversation with the scheduler; its end is the worker's."""
 
         def on_messages(messages: list[Message]) -> None:
@@ -198,7 +206,7 @@ class Household:
             try:
                 await trio.sleep_forever()
             finally:
-                nanny.stop()
+                nannies.stop()
                 worker.scheduler.close("the worker ends")
 
         async with trio.open_nursery() as parting:
@@ -216,15 +224,15 @@ class Household:
         logger.info("End worker %s: %s", worker.name, reason)
         nursery.cancel_scope.cancel("the scheduler said goodbye")
 
-    async def _tick(self, worker: Worker, nanny: Nanny) -> None:
+    async def _tick(self, worker: Worker, nannies: Nannies) -> None:
         beat_at = 0.0
         while True:
             now = trio.current_time()
             if now >= beat_at:
                 beat_at = now + self.settings.heartbeat_s
-                worker.scheduler.send(Heartbeat(_metrics(worker, nanny)))
+                worker.scheduler.send(Heartbeat(_metrics(worker, nannies)))
             await trio.sleep(min(TICK_S, self.settings.heartbeat_s))
-            nanny.tick()
+            nannies.tick()
             worker.peers.tick()
             if self.log is not None:
                 self.log.write_out()
@@ -275,11 +283,11 @@ async def _drop(connection: Connection) -> None:
         await connection.run(lambda _: None)
 
 
-def _metrics(worker: Worker, nanny: Nanny) -> dict[str, Any]:
+def _metrics(worker: Worker, nannies: Nannies) -> dict[str, Any]:
     process = psutil.Process()
     return {
         "rss": process.memory_info().rss,
         "store_bytes": worker.core.state.store.nbytes,
-        "runner": nanny.metrics(),
+        "runners": nannies.metrics(),
         "books": worker.core.books(),
     }

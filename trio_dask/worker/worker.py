@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import math
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Protocol
 
 import trio
 
@@ -16,7 +16,9 @@ from trio_dask.worker.core import (
     AwaitDrain,
     Depart,
     FetchFrom,
+    GiveUp,
     KillRunner,
+    StartRunner,
     ToPeer,
     ToRunner,
     ToScheduler,
@@ -50,6 +52,19 @@ class LocalSession:
         self.answer = answer
 
 
+class Keeper(Protocol):
+    """Whoever keeps the worker's runners."""
+
+    def start(self, number: int, delay_s: float) -> None:
+        """Have one, some time from now."""
+
+    def kill(self, number: int, reason: str) -> None:
+        """End one on purpose, if it is there."""
+
+    def give_up(self, reason: str) -> None:
+        """There is no point in starting more."""
+
+
 class Worker:
     """What a worker's parts share: the core, the links, and `perform`.
 
@@ -63,13 +78,13 @@ class Worker:
         self.name: Final = core.state.name
         self.address: Final = core.state.address
         self.scheduler: Final = scheduler
-        self.runner: Connection | None = None
+        self.runners: Final[dict[int, Connection]] = {}
+        self.keeper: Keeper | None = None
         self.registered = trio.Event()
         self.peers: Final = Peers(self, keys)
-        #: Set when something is to be stopped, or may have to be before the nanny looks.
+        #: Set when something is to be stopped, or may have to be before the nannies look.
         self.stopping = trio.Event()
         self.looks_at = math.inf
-        self.kill_runner: Callable[[str], None] = _nobody
         #: Set when it is to leave, and when it may go; then there may be a farewell.
         self.draining, self.departing = trio.Event(), trio.Event()
         self.farewell: Farewell | None = None
@@ -110,20 +125,30 @@ class Worker:
                 self._held_back += messages
             case ToScheduler(messages):
                 _send_each(self.scheduler, messages)
-            case ToRunner(messages):
-                if self.runner is not None:
-                    _send_each(self.runner, messages)
+            case ToRunner(runner, messages):
+                if runner in self.runners:
+                    _send_each(self.runners[runner], messages)
             case ToPeer(session, messages):
                 self._tell_peer(session, messages)
             case FetchFrom(address, serial, tids):
                 self._fetch(address, Fetch(serial, tids))
             case AwaitDrain(session):
                 self._await_drain(session)
-            case KillRunner(reason):
-                self.kill_runner(reason)
+            case StartRunner() | KillRunner() | GiveUp():
+                self._keep(action)
             case Depart(farewell):
                 self.farewell = farewell
                 self.departing.set()
+
+    def _keep(self, action: StartRunner | KillRunner | GiveUp) -> None:
+        assert self.keeper is not None, "nothing happens before the worker has one"
+        match action:
+            case StartRunner(runner, delay_s):
+                self.keeper.start(runner, delay_s)
+            case KillRunner(runner, reason):
+                self.keeper.kill(runner, reason)
+            case GiveUp(reason):
+                self.keeper.give_up(reason)
 
     def _fetch(self, address: str, question: Fetch) -> None:
         neighbour = self._neighbours.get(address)
@@ -258,10 +283,6 @@ class Worker:
         session = self._session_of.pop(asker, None)
         if session is not None:
             self._leave(session)
-
-
-def _nobody(_reason: str) -> None:
-    """There is no runner yet."""
 
 
 def _send_each(connection: Connection, messages: list[Message]) -> None:

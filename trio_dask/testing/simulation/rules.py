@@ -73,7 +73,12 @@ def one_live_attempt(cluster: Cluster) -> Iterator[str]:
     for worker, _ in _registered(cluster):
         state = worker.core.state
         waiting = [row.tid for row in state.waiting.values()]
-        given = [tid for attempt, tid in state.given.items() if attempt not in state.abandoned]
+        given = [
+            tid
+            for runner in state.runners.values()
+            for attempt, tid in runner.given.items()
+            if attempt not in runner.abandoned
+        ]
         for tid in (*given, *waiting):
             if tid in seen:
                 yield f"task {tid:x} is with {seen[tid]} and {worker.address}"
@@ -81,17 +86,18 @@ def one_live_attempt(cluster: Cluster) -> Iterator[str]:
 
 
 def slots_are_not_overcommitted(cluster: Cluster) -> Iterator[str]:
-    """A worker runs no more tasks at a time than it has slots."""
+    """A runner runs no more tasks at a time than it has slots."""
     for worker in cluster.workers.values():
-        if len(worker.runner.running) > worker.plan.nthreads:
-            yield f"{worker.address} runs {len(worker.runner.running)} tasks"
+        for number, hosted in worker.runners.items():
+            if len(hosted.runner.running) > worker.plan.nthreads:
+                yield f"{worker.address} runs {len(hosted.runner.running)} tasks in runner {number}"
 
 
 def resources_are_not_overcommitted(cluster: Cluster) -> Iterator[str]:
     """What a worker's running tasks take together is what it has, at most."""
     for worker, record in _registered(cluster):
         taken: Counter[str] = Counter()
-        for attempt in worker.runner.running:
+        for attempt in worker.running():
             task = record.window.get(attempt)
             if task is not None:
                 taken.update(dict(task.spec.requirement.resources))
@@ -104,8 +110,7 @@ def who_ran_out_of_memory_runs_alone(cluster: Cluster) -> Iterator[str]:
     """Nothing runs, or waits to, on a worker beside a task whose process ran out of memory."""
     state = cluster.scheduler.core.state
     for worker, record in _registered(cluster):
-        runner = worker.runner
-        there = runner.running.keys() | runner.unbegun.keys() if runner.alive else set()
+        there = worker.unbegun().union(worker.running())
         beside = there.intersection(beside_alone(state, record))
         if beside:
             yield f"{worker.address} has {sorted(beside)} beside a task that runs alone"
@@ -187,16 +192,16 @@ def books_agree_on_attempts(cluster: Cluster) -> Iterator[str]:
     """The scheduler's window of a worker is what that worker has been given and not answered."""
     for worker, record in _registered(cluster):
         state = worker.core.state
-        there = {**dict.fromkeys(state.given), **dict.fromkeys(state.waiting)}
-        for attempt in state.abandoned:  # reported as stopped before it has
-            del there[attempt]
-        if there.keys() != record.window.keys():
+        there = set(state.waiting)
+        for runner in state.runners.values():
+            there |= runner.given.keys() - runner.abandoned  # which are reported before they end
+        if there != record.window.keys():
             yield f"{worker.address} has {sorted(there)}, its window {sorted(record.window)}"
-        if worker.runner.alive:
-            runner = worker.runner
-            running = {**runner.running, **runner.unbegun, **runner.parked}
-            if running.keys() != state.given.keys():
-                yield f"{worker.address} knows of {sorted(state.given)}, its runner {sorted(running)}"
+        for number, hosted in worker.runners.items():
+            given, runs = state.runners[number].given, hosted.runner
+            running = {**runs.running, **runs.unbegun, **runs.parked}
+            if runs.alive and running.keys() != given.keys():
+                yield f"{worker.address} knows of {sorted(given)}, its runner {sorted(running)}"
 
 
 def books_agree_on_values(cluster: Cluster) -> Iterator[str]:
@@ -206,18 +211,22 @@ def books_agree_on_values(cluster: Cluster) -> Iterator[str]:
     """
     for worker, record in _registered(cluster):
         state = worker.core.state
-        there = state.held.keys() | state.store.held_by(worker.name)
+        there = state.store.held_by(worker.name)
+        for runner in state.runners.values():
+            there |= runner.held.keys()
         if there - record.stray.keys() != record.held.keys():
             yield f"{worker.address} holds {sorted(there)}, on record are {sorted(record.held)}"
-        if worker.runner.alive and worker.runner.values.keys() != state.held.keys():
-            yield f"the runner of {worker.address} holds {sorted(worker.runner.values)}"
+        for number, hosted in worker.runners.items():
+            holds = hosted.runner.values.keys()
+            if hosted.runner.alive and holds != state.runners[number].held.keys():
+                yield f"runner {number} of {worker.address} holds {sorted(holds)}"
 
 
 def books_agree_on_slots(cluster: Cluster) -> Iterator[str]:
     """The scheduler knows how many tasks a worker can run."""
     for worker, record in _registered(cluster):
-        works = worker.core.state.up and worker.core.state.doomed is None
-        if record.told != (worker.plan.nthreads if works else 0):
+        taking = [each for each in worker.core.state.runners.values() if each.takes_tasks]
+        if record.told != len(taking) * worker.plan.nthreads:
             yield f"{worker.address} has {record.told} slots on record"
         if record.slots != record.usable_slots:
             yield f"{record.slots} slots of {worker.address} are used"
@@ -226,13 +235,18 @@ def books_agree_on_slots(cluster: Cluster) -> Iterator[str]:
 def books_agree_on_who_waits(cluster: Cluster) -> Iterator[str]:
     """The scheduler knows which tasks have no slot, and which have a client."""
     for worker, record in _registered(cluster):
-        state, runner = worker.core.state, worker.runner
-        if not runner.alive:
+        alive = {
+            number: each.runner for number, each in worker.runners.items() if each.runner.alive
+        }
+        if len(alive) < len(worker.core.state.runners):
             continue
-        parked = runner.parked.keys() - state.abandoned
+        parked: set[int] = set()
+        nests: set[int] = set()
+        for number, runner in alive.items():
+            parked |= runner.parked.keys() - worker.core.state.runners[number].abandoned
+            nests |= {attempt for attempt, nest in runner.nests.items() if not nest.core.ended}
         if record.parked.keys() != parked:
             yield f"{worker.address} has {sorted(parked)} waiting, on record {sorted(record.parked)}"
-        nests = {attempt for attempt, nest in runner.nests.items() if not nest.core.ended}
         if record.nested.keys() != nests:
             yield f"{worker.address} has clients in {sorted(nests)}, not {sorted(record.nested)}"
 
@@ -247,19 +261,24 @@ def nobody_outlives_its_task(cluster: Cluster) -> Iterator[str]:
 
 
 def books_agree_on_functions(cluster: Cluster) -> Iterator[str]:
-    """A worker that is up has the functions that the scheduler need not send it again."""
+    """A worker has the functions that the scheduler need not send it again, and no others."""
     for worker, record in _registered(cluster):
-        missing = record.functions - worker.core.state.functions
-        if worker.core.state.up and missing:
-            yield f"{worker.address} lacks the functions {sorted(missing)}"
+        there = worker.core.state.functions.keys()
+        if record.functions != there:
+            yield f"{worker.address} has {sorted(there)}, on record are {sorted(record.functions)}"
+        for number, hosted in worker.runners.items():
+            functions = worker.core.state.runners[number].functions
+            if hosted.runner.alive and hosted.runner.functions.keys() != functions:
+                yield f"runner {number} of {worker.address} is thought to know {sorted(functions)}"
 
 
 def _holders(cluster: Cluster) -> Iterator[SimClient | SimNest]:
     """All clients, also those inside tasks."""
     yield from cluster.clients.values()
     for worker, _ in _registered(cluster):
-        if worker.runner.alive:
-            yield from worker.runner.nests.values()
+        for hosted in worker.runners.values():
+            if hosted.runner.alive:
+                yield from hosted.runner.nests.values()
 
 
 def wanted_is_what_clients_hold(cluster: Cluster) -> Iterator[str]:
@@ -312,11 +331,12 @@ def no_inversion_lasts(cluster: Cluster) -> Iterator[str]:
     for worker, record in _registered(cluster):
         if not record.slots:
             continue
+        unbegun = worker.unbegun()
         # The scheduler believes that those given first have begun. They may lack inputs.
         given = [attempt for attempt in record.window if attempt not in record.parked]
         for attempt in given[record.slots :]:
             task = record.window[attempt]
-            if attempt in record.recalled or attempt not in worker.runner.unbegun:
+            if attempt in record.recalled or attempt not in unbegun:
                 continue
             if _urgency(cluster, task.args) < _urgency(cluster, head.args):
                 yield f"{task!r} waits at {worker.name} while {head!r} is more urgent"
@@ -325,8 +345,9 @@ def no_inversion_lasts(cluster: Cluster) -> Iterator[str]:
 def recalls_are_answered(cluster: Cluster) -> Iterator[str]:
     """What was asked back, and had not begun, has come back."""
     for worker, record in _registered(cluster):
-        kept = [each for each in record.recalled if each in worker.runner.unbegun]
-        if kept and worker.runner.alive:
+        unbegun = worker.unbegun()
+        kept = [each for each in record.recalled if each in unbegun]
+        if kept:
             yield f"{worker.address} keeps {kept}, which it was asked for"
 
 
@@ -423,9 +444,11 @@ def nothing_is_left_at_workers(cluster: Cluster) -> Iterator[str]:
     for worker in cluster.workers.values():
         books = worker.core.books()
         del books["functions"]
-        runner = worker.runner
-        books["runner"] = len(runner.values) + len(runner.running) + len(runner.unbegun)
-        books["inside"] = len(runner.parked) + len(runner.nests)
+        runners = [hosted.runner for hosted in worker.runners.values()]
+        books["runners"] = sum(
+            len(each.values) + len(each.running) + len(each.unbegun) for each in runners
+        )
+        books["inside"] = sum(len(each.parked) + len(each.nests) for each in runners)
         books["store"] = len(worker.core.state.store)
         left = {name: count for name, count in books.items() if count}
         if left:
