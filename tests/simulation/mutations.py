@@ -37,6 +37,7 @@ from trio_dask.worker.core import (
     draining as worker_draining,
     machine,
     nested as worker_nested,
+    recycling,
     renewing,
     runners,
 )
@@ -241,6 +242,17 @@ def give_more_to_a_kept_worker() -> AbstractContextManager[Any]:
     return patch.dict(core._FROM_WORKER, {Slots: on_slots})
 
 
+def dismiss_too_early() -> AbstractContextManager[Any]:
+    """A runner that makes room for another is not asked for its values first."""
+    real = recycling._empty
+
+    def empty(state: Any, runner: Any, going: Any) -> None:
+        going.asked.update(runner.held)
+        real(state, runner, going)
+
+    return patch.object(recycling, "_empty", empty)
+
+
 def mix_up_inputs() -> AbstractContextManager[Any]:
     """A task with several small inputs gets the first of them twice."""
     real = WorkerOutbox.inputs
@@ -405,6 +417,7 @@ MUTATIONS: Final[dict[str, Mutation]] = {
         do_not_wake_at_the_end,
         run_nothing_alone,
         give_more_to_a_kept_worker,
+        dismiss_too_early,
         mix_up_inputs,
         believe_that_functions_stay,
         give_to_who_is_to_leave,

@@ -149,3 +149,30 @@ def test_a_wrong_token_is_said(cluster: Cluster) -> None:
         assert worker.wait() == 1
     finally:
         cluster.token = token
+
+
+def process_and_array(x: int) -> tuple[int, np.ndarray]:
+    """Which process this is, and a value that stays in it."""
+    return os.getpid(), np.full(1000, x)
+
+
+async def test_runners_are_replaced(cluster: Cluster) -> None:
+    """After so many tasks another process takes over: values stay, nothing runs twice."""
+    workers = cluster.workers(1, "--nthreads", "1", "--max-tasks", "5")
+    (first,) = {child.pid for child in workers.children()}
+    async with AsyncClient(cluster.address, config=cluster.config) as client:
+        before = client.map(process_and_array, range(5))
+        assert {pid for pid, _ in await client.gather(before)} == {first}
+        workers.wait_for("recycled")
+        after = client.map(process_and_array, range(5, 10))
+        assert first not in {pid for pid, _ in await client.gather(after)}
+        again = await client.gather(before)
+        assert [(pid, int(each[0])) for pid, each in again] == [(first, x) for x in range(5)]
+
+
+def test_old_runners_are_replaced(cluster: Cluster) -> None:
+    """Also one that has nothing to do; the log says why, and not as a warning."""
+    workers = cluster.workers(1, "--max-age", "200ms")
+    workers.wait_for("(recycled: it has run for")
+    assert workers.end() == 0
+    assert all(" - INFO - " in line for line in workers.lines), workers.lines

@@ -40,6 +40,9 @@ _SPELLED = {
         "memory_limit",
         "death_timeout",
         "resources",
+        "max_tasks",
+        "max_rss",
+        "max_age",
         "lifetime",
         "lifetime_stagger",
     )
@@ -59,6 +62,9 @@ def worker(
     worker_port: int | None = None,
     scheduler_file: Path | None = None,
     death_timeout: str | None = None,
+    max_tasks: int | None = None,
+    max_rss: str | None = None,
+    max_age: str | None = None,
     lifetime: str | None = None,
     lifetime_stagger: str | None = None,
     lifetime_restart: Annotated[bool | None, Parameter(negative="")] = None,
@@ -89,6 +95,10 @@ def worker(
         worker_port: The port to listen on; by default any free one.
         scheduler_file: The file a scheduler wrote with its option of the same name.
         death_timeout: Give up, and exit with 1, when no scheduler answers for so long.
+        max_tasks: Replace the process that runs a worker's tasks after so many of them: what it
+            runs ends first, and its values stay.
+        max_rss: The same when it has so much memory, as `2GiB`.
+        max_age: The same after so long, as `12h`.
         lifetime: Leave after so long, as `1h`: running tasks get a few seconds, values move to
             other workers.
         lifetime_stagger: Leave up to so long sooner or later than that, by chance, so that
@@ -113,6 +123,9 @@ def worker(
             "worker.host": at.host,
             "worker.port": at.port,
             "worker.death_timeout": death_timeout,
+            "worker.max_tasks": max_tasks,
+            "worker.max_rss": max_rss,
+            "worker.max_age": max_age,
             "worker.lifetime": lifetime,
             "worker.lifetime_stagger": lifetime_stagger,
             "worker.lifetime_restart": lifetime_restart,

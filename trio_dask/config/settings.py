@@ -214,6 +214,15 @@ class WorkerConfig:
         "After that, values get so long to move to other workers, if a signal ends the worker.",
         parse_seconds,
     )
+    max_tasks: int = _setting(
+        0, "Replace a worker's process after so many tasks; 0: do not.", count
+    )
+    max_rss: int = _setting(
+        0, "Replace a worker's process when it has so much memory; 0: do not.", parse_bytes
+    )
+    max_age_s: float | None = _setting(
+        None, "Replace a worker's process after so long; never: do not.", optional_seconds
+    )
     lifetime_s: float | None = _setting(
         None, "A worker leaves after so long; never: it stays.", optional_seconds
     )

@@ -107,7 +107,12 @@ class Case:
             return {}
         if rss:  # what has ended, and has not been noticed, has none
             self._memory.add(now, rss)
-        return {"pid": self._hosted.pid, "rss": rss, "cpu_s": times.user + times.system}
+        return {
+            "pid": self._hosted.pid,
+            "rss": rss,
+            "cpu_s": times.user + times.system,
+            "age_s": round(now - self._began, 3),
+        }
 
     def close(
         self, status: int | None, board: list[tuple[int, float]], *, reason: str, on_purpose: bool

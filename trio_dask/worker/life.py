@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import math
 import os
 import platform
 import socket
@@ -29,7 +30,7 @@ from trio_dask.messages.session import (
     RegisterWorker,
     Welcome,
 )
-from trio_dask.worker.core import DrainRules, RestartRules, Store, WorkerCore
+from trio_dask.worker.core import DrainRules, RecycleRules, RestartRules, Store, WorkerCore
 from trio_dask.worker.coroner import Coroner
 from trio_dask.worker.leaving import age, see_off
 from trio_dask.worker.nanny import Nannies
@@ -108,8 +109,9 @@ class Household:
         drain = DrainRules(grace_s=settings.drain_grace_s, move_s=settings.drain_move_s)
         name = self._name(number, listener.address)
         core = WorkerCore(
-            name, listener.address, settings.nthreads, self.store, rules=rules, drain_rules=drain
-        )
+            name, listener.address, settings.nthreads, self.store, rules=rules,
+            drain_rules=drain, recycle_rules=self._recycle_rules(),
+        )  # fmt: skip
         told = core if self.log is None else RecordedCore(core, self.log, number)
         worker = Worker(told, scheduler, self.keys, self.neighbours)
         nannies = self._nannies(worker)
@@ -120,6 +122,16 @@ class Household:
         finally:
             worker.close_for_neighbours()
             told.leave()
+
+    def _recycle_rules(self) -> RecycleRules:
+        settings = self.settings
+        if not settings.nanny:  # there is no process that could be replaced
+            return RecycleRules()
+        return RecycleRules(
+            max_tasks=settings.max_tasks,
+            max_rss=settings.max_rss,
+            max_age_s=math.inf if settings.max_age_s is None else settings.max_age_s,
+        )
 
     def _nannies(self, worker: Worker) -> Nannies:
         prepare = {

@@ -58,6 +58,7 @@ class Nannies:
         self.next_delay_s: float | None = None
         self.given_up = ""
         self._nannies: Final[dict[int, Nanny]] = {}
+        self._bound: Final[set[int]] = set()  # those of which this was said
         self._nursery: trio.Nursery | None = None
         worker.keeper = self
 
@@ -86,9 +87,13 @@ class Nannies:
         finally:
             del self._nannies[nanny.number]
 
-    def kill(self, number: int, reason: str) -> None:
+    def kill(self, number: int, reason: str, *, gently: bool) -> None:
         """See `Keeper`."""
-        self._nannies[number].kill(reason)
+        if gently and number in self.worker.runners:
+            self._nannies[number].dismiss(reason)
+            self.worker.runners[number].send(Stop(reason))
+        else:
+            self._nannies[number].kill(reason)
 
     def give_up(self, reason: str) -> None:
         """See `Keeper`."""
@@ -113,7 +118,23 @@ class Nannies:
         if core.books()["in_runner"]:
             core.tick(self.board(), time.monotonic())
             self.worker.perform()
-        self.metrics()
+        used = {nanny.number: nanny.metrics() for nanny in tuple(self._nannies.values())}
+        if core.recycles:
+            for number, each in used.items():
+                if each:
+                    core.look(number, each["rss"], each["age_s"], time.monotonic())
+                    self._say_what_is_bound(number)
+            self.worker.perform()
+
+    def _say_what_is_bound(self, number: int) -> None:
+        """Once for each runner: it would be replaced, but cannot be."""
+        runner = self.worker.core.state.runners.get(number)
+        if runner is not None and runner.bound and number not in self._bound:
+            self._bound.add(number)
+            logger.warning(
+                "A runner of worker %s is not recycled while values are there that cannot be pickled",
+                self.worker.name,
+            )
 
     def board(self) -> list[tuple[int, float]]:
         """What runs now, in all of them, and since when."""
@@ -267,6 +288,10 @@ class Nanny:
         self._hosted = self._case = None
         with contextlib.suppress(OSError):
             hosted.close()
+
+    def dismiss(self, reason: str) -> None:
+        """The runner is told to leave, and will."""
+        self._purpose = reason
 
     def kill(self, reason: str) -> None:
         """End the runner: something in it is to stop, and does not."""

@@ -38,6 +38,8 @@ class RecordedCore:
         self._index = index
         state = core.state
         made = {"rules": asdict(state.restarts.rules), "drain_rules": asdict(state.drain_rules)}
+        if state.recycle_rules.any:
+            made["recycle_rules"] = asdict(state.recycle_rules)
         self._tell(
             "made", hello.RegisterWorker(state.name, state.address, state.nthreads, 0, {}, made)
         )
@@ -110,6 +112,16 @@ class RecordedCore:
         rows = list(board)
         self._log.tell("climb", self._index, _board(rows), now=now)
         self._core.climb(rows, now)
+
+    def look(self, number: int, rss: int, age_s: float, now: float) -> None:
+        """See `WorkerCore`."""
+        self._log.tell("look", self._index, words.Running([rss], [age_s]), number=number, now=now)
+        self._core.look(number, rss, age_s, now)
+
+    @property
+    def recycles(self) -> bool:
+        """See `WorkerCore`."""
+        return self._core.recycles
 
     def drain(self, reason: str, *, patient: bool) -> None:
         """See `WorkerCore`."""
@@ -188,8 +200,8 @@ def shown(action: Action) -> tuple[str, list[Message]]:
             what = f"await peer {session}"
         case StartRunner(runner, delay_s):
             what = f"start runner {runner} in {delay_s:g} s"
-        case KillRunner(runner, reason):
-            what = f"end runner {runner}: {reason}"
+        case KillRunner(runner, reason, gently):
+            what = f"{'dismiss' if gently else 'end'} runner {runner}: {reason}"
         case GiveUp(reason):
             what = f"give up: {reason}"
         case Depart(farewell):

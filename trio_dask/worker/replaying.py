@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from trio_dask.errors import RemoteProtocolError
 from trio_dask.messages import session as hello, tasks as words, values
-from trio_dask.worker.core import DrainRules, RestartRules, Store, WorkerCore
+from trio_dask.worker.core import DrainRules, RecycleRules, RestartRules, Store, WorkerCore
 from trio_dask.worker.core.invariants import violations
 from trio_dask.worker.recording import digest_of, shown
 
@@ -95,6 +95,7 @@ def _rules(info: dict[str, Any]) -> dict[str, Any]:
         return {
             "rules": RestartRules(**info["rules"]),
             "drain_rules": DrainRules(**info["drain_rules"]),
+            "recycle_rules": RecycleRules(**info.get("recycle_rules", {})),
         }
     except (KeyError, TypeError) as error:
         msg = f"a worker with settings of another version: {error}"
@@ -122,7 +123,9 @@ def _hear(core: WorkerCore, event: recorded.Event, message: Message | None) -> b
     return True
 
 
-def _notice(core: WorkerCore, event: recorded.Event, message: Message | None) -> bool:
+def _notice(  # noqa: C901 - a case for each event
+    core: WorkerCore, event: recorded.Event, message: Message | None
+) -> bool:
     """Tell the core what happened; whether it was that."""
     match event.what, message:
         case "runner_ready", None:
@@ -144,6 +147,8 @@ def _notice(core: WorkerCore, event: recorded.Event, message: Message | None) ->
             {"tick": core.tick, "climb": core.climb}.get(event.what, core.go_on_draining)(
                 board, event.now
             )
+        case "look", words.Running([rss], [age_s]):
+            core.look(event.number, rss, age_s, event.now)
         case "leave", None:
             core.leave()
         case _:

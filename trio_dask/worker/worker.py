@@ -58,8 +58,8 @@ class Keeper(Protocol):
     def start(self, number: int, delay_s: float) -> None:
         """Have one, some time from now."""
 
-    def kill(self, number: int, reason: str) -> None:
-        """End one on purpose, if it is there."""
+    def kill(self, number: int, reason: str, *, gently: bool) -> None:
+        """End one on purpose, if it is there; gently if it has nothing to do any more."""
 
     def give_up(self, reason: str) -> None:
         """There is no point in starting more."""
@@ -145,8 +145,8 @@ class Worker:
         match action:
             case StartRunner(runner, delay_s):
                 self.keeper.start(runner, delay_s)
-            case KillRunner(runner, reason):
-                self.keeper.kill(runner, reason)
+            case KillRunner(runner, reason, gently):
+                self.keeper.kill(runner, reason, gently=gently)
             case GiveUp(reason):
                 self.keeper.give_up(reason)
 

@@ -75,3 +75,8 @@ def drains_end(cluster: Cluster) -> Iterator[str]:
             limit = worker.plan.grace + GIVE_BACK_S + MOVE_S + ANSWER_S + _LOOKS_S + sum(still)
             if cluster.world.now - worker.hurries_since > limit:
                 yield f"{worker.address} has been leaving for more than {limit:.2f} s"
+
+
+def who_is_dismissed_is_done(cluster: Cluster) -> Iterator[str]:
+    """A runner is told to leave only when nothing is in it but values that are kept elsewhere."""
+    yield from cluster.truth.wronged

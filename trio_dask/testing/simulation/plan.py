@@ -76,6 +76,8 @@ class WorkerPlan:
     resources: dict[str, float] = field(default_factory=dict)
     clock: float = 1.0  # how fast its clock runs
     grace: float = 0.5  # that its tasks are given when it is to leave, seconds
+    max_tasks: int = 0  # after which its runners are replaced; 0: never
+    max_age: float = 0.0  # the same in seconds
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -169,6 +171,8 @@ _DEFAULTS: Final[dict[str, Any]] = {
     "options": {},
     "resources": {},
     "clock": 1.0,
+    "max_tasks": 0,
+    "max_age": 0.0,
     "grace": 0.5,
     "begins": 0.0,
     "other": "",

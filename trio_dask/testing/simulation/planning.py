@@ -66,6 +66,8 @@ def _worker(chance: random.Random, number: int, graces: random.Random) -> Worker
         resources=resources,
         clock=chance.choice((1.0, 1.0, 1.0, 0.0, 3.0, -1.0)),
         grace=graces.choice((0.0, 0.05, 0.5, 0.5, 3.0)),
+        max_tasks=graces.choice((0, 0, 0, 0, 1, 3, 20)),
+        max_age=graces.choice((0.0, 0.0, 0.0, 0.3)),
     )
 
 

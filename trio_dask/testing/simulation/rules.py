@@ -25,6 +25,7 @@ from trio_dask.testing.simulation.leaving import (
     drains_end,
     farewells_are_true,
     nobody_gives_to_the_leaving,
+    who_is_dismissed_is_done,
 )
 from trio_dask.testing.simulation.truth import BOUND, FAILURE
 
@@ -470,6 +471,7 @@ ALWAYS: Final[tuple[Rule, ...]] = (
     slots_are_not_overcommitted,
     resources_are_not_overcommitted,
     who_ran_out_of_memory_runs_alone,
+    who_is_dismissed_is_done,
     restrictions_are_kept,
     ended_clients_wait_for_nothing,
     drains_end,

@@ -34,6 +34,7 @@ class Truth:
         self.stopped: dict[int, None] = {}  # somebody cancelled them
         self.failed: Counter[int] = Counter()  # how often each failed, wherever it ran
         self.runner_deaths = 0
+        self.wronged: list[str] = []  # runners that were told to leave too early
         self.starved: Counter[int] = Counter()  # how often each ran when memory ran out
         self.restarted = False  # some client has had everything forgotten
         self.ended = 0  # attempts

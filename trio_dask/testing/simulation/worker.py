@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
@@ -18,6 +19,7 @@ from trio_dask.worker.core import (
     FetchFrom,
     GiveUp,
     KillRunner,
+    RecycleRules,
     RestartRules,
     StartRunner,
     Store,
@@ -35,6 +37,8 @@ if TYPE_CHECKING:
     from trio_dask.worker.core import Action
 
 TICK_S: Final = 0.25
+#: Runners are replaced for their age until then: it would never be quiet.
+RECYCLE_S: Final = 4.0
 #: Messages between a worker and its runner take so long.
 LOCAL_S: Final = (0.00005,)
 #: A runner takes so long to start.
@@ -82,8 +86,11 @@ class SimWorker:
         self.alive = True
         drain = DrainRules(grace_s=self.plan.grace, move_s=MOVE_S)
         self.core = WorkerCore(
-            self.name, self.address, self.plan.nthreads, store, rules=_RULES, drain_rules=drain
-        )
+            self.name, self.address, self.plan.nthreads, store, rules=_RULES, drain_rules=drain,
+            recycle_rules=RecycleRules(
+                max_tasks=self.plan.max_tasks, max_age_s=self.plan.max_age or math.inf
+            ),
+        )  # fmt: skip
         self.transfers = Transfers(self)
         seen = self.cluster.coverage
         self._watch = AttemptWatch(self.core, seen.attempts) if seen is not None else None
@@ -173,6 +180,8 @@ class SimWorker:
         if self.alive and self.registered and self.network.stalled_until(self.name) <= self.now:
             self.link.send(0, [session.Heartbeat({})], tick=True)
             self.core.tick(self._board(), self.now)
+            for hosted in tuple(self.runners.values()) if self.now < RECYCLE_S else ():
+                self.core.look(hosted.number, 0, self.now - hosted.since, self.now)
             self.transfers.tick()
             self.perform()
         return self.alive
@@ -381,9 +390,23 @@ class SimWorker:
                 start = partial(self._new_runner, action.runner)
                 self._world.after(START_S + action.delay_s, f"{self.name} new runner", start)
             case KillRunner():
-                self._end_runner(self.runners[action.runner], {"on_purpose": True})
+                hosted = self.runners[action.runner]
+                if action.gently:
+                    self._check_dismissal(hosted)
+                self._end_runner(hosted, {"on_purpose": True})
             case GiveUp():
                 raise AssertionError("a runner that was ready is replaced")
+
+    def _check_dismissal(self, hosted: Hosted) -> None:
+        """A runner is told to leave: it should have nothing to do, and nothing that is not kept."""
+        state = self.core.state
+        alone = [
+            tid
+            for tid in state.runners[hosted.number].held
+            if not state.store.holds(self.name, tid)
+        ]
+        if alone or state.runners[hosted.number].given or hosted.runner.running:
+            self.cluster.truth.wronged.append(f"{self.address} runner {hosted.number}: {alone}")
 
     def _tell_peer(self, action: ToPeer) -> None:
         peer = self._asking[action.session]

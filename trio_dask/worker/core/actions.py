@@ -74,10 +74,14 @@ class StartRunner:
 
 @dataclass(frozen=True, slots=True)
 class KillRunner:
-    """End a runner's process, on purpose; its death is reported like any other."""
+    """End a runner's process, on purpose; its death is reported like any other.
+
+    One that is ended gently is told to leave, and has nothing to do any more.
+    """
 
     runner: int
     reason: str
+    gently: bool = False
 
 
 @dataclass(frozen=True, slots=True)

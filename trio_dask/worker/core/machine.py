@@ -20,12 +20,14 @@ from trio_dask.worker.core import (
     inputs,
     limits,
     nested,
+    recycling,
     renewing,
     runners,
     serving,
     stopping,
 )
 from trio_dask.worker.core.draining import DrainRules
+from trio_dask.worker.core.recycling import RecycleRules
 from trio_dask.worker.core.restart import RestartRules, Restarts
 from trio_dask.worker.core.state import Runner, Session, WorkerState
 
@@ -88,9 +90,10 @@ class WorkerCore:
         *,
         rules: RestartRules = _RULES,
         drain_rules: DrainRules = DrainRules(),  # noqa: B008 - it cannot change
+        recycle_rules: RecycleRules = RecycleRules(),  # noqa: B008 - the same
     ) -> None:
         self.state = WorkerState(
-            name, address, nthreads, 1, store, Restarts(rules), drain_rules, nthreads
+            name, address, nthreads, 1, store, Restarts(rules), drain_rules, recycle_rules, nthreads
         )
         runners.start(self.state)
 
@@ -191,6 +194,17 @@ class WorkerCore:
             columns = [attempt for attempt, _ in long], [seconds for _, seconds in long]
             self.state.out.scheduler.append(words.Running(*columns))
 
+    def look(self, number: int, rss: int, age_s: float, now: float) -> None:
+        """A runner has so many bytes of memory, and has lived so long."""
+        runner = self.state.runners.get(number)
+        if runner is not None:
+            recycling.look(self.state, runner, rss=rss, age_s=age_s, now=now)
+
+    @property
+    def recycles(self) -> bool:
+        """Whether runners are replaced: then `look` is to be called, now and then."""
+        return self.state.recycle_rules.any
+
     @property
     def stopping(self) -> bool:
         """Whether attempts are being stopped: then `climb` is to be called, often."""
@@ -231,6 +245,8 @@ class WorkerCore:
 
     def flush(self) -> list[Action]:
         """Everything to be done since the last time."""
+        if self.state.recycle_rules.any:
+            recycling.go_on(self.state)
         self.state.ask_runners()
         return self.state.out.take(self.state)
 

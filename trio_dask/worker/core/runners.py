@@ -36,6 +36,8 @@ def on_died(
     The scheduler hears of the slots first, so that it sends nothing between the two.
     """
     del state.runners[runner.number]
+    if runner.recycling is not None and runner.recycling.told:
+        certificate = certificate | {"on_purpose": True}
     if runner.ready and not runner.forgotten:
         state.review()
         _bury(state, runner, running, certificate)

@@ -18,6 +18,7 @@ from trio_dask.messages.values import (
     StoreDone,
     Values,
 )
+from trio_dask.worker.core import recycling
 from trio_dask.worker.core.state import VALUES_MAX, Answering, Runner, Session, WorkerState
 
 #: So much is under way to one peer; more waits until that has been written.
@@ -141,6 +142,8 @@ def on_values(state: WorkerState, runner: Runner, message: Values) -> None:
         failure = next(failures, b"") if status == UNPICKLABLE else None
         if tid in asked:
             del asked[tid]
+            if payload is not None or failure is not None:
+                recycling.exported(state, runner, tid, payload)
             _exported(state, tid, parts, payload, failure=failure)
     if message.last:
         del runner.exporting[message.serial]

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from trio_dask.messages import Message, Payload
     from trio_dask.worker.core.draining import Draining, DrainRules
     from trio_dask.worker.core.limits import Limited, Limits
+    from trio_dask.worker.core.recycling import RecycleRules, Recycling
     from trio_dask.worker.core.restart import GiveUp, Restarts
     from trio_dask.worker.core.stopping import Stopping
     from trio_dask.worker.core.store import Store
@@ -176,6 +177,8 @@ class Runner:
     doomed: float | None = None  # since when it is to end
     forgotten: bool = False  # it is about to end, and nothing that it says counts
     kill: str = ""  # why it is to be killed now
+    recycling: Recycling | None = None  # it makes room for another
+    bound: set[int] = field(default_factory=set)  # values that keep it from that
     to_export: list[int] = field(default_factory=list)
     exporting: dict[int, dict[int, None]] = field(default_factory=dict)  # serial → tasks
     out: list[Message] = field(default_factory=list)
@@ -183,7 +186,8 @@ class Runner:
     @property
     def takes_tasks(self) -> bool:
         """Whether it may be given more to do."""
-        return self.ready and self.doomed is None and not self.forgotten
+        gone = self.forgotten or self.recycling is not None or self.doomed is not None
+        return self.ready and not gone
 
     def give(self, tid: int, payload: Payload, nbytes: int) -> None:
         """Give it a value."""
@@ -207,6 +211,7 @@ class WorkerState:
     store: Store
     restarts: Restarts
     drain_rules: DrainRules
+    recycle_rules: RecycleRules
     slots: int  # as the scheduler knows them
     runners: dict[int, Runner] = field(default_factory=dict)
     taking: list[Runner] = field(default_factory=list)  # those that take tasks
