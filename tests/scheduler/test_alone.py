@@ -218,3 +218,27 @@ def test_when_it_waits_itself_others_run() -> None:
     assert cluster.heard(A) == []
     cluster.tell(A, nested.Parked([alone], [1]))
     assert tids(cluster.run(A)) == [first + 1]
+
+
+def test_the_first_of_them_goes_first() -> None:
+    """A worker that is being emptied for one is for another that has become ready and comes before it."""
+    cluster = Driver()
+    first = cluster.client()
+    cluster.worker(A, 2)
+    cluster.submit(first, [b"source"])
+    cluster.done(A, cluster.run(A), None)
+    cluster.submit(first + 1, [b"hungry"], [[first]])
+    cluster.submit(first + 2, [b"hungry, too"])
+    running = cluster.run_of(A)
+    cluster.tell(A, words.Slots(0))
+    cluster.tell(A, words.RunnerDied(running, [], [first], OOM))
+    cluster.tell(A, words.Slots(2))
+    source = cluster.run(A)
+    assert tids(source) == [first]
+    cluster.tick(0.1)  # now it is being emptied for the other
+    cluster.heard(A)
+    cluster.done(A, source, None)
+    for tid in (first + 1, first + 2):
+        run = cluster.run(A)
+        assert tids(run) == [tid]
+        cluster.done(A, run)

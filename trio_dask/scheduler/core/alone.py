@@ -11,7 +11,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, TypeAlias
 
-from trio_dask.scheduler.core import state as st
 from trio_dask.scheduler.core.drawing import best_queue, fits, named_workers
 from trio_dask.scheduler.core.lifecycle import recall
 from trio_dask.scheduler.core.windows import assign, busy, touch
@@ -58,13 +57,14 @@ def release(state: ClusterState, worker: Worker) -> None:
 
 
 def _is_kept_well(state: ClusterState, worker: Worker) -> bool:
-    """Whether its task is there, or still waits for it with good reason."""
+    """Whether its task is there, or is the next one that waits for such a worker."""
     task = worker.kept
     if task is None or not worker.alive or worker.draining is not None:
         return False
     if task.worker is worker:
         return task.attempt not in worker.parked
-    waits = task.state == st.READY and task.queue in state.alone.values()
+    queue = task.queue if task.queue in state.alone.values() else None
+    waits = queue is not None and queue.peek() is task  # the first of them goes first
     return waits and worker.told > 0 and not _is_outranked(state, worker, task)
 
 
