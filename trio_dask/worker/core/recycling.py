@@ -71,6 +71,8 @@ def look(state: WorkerState, runner: Runner, *, rss: int, age_s: float, now: flo
 def go_on(state: WorkerState) -> None:
     """See how far it is: called whenever something has happened."""
     for runner in tuple(state.runners.values()):
+        if runner.forgotten:
+            continue  # it is about to end anyway
         if runner.recycling is None:
             _begin(state, runner)
         if runner.recycling is not None and not runner.given and not runner.recycling.told:
