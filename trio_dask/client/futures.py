@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     from trio_dask.client.async_client import AsyncClient
     from trio_dask.client.blocking import Client
+    from trio_dask.client.explaining import Explanation
     from trio_dask.messages.ids import TaskId
 
 T = TypeVar("T")
@@ -122,6 +123,10 @@ class AsyncFuture(BaseFuture[T]):
         await self.exception(timeout)
         return self.client.live.values.traceback(self._batch, self._tid)
 
+    async def why(self) -> Explanation:
+        """Why the task is where it is, in words. See `AsyncClient.why`."""
+        return await self.client.why(self)
+
     async def cancel(self, reason: str = "") -> None:
         """Stop the task, for everyone. See `AsyncClient.cancel`."""
         await self.client.cancel([self], reason=reason)
@@ -181,6 +186,10 @@ class Future(BaseFuture[T]):
         """
         self.exception(timeout)
         return self.client.live.values.traceback(self._batch, self._tid)
+
+    def why(self) -> Explanation:
+        """Why the task is where it is, in words. See `Client.why`."""
+        return self.client.why(self)
 
     def cancel(self, reason: str = "") -> None:
         """Stop the task, for everyone. See `Client.cancel`."""

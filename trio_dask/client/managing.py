@@ -6,13 +6,13 @@ import logging
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final, Self
 
-from trio_dask.client.base import BaseClient
+from trio_dask.client.explaining import AsyncExplaining, Explaining
 from trio_dask.client.options import worker_names
 from trio_dask.client.waits import TimeIsUp, seconds_of
 from trio_dask.errors import SchedulerUnreachable
 
 if TYPE_CHECKING:
-    from collections.abc import Coroutine, Iterable
+    from collections.abc import Iterable
 
     from trio_dask.client.live import Live
 
@@ -89,7 +89,7 @@ async def shutdown(live: Live) -> None:
         await live.ask("shutdown", {}, limit_s=_SHUTDOWN_S)
 
 
-class AsyncManaging(BaseClient):
+class AsyncManaging(AsyncExplaining):
     """The methods of the client that is awaited."""
 
     async def close(self) -> None:
@@ -174,15 +174,11 @@ class AsyncManaging(BaseClient):
         await self.close()
 
 
-class Managing(BaseClient):
+class Managing(Explaining):
     """The methods of the client that blocks."""
 
     def close(self) -> None:
         """Release everything and leave the cluster."""
-        raise NotImplementedError
-
-    def run_blocking(self, coroutine: Coroutine[Any, Any, Any]) -> Any:
-        """Run a coroutine of this client's in this thread."""
         raise NotImplementedError
 
     def retire_workers(

@@ -355,8 +355,10 @@ def on_cancel(state: ClusterState, client: Client, message: words.Cancel) -> Non
             end(state, task, st.LOST, packed(message.reason))
         elif task.state == st.ASSIGNED:
             state.cancelling[task.tid] = message.reason
+            state.cancellers[task.tid] = client.name
             interrupt(task)
         else:
+            state.cancellers[task.tid] = client.name
             end(state, task, st.CANCELLED, packed(message.reason))
 
 

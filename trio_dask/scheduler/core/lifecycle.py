@@ -256,6 +256,8 @@ def _forget(state: ClusterState, task: Task) -> None:
     state.unreached.pop(tid, None)
     state.deaths.pop(tid, None)
     state.cancelling.pop(tid, None)
+    if state.cancellers:
+        state.cancellers.pop(tid, None)
     state.puts.pop(tid, None)
     state.pinned.pop(tid, None)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from trio_dask.messages.session import Answer
-from trio_dask.scheduler.core import restarting, retiring
+from trio_dask.scheduler.core import restarting, retiring, why
 from trio_dask.scheduler.core.describing import describe_worker
 from trio_dask.scheduler.core.state import STATE_NAMES
 
@@ -123,6 +123,7 @@ _TOPICS: dict[str, Callable[[ClusterState, dict[str, Any]], dict[str, Any]]] = {
     "dashboard": _dashboard,
     "flush": _flush,
     "restarting": restarting.how_far,
+    "why": why.answer,
 }
 #: What has something done; it may say what is wrong with the question.
 _ORDERS: dict[str, Callable[[ClusterState, Client, Ask], str | None]] = {

@@ -12,13 +12,19 @@ without them.
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from heapq import heappop, heappush, heapreplace
-from typing import TYPE_CHECKING, TypeAlias
+from itertools import islice
+from typing import TYPE_CHECKING, Final, TypeAlias
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from trio_dask.scheduler.core.state import Task
+
+
+#: So many entries are looked at by who counts.
+_COUNTED_MAX: Final = 100_000
 
 
 class _Run:
@@ -31,6 +37,10 @@ class _Run:
 
     def __lt__(self, other: object) -> bool:
         return False  # ranks are unique, but for two entries of one task
+
+
+def _falling(task: Task) -> int:
+    return -task.rank
 
 
 _Entry: TypeAlias = "tuple[int, Task | _Run]"
@@ -112,6 +122,17 @@ class ReadyQueue:
             else:
                 heappop(heap)
         return out
+
+    def ahead_of(self, task: Task) -> tuple[int, bool]:
+        """How many come before the task; False: at least that many, there are too many to count."""
+        ahead, rank = 0, task.rank
+        for _, item in islice(self._heap, _COUNTED_MAX):
+            if not isinstance(item, _Run):
+                ahead += item.queue is self and item.rank < rank
+            else:  # the next one is the last: ranks fall
+                tasks = item.tasks
+                ahead += len(tasks) - bisect_right(tasks, -rank, key=_falling)
+        return min(ahead, max(0, self._live - 1)), len(self._heap) <= _COUNTED_MAX
 
     def pop_last(self) -> Task | None:
         """Take some task that is not among the first: one that may as well run elsewhere."""

@@ -130,7 +130,7 @@ def _forget_all(state: ClusterState) -> dict[TaskId, Task]:
         limit.live = 0
     for table in (
         state.keys, state.names, state.refs, state.retried, state.unreached, state.deaths,
-        state.cancelling, state.pinned, state.puts, state.homes, state.restricted, state.alone,
+        state.cancelling, state.cancellers, state.pinned, state.puts, state.homes, state.restricted, state.alone,
         state.kept, state.limits, state.late, state.loosened,
     ):  # fmt: skip
         table.clear()

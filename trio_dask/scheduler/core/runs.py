@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 from trio_dask.messages import tasks as words
@@ -231,6 +232,11 @@ def on_slots(state: ClusterState, worker: Worker, message: words.Slots) -> None:
 
 def on_running(state: ClusterState, worker: Worker, message: words.Running) -> None:
     """What has been running for a while lasts at least that long: estimates learn from it."""
+    worker.running = {
+        attempt: state.now - seconds
+        for attempt, seconds in zip(message.attempts, message.seconds, strict=True)
+        if attempt in worker.window and 0 <= seconds < math.inf
+    }
     for attempt, seconds in zip(message.attempts, message.seconds, strict=True):
         task = worker.window.get(attempt)
         function = task.spec.function if task is not None else None

@@ -90,6 +90,8 @@ class Prefix:
 
 
 _RECENT: Final = 16
+#: So many batches of work are remembered of each worker, with the time at which they were sent.
+_SENT_KEPT: Final = 256
 #: Some programs make a name for every function: the oldest are forgotten.
 _PREFIXES_MAX: Final = 10_000
 
@@ -214,6 +216,8 @@ class Worker:
         "peer",
         "recalled",
         "resources",
+        "running",
+        "sent",
         "slots",
         "stamp",
         "stray",
@@ -257,6 +261,10 @@ class Worker:
         self.stamp = 0  # changes with the window: outdates entries in the order of load
         self.last_done = 0.0
         self.last_seen = 0.0
+        #: When it was given work: the first attempts of the last batches. For people.
+        self.sent: deque[tuple[int, float]] = deque(maxlen=_SENT_KEPT)
+        #: Since when attempts run of which it last said that they had for a while. For people.
+        self.running: dict[int, float] = {}
 
     def __repr__(self) -> str:
         return f"<Worker {self.name} {len(self.window)} in window>"
@@ -266,6 +274,11 @@ class Worker:
         """Its slots, as far as tasks may be given to it."""
         usable = self.alive and self.draining is None and self.kept is None
         return self.told if usable else 0
+
+    def sent_ago_s(self, attempt: int, now: float) -> float | None:
+        """How long ago it was given this attempt; None if that was too many batches ago."""
+        before = [when for first, when in self.sent if first <= attempt]
+        return max(0.0, now - before[-1]) if before else None
 
 
 class FailedTask(NamedTuple):
@@ -340,6 +353,7 @@ class ClusterState:
     unreached: dict[TaskId, int] = field(default_factory=dict)  # how often, for or by whom
     deaths: dict[TaskId, Deaths] = field(default_factory=dict)
     cancelling: dict[TaskId, str] = field(default_factory=dict)  # answered when recall is
+    cancellers: dict[TaskId, str] = field(default_factory=dict)  # who had it cancelled; for people
     #: By when a task is wanted, by the ids under which it is: see `limits`.
     limits: dict[TaskId, Limit] = field(default_factory=dict)
     due: list[tuple[float, int, Limit]] = field(default_factory=list)  # a heap

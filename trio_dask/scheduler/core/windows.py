@@ -72,6 +72,7 @@ def assign(state: ClusterState, worker: Worker, tasks: list[Task]) -> None:
             for name, units in spec.requirement.resources:
                 free = round(worker.free_resources[name] - units, RESOURCE_DIGITS)
                 worker.free_resources[name] = free
+    worker.sent.append((state.attempt + 1, state.now))
     state.attempt = attempt
     worker.worst = max(worker.worst, *[task.rank for task in tasks])
     state.worst = max(state.worst, worker.worst)

@@ -8,7 +8,7 @@ from trio_dask.errors import RemoteProtocolError
 from trio_dask.messages.failure import Failure, walk
 from trio_dask.scheduler.core import state as st
 from trio_dask.scheduler.core.describing import describe_worker
-from trio_dask.scheduler.observing.why import why
+from trio_dask.scheduler.core.why import why
 
 if TYPE_CHECKING:
     from trio_dask.scheduler.core.state import ClusterState, FailedTask, Task, Worker
