@@ -40,9 +40,11 @@ def hangups() -> Iterator[None]:
 
 @pytest.fixture(autouse=True)
 def own_settings(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """An empty directory of settings, and no ``TRIO_DASK_…`` variables; also for child processes."""
+    """An empty directory of settings, no ``TRIO_DASK_…`` variables, no size of a terminal."""
     directory = tmp_path_factory.mktemp("config")
     monkeypatch.setenv("XDG_CONFIG_HOME", str(directory))
+    for size in ("COLUMNS", "LINES"):  # processes that share the tests out set them
+        monkeypatch.delenv(size, raising=False)
     for variable in os.environ:
         if variable.startswith("TRIO_DASK_"):
             monkeypatch.delenv(variable)

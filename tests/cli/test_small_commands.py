@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.cli.commands import in_pipes
 from trio_dask.cli import main
 from trio_dask.cli.logs import log_to_stderr
 from trio_dask.cli.serving import interface_host, listen_at, owned_file
@@ -47,17 +48,16 @@ def test_every_command_has_help(command: str, capsys: pytest.CaptureFixture[str]
     assert "--tied" not in shown
 
 
+@pytest.mark.processes
 @pytest.mark.parametrize("command", ["scheduler", "worker", "cluster", "run", "demo"])
-def test_help_on_a_narrow_terminal(
-    command: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_help_on_a_narrow_terminal(command: str) -> None:
     """No option is torn apart, and nothing is cut off at the edge."""
-    monkeypatch.setenv("COLUMNS", "200")
-    assert run(command, "--help") == 0
-    wide = capsys.readouterr().out
-    monkeypatch.setenv("COLUMNS", "40")
-    assert run(command, "--help") == 0
-    narrow = capsys.readouterr().out
+    said = {}
+    for columns in ("200", "40"):
+        with in_pipes(command, "--help", COLUMNS=columns) as process:
+            assert process.wait() == 0
+        said[columns] = process.said.decode()
+    wide, narrow = said["200"], said["40"]
     options = set(re.findall(r"--[a-z-]+", wide.partition("Examples:")[0]))
     assert options <= set(re.findall(r"--[a-z-]+", narrow))
     assert "Usage: trio-dask" in narrow

@@ -16,7 +16,7 @@ pytestmark = pytest.mark.simulation
 
 #: Faults that any small cluster has somebody for.
 EVERY_FAULT = [
-    Fault(at=0.15 + number / 20, kind=kind, host="c0" if "client" in kind else "w0", **more)  # type: ignore[arg-type]
+    Fault(at=0.15 + number / 20, kind=kind, **{"host": "w0", **more})  # type: ignore[arg-type, dict-item]
     for number, (kind, more) in enumerate({
         "runner dies": {},
         "memory runs out": {"seconds": 0.2},
@@ -28,9 +28,14 @@ EVERY_FAULT = [
         "stalled host": {"seconds": 0.5},
         "worker is cut off": {},
         "worker dies": {"seconds": 0.3},
-        "client is cut off": {},
-        "client dies": {},
-        "scheduler dies": {"seconds": 0.3},
+        "worker is retired": {"host": "w1", "other": "c1", "seconds": 0.05},
+        "worker drains": {"seconds": 0.05},
+        "process drains": {"host": "w1", "seconds": 0.05},
+        "workers restart": {"other": "c1"},
+        "cluster restarts": {"host": "c1"},
+        "client is cut off": {"host": "c0"},
+        "client dies": {"host": "c0"},
+        "scheduler dies": {"host": "scheduler", "seconds": 0.3},
     }.items())
 ]  # fmt: skip
 

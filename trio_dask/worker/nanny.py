@@ -64,11 +64,12 @@ class Nanny:
         self._case: Case | None = None  # of the runner that is there
         self._ready = False
         self._purpose = ""  # why we have ended it ourselves
+        self._stopped = False  # the worker ends, and so does whatever runner there is
         self.any_ready: Final = trio.Event()
         worker.kill_runner = self._kill
 
     async def run(self) -> None:
-        """Have a runner, until cancelled.
+        """Have a runner, until cancelled, or until one has ended after `stop`.
 
         Raises:
             RunnerFailed: there is no point in trying on.
@@ -83,6 +84,8 @@ class Nanny:
             else:
                 why = await self._live(hosted)
                 ready = self._ready
+            if self._stopped:
+                return
             lasted = time.monotonic() - began
             answered = self._worker.core.answered if ready else 0
             if self._purpose:
@@ -218,7 +221,8 @@ class Nanny:
         return read_board(self._hosted.board_fd, self._nthreads)
 
     def stop(self) -> None:
-        """Tell the runner that it is over."""
+        """Tell the runner that it is over, and start no other."""
+        self._stopped = True
         if self._worker.runner is not None:
             self._worker.runner.send(Stop("the worker ends"))
 

@@ -39,11 +39,7 @@ def dispatch(state: ClusterState) -> None:
         place_alone(state)
     if state.restricted:
         _dispatch_restricted(state)
-    for worker in tuple(state.homes):
-        if worker.alive and worker.slots:
-            _fill(state, worker, len(worker.home))
-        if not len(worker.home):
-            del state.homes[worker]
+    _fill_from_homes(state)
     queue = state.anywhere.queue
     while len(queue):
         least = _least_loaded(state)
@@ -52,8 +48,17 @@ def dispatch(state: ClusterState) -> None:
         if not _fill(state, least, _share(state, queue)):
             heappop(state.by_load)  # full: it comes back when its window changes
     if state.homes:
+        _fill_from_homes(state)  # what was more urgent is out of their way now
         _relieve_homes(state)
     overtake(state)
+
+
+def _fill_from_homes(state: ClusterState) -> None:
+    for worker in tuple(state.homes):
+        if worker.alive and worker.slots:
+            _fill(state, worker, len(worker.home))
+        if not len(worker.home):
+            del state.homes[worker]
 
 
 def _dispatch_restricted(state: ClusterState) -> None:

@@ -11,109 +11,122 @@ from trio_dask.scheduler.core import state as st
 from trio_dask.scheduler.core.alone import beside_alone
 
 if TYPE_CHECKING:
-    from trio_dask.scheduler.core.state import ClusterState, Task
+    from collections.abc import Iterator
+
+    from trio_dask.scheduler.core.state import ClusterState, Task, Worker
 
 
 def violations(state: ClusterState) -> list[str]:
     """Every rule that does not hold, in words."""
-    found: list[str] = []
-
-    def rule(holds: object, sentence: str, subject: object) -> None:
-        if not holds:
-            found.append(f"{subject}: {sentence}")
-
     tasks = dict.fromkeys(state.tasks.values())
-    for task in tasks:
-        _check_task(state, task, rule)
-    _check_limits(state, rule)
+    found = [f"{task}: {broken}" for task in tasks for broken in _of_task(state, task)]
+    found += _of_limits(state)
     for worker in state.workers.values():
-        for attempt, task in worker.window.items():
-            rule(task.attempt == attempt, "a window has the task's current attempt", task)
-            rule(task.worker is worker, "a task in a window knows its worker", task)
-            rule(task.state == st.ASSIGNED, "a task in a window is assigned", task)
-            rule(task in tasks, "a task in a window is not forgotten", task)
-        for task in worker.held.values():
-            rule(worker in (task.holders or ()), "who holds a value is among its holders", task)
-            rule(task in tasks, "a held value belongs to a known task", task)
-        making = {task.tid for task in worker.window.values()} if worker.stray else set()
-        rule(worker.stray.keys() <= making, "only what is being made there is stray", worker)
-        rule(worker.parked.keys() <= worker.window.keys(), "who waits is in the window", worker)
-        for attempt, client in worker.nested.items():
-            rule(attempt in worker.window, "a client inside a task ends with it", client)
-            rule(state.clients.get(client.number) is client, "a client inside is known", client)
-        loaded = len(worker.window) - len(worker.parked)
-        rule(sum(worker.load.values()) == loaded, "the load counts what has a slot", worker)
-        for name, units in worker.free_resources.items():
-            rule(0 <= units <= worker.resources[name], "resources are never over-committed", worker)
-        if state.deaths:
-            rule(not beside_alone(state, worker), "what runs alone has nothing beside it", worker)
-        limit = max(worker.nthreads + 1, state.settings.window_max * worker.nthreads)
-        waiting = sum(each not in worker.recalled for each in worker.parked)
-        held = len(worker.window) - len(worker.recalled) - waiting
-        rule(held <= limit, "a window is bounded", worker)
+        found += (f"{task}: {broken}" for task, broken in _of_places(worker, tasks))
+        found += (f"{worker}: {broken}" for broken in _of_worker(state, worker))
+        found += (f"{worker}: {broken}" for broken in _of_inside(state, worker))
     return found
 
 
-def _check_limits(state: ClusterState, rule: object) -> None:
-    assert callable(rule)
+def _of_places(worker: Worker, tasks: dict[Task, None]) -> Iterator[tuple[Task, str]]:
+    for attempt, task in worker.window.items():
+        if task.attempt != attempt:
+            yield task, "a window has the task's current attempt"
+        if task.worker is not worker:
+            yield task, "a task in a window knows its worker"
+        if task.state != st.ASSIGNED:
+            yield task, "a task in a window is assigned"
+        if task not in tasks:
+            yield task, "a task in a window is not forgotten"
+    for task in worker.held.values():
+        if worker not in (task.holders or ()):
+            yield task, "who holds a value is among its holders"
+        if task not in tasks:
+            yield task, "a held value belongs to a known task"
+
+
+def _of_worker(state: ClusterState, worker: Worker) -> Iterator[str]:
+    window, parked = worker.window, worker.parked
+    if worker.stray and not worker.stray.keys() <= {task.tid for task in window.values()}:
+        yield "only what is being made there is stray"
+    if not parked.keys() <= window.keys():
+        yield "who waits is in the window"
+    if sum(worker.load.values()) != len(window) - len(parked):
+        yield "the load counts what has a slot"
+    for name, units in worker.free_resources.items():
+        if not 0 <= units <= worker.resources[name]:
+            yield "resources are never over-committed"
+    if state.deaths and beside_alone(state, worker):
+        yield "what runs alone has nothing beside it"
+    limit = max(worker.nthreads + 1, state.settings.window_max * worker.nthreads)
+    waiting = sum(each not in worker.recalled for each in parked)
+    if len(window) - len(worker.recalled) - waiting > limit:
+        yield "a window is bounded"
+
+
+def _of_inside(state: ClusterState, worker: Worker) -> Iterator[str]:
+    for attempt, client in worker.nested.items():
+        if attempt not in worker.window:
+            yield f"a client inside a task ends with it: {client}"
+        if state.clients.get(client.number) is not client:
+            yield f"a client inside is known: {client}"
+
+
+def _of_limits(state: ClusterState) -> Iterator[str]:
     for tid in state.limits:
         limited = state.tasks.get(tid)
-        open_ = limited is not None and limited.state in (st.RELEASED, *st.PENDING)
-        rule(open_, "only what has not ended has a deadline", f"{tid:x}")
+        if limited is None or limited.state not in (st.RELEASED, *st.PENDING):
+            yield f"{tid:x}: only what has not ended has a deadline"
     for tid in (*state.late, *state.loosened):
         limited = state.tasks.get(tid)
-        rule(
-            limited is not None and limited.state in (st.ASSIGNED, st.RELEASED),
-            "what is late is with a worker, or at rest",
-            f"{tid:x}",
-        )
+        if limited is None or limited.state not in (st.ASSIGNED, st.RELEASED):
+            yield f"{tid:x}: what is late is with a worker, or at rest"
 
 
-def _check_task(state: ClusterState, task: Task, rule: object) -> None:
-    assert callable(rule)
-    pending = task.state in st.PENDING
-    needed = task.wanted or task.needed > 0 or bool(task.also)
-    dependents = list(task.dependents or ())
-    rule(
-        task.needed == sum(each.state in st.PENDING for each in dependents),
-        "needed counts the pending dependents",
-        task,
-    )
-    rule(
-        needed or task.dependents or task.state == st.ASSIGNED,
-        "what nobody refers to is forgotten",
-        task,
-    )
-    rule(not needed or task.state != st.RELEASED, "what is needed does not rest", task)
-    rule(
-        needed or task.state in (st.RELEASED, st.ASSIGNED) or task.state > st.DONE,
-        "what nobody needs has no value and does not wait",
-        task,
-    )
-    missing = sum(dep.state != st.DONE for dep in task.deps)
-    if task.state == st.WAITING and task.args is not None:
-        rule(task.missing == missing > 0, "a waiting task misses inputs", task)
-    if task.state == st.READY:
-        rule(missing == 0, "a ready task has all inputs", task)
-    rule((task.queue is not None) == (task.state == st.READY), "exactly the ready are queued", task)
-    if task.state == st.ASSIGNED:
-        worker = task.worker
-        rule(
-            worker is not None and worker.alive and worker.window.get(task.attempt) is task,
-            "an assigned task is in a living worker's window",
-            task,
-        )
-    if task.state == st.DONE:
-        rule(task.value is not None or task.holders, "what is done has a value somewhere", task)
-        for worker in task.holders or ():
-            rule(worker.held.get(task.tid) is task, "holders hold", task)
-    else:
-        rule(not task.holders, "only what is done has holders", task)
+def _of_task(state: ClusterState, task: Task) -> Iterator[str]:  # noqa: C901, PLR0912 - a list
+    stands, holders, dependents = task.state, task.holders, task.dependents
+    pending_dependents = 0
+    for each in dependents or ():
+        if each.state in st.PENDING:
+            pending_dependents += 1
+    if task.needed != pending_dependents:
+        yield "needed counts the pending dependents"
+    if task.wanted or task.needed > 0 or task.also:
+        if stands == st.RELEASED:
+            yield "what is needed does not rest"
+    elif stands != st.ASSIGNED:
+        if not dependents:
+            yield "what nobody refers to is forgotten"
+        if stands != st.RELEASED and stands <= st.DONE:
+            yield "what nobody needs has no value and does not wait"
+    if (task.queue is not None) != (stands == st.READY):
+        yield "exactly the ready are queued"
+    missing, pending = 0, stands in st.PENDING
     for dep in task.deps:
-        rule(task in (dep.dependents or ()), "inputs know their dependents", task)
-        rule(state.tasks.get(dep.tid) is dep, "inputs of what is known are known", task)
-        if pending:
-            rule(dep.state != st.RELEASED, "inputs of what is pending are made", task)
+        missing += dep.state != st.DONE
+        if task not in (dep.dependents or ()):
+            yield "inputs know their dependents"
+        if state.tasks.get(dep.tid) is not dep:
+            yield "inputs of what is known are known"
+        if pending and dep.state == st.RELEASED:
+            yield "inputs of what is pending are made"
+    if stands == st.WAITING and task.args is not None and not task.missing == missing > 0:
+        yield "a waiting task misses inputs"
+    if stands == st.READY and missing:
+        yield "a ready task has all inputs"
+    if stands == st.ASSIGNED:
+        worker = task.worker
+        if worker is None or not worker.alive or worker.window.get(task.attempt) is not task:
+            yield "an assigned task is in a living worker's window"
+    if stands != st.DONE:
+        if holders:
+            yield "only what is done has holders"
+        return
+    if task.value is None and not holders:
+        yield "what is done has a value somewhere"
+    for worker in holders or ():
+        if worker.held.get(task.tid) is not task:
+            yield "holders hold"
 
 
 def check(state: ClusterState) -> None:

@@ -15,12 +15,17 @@ from typing import TYPE_CHECKING, Final
 from trio_dask.client.core import CANCELLED, ERROR, FINISHED, LOST, PENDING, STATUS_NAMES
 from trio_dask.messages.failure import Failure
 from trio_dask.messages.ids import client_of
-from trio_dask.messages.tasks import Run
 from trio_dask.scheduler.core import state as st
 from trio_dask.scheduler.core.alone import beside_alone
 from trio_dask.scheduler.core.deaths import ALONE_MAX
 from trio_dask.scheduler.core.lifecycle import wants
 from trio_dask.testing.simulation.client import DIED, DONE, NOBODY
+from trio_dask.testing.simulation.handing_out import (
+    no_inversion_lasts,
+    nobody_idles,
+    restrictions_are_kept,
+    urgent_first,
+)
 from trio_dask.testing.simulation.leaving import (
     drains_end,
     farewells_are_true,
@@ -30,22 +35,12 @@ from trio_dask.testing.simulation.truth import BOUND, FAILURE
 
 if TYPE_CHECKING:
     from trio_dask.messages import Message
-    from trio_dask.scheduler.core.state import Worker
     from trio_dask.testing.simulation.client import Outcome, SimClient
     from trio_dask.testing.simulation.cluster import Cluster
     from trio_dask.testing.simulation.nest import SimNest
-    from trio_dask.testing.simulation.worker import SimWorker
 
 Rule = Callable[["Cluster"], Iterator[str]]
 SaidRule = Callable[["Cluster", "list[tuple[int, list[Message]]]"], Iterator[str]]
-
-
-def _registered(cluster: Cluster) -> Iterator[tuple[SimWorker, Worker]]:
-    """Living workers that the scheduler knows, with its record of each."""
-    known = cluster.scheduler.core.state.workers
-    for worker in cluster.workers.values():
-        if worker.address in known and worker.registered:
-            yield worker, known[worker.address]
 
 
 # ---------------------------------------------------------------- between any two events
@@ -70,7 +65,7 @@ def answers_are_final(cluster: Cluster) -> Iterator[str]:
 def one_live_attempt(cluster: Cluster) -> Iterator[str]:
     """No task is with two living workers that the scheduler counts on."""
     seen: dict[int, str] = {}
-    for worker, _ in _registered(cluster):
+    for worker, _ in cluster.registered():
         state = worker.core.state
         waiting = [row.tid for row in state.waiting.values()]
         given = [tid for attempt, tid in state.given.items() if attempt not in state.abandoned]
@@ -89,7 +84,7 @@ def slots_are_not_overcommitted(cluster: Cluster) -> Iterator[str]:
 
 def resources_are_not_overcommitted(cluster: Cluster) -> Iterator[str]:
     """What a worker's running tasks take together is what it has, at most."""
-    for worker, record in _registered(cluster):
+    for worker, record in cluster.registered():
         taken: Counter[str] = Counter()
         for attempt in worker.runner.running:
             task = record.window.get(attempt)
@@ -103,7 +98,7 @@ def resources_are_not_overcommitted(cluster: Cluster) -> Iterator[str]:
 def who_ran_out_of_memory_runs_alone(cluster: Cluster) -> Iterator[str]:
     """Nothing runs, or waits to, on a worker beside a task whose process ran out of memory."""
     state = cluster.scheduler.core.state
-    for worker, record in _registered(cluster):
+    for worker, record in cluster.registered():
         runner = worker.runner
         there = runner.running.keys() | runner.unbegun.keys() if runner.alive else set()
         beside = there.intersection(beside_alone(state, record))
@@ -111,59 +106,11 @@ def who_ran_out_of_memory_runs_alone(cluster: Cluster) -> Iterator[str]:
             yield f"{worker.address} has {sorted(beside)} beside a task that runs alone"
 
 
-def restrictions_are_kept(cluster: Cluster) -> Iterator[str]:
-    """A task is only with a worker that it names, while one of those is there."""
-    state = cluster.scheduler.core.state
-    for worker in state.workers.values():
-        for attempt, task in worker.window.items():
-            asked = task.spec.requirement
-            if not asked.workers or asked.allow_others:
-                continue
-            if worker.name not in asked.workers and worker.address not in asked.workers:
-                yield f"attempt {attempt:x} is with {worker.name}"
-
-
 def ended_clients_wait_for_nothing(cluster: Cluster) -> Iterator[str]:
     """Whoever waited for anything when a client ended has been told."""
     for client in cluster.clients.values():
         if client.dead and client.waits:
             yield f"{client.name} has ended ({client.core.ended}): {len(client.waits)} still wait"
-
-
-# ---------------------------------------------------------------- when work is handed out
-
-
-def urgent_first(cluster: Cluster, said: list[tuple[int, list[Message]]]) -> Iterator[str]:
-    """Nothing is handed to a worker while a more urgent task that it may run is left waiting."""
-    state = cluster.scheduler.core.state
-    for peer, messages in said:
-        worker = state.peers.get(peer)
-        runs = [message for message in messages if isinstance(message, Run)]
-        if not runs or not isinstance(worker, st.Worker):
-            continue
-        least = min(_urgency(cluster, args) for run in runs for args in run.args)
-        queues = [state.anywhere.queue, worker.home]
-        queues += [
-            requirement.queue for requirement in state.restricted if _may_run(worker, requirement)
-        ]
-        for queue in queues:
-            head = queue.peek()
-            if head is not None and _urgency(cluster, head.args) > least:
-                yield f"{worker.name} is given a task though {head!r} is more urgent"
-
-
-def _urgency(cluster: Cluster, args: bytes | None) -> tuple[int, int]:
-    """The priority that a task's user has given it, and how deep it is inside of others."""
-    number = int(args or b"")
-    return cluster.truth.priorities[number], cluster.truth.depths[number]
-
-
-def _may_run(worker: Worker, requirement: st.Requirement) -> bool:
-    named = not requirement.workers or bool(
-        {worker.name, worker.address} & set(requirement.workers)
-    )
-    free = worker.free_resources
-    return named and all(free.get(name, 0) >= units for name, units in requirement.resources)
 
 
 # ---------------------------------------------------------------- when no message is under way
@@ -185,7 +132,7 @@ def the_welcomed_are_known(cluster: Cluster) -> Iterator[str]:
 
 def books_agree_on_attempts(cluster: Cluster) -> Iterator[str]:
     """The scheduler's window of a worker is what that worker has been given and not answered."""
-    for worker, record in _registered(cluster):
+    for worker, record in cluster.registered():
         state = worker.core.state
         there = {**dict.fromkeys(state.given), **dict.fromkeys(state.waiting)}
         for attempt in state.abandoned:  # reported as stopped before it has
@@ -204,7 +151,7 @@ def books_agree_on_values(cluster: Cluster) -> Iterator[str]:
 
     But for copies of what it is making anew, which are let go of when it has.
     """
-    for worker, record in _registered(cluster):
+    for worker, record in cluster.registered():
         state = worker.core.state
         there = state.held.keys() | state.store.held_by(worker.name)
         if there - record.stray.keys() != record.held.keys():
@@ -215,7 +162,7 @@ def books_agree_on_values(cluster: Cluster) -> Iterator[str]:
 
 def books_agree_on_slots(cluster: Cluster) -> Iterator[str]:
     """The scheduler knows how many tasks a worker can run."""
-    for worker, record in _registered(cluster):
+    for worker, record in cluster.registered():
         works = worker.core.state.up and worker.core.state.doomed is None
         if record.told != (worker.plan.nthreads if works else 0):
             yield f"{worker.address} has {record.told} slots on record"
@@ -225,7 +172,7 @@ def books_agree_on_slots(cluster: Cluster) -> Iterator[str]:
 
 def books_agree_on_who_waits(cluster: Cluster) -> Iterator[str]:
     """The scheduler knows which tasks have no slot, and which have a client."""
-    for worker, record in _registered(cluster):
+    for worker, record in cluster.registered():
         state, runner = worker.core.state, worker.runner
         if not runner.alive:
             continue
@@ -248,7 +195,7 @@ def nobody_outlives_its_task(cluster: Cluster) -> Iterator[str]:
 
 def books_agree_on_functions(cluster: Cluster) -> Iterator[str]:
     """A worker that is up has the functions that the scheduler need not send it again."""
-    for worker, record in _registered(cluster):
+    for worker, record in cluster.registered():
         missing = record.functions - worker.core.state.functions
         if worker.core.state.up and missing:
             yield f"{worker.address} lacks the functions {sorted(missing)}"
@@ -257,7 +204,7 @@ def books_agree_on_functions(cluster: Cluster) -> Iterator[str]:
 def _holders(cluster: Cluster) -> Iterator[SimClient | SimNest]:
     """All clients, also those inside tasks."""
     yield from cluster.clients.values()
-    for worker, _ in _registered(cluster):
+    for worker, _ in cluster.registered():
         if worker.runner.alive:
             yield from worker.runner.nests.values()
 
@@ -303,28 +250,9 @@ def clients_know_the_end(cluster: Cluster) -> Iterator[str]:
                 yield f"{client.name} believes {tid:x} {STATUS_NAMES[status]}: {task!r}"
 
 
-def no_inversion_lasts(cluster: Cluster) -> Iterator[str]:
-    """Nothing that is not thought to have begun waits in a window before a more urgent newcomer."""
-    state = cluster.scheduler.core.state
-    head = state.anywhere.queue.peek()
-    if head is None:
-        return
-    for worker, record in _registered(cluster):
-        if not record.slots:
-            continue
-        # The scheduler believes that those given first have begun. They may lack inputs.
-        given = [attempt for attempt in record.window if attempt not in record.parked]
-        for attempt in given[record.slots :]:
-            task = record.window[attempt]
-            if attempt in record.recalled or attempt not in worker.runner.unbegun:
-                continue
-            if _urgency(cluster, task.args) < _urgency(cluster, head.args):
-                yield f"{task!r} waits at {worker.name} while {head!r} is more urgent"
-
-
 def recalls_are_answered(cluster: Cluster) -> Iterator[str]:
     """What was asked back, and had not begun, has come back."""
-    for worker, record in _registered(cluster):
+    for worker, record in cluster.registered():
         kept = [each for each in record.recalled if each in worker.runner.unbegun]
         if kept and worker.runner.alive:
             yield f"{worker.address} keeps {kept}, which it was asked for"
@@ -468,6 +396,7 @@ WHEN_QUIET: Final[tuple[Rule, ...]] = (
     wanted_is_what_clients_hold,
     clients_know_the_end,
     no_inversion_lasts,
+    nobody_idles,
     recalls_are_answered,
 )
 AT_THE_END: Final[tuple[Rule, ...]] = (

@@ -160,12 +160,14 @@ class _Checks:
     cluster: Cluster
     every_step: bool
     found: list[str] = field(default_factory=list)
+    _told: bool = True
     _books_at: int = 0
     _cluster_at: int = 0
     _quiet_at: float = 0.0
 
     def on_flush(self, said: list[tuple[int, list[Message]]]) -> None:
-        """The scheduler has handed out work."""
+        """The scheduler has been told something, and has said what comes of it."""
+        self._told = True
         if said:
             for rule in rules.WHEN_SAID:
                 self.found += rule(self.cluster, said)
@@ -179,7 +181,8 @@ class _Checks:
         cluster = self.cluster
         world, state = cluster.world, cluster.scheduler.core.state
         steps, every = world.steps, self.every_step
-        if every or steps >= self._books_at:
+        if self._told and (every or steps >= self._books_at):
+            self._told = False
             self._books_at = steps + 1 + len(state.tasks) // _TASKS_A_STEP
             self.found += violations(state)
         if every or steps >= self._cluster_at:
