@@ -48,6 +48,8 @@ class Site:
         "/health", "/ready", "/metrics", "/api/v1/openapi.json", "/api/v1/cluster",
         "/api/v1/workers", "/api/v1/workers/node-000-0", "/api/v1/groups", "/api/v1/tasks",
         "/api/v1/tasks?state=done&limit=2", "/api/v1/failures", "/api/v1/clients",
+        "/api/v1/events", "/api/v1/graph", "/api/v1/graph?tasks=9&name=clean", "/graph", "/events-log", "/logs",
+        "/api/v1/logs",
         "/api/v1/system", "/api/v1/get_workers", "/json/counts.json", "/json/identity.json",
         "/individual-plots.json", "/status", "/workers", "/workers/a", "/tasks", "/tasks/a%2Fb",
         "/failures", "/system", "/login",
@@ -70,7 +72,7 @@ async def test_every_route_answers(autojump_clock: MockClock, path: str) -> None
     ("path", "status"),
     [
         ("/nothing", 404), ("/api/v1/workers/nobody", 404), ("/api/v1/tasks/nothing", 404),
-        ("/api/v1/tasks?state=odd", 400), ("/api/v1/tasks?limit=-1", 400),
+        ("/api/v1/tasks?state=odd", 400), ("/api/v1/graph?tasks=x", 400), ("/api/v1/tasks?limit=-1", 400),
         ("/static/x/../../access.py", 404), ("/static/x/__init__.py", 404), ("/static/x/no.js", 404),
         ("/status/", 404),
     ],

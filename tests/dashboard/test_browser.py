@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from tests.dashboard.browser import Page
 
 KEYS = keys_from_token("0123456789abcdef" * 4)
-PAGES = ["status", "workers", "tasks", "failures", "system"]
+PAGES = ["status", "workers", "tasks", "graph", "failures", "events-log", "logs", "system"]
 LIVE = "document.getElementById('link').dataset.state === 'live'"
 LOST = "document.getElementById('link').dataset.state === 'lost'"
 SHOWN = "document.querySelector('main > div')"
@@ -90,7 +90,12 @@ async def test_every_page_loads_and_fits() -> None:
     """Without a complaint, on a phone and on a wide screen, light and dark."""
     async with open_site() as (site, page):
         task = site.busy.submit("train_model", 30)[-1]
-        parts = [f"tasks/train_model-{task:x}", "workers/node-000-0", "tasks?name=clean"]
+        parts = [
+            f"tasks/train_model-{task:x}",
+            "workers/node-000-0",
+            "tasks?name=clean",
+            "graph?tasks=1",
+        ]
         for path in PAGES + parts:
             for width, dark in ((360, True), (1920, False)):
                 await page.look(width, dark=dark)
@@ -164,7 +169,7 @@ async def test_by_keyboard_alone() -> None:
         for number, name in enumerate(PAGES, 1):
             await page.press(str(number))
             current = "document.querySelector('.tab[aria-current]').innerText.trim().toLowerCase()"
-            assert (await page.run(current)).startswith(name)
+            assert (await page.run(current)).startswith(name.removesuffix("-log"))
         await page.press("2")
         await page.press("/")
         assert await page.run("document.activeElement.type") == "search"
@@ -211,6 +216,38 @@ async def test_a_task_says_why() -> None:
         )
         await page.run("history.back()")
         await page.wait_for("document.querySelector('h1').innerText.startsWith('evaluate')")
+        assert page.complaints == []
+
+
+async def test_a_graph_shows_who_takes_whose_values() -> None:
+    """By function with progress, left to right; and task by task."""
+    async with open_site(1) as (site, page):
+        first = site.busy.submit("train_model", 40)
+        site.busy.submit("evaluate", 40, first)
+        await page.open(site.at("graph"))
+        left = "Object.fromEntries([...document.querySelectorAll('.node')].map((e) => [e.title, e.offsetLeft]))"
+        await page.wait_for("document.querySelectorAll('.node').length >= 2")
+        found = await page.run(left)
+        assert found["train_model"] < found["evaluate"]
+        assert await page.run("document.querySelectorAll('.sheet path').length") >= 1
+        await page.run("[...document.querySelectorAll('.chips button')][1].click()")
+        label = "document.querySelector('canvas.dots').ariaLabel"
+        assert "tasks and what they take" in await page.wait_for(label)
+        assert page.complaints == []
+
+
+async def test_events_are_filtered() -> None:
+    """By kind, and by words."""
+    async with open_site(3) as (site, page):
+        site.busy.leave(10)
+        await page.open(site.at("events-log"))
+        rows = "document.querySelectorAll('tbody tr').length"
+        await page.wait_for(f"{rows} >= 5")
+        await page.run(
+            "(() => { const f = document.querySelector('input[type=search]');"
+            "f.value = 'it died'; f.dispatchEvent(new Event('input')); })()"
+        )
+        assert await page.run(rows) == 1
         assert page.complaints == []
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -13,7 +14,8 @@ from trio_dask.dashboard.plain import plain
 from trio_dask.dashboard.view import GROUP_COLUMNS, WORKER_COLUMNS, WORKER_FIXED
 from trio_dask.messages import session, tasks as words
 from trio_dask.messages.failure import Failure
-from trio_dask.scheduler.observing import SchedulerView, view as shown
+from trio_dask.scheduler.core import chronicle
+from trio_dask.scheduler.observing import SchedulerView, kept_lines, view as shown
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -47,7 +49,7 @@ class Watched(Driver):
 
     def why(self, tid: int) -> str:
         """Why the task is where it is."""
-        page = self.view.task(self.core.state.key_of(self.core.state.tasks[tid]))
+        page = self.view.task(self.core.state.key_of(self.core.state.tasks[tid]), self.now)
         assert page is not None
         return " ".join(page["why"])
 
@@ -112,15 +114,15 @@ def test_a_task_is_described_with_what_it_hangs_on(cluster: Watched) -> None:
     cluster.worker(2, nthreads=2)
     one, two = cluster.submit(first, [b"x", b"y"], [[], [first]], keys=["one", "two (x, 1)"])
     cluster.done(2, cluster.run(2), None)
-    page = cluster.view.task("one")
+    page = cluster.view.task("one", 0.0)
     assert page is not None
     assert page["state"] == "done"
     assert page["where"] == ["w2"]
     assert [each["key"] for each in page["outputs"]] == ["two (x, 1)"]
-    page = cluster.view.task("two (x, 1)")
+    page = cluster.view.task("two (x, 1)", 0.0)
     assert page is not None
     assert [each["key"] for each in page["inputs"]] == ["one"]
-    assert cluster.view.task("three") is None
+    assert cluster.view.task("three", 0.0) is None
     json.dumps(plain(page))
     assert one != two
 
@@ -296,6 +298,106 @@ def test_a_crowd_is_drawn_in_part() -> None:
     assert len(blocks) <= 120 + 64
     assert left_out > 0
     assert sum(row[-1] for row in busy.view.worker_fixed().values()) == 64
+
+
+def test_what_has_happened_is_remembered(cluster: Watched) -> None:
+    """The newest first; what is said again at once is counted."""
+    first = cluster.client()
+    cluster.worker(2)
+    cluster.submit(first, [b"x"] * 3)
+    cluster.now = 4.0
+    cluster.fail(2, cluster.run(2))
+    cluster.core.left(2, "it was cut")
+    (left, failed, *_) = cluster.view.events(now=6.0)
+    assert (left["kind"], left["who"], left["text"]) == ("worker", "w2", "left: it was cut")
+    assert (failed["text"], failed["times"]) == ("a task failed on w2", 2)
+    assert failed["ago_s"] == 2.0
+    for number in range(2_000):
+        chronicle.note(cluster.core.state, chronicle.CLIENT, f"c{number}", "left")
+    assert len(cluster.view.events(0.0)) == 1_000
+
+
+def test_a_task_has_a_history(cluster: Watched) -> None:
+    """Who brought it, what died under it, and for how long it has been running."""
+    first = cluster.client()
+    cluster.worker(2)
+    (task,) = cluster.submit(first, [b"x"], retries=1)
+    (attempt,) = cluster.run(2).attempts
+    certificate = {"signal": 11, "running": [[attempt, 2.5]], "output": ["the end"]}
+    cluster.tell(2, words.RunnerDied([attempt], [], [], certificate))
+    cluster.now = 8.0
+    cluster.tell(2, words.Running([*cluster.run(2).attempts], [3.0]))
+    page = cluster.view.task(cluster.core.state.key_of(cluster.core.state.tasks[task]), 9.0)
+    assert page is not None
+    assert page["ran_s"] == 4.0
+    assert page["deaths"][0]["output"] == ["the end"]
+    assert "killed by signal 11 after 2.5 s on worker w2" in page["history"][1]
+    assert page["history"][-2] == "Given to w2, where it has been running for 4.0 s."
+    worker = cluster.view.worker("w2", 9.0)
+    assert worker is not None
+    assert [each["ran_s"] for each in worker["running"]] == [4.0]
+    assert worker["events"][0]["kind"] == "death"
+
+
+@pytest.mark.parametrize("deaths", [5, [{}], [{"worker": 3, "reason": b"x"}], [[]]])
+def test_a_made_up_death_is_no_trouble(cluster: Watched, deaths: Any) -> None:
+    """A failure may say that of its origin."""
+    first = cluster.client()
+    cluster.worker(2)
+    (task,) = cluster.submit(first, [b"x"])
+    failure = Failure("E", "m", origin={"deaths": deaths}).to_bytes()
+    cluster.fail(2, cluster.run(2), failure)
+    page = cluster.view.task(cluster.core.state.key_of(cluster.core.state.tasks[task]), 0.0)
+    json.dumps(plain(page))
+
+
+def graph_of(cluster: Watched, **what: Any) -> dict[str, Any]:
+    """The graph, however many slices that takes."""
+    steps = cluster.view.graph(**what)
+    while True:
+        try:
+            next(steps)
+        except StopIteration as end:
+            return end.value  # type: ignore[no-any-return]
+
+
+def test_a_graph_of_functions_and_of_tasks(cluster: Watched) -> None:
+    """Who takes whose values; one by one if these are not too many."""
+    first = cluster.client()
+    tasks = cluster.submit(first, [b"x"] * 4, [[], [first], [first], [first + 1, first + 2]])
+    graph = graph_of(cluster)
+    assert graph["edges"] == [["inc", "inc", 4]]
+    assert graph["groups"] == [{"name": "inc", "states": {"ready": 1, "waiting": 3}}]
+    assert "tasks" not in graph
+    graph = graph_of(cluster, limit=4)
+    assert [each[0] for each in graph["tasks"]] == [f"inc-{task:x}" for task in tasks]
+    assert graph["links"] == [[0, 1], [0, 2], [1, 3], [2, 3]]
+    assert "tasks" not in graph_of(cluster, limit=3)
+    assert graph_of(cluster, limit=9, name="none")["tasks"] == []
+
+
+def test_lines_of_the_log_are_kept() -> None:
+    """The newest first, for as long as the server lives; also lines that cannot be made."""
+    logger = logging.getLogger("trio_dask.dashboard.tests")
+    logger.setLevel("INFO")
+    with kept_lines(lambda: 5.0) as lines:
+        logger.info("%s joined", "w1")
+        odd = logging.LogRecord("x", logging.INFO, "", 1, "%d", ("no number",), None)
+        lines.emit(odd)
+        assert "cannot be shown: TypeError" in lines.lines(5.0)[0]["text"]
+        for number in range(600):
+            logger.info("line %d", number)
+        kept = lines.lines(7.0)
+        assert len(kept) == 500
+        assert kept[0] == {
+            "ago_s": 2.0,
+            "level": "INFO",
+            "logger": logger.name,
+            "text": "line 599",
+        }
+    logger.info("afterwards")
+    assert len(lines.lines(7.0)) == 500
+    assert "afterwards" not in lines.lines(7.0)[0]["text"]
 
 
 def test_nobody_watching_costs_nothing(cluster: Watched) -> None:

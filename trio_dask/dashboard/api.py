@@ -12,11 +12,12 @@ from starlette.responses import JSONResponse, PlainTextResponse, RedirectRespons
 from starlette.routing import Route
 
 from trio_dask import __version__
+from trio_dask.dashboard.graphs import Graphs
 from trio_dask.dashboard.metrics import metrics_text
 from trio_dask.dashboard.openapi import openapi
 from trio_dask.dashboard.plain import plain
 from trio_dask.dashboard.shell import root_of
-from trio_dask.dashboard.view import GROUP_COLUMNS, STATES
+from trio_dask.dashboard.view import GROUP_COLUMNS, PAGES, STATES
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from trio_dask.dashboard.view import View
 
 _LIMIT_MAX: Final = 1_000
+_NODES_MAX: Final = 5_000
 
 
 class Api:
@@ -35,6 +37,7 @@ class Api:
     def __init__(self, view: View, feed: Feed) -> None:
         self._view: Final = view
         self._feed: Final = feed
+        self._graphs: Final = Graphs(view)
 
     def routes(self) -> list[Route]:
         """All of them."""
@@ -50,6 +53,9 @@ class Api:
             "/api/v1/tasks": self.tasks,
             "/api/v1/tasks/{key:path}": self.task,
             "/api/v1/failures": self.failures,
+            "/api/v1/events": self.events,
+            "/api/v1/logs": self.logs,
+            "/api/v1/graph": self.graph,
             "/api/v1/clients": self.clients,
             "/api/v1/system": self.system,
             "/api/v1/get_workers": self.get_workers,
@@ -141,11 +147,28 @@ class Api:
         """One task, and why it is where it is."""
         key = request.path_params["key"]
         gone = f"no task {key!r:.200}: nobody needs it any more, or it never was"
-        return _found(self._view.task(key), gone)
+        return _found(self._view.task(key, anyio.current_time()), gone)
 
     async def failures(self, request: Request) -> Response:
         """The last failures."""
         return _json({"failures": self._view.failures(anyio.current_time())})
+
+    async def events(self, request: Request) -> Response:
+        """What has happened to the cluster."""
+        return _json({"events": self._view.events(anyio.current_time())})
+
+    async def logs(self, request: Request) -> Response:
+        """The last lines of the scheduler's log."""
+        return _json({"lines": self._view.logs(anyio.current_time())})
+
+    async def graph(self, request: Request) -> Response:
+        """Who takes whose values; looked at anew when that has been a while ago."""
+        query = request.query_params
+        limit = query.get("tasks", "0")
+        if not (limit.isascii() and limit.isdecimal() and len(limit) < 9):
+            return _json({"error": "tasks is a number"}, 400)
+        what = query.get("name", ""), min(int(limit), _NODES_MAX)
+        return _json(await self._graphs.get(what, anyio.current_time()))
 
     async def clients(self, request: Request) -> Response:
         """Who is connected."""
@@ -229,8 +252,7 @@ class Api:
 
     async def plots(self, request: Request) -> Response:
         """What JupyterLab's extension offers to show."""
-        names = ("status", "workers", "tasks", "failures", "system")
-        return _json({name.capitalize(): f"/{name}" for name in names})
+        return _json({name.capitalize(): f"/{path}" for path, name in PAGES.items()})
 
 
 def _json(content: Any, status: int = 200) -> Response:

@@ -13,6 +13,7 @@ from trio_dask.dashboard.api import Api
 from trio_dask.dashboard.events import Events
 from trio_dask.dashboard.feed import Feed
 from trio_dask.dashboard.gate import Gate
+from trio_dask.dashboard.view import PAGES
 
 if TYPE_CHECKING:
     from starlette.requests import Request
@@ -21,8 +22,7 @@ if TYPE_CHECKING:
     from trio_dask.comm import Keys
     from trio_dask.dashboard.view import View
 
-#: The pages, each made by the browser; those with something behind them have pages of their own.
-PAGES: Final = ("status", "workers", "tasks", "failures", "system")
+#: Those with something behind them have pages of their own; each is made by the browser.
 _WITH_PARTS: Final = ("workers", "tasks")
 
 

@@ -15,6 +15,11 @@ GROUP_COLUMNS: Final = (
     "nbytes", "runs", "failures", "seconds",
 )  # fmt: skip
 STATES: Final = GROUP_COLUMNS[:8]
+#: The pages by their paths, in order.
+PAGES: Final = {
+    "status": "status", "workers": "workers", "tasks": "tasks", "graph": "graph",
+    "failures": "failures", "events-log": "events", "logs": "logs", "system": "system",
+}  # fmt: skip
 
 
 class View(Protocol):
@@ -61,7 +66,7 @@ class View(Protocol):
     def worker(self, name: str, now: float) -> dict[str, Any] | None:
         """A worker, by name or address."""
 
-    def task(self, key: str) -> dict[str, Any] | None:
+    def task(self, key: str, now: float) -> dict[str, Any] | None:
         """A task, by key."""
 
     def search(
@@ -71,6 +76,15 @@ class View(Protocol):
 
     def failures(self, now: float, limit: int = ...) -> list[dict[str, Any]]:
         """The last failures."""
+
+    def events(self, now: float) -> list[dict[str, Any]]:
+        """What has happened to the cluster."""
+
+    def logs(self, now: float) -> list[dict[str, Any]]:
+        """The last lines of the log."""
+
+    def graph(self, *, name: str = ..., limit: int = ...) -> Generator[None, None, dict[str, Any]]:
+        """Who takes whose values."""
 
     def clients(self) -> list[dict[str, Any]]:
         """Who is connected."""

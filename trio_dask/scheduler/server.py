@@ -26,7 +26,7 @@ from trio_dask.messages.nested import Nested
 from trio_dask.scheduler.core import CoreSettings, Misuse, SchedulerCore
 from trio_dask.scheduler.importing import find_placement
 from trio_dask.scheduler.inside import Inside
-from trio_dask.scheduler.observing import SchedulerView
+from trio_dask.scheduler.observing import SchedulerView, kept_lines
 from trio_dask.scheduler.recording import recorded
 
 if TYPE_CHECKING:
@@ -85,12 +85,13 @@ async def run_scheduler(
             cluster=secrets.token_hex(8),
             placement=placement() if placement is not None else None,
         )
-        with recorded(core, settings.event_log) as told:
+        with recorded(core, settings.event_log) as told, kept_lines(trio.current_time) as lines:
             stopping = trio.Event()
             server = _Server(told, stopping)
             view = SchedulerView(
-                core.state, server.overhear, address=listener.address, now=trio.current_time()
-            )
+                core.state, server.overhear, address=listener.address, now=trio.current_time(),
+                logs=lines.lines,
+            )  # fmt: skip
             handle = SchedulerHandle(
                 listener.address, core.state.cluster, core, view, told.shown_at
             )

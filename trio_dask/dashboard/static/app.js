@@ -3,13 +3,17 @@ import { at, h, hideTip, link, put, root, say } from "./dom.js";
 import { dark, themeChanged } from "./draw.js";
 import { count, seconds } from "./format.js";
 import { connect, live, state, subscribe } from "./live.js";
+import { Events, Logs } from "./events.js";
 import { Failures } from "./failures.js";
+import { Graph } from "./graph.js";
 import { Status } from "./status.js";
 import { System } from "./system.js";
 import { Task, Tasks } from "./tasks.js";
 import { Worker, Workers } from "./workers.js";
 
-const PAGES = { status: Status, workers: Workers, tasks: Tasks, failures: Failures, system: System };
+const PAGES = { status: Status, workers: Workers, tasks: Tasks, graph: Graph, failures: Failures, "events-log": Events, logs: Logs, system: System };
+const NAMES = { "events-log": "Events" };
+const called = (name) => NAMES[name] || name[0].toUpperCase() + name.slice(1);
 const PARTS = { workers: Worker, tasks: Task };
 const main = document.getElementById("main");
 const banner = document.getElementById("banner");
@@ -20,7 +24,7 @@ let page = null;
 let seenFailures = null;
 
 const links = Object.fromEntries(Object.keys(PAGES).map((name) => [
-  name, link(name, name[0].toUpperCase() + name.slice(1), { class: "tab" }),
+  name, link(name, called(name), { class: "tab" }),
 ]));
 links.failures.append(badge);
 put(nav, Object.values(links));
@@ -49,8 +53,8 @@ function show(moved) {
   for (const [each, tab] of Object.entries(links)) {
     if (each === name) tab.setAttribute("aria-current", "page"); else tab.removeAttribute("aria-current");
   }
-  links[name].scrollIntoView({ block: "nearest", inline: "nearest" });
-  document.title = `${page.title || name[0].toUpperCase() + name.slice(1)} · trio_dask`;
+  links[name].scrollIntoView({ block: "nearest", inline: "center" });
+  document.title = `${page.title || called(name)} · trio_dask`;
   if (moved) { scrollTo(0, 0); main.focus({ preventScroll: true }); }
   update();
 }
@@ -122,7 +126,7 @@ theme.addEventListener("click", nextTheme);
 
 const keys = document.getElementById("keys");
 put(keys, h("h2", null, "Keys"), h("dl", null,
-  [["1 … 5", "the pages, in their order"], ["/", "search tasks, or filter a table"], ["t", "light or dark"],
+  [[`1 … ${Object.keys(PAGES).length}`, "the pages, in their order"], ["/", "search tasks, or filter a table"], ["t", "light or dark"],
     ["?", "this"], ["Esc", "close this"]].map(([key, about]) => [h("dt", null, h("kbd", null, key)), h("dd", null, about)])),
 h("form", { method: "dialog" }, h("button", null, "Close")));
 document.getElementById("help").addEventListener("click", () => keys.showModal());

@@ -1,7 +1,7 @@
 // Tasks by function, found by key, and a page for each.
 import { at, every, get, h, part, put, say, setBar } from "./dom.js";
 import { colour } from "./draw.js";
-import { bytes, count, plural, seconds, short } from "./format.js";
+import { ago, bytes, count, plural, seconds, short } from "./format.js";
 import { failureBody } from "./failures.js";
 import { live } from "./live.js";
 import { groupParts, legend, pending } from "./status.js";
@@ -19,6 +19,15 @@ export function taskList(node, tasks, all, none) {
       h("th", { scope: "row" }, h("a", { href: at(`tasks/${part(task.key)}`), "data-nav": true, class: "key", title: task.key }, short(task.key, 48))),
       h("td", null, stateMark(task.state)), placed && h("td", { class: "mid" }, task.worker), h("td", { class: "num" }, task.nbytes ? bytes(task.nbytes) : "")))))),
   all > tasks.length ? h("p", { class: "dim pad" }, `${count(tasks.length)} of ${count(all)}`) : null);
+}
+
+export function runningList(node, tasks) {
+  if (!tasks.length) { put(node, h("p", { class: "dim pad" }, "Nothing has been running for that long.")); return; }
+  put(node, h("div", { class: "scroll list", tabindex: "0", role: "region", "aria-label": "Running" }, h("table", null,
+    h("thead", null, h("tr", null, h("th", { scope: "col" }, "Key"), h("th", { scope: "col" }, "Function"), h("th", { scope: "col", class: "num" }, "For"))),
+    h("tbody", null, tasks.map((task) => h("tr", null,
+      h("th", { scope: "row" }, h("a", { href: at(`tasks/${part(task.key)}`), "data-nav": true, class: "key", title: task.key }, short(task.key, 48))),
+      h("td", null, task.name), h("td", { class: "num" }, seconds(task.ran_s))))))));
 }
 
 export class Tasks {
@@ -102,6 +111,8 @@ export class Task {
     this.key = key;
     this.title = short(key, 30);
     this.body = h("div", null, h("p", { class: "dim" }, "Looking …"));
+    this.history = h("ol", { class: "steps" });
+    this.seen = [];
     this.node = h("div", null,
       h("nav", { class: "crumbs", "aria-label": "Where this is" }, h("a", { href: at("tasks"), "data-nav": true }, "Tasks"), " / "),
       h("h1", { class: "key" }, key), this.body);
@@ -118,13 +129,19 @@ export class Task {
       }
       return;
     }
-    const text = JSON.stringify(data);
-    if (text === this.shown) return;
+    const last = this.seen[this.seen.length - 1];
+    if (!last || last[0] !== data.state || last[1] !== data.worker) this.seen.push([data.state, data.worker, Date.now()]);
+    const text = JSON.stringify({ ...data, history: 0, ran_s: data.ran_s === null ? 0 : 1 }) + this.seen.length;
+    if (text === this.shown) {
+      this.tell(data);
+      return;
+    }
     this.shown = text;
     const facts = [["Function", h("a", { href: at(`tasks?name=${part(data.name)}`), "data-nav": true }, data.name)],
       ["Size", data.nbytes ? bytes(data.nbytes) : ""],
       ["Where", data.inline ? "small, kept by the scheduler" : data.where.length ? data.where.map((name, index) => [index ? ", " : "", h("a", { href: at(`workers/${part(name)}`), "data-nav": true }, name)]) : ""],
       ["Worker", data.worker ? h("a", { href: at(`workers/${part(data.worker)}`), "data-nav": true }, data.worker) : ""],
+      ["Running for", data.ran_s === null ? "" : seconds(data.ran_s)],
       ["Expected to take", data.expected_s === null ? "not known yet" : seconds(data.expected_s)],
       ["Retries", data.retries ? `${data.retried} of ${data.retries} used` : ""],
       ["Only on", data.workers.length ? data.workers.join(", ") + (data.allow_other_workers ? ", or else others" : "") : ""],
@@ -135,9 +152,17 @@ export class Task {
     put(this.body,
       h("section", { class: "card why" }, h("header", null, h("h2", null, "Why"), stateMark(data.state)), data.why.map((line) => h("p", null, line))),
       data.failure ? h("section", { class: "card bad" }, h("header", null, h("h2", null, "Error")), failureBody(data.failure, true)) : null,
-      data.deaths.length ? h("section", { class: "card" }, h("header", null, h("h2", null, "Processes that died under it")), h("ul", null, data.deaths.map((each) => h("li", null, death(each))))) : null,
+      data.deaths.length ? h("section", { class: "card" }, h("header", null, h("h2", null, "Processes that died under it")), data.deaths.map(certificate)) : null,
+      h("section", { class: "card" }, h("header", null, h("h2", null, "History")), this.history),
       h("section", { class: "card" }, h("dl", { class: "facts" }, facts.filter(([, value]) => value !== "" && value !== undefined).map(([name, value]) => [h("dt", null, name), h("dd", null, value)]))),
       h("h2", null, "Inputs"), inputs, h("h2", null, "Used by"), outputs);
+    this.tell(data);
+  }
+
+  // What the scheduler remembers, and the changes since this page was opened.
+  tell(data) {
+    const seen = this.seen.slice(1).map(([state, worker, at]) => `${ago((Date.now() - at) / 1000)}: ${state}${worker ? ` on ${worker}` : ""}`);
+    put(this.history, [...data.history, ...seen].map((line) => h("li", null, line)));
   }
 
   update() {}
@@ -145,7 +170,13 @@ export class Task {
   close() { this.stop(); }
 }
 
-function death(each) {
-  const how = each.reason || (each.signal ? `killed by signal ${each.signal}` : `exit code ${each.exit_code}`);
-  return `${how}, on ${each.worker || "a worker"}${each.host ? ` (${each.host}, process ${each.pid})` : ""}${typeof each.rss === "number" ? `, last seen with ${bytes(each.rss)}` : ""}`;
+// A death certificate: how, where, with how much memory, and the last that it wrote.
+function certificate(each) {
+  const how = each.reason || (each.signal ? `killed by signal ${each.signal}` : each.exit_code === undefined ? "ended" : `exit code ${each.exit_code}`);
+  const facts = [["How", each.oom ? `${how}, for want of memory` : how], ["Where", `${each.worker || "a worker"}${each.host ? `, on ${each.host}, process ${each.pid}` : ""}`],
+    ["It had run for", typeof each.ran_s === "number" ? seconds(each.ran_s) : ""],
+    ["Memory", [typeof each.rss === "number" ? `${bytes(each.rss)} when last seen` : "", typeof each.peak_rss === "number" ? `${bytes(each.peak_rss)} at most` : ""].filter(Boolean).join(", ")],
+    ["Before that", (each.memory || []).map(([before, rss]) => `${bytes(rss)} ${seconds(before)} before`).slice(-4).join(", ")]];
+  return h("div", { class: "death" }, h("dl", { class: "facts" }, facts.filter(([, value]) => value).map(([name, value]) => [h("dt", null, name), h("dd", null, value)])),
+    each.output && each.output.length ? h("details", { open: true }, h("summary", null, "The last lines that it wrote"), h("pre", { tabindex: "0" }, each.output.join("\n"))) : null);
 }

@@ -5,7 +5,8 @@ import { bytes, count, mib, percent, plural, seconds, short } from "./format.js"
 import { live } from "./live.js";
 import { code, level } from "./status.js";
 import { Table } from "./table.js";
-import { taskList } from "./tasks.js";
+import { eventList } from "./events.js";
+import { runningList, taskList } from "./tasks.js";
 
 function anchor(cell, path, text, most) {
   if (cell.dataset.shows === path) return;
@@ -73,6 +74,9 @@ export class Worker {
     this.load = h("div", { class: "card" });
     this.window = h("div", { class: "card flush" });
     this.held = h("div", { class: "card flush" });
+    this.running = h("div", { class: "card flush" });
+    this.runner = h("dl", { class: "facts" });
+    this.events = h("div");
     this.note = h("p", { class: "lead" });
     this.cpuCanvas = h("canvas", { class: "curve", role: "img", "aria-label": "Processor time" });
     this.memoryCanvas = h("canvas", { class: "curve", role: "img", "aria-label": "Memory" });
@@ -85,8 +89,10 @@ export class Worker {
         h("section", { class: "card" }, h("header", null, h("h2", null, "CPU")), this.cpuCanvas),
         h("section", { class: "card" }, h("header", null, h("h2", null, "Memory")), this.memoryCanvas),
         h("section", { class: "card" }, h("header", null, h("h2", null, "What it is")), this.facts),
-        h("section", null, this.load)),
-      h("h2", null, "Tasks given to it"), this.window, h("h2", null, "Values it holds"), this.held);
+        h("div", { class: "stack" }, h("section", { class: "card" }, h("header", null, h("h2", null, "Its process for tasks")), this.runner), this.load)),
+      h("h2", null, "Running for a second or more"), this.running,
+      h("h2", null, "Tasks given to it"), this.window, h("h2", null, "Values it holds"), this.held,
+      h("h2", null, "What has happened to it"), h("section", { class: "card flush" }, this.events));
   }
 
   start() { this.stop = every(this.node, 2000, () => this.ask()); }
@@ -110,6 +116,14 @@ export class Worker {
       setBar(meter, [[each, "assigned"]], most, `${name}: ${each}`);
       return h("div", { class: "group" }, h("div", { class: "line" }, h("span", { class: "name" }, name), h("span", { class: "num" }, count(each))), meter);
     }) : h("p", { class: "dim" }, "Nothing at the moment."));
+    const { runner = {}, books = {} } = data.metrics || {};
+    const mine = [["Process", runner.pid || "none at the moment"], ["Memory", runner.rss ? bytes(runner.rss) : ""], ["Processor time", runner.cpu_s === undefined ? "" : seconds(runner.cpu_s)],
+      ["Memory of the worker itself", data.metrics && data.metrics.rss ? bytes(data.metrics.rss) : ""], ["Values outside of processes", data.metrics && data.metrics.store_bytes ? bytes(data.metrics.store_bytes) : ""],
+      ["Transfers", books.requests === undefined ? "" : `${count(books.requests)} being fetched, ${count((books.exports || 0) + (books.unanswered || 0))} being sent`],
+      ["Being stopped", books.stopping ? count(books.stopping) : ""]];
+    put(this.runner, mine.filter(([, value]) => value !== "").map(([name, value]) => [h("dt", null, name), h("dd", null, String(value))]));
+    runningList(this.running, data.running);
+    eventList(this.events, data.events, "Nothing so far.");
     taskList(this.window, data.window, data.window_count, "Nothing has been given to it.");
     taskList(this.held, data.held, data.held_count, "It holds no values.");
   }

@@ -125,7 +125,7 @@ def told(key: str, deaths: Deaths) -> str:
     lines = [head]
     if first > 1:
         lines.append(f"  ({first - 1} earlier ones are left out)")
-    lines += (f"  {number}. {_described(death)}" for number, death in enumerate(deaths.kept, first))
+    lines += (f"  {number}. {described(death)}" for number, death in enumerate(deaths.kept, first))
     output = deaths.kept[-1].get("output", [])
     if output:
         shown = output[-SHOWN_MAX:]
@@ -135,7 +135,7 @@ def told(key: str, deaths: Deaths) -> str:
     return "\n".join(lines)
 
 
-def _described(death: dict[str, Any]) -> str:
+def described(death: dict[str, Any]) -> str:
     """One death in a line."""
     parts = [death.get("reason") or _how(death)]
     if "ran_s" in death or "lasted_s" in death:

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
 from trio_dask.messages.fleet import Dismiss, Farewell
+from trio_dask.scheduler.core.chronicle import WORKER, note
 from trio_dask.scheduler.core.intake import replace_puts
 from trio_dask.scheduler.core.lifecycle import make_ready
 from trio_dask.scheduler.core.windows import touch
@@ -93,6 +94,7 @@ def begin(state: ClusterState, worker: Worker, reason: str, *, goes: bool) -> Dr
         return draining
     draining = worker.draining = Draining(reason, goes)
     state.draining[worker] = draining
+    note(state, WORKER, worker.name, f"is to leave: {reason}")
     worker.slots = 0
     touch(state, worker)
     state.homes.pop(worker, None)

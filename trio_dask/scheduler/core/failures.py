@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from trio_dask.errors import RemoteProtocolError
 from trio_dask.messages.failure import Failure
+from trio_dask.scheduler.core.chronicle import FAILURE, note
 from trio_dask.scheduler.core.deaths import told
 from trio_dask.scheduler.core.state import FailedTask
 
@@ -29,6 +30,7 @@ def remember(state: ClusterState, task: Task, why: bytes) -> None:
     at = worker.last_seen if worker is not None else 0.0
     kept = why if len(why) <= _REMEMBERED_BYTES_MAX else _shortened(why)
     place = worker.name if worker is not None else ""
+    note(state, FAILURE, name or "data", f"a task failed{f' on {place}' if place else ''}")
     state.failures.append(FailedTask(task.tid, state.key_of(task), name, place, at, kept))
 
 

@@ -23,6 +23,7 @@ from trio_dask.scheduler.core import (
     restarting,
     runs,
 )
+from trio_dask.scheduler.core.chronicle import CLIENT, WORKER, note
 from trio_dask.scheduler.core.dispatch import dispatch
 from trio_dask.scheduler.core.intake import Misuse
 from trio_dask.scheduler.core.outbox import ClientOutbox
@@ -112,6 +113,7 @@ class SchedulerCore:
         state.clients[client.number] = client
         state.peers[peer] = client
         client.out.add(session.Welcome(client.number, state.cluster, state.epoch))
+        note(state, CLIENT, client.name, "connected")
 
     def nested_joined(self, peer: int, at: int, join: inner.NestedJoin) -> None:
         """A task that runs on the worker `at` has a client: what that says is told as of `peer`.
@@ -139,7 +141,8 @@ class SchedulerCore:
         why = fleet.refusal(state, message)
         if why is not None:
             raise Misuse(why)
-        state.peers[peer] = fleet.worker_joined(state, peer, message, now)
+        state.peers[peer] = worker = fleet.worker_joined(state, peer, message, now)
+        note(state, WORKER, worker.name, f"joined from {worker.address}, {worker.nthreads} slots")
 
     def shown_at(self, link: str) -> None:
         """There is a dashboard: clients are told where, when they ask."""
@@ -163,8 +166,11 @@ class SchedulerCore:
             job.steps.close()
         if isinstance(found, Client):
             self.state.clients.pop(found.number, None)
+            if found.nest is None:
+                note(self.state, CLIENT, found.name, f"left: {reason}")
             self._begin(peer, intake.client_left(self.state, found))
         elif isinstance(found, Worker):
+            note(self.state, WORKER, found.name, f"left: {reason}")
             self._begin(peer, fleet.worker_lost(self.state, found, reason))
 
     # ------------------------------------------------------------ what they say

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 from trio_dask.messages.fleet import Renew
 from trio_dask.messages.ids import client_of
 from trio_dask.messages.session import Answer
+from trio_dask.scheduler.core.chronicle import CLUSTER, WORKER, note
 from trio_dask.scheduler.core.intake import SLICE
 from trio_dask.scheduler.core.ready import ReadyQueue
 from trio_dask.scheduler.core.windows import NOTHING, touch, vacate
@@ -68,6 +69,7 @@ def on_renewed(state: ClusterState, worker: Worker, message: Renewed) -> None:
     renewal = state.renewals.get(message.serial)
     if renewal is not None:
         renewal.settled(state, worker, OK)
+        note(state, WORKER, worker.name, "has a new process for tasks")
 
 
 def gone(state: ClusterState, worker: Worker) -> None:
@@ -114,6 +116,7 @@ def how_far(state: ClusterState, params: dict[str, Any]) -> dict[str, Any]:
 def on_restart(state: ClusterState, client: Client, message: Ask) -> Generator[None, None, None]:
     """Forget all tasks and values, and replace all runners."""
     why = f"{client.name} has restarted the cluster"
+    note(state, CLUSTER, client.name, "restarted the cluster: all tasks are forgotten")
     old = _forget_all(state)
     renewal = _begin(state, client, message)
     for worker in state.workers.values():

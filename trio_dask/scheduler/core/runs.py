@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 from trio_dask.messages import tasks as words
 from trio_dask.scheduler.core import draining, state as st
 from trio_dask.scheduler.core.brief import is_brief
-from trio_dask.scheduler.core.deaths import ALONE_MAX, Deaths, death_of
+from trio_dask.scheduler.core.chronicle import DEATH, note
+from trio_dask.scheduler.core.deaths import ALONE_MAX, Deaths, death_of, described
 from trio_dask.scheduler.core.expiring import on_stopped
 from trio_dask.scheduler.core.failures import killed, unreached
 from trio_dask.scheduler.core.intake import Misuse
@@ -182,6 +183,8 @@ def on_runner_died(state: ClusterState, worker: Worker, message: words.RunnerDie
     """The process that ran the worker's tasks is gone; only what was running is suspected."""
     if not is_brief(message.certificate):
         raise Misuse("a death certificate that says too much")
+    death = death_of(message.certificate, 0, worker.name)
+    note(state, DEATH, worker.name, f"its process has ended: {described(death)}")
     waiting = [each for each in message.running if each in worker.parked]
     running = [(each, task) for each in message.running if (task := vacate(worker, each))]
     queued = [task for task in (vacate(worker, each) for each in message.queued) if task]

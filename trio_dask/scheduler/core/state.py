@@ -15,12 +15,14 @@ from weakref import WeakValueDictionary
 
 from trio_dask.messages.ids import TaskId, auto_key, first_attempt, task_of_key
 from trio_dask.messages.tasks import INTERRUPT
+from trio_dask.scheduler.core.chronicle import KEPT as _HAPPENED_KEPT
 from trio_dask.scheduler.core.ready import ReadyQueue
 from trio_dask.scheduler.policies.placement import home_of, load_s, worth_moving
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator
 
+    from trio_dask.scheduler.core.chronicle import Happened
     from trio_dask.scheduler.core.deaths import Deaths
     from trio_dask.scheduler.core.draining import Draining
     from trio_dask.scheduler.core.limits import Limit
@@ -397,6 +399,8 @@ class ClusterState:
     failed_ever: int = 0
     #: The last failures, for people: their tasks may be forgotten by now.
     failures: deque[FailedTask] = field(default_factory=lambda: deque(maxlen=_FAILURES_KEPT))
+    #: What has happened to workers and clients, for people.
+    happened: deque[Happened] = field(default_factory=lambda: deque(maxlen=_HAPPENED_KEPT))
 
     def __post_init__(self) -> None:
         self.attempt = first_attempt(self.epoch)

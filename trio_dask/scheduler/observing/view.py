@@ -16,6 +16,7 @@ from trio_dask.scheduler.core.state import Worker
 from trio_dask.scheduler.observing import describing
 from trio_dask.scheduler.observing.blocks import Blocks
 from trio_dask.scheduler.observing.census import DATA, Counts, take_census
+from trio_dask.scheduler.observing.graph import take_graph
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator
@@ -39,14 +40,21 @@ GROUP_COLUMNS: Final = (*_STATES, "nbytes", "runs", "failures", "seconds")
 class SchedulerView:
     """What may be shown of a scheduler.
 
-    `overhear` is how the server lets somebody listen to what peers say. Times are those
-    of the server's clock.
+    `overhear` is how the server lets somebody listen to what peers say, `logs` what it has
+    logged. Times are those of the server's clock.
     """
 
     def __init__(
-        self, state: ClusterState, overhear: Overhear, *, address: str, now: float
+        self,
+        state: ClusterState,
+        overhear: Overhear,
+        *,
+        address: str,
+        now: float,
+        logs: Callable[[float], list[dict[str, Any]]] | None = None,
     ) -> None:
         self._state: Final = state
+        self._logs: Final = logs
         self._overhear: Final = overhear
         self._blocks: Blocks | None = None
         self._counts: Counts = {}
@@ -225,10 +233,10 @@ class SchedulerView:
         worker = self._state.find_worker(name)
         return describing.worker_page(self._state, worker, now) if worker is not None else None
 
-    def task(self, key: str) -> dict[str, Any] | None:
+    def task(self, key: str, now: float) -> dict[str, Any] | None:
         """A task, by key."""
         task = self._state.task_with_key(key)
-        return describing.task_page(self._state, task) if task is not None else None
+        return describing.task_page(self._state, task, now) if task is not None else None
 
     def search(
         self, *, text: str = "", name: str = "", state: str = "", limit: int = 50
@@ -264,6 +272,18 @@ class SchedulerView:
         """The last failures, the newest first."""
         newest = islice(reversed(self._state.failures), limit)
         return [describing.failure_line(each, now) for each in newest]
+
+    def events(self, now: float) -> list[dict[str, Any]]:
+        """What has happened to the cluster, the newest first."""
+        return [describing.event_line(each, now) for each in reversed(self._state.happened)]
+
+    def logs(self, now: float) -> list[dict[str, Any]]:
+        """The last lines of the log of this process, the newest first."""
+        return self._logs(now) if self._logs is not None else []
+
+    def graph(self, *, name: str = "", limit: int = 0) -> Generator[None, None, dict[str, Any]]:
+        """Which functions take whose values; and of at most `limit` tasks, which takes which."""
+        return take_graph(self._state, name=name, limit=limit)
 
     def clients(self) -> list[dict[str, Any]]:
         """Who is connected."""

@@ -1,0 +1,65 @@
+"""The last lines of a process's log, kept for people who have no terminal there."""
+
+from __future__ import annotations
+
+import logging
+from collections import deque
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+#: So many lines are kept, each this long at most.
+KEPT: Final = 500
+_TEXT_MAX: Final = 2_000
+
+
+class LogLines(logging.Handler):
+    """Keeps what is logged; `clock` says when."""
+
+    def __init__(self, clock: Callable[[], float]) -> None:
+        super().__init__()
+        self._clock = clock
+        self._lines: deque[tuple[float, str, str, str]] = deque(maxlen=KEPT)
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Keep one line."""
+        try:
+            text = record.getMessage()
+            if record.exc_info and record.exc_info[1] is not None:
+                text = f"{text}: {record.exc_info[1]!r}"
+        except Exception as error:  # noqa: BLE001 - a line that cannot be made is said to be one
+            text = f"a line that cannot be shown: {type(error).__name__}"
+        self._lines.append((self._clock(), record.levelname, record.name, text[:_TEXT_MAX]))
+        last = logging.lastResort
+        if last is not None and record.levelno >= last.level and self._is_alone(record.name):
+            last.handle(record)  # who has set up no logging sees warnings all the same
+
+    def _is_alone(self, name: str) -> bool:
+        """Whether nobody else takes what this logger is told."""
+        logger: logging.Logger | None = logging.getLogger(name)
+        while logger is not None:
+            if any(each is not self and not isinstance(each, LogLines) for each in logger.handlers):
+                return False
+            logger = logger.parent if logger.propagate else None
+        return True
+
+    def lines(self, now: float) -> list[dict[str, Any]]:
+        """Those there are, the newest first."""
+        return [
+            {"ago_s": max(0.0, now - at), "level": level, "logger": name, "text": text}
+            for at, level, name, text in reversed(self._lines)
+        ]
+
+
+@contextmanager
+def kept_lines(clock: Callable[[], float]) -> Iterator[LogLines]:
+    """Keep what the package logs in this process, until the block ends."""
+    handler = LogLines(clock)
+    logger = logging.getLogger("trio_dask")
+    logger.addHandler(handler)
+    try:
+        yield handler
+    finally:
+        logger.removeHandler(handler)
