@@ -21,6 +21,7 @@ if TYPE_CHECKING:
         wait as wait,
         worker_client as worker_client,
     )
+    from trio_dask.comm import Security as Security
     from trio_dask.deploy import (
         AsyncLocalCluster as AsyncLocalCluster,
         LocalCluster as LocalCluster,
@@ -68,6 +69,7 @@ _HOMES: Final[dict[str, str]] = {
     "get_client": "trio_dask.client",
     "wait": "trio_dask.client",
     "worker_client": "trio_dask.client",
+    "Security": "trio_dask.comm",
     "AsyncLocalCluster": "trio_dask.deploy",
     "LocalCluster": "trio_dask.deploy",
     "AuthenticationError": "trio_dask.errors",
@@ -120,6 +122,7 @@ __all__ = [
     "RemoteProtocolError",
     "Reschedule",
     "SchedulerUnreachable",
+    "Security",
     "SubmitError",
     "TaskCancelled",
     "TaskError",

@@ -68,12 +68,12 @@ def test_what_dasks_client_is_told() -> None:
             kind(given, config=CONFIG, **options)
         return str(caught.value)
 
-    harmless = {"asynchronous": False, "set_as_default": True, "security": None}
+    harmless = {"asynchronous": False, "set_as_default": True}
     assert own_cluster("there", None, CONFIG, harmless, asynchronous=False) is None
     for given in ("there", None):
         client(given, asynchronous=True, set_as_default=False, security=None)
         for kind in (Client, AsyncClient):
             assert "leave it out" in words(kind, given, heartbeat_interval=5000)
-            assert "cluster's token" in words(kind, given, security=object())
+            assert "it is a trio_dask.Security" in words(kind, given, security=object())
         assert "AsyncClient is the one to await" in words(Client, given, asynchronous=True)
         assert "Client is the one that blocks" in words(AsyncClient, given, asynchronous=False)

@@ -33,7 +33,7 @@ def test_what_is_understood(text: str, host: str, port: int) -> None:
         ("tcp://host:70000", "above 65535"),
         ("tcp://host:http", "is no address"),
         ("::1:8786", "IPv6 hosts in brackets"),
-        ("tls://host:1", "tls:// is not known"),
+        ("ws://host:1", "ws:// is not known"),
         ("tcp://a b:1", "is no address"),
         ("tcp://user@host:1", "is no address"),
     ],

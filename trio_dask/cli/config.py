@@ -4,7 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from trio_dask.config import AUTO, Loaded, Setting, known_settings, load_settings, near_hint
+from trio_dask.config import (
+    AUTO,
+    Loaded,
+    Setting,
+    known_settings,
+    load_settings,
+    near_hint,
+    ports_text,
+)
 from trio_dask.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -63,8 +71,8 @@ def _toml(value: object, setting: Setting) -> str:
         return '"auto"'
     if isinstance(value, bool):
         return str(value).lower()
-    if isinstance(value, str):
-        return f'"{value}"'
+    if isinstance(value, str | tuple):
+        return f'"{ports_text(value) if isinstance(value, tuple) else value}"'
     if isinstance(value, dict):
         return _table(value)
     return f"{value:g}" if isinstance(value, float) else str(value)

@@ -17,7 +17,7 @@ from trio_dask.client.options import task_options
 from trio_dask.client.outcomes import Failed
 from trio_dask.client.scopes import AsyncScope
 from trio_dask.client.waits import LoopWaits, seconds_of
-from trio_dask.comm import connect_anyio
+from trio_dask.comm import Security, connect_anyio
 from trio_dask.config import load_config
 
 if TYPE_CHECKING:
@@ -47,6 +47,7 @@ class AsyncClient(AsyncManaging):
         timeout: how many seconds to try to reach the scheduler.
         config: settings, instead of those of the environment.
         name: what the scheduler calls this client in its log.
+        security: certificates, where the address begins with ``tls://``.
     """
 
     asynchronous: ClassVar[bool] = True
@@ -59,6 +60,7 @@ class AsyncClient(AsyncManaging):
         timeout: float | str | None = None,
         config: Config | None = None,
         name: str | None = None,
+        security: Security | bool | None = None,
         dial: Dial = connect_anyio,
         **cluster_options: Any,
     ) -> None:
@@ -66,10 +68,11 @@ class AsyncClient(AsyncManaging):
         limit_s = seconds_of(timeout)
         #: The cluster that this client starts and closes; None where it was given one.
         self.cluster: AsyncLocalCluster | None = own_cluster(
-            address, scheduler_file, config, cluster_options, asynchronous=True
-        )
+            address, scheduler_file, config, cluster_options, asynchronous=True,
+            security=security,
+        )  # fmt: skip
         if self.cluster is None:
-            entrance = Entrance.find(address, scheduler_file, config, limit_s)
+            entrance = Entrance.find(address, scheduler_file, config, limit_s, security=security)
         else:
             entrance = Entrance.unknown(config)
         self._settings = config, limit_s

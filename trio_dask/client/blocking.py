@@ -21,7 +21,7 @@ from trio_dask.client.managing import Managing
 from trio_dask.client.options import task_options
 from trio_dask.client.outcomes import Failed
 from trio_dask.client.scopes import Scope
-from trio_dask.comm import connect_anyio
+from trio_dask.comm import Security, connect_anyio
 from trio_dask.config import load_config
 
 if TYPE_CHECKING:
@@ -80,6 +80,7 @@ class Client(Managing):
         timeout: float | str | None = None,
         config: Config | None = None,
         name: str | None = None,
+        security: Security | bool | None = None,
         dial: Dial = connect_anyio,
         **cluster_options: Any,
     ) -> None:
@@ -87,11 +88,14 @@ class Client(Managing):
         config = load_config() if config is None else config
         #: The cluster that this client has started, and closes; None where it was given one.
         self.cluster: LocalCluster | None = own_cluster(
-            address, scheduler_file, config, cluster_options, asynchronous=False
-        )
+            address, scheduler_file, config, cluster_options, asynchronous=False,
+            security=security,
+        )  # fmt: skip
         try:
             given = address if self.cluster is None else self.cluster
-            entrance = Entrance.find(given, scheduler_file, config, waits.seconds_of(timeout))
+            entrance = Entrance.find(
+                given, scheduler_file, config, waits.seconds_of(timeout), security=security
+            )
             name = name or client_name()
             own_way = waits.ThreadWaits()
             live = Live(entrance, self, dial, name=name, waits=own_way, on_loop=False)

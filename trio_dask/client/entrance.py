@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, Self
 
-from trio_dask.comm import Keys, keys_from_token, own_keys, parse_contact
+from trio_dask.comm import Keys, Security, checked_security, own_keys, parse_contact
 from trio_dask.config import Config, SchedulerFile, find_token, known_token, read_scheduler_file
 from trio_dask.errors import ConfigError
 
@@ -27,12 +27,7 @@ _DASKS: Final = dict.fromkeys(
         "serializers",
     ),
     _NOT_NEEDED,
-) | {
-    "security": (
-        "connections are authenticated by the cluster's token and not encrypted; "
-        "there is nothing to configure, leave it out"
-    )
-}
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +52,8 @@ class Entrance:
         scheduler_file: str | os.PathLike[str] | None,
         config: Config,
         timeout: float | None = None,
+        *,
+        security: object = None,
     ) -> Self:
         """From what the user gave, and the settings where nothing was given.
 
@@ -80,9 +77,16 @@ class Entrance:
             raise ConfigError(msg)
         address = str(parse_contact(address, default_port=PORT))
         token = token or known_token(address)
+        certificates: Security | None = checked_security(security)
+        certificates = certificates or getattr(given, "security", None)
         return cls(
             address=address,
-            keys=keys_from_token(token) if token else own_keys(find_token(config), config),
+            keys=own_keys(
+                token or find_token(config),
+                config,
+                origin="the cluster's token" if token else "",
+                security=certificates,
+            ),
             connect_timeout_s=config.comm.connect_timeout_s if timeout is None else timeout,
             argument_bytes_max=config.client.argument_bytes_max,
             full_tracebacks=config.client.full_tracebacks,
@@ -107,6 +111,7 @@ def own_cluster(
     options: dict[str, Any],
     *,
     asynchronous: bool,
+    security: Security | bool | None = None,
 ) -> Any:
     """The cluster that a client starts and closes itself; None where it is told of a scheduler.
 
@@ -119,7 +124,8 @@ def own_cluster(
         # The one place that looks up: what starts clusters is above the client.
         from trio_dask.deploy import AsyncLocalCluster, LocalCluster
 
-        return (AsyncLocalCluster if asynchronous else LocalCluster)(**options)
+        kind = AsyncLocalCluster if asynchronous else LocalCluster
+        return kind(security=security, **options)
     if options:
         names = ", ".join(f"{name}=" for name in options)
         msg = f"{names} would be for a cluster of the client's own, but a scheduler is given"
@@ -136,8 +142,6 @@ def _without_dasks(options: dict[str, Any], *, asynchronous: bool) -> dict[str, 
         blocks, awaits = "Client is the one that blocks", "AsyncClient is the one to await"
         msg = f"asynchronous={wanted!r}: {blocks if asynchronous else awaits}"
         raise ConfigError(msg)
-    if rest.get("security", False) in (None, False):
-        rest.pop("security", None)
     for name in rest:
         if name in _DASKS:
             msg = f"unknown option {name}: {_DASKS[name]}"

@@ -15,22 +15,26 @@ if TYPE_CHECKING:
     from trio_dask.comm.anyio_dialing import connect_anyio
     from trio_dask.comm.anyio_pairs import anyio_connection_pair
     from trio_dask.comm.auth import Keys, keys_from_token
+    from trio_dask.comm.certificates import Authority, good_until, new_authority
     from trio_dask.comm.connection import Connection
     from trio_dask.comm.dialing import connect
     from trio_dask.comm.framing import FrameDecoder, Limits, frame
     from trio_dask.comm.from_settings import own_keys
     from trio_dask.comm.handshake import PROTOCOL, Handshake, Hello
     from trio_dask.comm.link import Link, Statistics
-    from trio_dask.comm.listening import Listener, open_listener
+    from trio_dask.comm.listening import Listener, open_listener, open_listeners
     from trio_dask.comm.pairs import connection_pair
+    from trio_dask.comm.places import listening_places
     from trio_dask.comm.serving import serve
     from trio_dask.comm.sockets import set_options
     from trio_dask.comm.stream import SocketByteStream
+    from trio_dask.comm.tls import Security, Tls, checked_security, tls_of
 
 _HOMES: Final[dict[str, str]] = {
     "PROTOCOL": "handshake",
     "Address": "addresses",
     "AnyioConnection": "anyio_connection",
+    "Authority": "certificates",
     "Connection": "connection",
     "FrameDecoder": "framing",
     "Handshake": "handshake",
@@ -39,26 +43,35 @@ _HOMES: Final[dict[str, str]] = {
     "Limits": "framing",
     "Link": "link",
     "Listener": "listening",
+    "Security": "tls",
     "SocketByteStream": "stream",
     "Statistics": "link",
+    "Tls": "tls",
     "anyio_connection_pair": "anyio_pairs",
+    "checked_security": "tls",
     "connect": "dialing",
     "connect_anyio": "anyio_dialing",
     "connection_pair": "pairs",
     "frame": "framing",
+    "good_until": "certificates",
     "keys_from_token": "auth",
+    "listening_places": "places",
+    "new_authority": "certificates",
     "open_listener": "listening",
+    "open_listeners": "listening",
     "own_keys": "from_settings",
     "parse_address": "addresses",
     "parse_contact": "addresses",
     "serve": "serving",
     "set_options": "sockets",
+    "tls_of": "tls",
 }
 
 __all__ = [
     "PROTOCOL",
     "Address",
     "AnyioConnection",
+    "Authority",
     "Connection",
     "FrameDecoder",
     "Handshake",
@@ -67,20 +80,28 @@ __all__ = [
     "Limits",
     "Link",
     "Listener",
+    "Security",
     "SocketByteStream",
     "Statistics",
+    "Tls",
     "anyio_connection_pair",
+    "checked_security",
     "connect",
     "connect_anyio",
     "connection_pair",
     "frame",
+    "good_until",
     "keys_from_token",
+    "listening_places",
+    "new_authority",
     "open_listener",
+    "open_listeners",
     "own_keys",
     "parse_address",
     "parse_contact",
     "serve",
     "set_options",
+    "tls_of",
 ]
 
 

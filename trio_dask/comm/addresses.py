@@ -1,4 +1,4 @@
-"""Addresses as people write them: ``tcp://host:port``, ``host:port``, ``[::1]:8786``."""
+"""Addresses as people write them: ``tcp://host:port``, ``tls://host:port``, ``[::1]:8786``."""
 
 from __future__ import annotations
 
@@ -9,6 +9,9 @@ from typing import Final
 from trio_dask.errors import ConfigError
 
 TCP: Final = "tcp"
+#: The same, encrypted: both sides show a certificate.
+TLS: Final = "tls"
+SCHEMES: Final = (TCP, TLS)
 
 _ADDRESS: Final = re.compile(
     r"(?:(?P<scheme>[a-z][a-z0-9+.-]*)://)?"
@@ -23,17 +26,20 @@ class Address:
 
     host: str
     port: int
+    scheme: str = TCP
 
     def __str__(self) -> str:
         host = f"[{self.host}]" if ":" in self.host else self.host
-        return f"{TCP}://{host}:{self.port}"
+        return f"{self.scheme}://{host}:{self.port}"
 
 
-def parse_address(text: str, *, default_port: int | None = None) -> Address:
+def parse_address(
+    text: str, *, default_port: int | None = None, default_scheme: str = TCP
+) -> Address:
     """The address that is written there.
 
     >>> parse_address("tcp://[::1]:8786")
-    Address(host='::1', port=8786)
+    Address(host='::1', port=8786, scheme='tcp')
     >>> str(parse_address("localhost", default_port=8786))
     'tcp://localhost:8786'
 
@@ -44,9 +50,9 @@ def parse_address(text: str, *, default_port: int | None = None) -> Address:
     if match is None:
         msg = f"{text!r} is no address: write tcp://host:port, and IPv6 hosts in brackets"
         raise ConfigError(msg)
-    scheme = match["scheme"]
-    if scheme is not None and scheme != TCP:
-        msg = f"{text!r}: {scheme}:// is not known, only {TCP}://"
+    scheme = match["scheme"] or default_scheme
+    if scheme not in SCHEMES:
+        msg = f"{text!r}: {scheme}:// is not known, only {TCP}:// and {TLS}://"
         raise ConfigError(msg)
     port = default_port if match["port"] is None else int(match["port"])
     if port is None:
@@ -55,16 +61,18 @@ def parse_address(text: str, *, default_port: int | None = None) -> Address:
     if port > 65535:
         msg = f"{text!r}: port {port} is above 65535"
         raise ConfigError(msg)
-    return Address(match["v6"] or match["host"] or "", port)
+    return Address(match["v6"] or match["host"] or "", port, scheme)
 
 
-def parse_contact(text: str, *, default_port: int | None = None) -> Address:
+def parse_contact(
+    text: str, *, default_port: int | None = None, default_scheme: str = TCP
+) -> Address:
     """An address to connect to: unlike one to listen at, it has a host and a real port.
 
     Raises:
         ConfigError: it cannot be connected to.
     """
-    address = parse_address(text, default_port=default_port)
+    address = parse_address(text, default_port=default_port, default_scheme=default_scheme)
     if not address.host or not address.port:
         msg = f"{text!r} cannot be connected to: it needs a host and a port"
         raise ConfigError(msg)

@@ -34,11 +34,14 @@ class AnyioConnection(Conversation):
         local_address: str = "",
         remote_address: str = "",
         limits: Limits = DEFAULT_LIMITS,
+        half_closes: bool = True,
     ) -> None:
+        """`half_closes` is False of a stream with TLS, which ends in both directions at once."""
         super().__init__(
             peer, local_address=local_address, remote_address=remote_address, limits=limits
         )
         self._stream: Final = stream
+        self._half_closes: Final = half_closes
         self._scope: Final = anyio.CancelScope()
         self._idle: anyio.Event | None = None  # set when the writer has something to do
         self._room: anyio.Event | None = None  # set when something has been written
@@ -108,7 +111,8 @@ class AnyioConnection(Conversation):
                     break
                 self._idle = anyio.Event()
                 await self._idle.wait()
-            await self._stream.send_eof()
+            if self._half_closes:
+                await self._stream.send_eof()
         except (anyio.BrokenResourceError, anyio.ClosedResourceError) as error:
             self._on_write_broken(error)
 

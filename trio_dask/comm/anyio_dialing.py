@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import ssl
 from typing import TYPE_CHECKING
 
 import anyio
 import anyio.abc
 
-from trio_dask.comm.addresses import parse_contact
+from trio_dask.comm.addresses import TLS, parse_contact
 from trio_dask.comm.anyio_connection import AnyioConnection
 from trio_dask.comm.framing import DEFAULT_LIMITS, Limits
 from trio_dask.comm.handshake import Handshake, Hello
 from trio_dask.comm.identity import local_hello
 from trio_dask.comm.sockets import CONNECT_S, address_of, no_answer, set_options, unreachable, why
-from trio_dask.errors import CommError, PeerClosed
+from trio_dask.comm.tls import NOT_TLS, binding_of, tls_of
+from trio_dask.errors import AuthenticationError, CommError, PeerClosed
 
 if TYPE_CHECKING:
     from trio_dask.comm.auth import Keys
@@ -59,18 +61,24 @@ async def connect_anyio(
         AuthenticationError, HandshakeRefused: somebody does, but the two do not fit.
     """
     contact = parse_contact(address)
+    tls_of(keys, contact)
     step = "connecting"
     with anyio.move_on_after(timeout_s):
         try:
-            stream = await anyio.connect_tcp(contact.host, contact.port)
+            stream: anyio.abc.ByteStream = await anyio.connect_tcp(contact.host, contact.port)
         except OSError as error:
             raise unreachable(str(contact), contact.host, error) from error
         step = "authenticating"
         try:
             raw = stream.extra(anyio.abc.SocketAttribute.raw_socket)
             set_options(raw)
-            handshake = Handshake(local_hello(role), keys, connecting=True, expect=expect)
             try:
+                binding = b""
+                if contact.scheme == TLS:
+                    stream, binding = await _encrypted(stream, keys, contact.host)
+                handshake = Handshake(
+                    local_hello(role), keys, connecting=True, expect=expect, binding=binding
+                )
                 peer = await shake_hands_anyio(stream, handshake)
             except CommError as error:
                 raise type(error)(f"{contact}: {error}") from error
@@ -84,5 +92,31 @@ async def connect_anyio(
             local_address=address_of(raw.getsockname()),
             remote_address=str(contact),
             limits=limits,
+            half_closes=contact.scheme != TLS,
         )
     raise no_answer(str(contact), step, timeout_s)
+
+
+async def _encrypted(
+    stream: anyio.abc.ByteStream, keys: Keys, host: str
+) -> tuple[anyio.abc.ByteStream, bytes]:
+    """The same stream with TLS on it, and what ties proofs to it.
+
+    Raises:
+        AuthenticationError: the certificates do not fit, or the other side speaks no TLS.
+        PeerClosed: it left in the middle.
+    """
+    from anyio.streams.tls import TLSAttribute, TLSStream
+
+    assert keys.tls is not None
+    side = keys.tls.connecting(host)
+    try:
+        made = await TLSStream.wrap(
+            stream, server_side=False, hostname=side.name, ssl_context=side.context,
+            standard_compatible=False,
+        )  # fmt: skip
+    except ssl.SSLError as error:
+        raise AuthenticationError(f"{NOT_TLS}: {why(error)}") from error
+    except (anyio.BrokenResourceError, anyio.EndOfStream, OSError) as error:
+        raise PeerClosed(f"{NOT_TLS}: {why(error)}") from error
+    return made, binding_of(made.extra(TLSAttribute.peer_certificate_binary))

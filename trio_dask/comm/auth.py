@@ -6,9 +6,12 @@ import hashlib
 import hmac
 import string
 from dataclasses import dataclass, field
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from trio_dask.errors import AuthenticationError
+
+if TYPE_CHECKING:
+    from trio_dask.comm.tls import Tls
 
 TOKEN_BITS_MIN: Final = 128
 _DISTINCT_MIN: Final = 8
@@ -22,14 +25,17 @@ class Keys:
     connect: bytes = field(repr=False)
     accept: bytes = field(repr=False)
     dashboard: bytes = field(repr=False)
+    #: What ``tls://`` takes: certificates; None where there are none.
+    tls: Tls | None = field(default=None, repr=False, compare=False)
 
 
-def keys_from_token(token: str, origin: str = "the token") -> Keys:
+def keys_from_token(token: str, origin: str = "the token", *, tls: Tls | None = None) -> Keys:
     """The keys of the cluster with this token.
 
     Args:
         token: What all parts of the cluster share.
         origin: Where it came from, as errors say it.
+        tls: Certificates, for addresses that begin with ``tls://``.
 
     Raises:
         AuthenticationError: the token is missing, or could be guessed, or is none.
@@ -44,7 +50,9 @@ def keys_from_token(token: str, origin: str = "the token") -> Keys:
     def key(label: bytes) -> bytes:
         return hmac.digest(secret, b"trio_dask key " + label, "sha256")
 
-    return Keys(connect=key(b"connect"), accept=key(b"accept"), dashboard=key(b"dashboard"))
+    return Keys(
+        connect=key(b"connect"), accept=key(b"accept"), dashboard=key(b"dashboard"), tls=tls
+    )
 
 
 def _weakness(token: str) -> str:

@@ -6,13 +6,14 @@ from typing import TYPE_CHECKING
 
 import trio
 
-from trio_dask.comm.addresses import parse_contact
+from trio_dask.comm.addresses import TLS, parse_contact
 from trio_dask.comm.connection import Connection
 from trio_dask.comm.framing import DEFAULT_LIMITS, Limits
 from trio_dask.comm.handshake import Handshake, Hello
 from trio_dask.comm.identity import local_hello
 from trio_dask.comm.sockets import CONNECT_S, address_of, no_answer, unreachable, why
-from trio_dask.comm.stream import adopt
+from trio_dask.comm.stream import SocketByteStream, adopt
+from trio_dask.comm.tls import tls_of
 from trio_dask.errors import CommError, PeerClosed
 
 if TYPE_CHECKING:
@@ -62,6 +63,7 @@ async def connect(
         AuthenticationError, HandshakeRefused: somebody does, but the two do not fit.
     """
     contact = parse_contact(address)
+    tls_of(keys, contact)
     step = "connecting"
     with trio.move_on_after(timeout_s):
         try:
@@ -69,21 +71,37 @@ async def connect(
         except OSError as error:
             raise unreachable(str(contact), contact.host, error) from error
         step = "authenticating"
-        stream = adopt(theirs)
+        sock = adopt(theirs)
+        stream: trio.abc.Stream = sock
         try:
-            handshake = Handshake(local_hello(role), keys, connecting=True, expect=expect)
             try:
+                binding = b""
+                if contact.scheme == TLS:
+                    stream, binding = await _encrypted(sock, keys, contact.host)
+                handshake = Handshake(
+                    local_hello(role), keys, connecting=True, expect=expect, binding=binding
+                )
                 peer = await shake_hands(stream, handshake)
             except CommError as error:
                 raise type(error)(f"{contact}: {error}") from error
         except BaseException:
-            stream.close()
+            sock.close()
             raise
         return Connection(
             stream,
             peer,
-            local_address=address_of(stream.socket.getsockname()),
+            local_address=address_of(sock.socket.getsockname()),
             remote_address=str(contact),
             limits=limits,
         )
     raise no_answer(str(contact), step, timeout_s)
+
+
+async def _encrypted(
+    sock: SocketByteStream, keys: Keys, host: str
+) -> tuple[trio.abc.Stream, bytes]:
+    from trio_dask.comm.tls_stream import encrypt
+
+    assert keys.tls is not None
+    side = keys.tls.connecting(host)
+    return await encrypt(sock, side.context, server_hostname=side.name)

@@ -165,7 +165,8 @@ class Handshake:
     def torn(self) -> str:
         """What it means if the peer leaves now."""
         if self._peer is None:
-            return "the other side left before it said who it is"
+            hint = "; if it expects TLS, its address begins with tls://" if self._connecting else ""
+            return f"the other side left before it said who it is{hint}"
         if self._connecting:
             return f"the {self._peer.role} left during authentication: is the token its cluster's?"
         return f"a {self._peer.role} left before it proved to hold the token"

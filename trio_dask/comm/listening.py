@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final, Self, TypeAlias
 
 import trio
 
-from trio_dask.comm.addresses import Address, parse_address
+from trio_dask.comm.addresses import TLS, Address, parse_address
 from trio_dask.comm.sockets import contact_host
 from trio_dask.errors import CommError
 
@@ -27,18 +27,34 @@ _NO_SUCH_FAMILY: Final = {errno.EAFNOSUPPORT, errno.EADDRNOTAVAIL}
 _Target: TypeAlias = tuple[int, tuple[Any, ...]]
 
 
+class Secured(trio.abc.Listener[trio.abc.Stream]):
+    """Accepts connections that begin with TLS, which is the business of who serves them."""
+
+    def __init__(self, inner: trio.SocketListener) -> None:
+        self._inner: Final = inner
+
+    async def accept(self) -> trio.abc.Stream:
+        """The next connection, of which nothing has been read."""
+        return await self._inner.accept()
+
+    async def aclose(self) -> None:
+        """Accept no more."""
+        await self._inner.aclose()
+
+
 class Listener:
     """What accepts connections, until it is closed.
 
     `address` is where others reach it; behind a wildcard host that is this machine's
-    most probable address.
+    most probable address. Where it has several `addresses`, that is the first.
     """
 
     def __init__(
-        self, accepting: Sequence[trio.abc.Listener[trio.abc.Stream]], address: str
+        self, accepting: Sequence[trio.abc.Listener[trio.abc.Stream]], *addresses: str
     ) -> None:
         self.accepting: Final = tuple(accepting)
-        self.address: Final = address
+        self.addresses: Final = addresses
+        self.address: Final = addresses[0]
 
     @property
     def port(self) -> int:
@@ -63,16 +79,48 @@ class Listener:
         await self.aclose()
 
 
-async def open_listener(address: str) -> Listener:
+async def open_listener(address: str, *others: str) -> Listener:
     """Listen at ``tcp://host:port``; port 0 takes a free one, no host means all interfaces.
 
-    Connections are accepted by the system from now on, and by us once `serve` runs.
+    If the port is in use, the others are tried, in their order. Connections are accepted by
+    the system from now on, and by us once `serve` runs.
 
     Raises:
         ConfigError: it is no address.
         OSError: the port is in use, or the host is not this machine's.
     """
-    wanted = parse_address(address, default_port=0)
+    choices = [parse_address(each, default_port=0) for each in (address, *others)]
+    for wanted in choices:
+        try:
+            return await _open_one(wanted)
+        except OSError as error:
+            if error.errno != errno.EADDRINUSE:
+                raise
+            if wanted is not choices[-1]:
+                continue
+            if len(choices) > 1:
+                first, last = choices[0].port, wanted.port
+                msg = f"{choices[0]}: all {len(choices)} ports from {first} to {last} are in use"
+                raise OSError(error.errno, msg) from error
+            raise
+    raise AssertionError  # the last one returns or raises
+
+
+async def open_listeners(places: Sequence[Sequence[str]]) -> Listener:
+    """Listen at one address of each place, as `open_listener` does; all of them or none."""
+    opened: list[Listener] = []
+    try:
+        for place in places:
+            opened.append(await open_listener(*place))  # noqa: PERF401 - closed if one fails
+    except BaseException:
+        for each in opened:
+            await each.aclose()
+        raise
+    accepting = [each for one in opened for each in one.accepting]
+    return Listener(accepting, *(one.address for one in opened))
+
+
+async def _open_one(wanted: Address) -> Listener:
     targets = await _targets(wanted)
     tries = _PORT_TRIES if wanted.port == 0 and len(targets) > 1 else 1
     while True:
@@ -88,10 +136,11 @@ async def open_listener(address: str) -> Listener:
     host = wanted.host
     if host in _WILDCARDS:
         host = contact_host(sockets[0].family)
-    return Listener(
-        [trio.SocketListener(each) for each in sockets],
-        str(Address(host, port)),
-    )
+    listeners = [trio.SocketListener(each) for each in sockets]
+    address = str(Address(host, port, wanted.scheme))
+    if wanted.scheme == TLS:
+        return Listener([Secured(each) for each in listeners], address)
+    return Listener(listeners, address)
 
 
 def _explained(address: Address, error: OSError) -> OSError:

@@ -9,13 +9,17 @@ from typing import TYPE_CHECKING, Final
 
 import trio
 
+from trio_dask.comm.addresses import parse_address
 from trio_dask.comm.connection import Connection
 from trio_dask.comm.dialing import shake_hands
 from trio_dask.comm.framing import DEFAULT_LIMITS, Limits
 from trio_dask.comm.handshake import Handshake
 from trio_dask.comm.identity import local_hello
+from trio_dask.comm.listening import Secured
 from trio_dask.comm.sockets import address_of
 from trio_dask.comm.stream import SocketByteStream, adopt
+from trio_dask.comm.tls import tls_of
+from trio_dask.comm.tls_stream import TlsStream, encrypt
 from trio_dask.errors import CommError, PeerClosed
 
 if TYPE_CHECKING:
@@ -48,6 +52,8 @@ async def serve(
     any other exception of a handler is a fault of ours and ends it all. Closes the listener.
     """
     async with listener, trio.open_nursery() as peers:
+        for address in listener.addresses:
+            tls_of(keys, parse_address(address, default_port=0))
         door = _Door(keys, role, handler, limits)
         for each in listener.accepting:
             peers.start_soon(door.accept_from, each, peers)
@@ -87,12 +93,12 @@ class _Door:
                 except OSError as error:
                     logger.info("somebody left at once: %s", error.strerror)
                     continue
-            peers.start_soon(self.serve_one, stream)
+            peers.start_soon(self.serve_one, stream, isinstance(accepting, Secured))
 
-    async def serve_one(self, stream: trio.abc.Stream) -> None:
+    async def serve_one(self, stream: trio.abc.Stream, secured: bool = False) -> None:  # noqa: FBT001, FBT002 - a task's argument
         remote = _remote_of(stream)
         try:
-            connection = await self.authenticate(stream, remote)
+            connection = await self.authenticate(stream, remote, secured=secured)
             if connection is not None:
                 await self.handler(connection)
         except* CommError as group:
@@ -103,7 +109,9 @@ class _Door:
             with trio.CancelScope(shield=True):
                 await trio.aclose_forcefully(stream)
 
-    async def authenticate(self, stream: trio.abc.Stream, remote: str) -> Connection | None:
+    async def authenticate(
+        self, stream: trio.abc.Stream, remote: str, *, secured: bool
+    ) -> Connection | None:
         """The connection with a peer that holds the token, None if its time was up."""
         if len(self.strangers) >= UNAUTHENTICATED_MAX:
             # The oldest has had the most time: one of us needs a few milliseconds.
@@ -113,7 +121,12 @@ class _Door:
         with trio.move_on_after(HANDSHAKE_S) as scope:
             self.strangers[scope] = None
             try:
-                handshake = Handshake(local_hello(self.role), self.keys, connecting=False)
+                binding = b""
+                if secured:
+                    stream, binding = await self.encrypt(stream)
+                handshake = Handshake(
+                    local_hello(self.role), self.keys, connecting=False, binding=binding
+                )
                 peer = await shake_hands(stream, handshake)
             finally:
                 self.strangers.pop(scope, None)
@@ -130,6 +143,13 @@ class _Door:
         logger.warning("dropped %s: %s", remote, late)
         return None
 
+    async def encrypt(self, stream: trio.abc.Stream) -> tuple[trio.abc.Stream, bytes]:
+        """The same stream with TLS on it, and what ties proofs to it: our certificate's digest."""
+        assert self.keys.tls is not None  # `serve` has looked
+        side = self.keys.tls.accepting()
+        made, _ = await encrypt(stream, side.context)
+        return made, side.binding
+
 
 def _remote_of(stream: trio.abc.Stream) -> str:
     if not isinstance(stream, SocketByteStream):
@@ -141,6 +161,8 @@ def _remote_of(stream: trio.abc.Stream) -> str:
 
 
 def _local_of(stream: trio.abc.Stream) -> str:
+    if isinstance(stream, TlsStream):
+        stream = stream.transport
     if not isinstance(stream, SocketByteStream):
         return "memory://"
     return address_of(stream.socket.getsockname())

@@ -54,6 +54,9 @@ def why(error: BaseException) -> str:
         if not isinstance(inner, OSError | BaseExceptionGroup):
             break
         error = inner
+    said = getattr(error, "verify_message", None) or getattr(error, "reason", None)
+    if isinstance(said, str):  # of an error of TLS, whose number is none of the system's
+        return said.lower().replace("_", " ")
     if isinstance(error, OSError) and error.errno is not None and error.errno > 0:
         return os.strerror(error.errno)
     return str(error) or type(error).__name__

@@ -10,6 +10,8 @@ from trio_dask.config.loading import (
     near_hint,
 )
 from trio_dask.config.machine import cpu_count, memory_bytes
+from trio_dask.config.ports import Ports, parse_ports, port_choices, ports_text
+from trio_dask.config.private_files import write_private
 from trio_dask.config.scheduler_file import (
     SchedulerFile,
     read_scheduler_file,
@@ -21,6 +23,7 @@ from trio_dask.config.settings import (
     CommConfig,
     Config,
     SchedulerConfig,
+    TlsConfig,
     WorkerConfig,
     complete_worker,
 )
@@ -42,9 +45,11 @@ __all__ = [
     "CommConfig",
     "Config",
     "Loaded",
+    "Ports",
     "SchedulerConfig",
     "SchedulerFile",
     "Setting",
+    "TlsConfig",
     "WorkerConfig",
     "complete_worker",
     "config_directory",
@@ -61,10 +66,14 @@ __all__ = [
     "near_hint",
     "new_token",
     "parse_bytes",
+    "parse_ports",
     "parse_seconds",
+    "port_choices",
+    "ports_text",
     "read_scheduler_file",
     "remember_token",
     "replace_token",
     "token_path",
+    "write_private",
     "write_scheduler_file",
 ]

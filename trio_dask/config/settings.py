@@ -13,6 +13,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Final, TypeVar
 
 from trio_dask.config.machine import automatic_workers, cpu_count, memory_bytes
+from trio_dask.config.ports import parse_ports
 from trio_dask.config.units import parse_bytes, parse_seconds
 from trio_dask.errors import ConfigError
 
@@ -61,15 +62,6 @@ def flag(raw: object) -> bool:
         msg = f"{raw!r} is neither true nor false"
         raise ConfigError(msg)
     return value
-
-
-def port(raw: object) -> int:
-    """A TCP port; 0 lets the system choose."""
-    number = count(raw)
-    if number > 65535:
-        msg = f"{raw!r} is no port; ports end at 65535"
-        raise ConfigError(msg)
-    return number
 
 
 def automatic_count(raw: object) -> int:
@@ -142,8 +134,16 @@ def _setting(default: T, doc: str, parse: Parse, *, secret: bool = False) -> T:
 class SchedulerConfig:
     """How the scheduler listens and decides."""
 
-    host: str = _setting("", "Where to listen; empty: on all interfaces.", text)
-    port: int = _setting(8786, "The port to listen on; 0: any free one.", port)
+    host: str = _setting("", "Where to listen, several by commas; empty: on all interfaces.", text)
+    port: int | tuple[int, ...] = _setting(
+        8786,
+        "The port to listen on; 0: any free one; of a range, 8786:8790, or several, the first "
+        "that is free.",
+        parse_ports,
+    )
+    protocol: str = _setting(
+        "tcp", "tcp, or tls, which is encrypted; or both, tcp,tls, with a port for each.", text
+    )
     allowed_failures: int = _setting(
         3, "How often a task's process may die before the task fails with KilledWorker.", count
     )
@@ -161,7 +161,7 @@ class SchedulerConfig:
     dashboard: bool = _setting(True, "Have a dashboard.", flag)
     dashboard_address: str = _setting(
         ":8787",
-        "Where the dashboard is; without a host, where the scheduler listens. "
+        "Where the dashboard is, several by commas; without a host, where the scheduler listens. "
         "A port that is in use is replaced by a free one.",
         text,
     )
@@ -190,7 +190,15 @@ class WorkerConfig:
     )
     name: str = _setting("", "The worker's name; empty: its address.", text)
     host: str = _setting("", "Where to listen; empty: where the scheduler can reach us.", text)
-    port: int = _setting(0, "The port to listen on; 0: any free one.", port)
+    port: int | tuple[int, ...] = _setting(
+        0,
+        "The port to listen on; 0: any free one; of a range, 3000:3026, the first that is free.",
+        parse_ports,
+    )
+    protocol: str = _setting("", "tcp or tls; empty: the scheduler's.", text)
+    contact_address: str = _setting(
+        "", "Where others reach the worker, if not where it listens.", text
+    )
     memory_limit: int = _setting(
         AUTO,
         "Memory of each worker: bytes, a share below 1, 0 for no limit, "
@@ -259,12 +267,28 @@ class ClientConfig:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class TlsConfig:
+    """Certificates for encrypted connections: ``tls://``."""
+
+    ca_file: str = _setting("", "The authorities whose certificates are good, as a PEM file.", text)
+    cert: str = _setting("", "The certificate that this process shows, as a PEM file.", text)
+    key: str = _setting(
+        "", "Its private key, as a PEM file; empty: it is in the certificate's.", text
+    )
+    sni: str = _setting(
+        "", "The name of the server to ask for; empty: the host of its address.", text
+    )
+    required: bool = _setting(False, "Refuse connections that are not encrypted.", flag)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class CommConfig:
     """How connections behave."""
 
     connect_timeout_s: float = _setting(
         30.0, "How long a connection may take to be made.", parse_seconds
     )
+    tls: TlsConfig = field(default_factory=TlsConfig)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -15,13 +15,13 @@ from typing import TYPE_CHECKING, Final, cast
 
 import trio
 
-from trio_dask.comm import Address, open_listener, parse_address, set_options
+from trio_dask.comm import Address, Listener, open_listener, parse_address, set_options
 from trio_dask.dashboard.feed import POINT_S, Feed
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
-    from trio_dask.comm import Keys, Listener
+    from trio_dask.comm import Keys
     from trio_dask.dashboard.options import DashboardOptions
     from trio_dask.dashboard.view import View
 
@@ -75,10 +75,23 @@ async def run_dashboard(
 
 
 async def _listen(options: DashboardOptions) -> Listener:
-    """At the port that is asked for, or another one."""
-    text = options.address.strip()
+    """At the ports that are asked for, or others."""
+    opened: list[Listener] = []
+    try:
+        for text in options.address.split(","):
+            opened.append(await _listen_at(text.strip(), options))  # noqa: PERF401 - closed if one fails
+    except BaseException:
+        for each in opened:
+            await each.aclose()
+        raise
+    accepting = [each for one in opened for each in one.accepting]
+    return Listener(accepting, *(one.address for one in opened))
+
+
+async def _listen_at(text: str, options: DashboardOptions) -> Listener:
+    host = options.host.partition(",")[0]  # of several that the scheduler listens at
     given = parse_address(f":{text}" if text.isdecimal() else text, default_port=_DEFAULT_PORT)
-    wanted = Address(given.host or options.host, given.port)
+    wanted = Address(given.host or host, given.port)
     try:
         return await open_listener(str(wanted))
     except OSError as error:

@@ -15,6 +15,7 @@ from trio_dask.deploy.plan import DASHBOARD, LOOPBACK, START_S, plan_local
 if TYPE_CHECKING:
     from types import TracebackType
 
+    from trio_dask.comm import Security
     from trio_dask.deploy.handle import ClusterHandle
 
 
@@ -31,8 +32,8 @@ class _Cluster:
         processes: bool = True,
         memory_limit: str | float | None = "auto",
         dashboard_address: str | None = DASHBOARD,
-        security: object = None,
-        scheduler_port: int = 0,
+        security: Security | bool | None = None,
+        scheduler_port: int | str = 0,
         host: str = LOOPBACK,
         name: str | None = None,
         start_timeout_s: float = START_S,
@@ -95,6 +96,11 @@ class _Cluster:
         return self._handle.token
 
     @property
+    def security(self) -> Security | None:
+        """The certificates that clients need; None where connections are not encrypted."""
+        return self._engine.plan.security
+
+    @property
     def workers(self) -> dict[str, str]:
         """The addresses of its workers, by name."""
         return {} if self._engine.closed else self._handle.workers
@@ -149,9 +155,10 @@ class LocalCluster(_Cluster):
             machine's, or 0 for no limit; ``"auto"`` shares the machine's among them.
         dashboard_address: where the dashboard is, as ``":8787"`` or ``"127.0.0.1:0"``; if the port
             is in use, a free one is taken. None: there is none.
-        security: connections need the cluster's token and are not encrypted; there is nothing
-            to choose yet.
-        scheduler_port: where the scheduler listens; 0: any free port.
+        security: certificates, to have all connections encrypted; True makes some for this
+            cluster alone. The cluster's token is needed in any case.
+        scheduler_port: where the scheduler listens; 0: any free port; of a range, as
+            ``"8786:8790"``, the first that is free.
         host: on which interface; by default nobody outside this machine gets in.
         name: what the workers' names begin with, as ``name-0``.
         start_timeout_s: how long the start may take.

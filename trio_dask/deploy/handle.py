@@ -37,6 +37,8 @@ class ClusterHandle:
         self.dashboard_link = ""
         #: What lets clients in.
         self.token: Final = plan.token
+        #: The certificates that clients need; None where connections are not encrypted.
+        self.security: Final = plan.security
         self._failure = ""
         self._shut = False
         self._started = False

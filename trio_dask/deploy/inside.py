@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import trio
 
-from trio_dask.comm import keys_from_token
+from trio_dask.comm import own_keys
 from trio_dask.dashboard import DashboardOptions, run_dashboard
 from trio_dask.deploy.threads import thread_host
 from trio_dask.errors import TrioDaskError
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 async def run_inside(plan: LocalPlan, handle: ClusterHandle) -> None:
     """Until cancelled. What goes wrong is the cluster's failure."""
-    keys = keys_from_token(handle.token)
+    keys = own_keys(handle.token, plan.config, origin="the cluster's token", security=plan.security)
     try:
         async with trio.open_nursery() as nursery:
             showing = trio.CancelScope()

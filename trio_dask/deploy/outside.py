@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import logging
 import os
+import tempfile
+from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import trio
 
+from trio_dask.config import ports_text
 from trio_dask.deploy.children import Child, open_child
 from trio_dask.errors import SchedulerUnreachable
 from trio_dask.messages.tie import (
@@ -22,7 +26,7 @@ from trio_dask.messages.tie import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
     from trio_dask.deploy.handle import ClusterHandle
     from trio_dask.deploy.plan import LocalPlan
@@ -50,17 +54,26 @@ class Outside:
         self._handle: Final = handle
         self._on_line: Final = on_line
         self._workers: Child | None = None
+        self._tls: dict[str, str] = {}
 
     async def run(self) -> None:
         """Until cancelled. What goes wrong is the cluster's failure."""
         try:
-            await self._run()
+            with self._certificates():
+                await self._run()
         except SchedulerUnreachable as error:
             self._handle.fail(str(error))
 
     async def _run(self) -> None:
         host, port = self._plan.config.scheduler.host, self._plan.config.scheduler.port
-        arguments = ["--host", host, "--port", str(port), "--log-level", self._plan.log_level]
+        arguments = [
+            "--host",
+            host,
+            "--port",
+            ports_text(port),
+            "--log-level",
+            self._plan.log_level,
+        ]
         if self._plan.config.scheduler.dashboard:
             arguments += ["--dashboard-address", self._plan.config.scheduler.dashboard_address]
         else:
@@ -94,7 +107,24 @@ class Outside:
     def _environ(self) -> Mapping[str, str]:
         given = os.environ.items()
         environ = {name: value for name, value in given if name != _ADDRESS}
-        return environ | {"TRIO_DASK_TOKEN": self._handle.token, **self._plan.environ}
+        return environ | {
+            "TRIO_DASK_TOKEN": self._handle.token, **self._plan.environ, **self._tls
+        }  # fmt: skip
+
+    @contextmanager
+    def _certificates(self) -> Iterator[None]:
+        """Have the certificates in files, for the servers: only their owner can read them."""
+        security = self._plan.security
+        if security is None:
+            yield
+            return
+        with tempfile.TemporaryDirectory(prefix="trio-dask-") as directory:
+            there = security.written_to(Path(directory))
+            files = {"CA_FILE": there.tls_ca_file, "CERT": there.tls_cert, "KEY": there.tls_key}
+            self._tls = {
+                f"TRIO_DASK_COMM__TLS__{name}": str(path) for name, path in files.items() if path
+            } | {"TRIO_DASK_SCHEDULER__PROTOCOL": "tls"}
+            yield
 
     # ------------------------------------------------------------ workers
 

@@ -9,6 +9,7 @@ import os
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Final
 
+from trio_dask.comm import Security, checked_security
 from trio_dask.config import (
     AUTO,
     Config,
@@ -54,7 +55,7 @@ _ELSEWHERE: Final = {
     "nthreads": "it is threads_per_worker here",
     "ncores": "it is threads_per_worker here",
     "nworkers": "it is n_workers here",
-    "protocol": "there is but one, tcp",
+    "protocol": "with security= it is tls, else tcp",
     "silence_log": "it is silence_logs",
     "timeout": "it is start_timeout_s here",
 }
@@ -75,6 +76,8 @@ class LocalPlan:
     log_level: str
     start_timeout_s: float
     token: str = field(default_factory=new_token, repr=False)
+    #: Certificates, where connections are to be encrypted.
+    security: Security | None = None
     scheduler_file: Path | None = None
     #: Variables for the workers' process and what runs in it.
     worker_environ: Mapping[str, str] = field(default_factory=dict)
@@ -93,7 +96,7 @@ def plan_local(  # noqa: PLR0913 - the arguments of a cluster
     memory_limit: str | float | None = "auto",
     dashboard_address: str | None = DASHBOARD,
     security: object = None,
-    scheduler_port: int = 0,
+    scheduler_port: int | str = 0,
     host: str = LOOPBACK,
     name: str | None = None,
     start_timeout_s: float = START_S,
@@ -105,7 +108,7 @@ def plan_local(  # noqa: PLR0913 - the arguments of a cluster
     Raises:
         ConfigError: an option is unknown, or its value is none.
     """
-    _refuse_security(security)
+    certificates = checked_security(security)
     _refuse_unknown(worker_options)
     options = {
         option: os.fspath(value) if isinstance(value, os.PathLike) else value
@@ -119,6 +122,7 @@ def plan_local(  # noqa: PLR0913 - the arguments of a cluster
     overrides: dict[str, object] = {
         "scheduler.host": host,
         "scheduler.port": scheduler_port,
+        "scheduler.protocol": "tls" if certificates else None,
         "scheduler.dashboard": None if dashboard_address else False,
         # What everybody gives by not saying anything is not told apart from the settings.
         "scheduler.dashboard_address": None
@@ -142,6 +146,7 @@ def plan_local(  # noqa: PLR0913 - the arguments of a cluster
         environ=_variables(options),
         log_level=_level(silence_logs),
         start_timeout_s=start_timeout_s,
+        security=certificates,
     )
 
 
@@ -169,15 +174,6 @@ def _sizes(workers: int | None, threads: int | None, *, processes: bool) -> tupl
 def _automatic() -> tuple[int, int]:
     chosen = complete_worker(WorkerConfig(nworkers=AUTO))
     return chosen.nworkers, chosen.nthreads
-
-
-def _refuse_security(security: object) -> None:
-    if security is not None and security is not False:
-        msg = (
-            "security: connections are authenticated by the cluster's token and not encrypted; "
-            "there is nothing to configure, leave it out"
-        )
-        raise ConfigError(msg)
 
 
 def _refuse_unknown(options: Mapping[str, object]) -> None:

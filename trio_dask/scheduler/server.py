@@ -19,7 +19,8 @@ from typing import TYPE_CHECKING, Final
 
 import trio
 
-from trio_dask.comm import Address, open_listener, serve
+from trio_dask.comm import listening_places, open_listeners, serve
+from trio_dask.config import port_choices
 from trio_dask.errors import CommError, LocalProtocolError
 from trio_dask.messages import session
 from trio_dask.messages.nested import Nested
@@ -78,7 +79,9 @@ async def run_scheduler(
         OSError: the address cannot be listened on, or the event log not be made.
     """
     settings = config.scheduler
-    async with await open_listener(str(Address(settings.host, settings.port))) as listener:
+    ports = port_choices(settings.port)
+    places = listening_places(settings.protocol, settings.host, ports)
+    async with await open_listeners(places) as listener:
         placement = find_placement(settings.placement)
         core = SchedulerCore(
             core_settings(settings),

@@ -14,7 +14,15 @@ from typing import TYPE_CHECKING, Any, Final
 import psutil
 import trio
 
-from trio_dask.comm import connect, open_listener, parse_address, serve
+from trio_dask.comm import (
+    connect,
+    listening_places,
+    open_listener,
+    parse_address,
+    parse_contact,
+    serve,
+)
+from trio_dask.config import port_choices
 from trio_dask.errors import (
     AuthenticationError,
     CommError,
@@ -95,17 +103,16 @@ class Household:
         settings = self.settings
         scheduler = await self._reach_scheduler()
         try:
-            host = settings.host or parse_address(scheduler.local_address).host
-            port = settings.port + number if settings.port else 0
-            listener = await open_listener(f"tcp://{_bracketed(host)}:{port}")
+            listener = await self._listen(scheduler, number)
         except BaseException:
             with trio.move_on_after(DROP_S, shield=True):
                 await _drop(scheduler)
             raise
         logger.info("Start worker at:  %s", listener.address)
         rules = DrainRules(grace_s=settings.drain_grace_s, move_s=settings.drain_move_s)
-        name = self._name(number, listener.address)
-        core = WorkerCore(name, listener.address, settings.nthreads, self.store, drain_rules=rules)
+        address = self._contact(listener)
+        name = self._name(number, address)
+        core = WorkerCore(name, address, settings.nthreads, self.store, drain_rules=rules)
         told = core if self.log is None else RecordedCore(core, self.log, number)
         worker = Worker(told, scheduler, self.keys, self.neighbours)
         worker.open_for_neighbours()
@@ -115,6 +122,31 @@ class Household:
         finally:
             worker.close_for_neighbours()
             told.leave()
+
+    async def _listen(self, scheduler: Connection, number: int) -> Listener:
+        """Where others fetch values: workers of one process have ports that follow one another.
+
+        Raises:
+            OSError: there is no free one, or the host is not this machine's.
+        """
+        settings = self.settings
+        host = settings.host or parse_address(scheduler.local_address).host
+        protocol = settings.protocol or parse_address(self.scheduler_address).scheme
+        ports = port_choices(settings.port)
+        if len(ports) == 1:
+            ports = (ports[0] + number,) if ports[0] else ports
+        else:  # each begins with its own, so that none waits for another's
+            ports = ports[number % len(ports) :] + ports[: number % len(ports)]
+        [places] = listening_places(protocol, host, ports)
+        return await open_listener(*places)
+
+    def _contact(self, listener: Listener) -> str:
+        """Where others reach us: where we listen, unless something in between changes that."""
+        given = self.settings.contact_address
+        if not given:
+            return listener.address
+        own = parse_address(listener.address)
+        return str(parse_contact(given, default_port=own.port, default_scheme=own.scheme))
 
     async def _serve(
         self, worker: Worker, listener: Listener, joined: Callable[[Worker], None]
@@ -265,10 +297,6 @@ def _lost(worker: Worker, error: CommError) -> str:
     if not worker.core.draining:
         raise CommError(reason) from error
     return reason
-
-
-def _bracketed(host: str) -> str:
-    return f"[{host}]" if ":" in host else host
 
 
 async def _drop(connection: Connection) -> None:
