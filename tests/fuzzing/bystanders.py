@@ -11,6 +11,7 @@ from trio_dask.messages import Message, encode, nested, session, tasks as words
 from trio_dask.messages.ids import first_id
 from trio_dask.scheduler.core import CoreSettings, Misuse, SchedulerCore
 from trio_dask.scheduler.core.invariants import check
+from trio_dask.scheduler.core.keeping import let_go
 
 CLIENT, W0, W1, STRANGER = 1, 10, 11, 99
 #: An honest client's first task id, and the one that a hostile client gets.
@@ -208,6 +209,19 @@ class Bystanders:
         self.deliver()
         assert self.client.answers == 4
 
+    def _take_out(self) -> None:
+        """What is kept in queues and variables stays on purpose, with the tasks in it."""
+        records = self.core.state.records
+        assert not records.tickets
+        assert not records.serials
+        assert not records.reading
+        assert not len(records.locks) + len(records.semaphores)
+        for name in list(records.queues.names()):
+            let_go(self.core.state, *records.queues.close(name)[1])
+        for name in list(records.variables.names()):
+            let_go(self.core.state, records.variables.delete(name))
+        assert not records.nbytes
+
     def end(self) -> None:
         """The stranger is gone: the honest get all they want, and leave nothing behind."""
         self._ending = True
@@ -217,6 +231,7 @@ class Bystanders:
         check(self.core.state)
         assert not self.client.open, f"left waiting: {self.client.open}"
         self.core.left(CLIENT, "done")
+        self._take_out()
         self.rest(everything=True)
         self.core.tick(self.now + 1)
         self.rest(everything=True)

@@ -52,6 +52,9 @@ HARD_PLAIN: Final[tuple[Any, ...]] = (
 )
 
 
+_COLUMNS: Final = frozenset(("int64", "float64", "strs", "blobs"))
+
+
 @cache
 def _kinds(tag: int) -> tuple[Any, ...]:
     kind = message_types().get(tag)
@@ -160,7 +163,8 @@ def _message_changed(frames: list[Rough], at: int, chance: random.Random) -> Non
         row[0] = chance.choice(list(message_types()))
         return
     pool = _numbers(frames)
-    if chance.random() < 0.3:  # a row of all columns at once, so that they stay of one length
+    # A row of all columns at once, so that they stay of one length.
+    if chance.random() < 0.3 and not _COLUMNS.isdisjoint(kinds):
         _rows_changed(row, kinds, chance)
         return
     field = chance.randrange(len(kinds))

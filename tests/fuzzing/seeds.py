@@ -55,6 +55,19 @@ def of_client() -> list[Message]:
         session.Ask(4, "restarting", {"workers": ["w0", 3]}),
         session.Ask(5, "retire_workers", {"workers": ["x"], "close": False}),
         session.Ask(6, "retire_workers", {"n": 0, "minimum": 1, "memory_ratio": 2.0}),
+        session.Ask(7, "lock.acquire", {"names": ["a", "b"], "need": 1, "token": 1}),
+        session.Ask(8, "lock.acquire", {"names": ["a", "b"], "need": 2, "token": 2}),
+        session.Ask(9, "semaphore.acquire", {"name": "s", "limit": 2, "token": 3}),
+        session.Ask(10, "queue.get", {"name": "q", "want": 1, "token": 4}),
+        session.Ask(11, "queue.put", {"name": "q", "data": b"x", "tids": [FIRST], "token": 5}),
+        session.Ask(12, "ticket.took", {"token": 4}),
+        session.Ask(13, "event.wait", {"name": "e", "token": 6}),
+        session.Ask(14, "variable.set", {"name": "v", "data": b"x", "tids": [FIRST]}),
+        session.Ask(15, "variable.get", {"name": "v", "token": 7}),
+        session.Ask(16, "ticket.give_up", {"token": 2, "kind": "lock"}),
+        session.Ask(17, "ticket.drop", {"token": 1}),
+        session.Ask(18, "coordination", {}),
+        session.Ask(19, "why", {"tid": FIRST, "key": "x"}),
     ]  # fmt: skip
 
 

@@ -430,3 +430,14 @@ def test_who_wants_it_anew_has_no_deadline(cluster: Driver) -> None:
     cluster.tell(CLIENT, words.Want([first + 2], [first]))
     assert cluster.heard(CLIENT) == []
     assert cluster.run(A).deadlines == []
+
+
+def test_a_task_that_others_want_when_its_time_is_up_leaves_nothing_behind(cluster: Driver) -> None:
+    """Its worker was told less time than it has now; that is forgotten with its end."""
+    first, attempt = running(cluster, deadline=1.0)
+    other = cluster.client(OTHER)
+    expire(cluster, 2.0)
+    cluster.tell(OTHER, words.Want([other], [first]))
+    assert list(errors(cluster.heard(CLIENT))) == [first]
+    cluster.tell(A, words.Done([attempt], [words.OK_INLINE], [1.0], [1], [b"v"]))
+    assert not cluster.core.state.loosened

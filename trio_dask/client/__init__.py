@@ -12,6 +12,22 @@ from typing import TYPE_CHECKING, Any, Final
 if TYPE_CHECKING:
     from trio_dask.client.async_client import AsyncClient
     from trio_dask.client.blocking import Client
+    from trio_dask.client.coordination import (
+        AsyncLock,
+        AsyncMultiLock,
+        AsyncSemaphore,
+        Lock,
+        MultiLock,
+        Semaphore,
+    )
+    from trio_dask.client.exchange import (
+        AsyncEvent,
+        AsyncQueue,
+        AsyncVariable,
+        Event,
+        Queue,
+        Variable,
+    )
     from trio_dask.client.futures import AsyncFuture, Future
     from trio_dask.client.inside import get_client, worker_client
     from trio_dask.client.loop_thread import LoopThread, at_exit, not_at_exit
@@ -20,11 +36,23 @@ if TYPE_CHECKING:
 
 _HOMES: Final[dict[str, str]] = {
     "AsyncClient": "async_client",
+    "AsyncEvent": "exchange",
     "AsyncFuture": "futures",
+    "AsyncLock": "coordination",
+    "AsyncMultiLock": "coordination",
+    "AsyncQueue": "exchange",
+    "AsyncSemaphore": "coordination",
+    "AsyncVariable": "exchange",
     "Client": "blocking",
     "DoneAndNotDone": "waiting",
+    "Event": "exchange",
     "Future": "futures",
+    "Lock": "coordination",
     "LoopThread": "loop_thread",
+    "MultiLock": "coordination",
+    "Queue": "exchange",
+    "Semaphore": "coordination",
+    "Variable": "exchange",
     "as_completed": "waiting",
     "at_exit": "loop_thread",
     "fire_and_forget": "waiting",
@@ -38,11 +66,23 @@ _HOMES: Final[dict[str, str]] = {
 
 __all__ = [
     "AsyncClient",
+    "AsyncEvent",
     "AsyncFuture",
+    "AsyncLock",
+    "AsyncMultiLock",
+    "AsyncQueue",
+    "AsyncSemaphore",
+    "AsyncVariable",
     "Client",
     "DoneAndNotDone",
+    "Event",
     "Future",
+    "Lock",
     "LoopThread",
+    "MultiLock",
+    "Queue",
+    "Semaphore",
+    "Variable",
     "as_completed",
     "at_exit",
     "fire_and_forget",

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias, cast
 from trio_dask.client.core import ClientCore, Function, Rows
 from trio_dask.errors import SubmitError
 from trio_dask.messages import Payload, payload_bytes
+from trio_dask.messages.kept import VALUE_BYTES_MAX
 from trio_dask.messages.payload import (
     Bare,
     function_name,
@@ -267,6 +268,25 @@ class Describer:
             msg = f"a {type(value).__name__} with futures inside cannot be scattered"
             raise SubmitError(msg)
         return payload
+
+    def kept(self, value: Any, what: str) -> dict[str, Any]:
+        """A value for the scheduler to keep, futures in it included, as it is told of it.
+
+        Raises:
+            SubmitError: it cannot be pickled, or is too large.
+        """
+        refs: list[TaskId] = []
+        with _packing_for(self._owner):
+            payload = pack(value, refs=refs)
+        nbytes = payload_bytes(payload)
+        if nbytes > VALUE_BYTES_MAX:
+            msg = (
+                f"{what}: a {type(value).__name__} of {nbytes:,} bytes, where {VALUE_BYTES_MAX:,} "
+                "is the most that the scheduler keeps: scatter it, and use its future"
+            )
+            raise SubmitError(msg)
+        data = b"".join(payload) if isinstance(payload, list) else bytes(payload)
+        return {"data": data, "tids": refs}
 
     def _add(self, rows: Rows, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> None:
         refs: list[TaskId] = []

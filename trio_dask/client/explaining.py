@@ -1,4 +1,4 @@
-"""Why a task is where it is: what the scheduler answers, for both clients."""
+"""Why a task is where it is, and what is held by whom: what the scheduler answers, for both clients."""
 
 from __future__ import annotations
 
@@ -76,6 +76,10 @@ class AsyncExplaining(BaseClient):
         """
         return await explain(self, task)
 
+    async def coordination(self) -> dict[str, Any]:
+        """What is locked, set, queued and kept in the cluster: by whom, since when, who waits."""
+        return await self.live.ask("coordination", {})
+
 
 class Explaining(BaseClient):
     """The methods of the client that blocks."""
@@ -93,3 +97,8 @@ class Explaining(BaseClient):
         """
         found: Explanation = self.run_blocking(explain(self, task))
         return found
+
+    def coordination(self) -> dict[str, Any]:
+        """What is locked, set, queued and kept in the cluster: by whom, since when, who waits."""
+        page: dict[str, Any] = self.run_blocking(self.live.ask("coordination", {}))
+        return page

@@ -3,7 +3,7 @@
 Read `session`, `tasks`, `values` and `fleet` first: they are everything that is ever said.
 """
 
-from trio_dask.messages import fleet, nested, recorded, session, tasks, values
+from trio_dask.messages import fleet, kept, nested, recorded, session, tasks, values
 from trio_dask.messages.codec import Message, decode, encode, message, message_types, payload_bytes
 from trio_dask.messages.columns import Buffer, Payload
 
@@ -14,6 +14,7 @@ __all__ = [
     "decode",
     "encode",
     "fleet",
+    "kept",
     "message",
     "message_types",
     "nested",

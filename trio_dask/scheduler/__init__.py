@@ -1,6 +1,7 @@
 """The scheduler: decides what runs where, and never runs or opens any of it.
 
-`core` holds the decisions, `policies` what they weigh, `server` the sockets. `recording` keeps
+`core` holds the decisions, `policies` what they weigh, `coordination` locks, queues and the like,
+`server` the sockets. `recording` keeps
 an event log of what the core is told, `replaying` tells it again.
 """
 

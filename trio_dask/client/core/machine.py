@@ -35,6 +35,7 @@ from trio_dask.messages.tasks import (
     PutAt,
     Release,
     Unreachable,
+    Want,
 )
 from trio_dask.messages.values import StoreDone, Values
 
@@ -210,6 +211,15 @@ class ClientCore:
             (self.table.add(1, name, None, None), first + row) for row, name in enumerate(names)
         ]
         self._storer.put(first, payloads, workers or [], broadcast=broadcast)
+        return placed
+
+    def want(self, targets: list[int], keys: list[str]) -> list[tuple[Batch, int]]:
+        """Tasks that others made are ours, too, by ids of our own and the keys that they have."""
+        first = self.table.next_tid
+        placed = [
+            (self.table.add(1, "shared", [key], None), first + row) for row, key in enumerate(keys)
+        ]
+        self._send(Want([tid for _, tid in placed], targets))
         return placed
 
     def let_go(self, tids: list[int]) -> None:

@@ -145,7 +145,7 @@ def finish(  # noqa: C901 - once for each task: a call would cost more than it e
     task.state = st.DONE
     task.worker = None
     task.attempt = 0
-    if state.limits or state.late:
+    if state.limits or state.late or state.loosened:
         limits.drop_all(state, task)
     if value is not None:
         task.value = value
@@ -184,7 +184,7 @@ def end(state: ClusterState, task: Task, how: int, why: bytes) -> None:
         if task.state in st.PENDING:
             ended += _let_go_of_inputs(task)
         task.state, task.value, task.worker, task.holders = how, why, None, None
-        if state.limits or state.late:
+        if state.limits or state.late or state.loosened:
             limits.drop_all(state, task)
         report(state, task)
         if task.also:
@@ -242,7 +242,7 @@ def settle(state: ClusterState, tasks: list[Task]) -> None:
 
 def _forget(state: ClusterState, task: Task) -> None:
     tid = task.tid
-    if state.limits or state.late:
+    if state.limits or state.late or state.loosened:
         limits.drop_all(state, task)
     del state.tasks[tid]
     for dep in task.deps:

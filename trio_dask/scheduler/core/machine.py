@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Final
 from trio_dask.messages import fleet as moving, nested as inner, session, tasks as words
 from trio_dask.messages.ids import CLIENT_MAX
 from trio_dask.scheduler.core import (
+    coordinating,
     draining,
     expiring,
     fleet,
@@ -168,6 +169,7 @@ class SchedulerCore:
             self.state.clients.pop(found.number, None)
             if found.nest is None:
                 note(self.state, CLIENT, found.name, f"left: {reason}")
+            coordinating.gone(self.state, found)
             self._begin(peer, intake.client_left(self.state, found))
         elif isinstance(found, Worker):
             note(self.state, WORKER, found.name, f"left: {reason}")

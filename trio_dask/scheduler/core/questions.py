@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from trio_dask.messages.session import Answer
-from trio_dask.scheduler.core import restarting, retiring, why
+from trio_dask.scheduler.core import coordinating, restarting, retiring, why
+from trio_dask.scheduler.core.coordination_page import coordination_page
 from trio_dask.scheduler.core.describing import describe_worker
 from trio_dask.scheduler.core.state import STATE_NAMES
 
@@ -124,10 +125,12 @@ _TOPICS: dict[str, Callable[[ClusterState, dict[str, Any]], dict[str, Any]]] = {
     "flush": _flush,
     "restarting": restarting.how_far,
     "why": why.answer,
+    "coordination": coordination_page,
 }
 #: What has something done; it may say what is wrong with the question.
 _ORDERS: dict[str, Callable[[ClusterState, Client, Ask], str | None]] = {
     "retire_workers": retiring.on_retire,
     "restart_workers": restarting.on_restart_workers,
     "shutdown": _on_shutdown,
+    **dict.fromkeys(coordinating.TOPICS, coordinating.on_order),
 }

@@ -15,6 +15,7 @@ from weakref import WeakValueDictionary
 
 from trio_dask.messages.ids import TaskId, auto_key, first_attempt, task_of_key
 from trio_dask.messages.tasks import INTERRUPT
+from trio_dask.scheduler.coordination import Records
 from trio_dask.scheduler.core.chronicle import KEPT as _HAPPENED_KEPT
 from trio_dask.scheduler.core.ready import ReadyQueue
 from trio_dask.scheduler.policies.placement import home_of, load_s, worth_moving
@@ -394,6 +395,7 @@ class ClusterState:
     renewals: dict[int, Renewal] = field(default_factory=dict)  # workers get new runners
     renewals_ever: int = 0
     closing: str = ""  # why all of it is to end
+    records: Records = field(default_factory=Records)  # what the cluster keeps for clients
     numbers: dict[int, int] = field(default_factory=dict)  # used before, and the first id left
     parting: list[Client] = field(default_factory=list)
     failed_ever: int = 0

@@ -11,6 +11,7 @@ from itertools import islice
 from typing import TYPE_CHECKING, Any, Final
 
 from trio_dask.scheduler.core import state as st
+from trio_dask.scheduler.core.coordination_page import awaited
 from trio_dask.scheduler.core.drawing import candidates
 from trio_dask.scheduler.core.lacking import nearest
 from trio_dask.scheduler.core.why_over import (
@@ -280,6 +281,10 @@ def _is_parked(state: ClusterState, task: Task, worker: Worker, facts: dict[str,
     client = worker.nested.get(task.attempt)
     if client is None or client.nest is None:
         return line
+    waits_for = awaited(state, client)
+    if waits_for:
+        facts["waits_for"] = waits_for[:NAMED]
+        line = f"It has begun, and waits for {named(waits_for)}; its slot is free meanwhile."
     found = map(state.tasks.get, islice(client.nest.tids(), _CHILDREN_MAX))
     pending = [each for each in found if each is not None and each.state in st.PENDING]
     facts["children"] = len(pending)

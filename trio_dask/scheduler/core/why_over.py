@@ -40,10 +40,15 @@ def rests(state: ClusterState, task: Task) -> Why:
 
 def is_done(state: ClusterState, task: Task) -> Why:
     """It has a value."""
-    futures = sum(each != KEPT for each in wants(task))
+    futures, kept = (
+        sum(each > KEPT for each in wants(task)),
+        sum(each < KEPT for each in wants(task)),
+    )
     parts = []
     if futures:
         parts.append(f"{count(futures, 'future')} of clients")
+    if kept:
+        parts.append(f"{count(kept, 'value')} in queues, variables or data sets")
     if task.needed:
         parts.append(f"{count(task.needed, 'pending task')}")
     lines = [f"It is done; its value is kept for {' and '.join(parts) or 'nobody'}."]
