@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, get_type_hints
 from rich.console import Console
 
 from trio_dask.cli.app import app
+from trio_dask.cli.dasks import DASK_OPTIONS, table
 from trio_dask.config import AUTO, Setting, known_settings
 from trio_dask.messages import message_types
 
@@ -35,6 +36,7 @@ def write_pages(directory: Path) -> None:
     directory.mkdir(parents=True, exist_ok=True)
     pages = {
         "command-line.md": command_line(),
+        "dask-options.md": dask_options(),
         "settings.md": settings(),
         "messages.md": messages(),
     }
@@ -55,6 +57,17 @@ def command_line() -> str:
         title = f"trio-dask {command}".strip()
         text = "\n".join(line.rstrip() for line in out.getvalue().splitlines()).strip()
         parts += [f"## {title}", f"```text\n{text}\n```"]
+    return "\n\n".join(parts) + "\n"
+
+
+def dask_options() -> str:
+    """Every option of Dask's commands, and what became of it."""
+    parts = [
+        "# Options of Dask's commands",
+        "All of them are taken, so that scripts go on. Where one changes nothing, a line says why.",
+    ]
+    for command in DASK_OPTIONS:
+        parts += [f"## {command}", table(command)]
     return "\n\n".join(parts) + "\n"
 
 

@@ -43,8 +43,10 @@ app.command(
 
         trio-dask scheduler
         trio-dask scheduler --host 127.0.0.1 --port 0
+        trio-dask scheduler --port 8786:8790
         trio-dask scheduler --dashboard-address 127.0.0.1:8787
-        trio-dask scheduler --scheduler-file ~/cluster.json""",
+        trio-dask scheduler --scheduler-file ~/cluster.json
+        trio-dask scheduler --tls-ca-file ca.pem --tls-cert me.pem --tls-key me-key.pem""",
 )
 app.command(
     "trio_dask.cli.worker:worker",
@@ -57,6 +59,7 @@ app.command(
 
         trio-dask worker tcp://192.0.2.10:8786
         trio-dask worker 192.0.2.10:8786 --nworkers 4 --nthreads 1
+        trio-dask worker 192.0.2.10:8786 --worker-port 3000:3026 --interface eth0
         trio-dask worker --scheduler-file ~/cluster.json --memory-limit 4GiB""",
 )
 app.command(

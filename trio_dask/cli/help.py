@@ -22,7 +22,14 @@ class HelpLayout:
 
         columns = None
         if panel.format == "parameter" and not any(each.required for each in panel.entries):
-            longest = max((len(name) for each in panel.entries for name in each.names), default=0)
+            longest = max(  # those below the first of an option are set in by two
+                (
+                    len(name) + 2 * (at > 0)
+                    for each in panel.entries
+                    for at, name in enumerate(each.names)
+                ),
+                default=0,
+            )
             width = max(math.ceil(console.width * _NAMES), longest)
             names = NameRenderer(max_width=width)
             columns = (

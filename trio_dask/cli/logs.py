@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import os
 import sys
+from datetime import UTC, datetime
 from typing import Final, Literal
 
 LogLevel = Literal["debug", "info", "warning", "error"]
+LogFormat = Literal["text", "json"]
 
 _FORMAT: Final = "%(asctime)s - %(name)s - %(levelname)s - %(message)s"
 _COLOURS: Final = {
@@ -27,6 +30,24 @@ class ColourFormatter(logging.Formatter):
         return in_colour(super().format(record), record.levelno)
 
 
+class JsonFormatter(logging.Formatter):
+    """An object for each event, in one line, for programs that collect logs."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """The line: when, who, how bad, what."""
+        at = datetime.fromtimestamp(record.created, UTC)
+        fields: dict[str, object] = {
+            "time": at.isoformat(timespec="milliseconds"),
+            "level": record.levelname.lower(),
+            "logger": record.name,
+            "message": " ".join(record.getMessage().split()),
+            "pid": record.process,
+        }
+        if record.exc_info:
+            fields["traceback"] = self.formatException(record.exc_info)
+        return json.dumps(fields, ensure_ascii=False, default=str)
+
+
 def in_colour(line: str, level: int) -> str:
     """The line, marked if stderr is for eyes and the level worse than information."""
     colour = _COLOURS.get(level)
@@ -34,10 +55,10 @@ def in_colour(line: str, level: int) -> str:
     return f"{colour}{line}{_PLAIN}" if wanted else line
 
 
-def log_to_stderr(level: LogLevel) -> None:
+def log_to_stderr(level: LogLevel, how: str = "text") -> None:
     """Send what the package logs to stderr, from `level` on."""
     handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(ColourFormatter(_FORMAT))
+    handler.setFormatter(JsonFormatter() if how == "json" else ColourFormatter(_FORMAT))
     logger = logging.getLogger("trio_dask")
     logger.addHandler(handler)
     logger.setLevel(level.upper())

@@ -7,14 +7,34 @@ import logging
 import os
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Literal
+from types import ModuleType
+from typing import Annotated
 
 import trio
 from cyclopts import Parameter
 
 from trio_dask.cli.garbage import garbage_collector
-from trio_dask.cli.logs import LogLevel, log_to_stderr
-from trio_dask.cli.serving import listen_at, owned_file, pid_file, run_until_signal
+from trio_dask.cli.logs import log_to_stderr
+from trio_dask.cli.options import (
+    DASHBOARD_OPTIONS,
+    FILES_OPTIONS,
+    LIFE_OPTIONS,
+    LISTENING_OPTIONS,
+    LogOptions,
+    MootOfScheduler,
+    TlsOptions,
+    check_directory_of,
+    say_what_is_moot,
+)
+from trio_dask.cli.preload import import_preloads, preloaded
+from trio_dask.cli.serving import (
+    checked_address,
+    checked_places,
+    listen_at,
+    owned_file,
+    pid_file,
+    run_until_signal,
+)
 from trio_dask.cli.tie import Tie
 from trio_dask.comm import Keys, own_keys
 from trio_dask.config import (
@@ -27,25 +47,34 @@ from trio_dask.config import (
     write_scheduler_file,
 )
 from trio_dask.dashboard import DashboardOptions, run_dashboard
+from trio_dask.errors import ConfigError
 from trio_dask.messages.tie import DASHBOARD, LISTENING, SHUT
 from trio_dask.scheduler import SchedulerHandle, run_scheduler
 
 logger = logging.getLogger("trio_dask.scheduler")
 
+_TLS, _LOG, _MOOT = TlsOptions(), LogOptions(), MootOfScheduler()
+
 
 def scheduler(
     *,
-    host: str | None = None,
-    port: int | None = None,
-    interface: str | None = None,
-    protocol: Literal["tcp"] = "tcp",
-    scheduler_file: Path | None = None,
-    pid_file: Path | None = None,
-    event_log: Path | None = None,
-    dashboard: bool | None = None,
-    dashboard_address: str | None = None,
-    dashboard_prefix: str | None = None,
-    log_level: LogLevel = "info",
+    host: Annotated[str | None, Parameter(group=LISTENING_OPTIONS)] = None,
+    port: Annotated[
+        str | None, Parameter(group=LISTENING_OPTIONS, allow_leading_hyphen=True)
+    ] = None,
+    interface: Annotated[str | None, Parameter(group=LISTENING_OPTIONS)] = None,
+    protocol: Annotated[str | None, Parameter(group=LISTENING_OPTIONS)] = None,
+    tls: TlsOptions = _TLS,
+    dashboard: Annotated[bool | None, Parameter(group=DASHBOARD_OPTIONS)] = None,
+    dashboard_address: Annotated[str | None, Parameter(group=DASHBOARD_OPTIONS)] = None,
+    dashboard_prefix: Annotated[str | None, Parameter(group=DASHBOARD_OPTIONS)] = None,
+    idle_timeout: Annotated[str | None, Parameter(group=LIFE_OPTIONS)] = None,
+    preload: Annotated[list[str] | None, Parameter(group=LIFE_OPTIONS, negative="")] = None,
+    scheduler_file: Annotated[Path | None, Parameter(group=FILES_OPTIONS)] = None,
+    pid_file: Annotated[Path | None, Parameter(group=FILES_OPTIONS)] = None,
+    event_log: Annotated[Path | None, Parameter(group=FILES_OPTIONS)] = None,
+    log: LogOptions = _LOG,
+    moot: MootOfScheduler = _MOOT,
     tied: Annotated[bool, Parameter(show=False, negative="")] = False,
 ) -> None:
     """Start the scheduler of a cluster, and run it until a signal comes.
@@ -54,43 +83,74 @@ def scheduler(
     The scheduler makes one if there is none.
 
     Args:
-        host: Where to listen, as `127.0.0.1`, `::1` or `127.0.0.1:8786`; by default on all
-            interfaces.
-        port: The port to listen on; 0: any free one. [default: 8786]
-        interface: The network interface to listen on, as `eth0` or `ib0`.
-        protocol: How connections are made.
+        host: Where to listen, as `127.0.0.1`, `::1`, `127.0.0.1:8786` or `tls://`; several by
+            commas. [default: on all interfaces]
+        port: The port to listen on; 0: any free one; of a range, as `8786:8790`, the first that
+            is free. For several hosts or protocols one for each, by commas. [default: 8786]
+        interface: The network interface to listen on, as `eth0` or `ib0`, instead of a host.
+        protocol: `tcp`, or `tls`, which is encrypted; several by commas. [default: tcp]
+        tls: Certificates.
+        dashboard: Have a dashboard. [default: yes]
+        dashboard_address: Where it is, as `:8787` or `127.0.0.1:0`, several by commas; without a
+            host, where the scheduler listens. A port that is in use is replaced by a free one.
+            [default: :8787]
+        dashboard_prefix: The path under which a proxy shows it, if the proxy leaves that in.
+        idle_timeout: End when there has been nothing to do for so long, as `1h`.
+        preload: A module to import first, as `package.module`; its `dask_setup(scheduler)` is
+            called, and `dask_teardown` at the end. May be given several times.
         scheduler_file: Write address and token to this file, for workers and clients on the
             same file system.
         pid_file: Write the process id to this file.
         event_log: Record all that the scheduler is told in this file, for `trio-dask replay`.
-        dashboard: Have a dashboard. [default: yes]
-        dashboard_address: Where it is, as `:8787` or `127.0.0.1:0`; without a host, where the
-            scheduler listens. A port that is in use is replaced by a free one. [default: :8787]
-        dashboard_prefix: The path under which a proxy shows it, if the proxy leaves that in.
-        log_level: The least important lines to show on stderr.
+        log: What is said on stderr.
+        moot: What does nothing.
         tied: End when standard input ends.
     """
-    del protocol  # there is but one; the option is there because scripts give it
-    at = listen_at(host, port, interface)
+    at = listen_at(host, port, interface, protocol, tls=tls.given())
+    for path, option in ((scheduler_file, "--scheduler-file"), (pid_file, "--pid-file"),
+                         (event_log, "--event-log")):  # fmt: skip
+        check_directory_of(path, option)
     config = load_config(
         overrides={
             "scheduler.host": at.host,
             "scheduler.port": at.port,
+            "scheduler.protocol": at.protocol,
             "scheduler.event_log": event_log and str(event_log),
             "scheduler.dashboard": dashboard,
             "scheduler.dashboard_address": dashboard_address,
             "scheduler.dashboard_prefix": dashboard_prefix,
-        },
-        spelled={"scheduler.port": "--port"},
+            "scheduler.idle_timeout": idle_timeout,
+            "log_format": log.log_format,
+        }
+        | tls.overrides(),
+        spelled={"scheduler.port": "--port", "scheduler.idle_timeout": "--idle-timeout"},
     )
-    log_to_stderr(log_level)
+    checked_places(config.scheduler)
+    _check_dashboard(config.scheduler)
+    log_to_stderr(log.log_level, config.log_format)
+    say_what_is_moot("scheduler", moot, logger)
+    modules = import_preloads(preload or ())
     with garbage_collector(off=True):
         tie = Tie() if tied else None
-        run_until_signal(partial(_serve, config, scheduler_file, pid_file, tie), tie=tie)
+        run_until_signal(partial(_serve, config, scheduler_file, pid_file, tie, modules), tie=tie)
+
+
+def _check_dashboard(settings: SchedulerConfig) -> None:
+    for each in settings.dashboard_address.split(","):
+        text = each.strip()
+        checked_address(f":{text}" if text.isdecimal() else text, "--dashboard-address")
+    prefix = settings.dashboard_prefix
+    if any(each in prefix for each in "?#:") or not prefix.isprintable():
+        msg = f"--dashboard-prefix: {prefix!r} is no path of an address; write it as in /dask"
+        raise ConfigError(msg)
 
 
 async def _serve(
-    config: Config, scheduler_path: Path | None, pid_path: Path | None, tie: Tie | None
+    config: Config,
+    scheduler_path: Path | None,
+    pid_path: Path | None,
+    tie: Tie | None,
+    modules: list[ModuleType],
 ) -> None:
     found = config.token or token_path().exists()
     token = ensure_token(config)
@@ -113,6 +173,8 @@ async def _serve(
             owned_file(scheduler_path, partial(write_scheduler_file, content=content)),
         ):
             logger.info("Scheduler at:   %s", handle.address)
+            for other in handle.other_addresses:
+                logger.info("    also at:   %s", other)
             if config.scheduler.dashboard:
                 shown = await nursery.start(
                     run_dashboard, handle.view, keys, _options(config.scheduler)
@@ -123,7 +185,8 @@ async def _serve(
                     tie.tell(f"{DASHBOARD} {shown.link}")
             if tie is not None:
                 tie.tell(f"{LISTENING} {handle.address}")
-            await trio.sleep_forever()
+            async with preloaded(modules, handle):
+                await trio.sleep_forever()
 
 
 async def _run_to_the_end(

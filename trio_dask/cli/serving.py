@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Final
 
 import trio
 
-from trio_dask.comm import parse_address
+from trio_dask.comm import TLS, Address, listening_places, parse_address
+from trio_dask.config import port_choices
 from trio_dask.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from trio_dask.cli.tie import Tie
+    from trio_dask.config import SchedulerConfig
 
 logger = logging.getLogger("trio_dask.cli")
 
@@ -171,11 +173,23 @@ class ListenAt:
     """Where to listen, as far as the options say."""
 
     host: str | None
-    port: int | None
+    port: str | int | None
+    protocol: str | None = None
 
 
-def listen_at(host: str | None, port: int | None, interface: str | None) -> ListenAt:
-    """Host and port from the options that say so; the host may bring its port along.
+def listen_at(
+    host: str | None,
+    port: str | int | None,
+    interface: str | None,
+    protocol: str | None = None,
+    *,
+    tls: bool = False,
+    option: str = "--port",
+) -> ListenAt:
+    """Hosts, ports and protocols from the options that say so, several of each by commas.
+
+    A host may bring its port and its protocol along. With certificates, `tls`, that is the
+    protocol if nobody says anything else.
 
     Raises:
         ConfigError: they contradict each other, or make no sense.
@@ -184,16 +198,64 @@ def listen_at(host: str | None, port: int | None, interface: str | None) -> List
         if host is not None:
             msg = "--host and --interface say the same thing; give one of them"
             raise ConfigError(msg)
-        return ListenAt(interface_host(interface), port)
-    if host is None:
-        return ListenAt(None, port)
-    address = parse_address(f"[{host}]" if _is_ipv6(host) else host, default_port=_NO_PORT)
-    if address.port == _NO_PORT:
-        return ListenAt(address.host, port)
-    if port not in {None, address.port}:
-        msg = f"--host {host} and --port {port} name two ports; give one of them"
-        raise ConfigError(msg)
-    return ListenAt(address.host, address.port)
+        host = ",".join(_interface(each.strip()) for each in interface.split(","))
+    addresses = [_host(each.strip()) for each in host.split(",")] if host is not None else []
+    ports = {address.port for address in addresses} - {_NO_PORT}
+    if ports:
+        own = ",".join(str(address.port) for address in addresses)
+        if str(_NO_PORT) in own.split(","):
+            msg = f"--host {host}: give a port with each host, or with none"
+            raise ConfigError(msg)
+        if port is not None and str(port) != own:
+            msg = f"--host {host} and {option} {port} name two ports; give one of them"
+            raise ConfigError(msg)
+        port = int(own) if own.isdecimal() else own
+    schemes = [
+        each.partition("://")[0].strip() for each in (host or "").split(",") if "://" in each
+    ]
+    if schemes:
+        if protocol is not None and protocol.split(",") != schemes:
+            msg = f"--host {host} and --protocol {protocol} name two protocols; give one of them"
+            raise ConfigError(msg)
+        protocol = ",".join(schemes)
+    if protocol is None and tls:
+        protocol = TLS
+    hosts = ",".join(address.host for address in addresses)
+    return ListenAt(hosts if addresses else None, port, protocol)
+
+
+def _interface(name: str) -> str:
+    try:
+        return interface_host(name)
+    except ConfigError as error:
+        msg = f"--interface: {error}"
+        raise ConfigError(msg) from error
+
+
+def checked_places(config: SchedulerConfig) -> None:
+    """Whether protocols, hosts and ports go together.
+
+    Raises:
+        ConfigError: they do not.
+    """
+    listening_places(config.protocol, config.host, port_choices(config.port))
+
+
+def checked_address(text: str, option: str) -> Address:
+    """An address, or an error that says which option it was given to.
+
+    Raises:
+        ConfigError: it is none.
+    """
+    try:
+        return parse_address(text, default_port=_NO_PORT)
+    except ConfigError as error:
+        msg = f"{option}: {error}"
+        raise ConfigError(msg) from error
+
+
+def _host(text: str) -> Address:
+    return checked_address(f"[{text}]" if _is_ipv6(text) else text, "--host")
 
 
 def _is_ipv6(host: str) -> bool:

@@ -5,24 +5,49 @@ from __future__ import annotations
 import logging
 import math
 import os
+import sys
+from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from functools import partial
+from importlib.machinery import PathFinder
 from pathlib import Path
+from types import ModuleType
 from typing import Annotated
 
 import trio
 from cyclopts import Parameter
 
 from trio_dask.cli.garbage import garbage_collector
-from trio_dask.cli.logs import LogLevel, log_to_stderr
-from trio_dask.cli.serving import listen_at, pid_file, run_until_signal
+from trio_dask.cli.logs import log_to_stderr
+from trio_dask.cli.options import (
+    FILES_OPTIONS,
+    LIFE_OPTIONS,
+    LISTENING_OPTIONS,
+    SECURITY_OPTIONS,
+    WORK_OPTIONS,
+    LogOptions,
+    MootOfWorker,
+    TlsOptions,
+    check_directory_of,
+    say_what_is_moot,
+)
+from trio_dask.cli.preload import import_preloads, preloaded
+from trio_dask.cli.serving import (
+    ListenAt,
+    checked_address,
+    listen_at,
+    pid_file,
+    run_until_signal,
+)
 from trio_dask.cli.tie import Tie
-from trio_dask.comm import Keys, keys_from_token, own_keys
+from trio_dask.comm import TCP, listening_places, own_keys, parse_contact
 from trio_dask.config import (
     Config,
     complete_worker,
     find_token,
     load_config,
+    port_choices,
+    ports_text,
     read_scheduler_file,
 )
 from trio_dask.errors import ConfigError, SchedulerUnreachable
@@ -31,6 +56,7 @@ from trio_dask.worker import RunnerHost, WorkerHandle, adopting_orphans, run_wor
 logger = logging.getLogger("trio_dask.worker")
 
 _LOOK_AGAIN_S = 0.5
+_DEFAULT_PORT = 8786
 #: Settings as the options are called.
 _SPELLED = {
     f"worker.{name}": f"--{name.replace('_', '-')}"
@@ -45,29 +71,47 @@ _SPELLED = {
     )
 } | {"worker.port": "--worker-port"}
 
+_TLS, _LOG, _MOOT = TlsOptions(), LogOptions(), MootOfWorker()
+
 
 def worker(
     scheduler: str | None = None,
     /,
     *,
-    nworkers: Annotated[str | None, Parameter(allow_leading_hyphen=True)] = None,
-    nthreads: int | None = None,
-    name: str | None = None,
-    memory_limit: str | None = None,
-    host: str | None = None,
-    interface: str | None = None,
-    worker_port: int | None = None,
-    scheduler_file: Path | None = None,
-    death_timeout: str | None = None,
-    lifetime: str | None = None,
-    lifetime_stagger: str | None = None,
-    lifetime_restart: Annotated[bool | None, Parameter(negative="")] = None,
-    local_directory: Path | None = None,
-    nanny: bool | None = None,
-    resources: str | None = None,
-    pid_file: Path | None = None,
-    event_log: Path | None = None,
-    log_level: LogLevel = "info",
+    scheduler_file: Annotated[Path | None, Parameter(group=FILES_OPTIONS)] = None,
+    nworkers: Annotated[
+        str | None, Parameter(group=WORK_OPTIONS, allow_leading_hyphen=True)
+    ] = None,
+    nthreads: Annotated[
+        str | None, Parameter(group=WORK_OPTIONS, allow_leading_hyphen=True)
+    ] = None,
+    name: Annotated[str | None, Parameter(group=WORK_OPTIONS)] = None,
+    memory_limit: Annotated[
+        str | None, Parameter(group=WORK_OPTIONS, allow_leading_hyphen=True)
+    ] = None,
+    resources: Annotated[str | None, Parameter(group=WORK_OPTIONS)] = None,
+    nanny: Annotated[bool | None, Parameter(group=WORK_OPTIONS)] = None,
+    preload: Annotated[list[str] | None, Parameter(group=WORK_OPTIONS, negative="")] = None,
+    host: Annotated[str | None, Parameter(group=LISTENING_OPTIONS)] = None,
+    interface: Annotated[str | None, Parameter(group=LISTENING_OPTIONS)] = None,
+    worker_port: Annotated[
+        str | None, Parameter(group=LISTENING_OPTIONS, allow_leading_hyphen=True)
+    ] = None,
+    protocol: Annotated[str | None, Parameter(group=LISTENING_OPTIONS)] = None,
+    listen_address: Annotated[str | None, Parameter(group=LISTENING_OPTIONS)] = None,
+    contact_address: Annotated[str | None, Parameter(group=LISTENING_OPTIONS)] = None,
+    tls: TlsOptions = _TLS,
+    scheduler_sni: Annotated[str | None, Parameter(group=SECURITY_OPTIONS)] = None,
+    death_timeout: Annotated[str | None, Parameter(group=LIFE_OPTIONS)] = None,
+    lifetime: Annotated[str | None, Parameter(group=LIFE_OPTIONS)] = None,
+    lifetime_stagger: Annotated[str | None, Parameter(group=LIFE_OPTIONS)] = None,
+    lifetime_restart: Annotated[bool | None, Parameter(group=LIFE_OPTIONS)] = None,
+    preload_nanny: Annotated[list[str] | None, Parameter(group=LIFE_OPTIONS, negative="")] = None,
+    local_directory: Annotated[Path | None, Parameter(group=FILES_OPTIONS)] = None,
+    pid_file: Annotated[Path | None, Parameter(group=FILES_OPTIONS)] = None,
+    event_log: Annotated[Path | None, Parameter(group=FILES_OPTIONS)] = None,
+    log: LogOptions = _LOG,
+    moot: MootOfWorker = _MOOT,
     tied: Annotated[bool, Parameter(show=False, negative="")] = False,
 ) -> None:
     """Start workers that run tasks for a scheduler.
@@ -78,52 +122,73 @@ def worker(
     Args:
         scheduler: Where the scheduler is, as `tcp://192.0.2.10:8786`; by default the address in
             the scheduler file, or in `TRIO_DASK_SCHEDULER_ADDRESS`.
+        scheduler_file: The file a scheduler wrote with its option of the same name. If it is
+            not there yet, it is waited for.
         nworkers: How many workers; `auto` for what suits the processors, -1 for one each.
             [default: 1]
         nthreads: How many tasks each worker runs at once; by default the processors, shared.
         name: The worker's name; of several workers `name-0`, `name-1` …
         memory_limit: Memory of each worker, as `4GiB`, `0.25` (of the machine's), `auto`, or 0
             for no limit. It is what the scheduler is told; nothing enforces it yet.
+        resources: What tasks may ask for, of each worker, as `"GPU=2 MEM=10e9"`.
+        nanny: Run tasks in a child process that is restarted when it dies.
+        preload: A module, as `package.module`, or a file, to load where tasks run, before the
+            first of them; its `dask_setup(worker)` is called. May be given several times.
         host: Where to listen; by default the address by which the scheduler is reached.
         interface: The network interface to listen on, as `eth0` or `ib0`.
-        worker_port: The port to listen on; by default any free one.
-        scheduler_file: The file a scheduler wrote with its option of the same name.
+        worker_port: The port to listen on, or a range, as `3000:3026`, of which the first that
+            is free is taken. [default: any free one]
+        protocol: `tcp` or `tls`. [default: the scheduler's]
+        listen_address: Where to listen, all of it in one, as `tls://0.0.0.0:8765`.
+        contact_address: Where others reach the worker, if not where it listens, as
+            `tcp://203.0.113.5:8765`.
+        tls: Certificates.
+        scheduler_sni: The name of the server to ask for, if not the host of its address.
         death_timeout: Give up, and exit with 1, when no scheduler answers for so long.
         lifetime: Leave after so long, as `1h`: running tasks get a few seconds, values move to
             other workers.
         lifetime_stagger: Leave up to so long sooner or later than that, by chance, so that
             workers started together do not leave together.
         lifetime_restart: Put a new worker in the place of one whose lifetime is over.
+        preload_nanny: A module to import into the worker's own process, as `package.module`.
         local_directory: Where tasks may write files.
-        nanny: Run tasks in a child process that is restarted when it dies.
-        resources: What tasks may ask for, of each worker, as `"GPU=2 MEM=10e9"`.
         pid_file: Write the process id to this file.
         event_log: Record all that the workers are told in this file, for `trio-dask replay`.
-        log_level: The least important lines to show on stderr.
+        log: What is said on stderr.
+        moot: What does nothing.
         tied: End when standard input ends.
     """
-    at = listen_at(host, worker_port, interface)
+    at = _where(host, interface, worker_port, protocol, listen_address)
+    for path, option in ((pid_file, "--pid-file"), (event_log, "--event-log")):
+        check_directory_of(path, option)
     config = load_config(
         overrides={
             "scheduler_address": scheduler,
             "worker.nworkers": nworkers,
-            "worker.nthreads": nthreads,
+            "worker.nthreads": _number(nthreads),
             "worker.name": name,
             "worker.memory_limit": memory_limit,
             "worker.host": at.host,
             "worker.port": at.port,
+            "worker.protocol": at.protocol,
+            "worker.contact_address": contact_address,
             "worker.death_timeout": death_timeout,
             "worker.lifetime": lifetime,
             "worker.lifetime_stagger": lifetime_stagger,
             "worker.lifetime_restart": lifetime_restart,
             "worker.local_directory": local_directory and str(local_directory),
             "worker.nanny": nanny,
+            "worker.preload": ",".join(preload or ()) or None,
             "worker.resources": resources,
             "worker.event_log": event_log and str(event_log),
-        },
+            "comm.tls.sni": scheduler_sni,
+            "log_format": log.log_format,
+        }
+        | tls.overrides(),
         spelled=_SPELLED,
     )
     config = replace(config, worker=complete_worker(config.worker))
+    _check(config, alone=listen_address is not None or contact_address is not None)
     if scheduler is not None and scheduler_file is not None:
         msg = f"{scheduler} and --scheduler-file {scheduler_file} name two schedulers; give one"
         raise ConfigError(msg)
@@ -133,12 +198,95 @@ def worker(
             "tcp://192.0.2.10:8786`, or --scheduler-file, or set TRIO_DASK_SCHEDULER_ADDRESS"
         )
         raise ConfigError(msg)
-    log_to_stderr(log_level)
+    log_to_stderr(log.log_level, config.log_format)
+    say_what_is_moot("worker", moot, logger)
+    modules = import_preloads(preload_nanny or (), "--preload-nanny")
     with garbage_collector(off=config.worker.nanny):  # without a nanny tasks run here
         tie = Tie() if tied else None
         crew = _Crew(tie)
         serve = partial(_serve, config, scheduler_file, pid_file, tie, crew)
-        run_until_signal(serve, tie=tie, gently=crew.leave)
+        run_until_signal(partial(_around, modules, serve, crew), tie=tie, gently=crew.leave)
+
+
+def _number(text: str | None) -> str | int | None:
+    """What is written with a few digits as a number, for messages; the rest is looked at later."""
+    short = text is not None and text.isascii() and text.isdecimal() and len(text) < 10
+    return int(text) if short and text is not None else text
+
+
+def _where(
+    host: str | None,
+    interface: str | None,
+    port: str | None,
+    protocol: str | None,
+    listen_address: str | None,
+) -> ListenAt:
+    """Where to listen, from the options that say so.
+
+    Raises:
+        ConfigError: they contradict each other.
+    """
+    if listen_address is None:
+        return listen_at(host, port, interface, protocol, option="--worker-port")
+    for given, option in ((host, "--host"), (interface, "--interface"), (port, "--worker-port"),
+                          (protocol, "--protocol")):  # fmt: skip
+        if given is not None:
+            msg = f"--listen-address {listen_address} says all of it; leave {option} {given} out"
+            raise ConfigError(msg)
+    checked_address(listen_address, "--listen-address")
+    return listen_at(listen_address, None, None)
+
+
+def _check(config: Config, *, alone: bool) -> None:
+    """Whether all of it goes together.
+
+    Raises:
+        ConfigError: it does not.
+    """
+    settings = config.worker
+    if config.scheduler_address:
+        parse_contact(config.scheduler_address, default_port=_DEFAULT_PORT)
+    if settings.contact_address:
+        checked_address(settings.contact_address, "--contact-address")
+    if alone and settings.nworkers > 1:
+        msg = f"--listen-address and --contact-address are for one worker, not --nworkers {settings.nworkers}"
+        raise ConfigError(msg)
+    ports = port_choices(settings.port)
+    if "," in settings.host or "," in settings.protocol:
+        msg = (
+            f"a worker listens at one place: --host {settings.host}, --protocol {settings.protocol}"
+        )
+        raise ConfigError(msg)
+    listening_places(settings.protocol or TCP, settings.host, ports)
+    if len(ports) > 1 and len(ports) < settings.nworkers:
+        msg = f"--worker-port: {ports_text(settings.port)} are {len(ports)} ports for {settings.nworkers} workers"
+        raise ConfigError(msg)
+    for each in filter(None, map(str.strip, settings.preload.split(","))):
+        _check_preload(each)
+
+
+def _check_preload(name: str) -> None:
+    """It is looked for, and not loaded: that is for the processes that run tasks.
+
+    Raises:
+        ConfigError: it is not there.
+    """
+    if name.endswith(".py"):
+        found = Path(name).is_file()
+    else:
+        top = name.partition(".")[0]
+        path = [*sys.path, str(Path.cwd())]
+        found = top in sys.builtin_module_names or bool(PathFinder.find_spec(top, path))
+    if not found:
+        msg = f"--preload: {name!r} is neither a module, as package.module, nor a file, as setup.py"
+        raise ConfigError(msg)
+
+
+async def _around(
+    modules: list[ModuleType], serve: Callable[[], Awaitable[None]], crew: _Crew
+) -> None:
+    async with preloaded(modules, crew):
+        await serve()
 
 
 class _Crew:
@@ -174,7 +322,8 @@ async def _serve(
             if not address and tie is not None:
                 address = await tie.scheduler()
         else:
-            address, keys = await _from_file(scheduler_path, config.worker.death_timeout_s)
+            address, token = await _from_file(scheduler_path, config.worker.death_timeout_s)
+            keys = own_keys(token, config, origin=f"the token in {scheduler_path}")
         # Tasks run in children of this process: the token is none of their business.
         os.environ.pop("TRIO_DASK_TOKEN", None)
         if tie is not None:  # where its scheduler is a tied worker is told, and only it
@@ -197,8 +346,8 @@ def _thread_host() -> RunnerHost:
     return thread_host
 
 
-async def _from_file(path: Path, timeout_s: float | None) -> tuple[str, Keys]:
-    """Address and keys from a scheduler file, which may be there only in a while."""
+async def _from_file(path: Path, timeout_s: float | None) -> tuple[str, str]:
+    """Address and token from a scheduler file, which may be there only in a while."""
     with trio.move_on_after(math.inf if timeout_s is None else timeout_s):
         told = False
         while True:
@@ -210,6 +359,6 @@ async def _from_file(path: Path, timeout_s: float | None) -> tuple[str, Keys]:
                 told = True
                 await trio.sleep(_LOOK_AGAIN_S)
             else:
-                return content.address, keys_from_token(content.token, f"the token in {path}")
+                return content.address, content.token
     msg = f"no scheduler has written {path} in {timeout_s:g} s"
     raise SchedulerUnreachable(msg)

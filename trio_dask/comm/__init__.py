@@ -10,7 +10,7 @@ import importlib
 from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
-    from trio_dask.comm.addresses import Address, parse_address, parse_contact
+    from trio_dask.comm.addresses import TCP, TLS, Address, parse_address, parse_contact
     from trio_dask.comm.anyio_connection import AnyioConnection
     from trio_dask.comm.anyio_dialing import connect_anyio
     from trio_dask.comm.anyio_pairs import anyio_connection_pair
@@ -32,6 +32,8 @@ if TYPE_CHECKING:
 
 _HOMES: Final[dict[str, str]] = {
     "PROTOCOL": "handshake",
+    "TCP": "addresses",
+    "TLS": "addresses",
     "Address": "addresses",
     "AnyioConnection": "anyio_connection",
     "Authority": "certificates",
@@ -69,6 +71,8 @@ _HOMES: Final[dict[str, str]] = {
 
 __all__ = [
     "PROTOCOL",
+    "TCP",
+    "TLS",
     "Address",
     "AnyioConnection",
     "Authority",

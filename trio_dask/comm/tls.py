@@ -140,7 +140,10 @@ class Tls:
             return  # nothing but `required`
         for name in ("tls_ca_file", "tls_cert"):
             if getattr(security, name) is None:
-                msg = f"TLS needs a certificate and who has signed it: {_option(name)} is missing"
+                msg = (
+                    "--tls-ca-file, --tls-cert and --tls-key, or comm.tls.…, go together: "
+                    f"{_option(name)} is missing"
+                )
                 raise ConfigError(msg)
         self._load(self._state())
 

@@ -41,6 +41,14 @@ def text(raw: object) -> str:
     return raw
 
 
+def log_format(raw: object) -> str:
+    """How lines of a log are written."""
+    if raw not in ("text", "json"):
+        msg = f"{raw!r} is none of text, json"
+        raise ConfigError(msg)
+    return str(raw)
+
+
 def count(raw: object) -> int:
     """A whole number, zero or more."""
     try:
@@ -155,6 +163,9 @@ class SchedulerConfig:
     worker_ttl_s: float = _setting(
         300.0, "A worker that is silent for so long is given up.", parse_seconds
     )
+    idle_timeout_s: float | None = _setting(
+        None, "End when there has been nothing to do for so long; never: stay.", optional_seconds
+    )
     event_log: str = _setting(
         "", "Record all that the scheduler is told in this file; empty: do not.", text
     )
@@ -247,6 +258,9 @@ class WorkerConfig:
         1.0, "The wait before a runner's second restart in a row; doubled each time.", parse_seconds
     )
     restart_delay_max_s: float = _setting(60.0, "The longest such wait.", parse_seconds)
+    preload: str = _setting(
+        "", "Modules or files to load where tasks run, before the first; by commas.", text
+    )
     event_log: str = _setting(
         "", "Record all that the workers of a process are told in this file; empty: do not.", text
     )
@@ -297,6 +311,9 @@ class Config:
 
     token: str = _setting(
         "", "The cluster's token; empty: the user's token file.", text, secret=True
+    )
+    log_format: str = _setting(
+        "text", "How servers log: text, or json, an object for each line.", log_format
     )
     scheduler_address: str = _setting("", "Where workers and clients find the scheduler.", text)
     scheduler: SchedulerConfig = field(default_factory=SchedulerConfig)

@@ -13,6 +13,7 @@ from typing import Any, Final, NoReturn
 
 from trio_dask.errors import RemoteProtocolError
 from trio_dask.runner.board import Board
+from trio_dask.runner.preloading import preload
 from trio_dask.runner.runner import Runner
 
 _PR_SET_PDEATHSIG: Final = 1
@@ -37,11 +38,23 @@ def main(arguments: list[str]) -> NoReturn:
     # Only what is on its way to a task that is to be stopped means anything.
     signal.signal(signal.SIGINT, runner.slots.strikes.on_signal)
     os.register_at_fork(after_in_child=runner.outbox.forked)
+    if not _preloaded(runner):
+        _leave(1)
     runner.start(range(1, runner.slots.count), read=partial(_read, runner, parent))
     runner.slots.run(0)
     with suppress(BaseException):
         atexit._run_exitfuncs()  # noqa: SLF001 - and then leave without waiting for threads
     _leave()
+
+
+def _preloaded(runner: Runner) -> bool:
+    """Load what is to be there before the first task; what goes wrong is printed."""
+    try:
+        preload(runner.slots.settings)
+    except BaseException:  # noqa: BLE001 - somebody's code: the process ends with it
+        sys.excepthook(*sys.exc_info())
+        return False
+    return True
 
 
 def _stand_apart() -> None:

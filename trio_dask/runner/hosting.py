@@ -6,6 +6,7 @@ from threading import Thread
 from typing import TYPE_CHECKING
 
 from trio_dask.runner.board import Board
+from trio_dask.runner.preloading import preload
 from trio_dask.runner.runner import Runner
 
 if TYPE_CHECKING:
@@ -39,6 +40,7 @@ def _run(sock: socket.socket, board_fd: int) -> None:
         sock.setblocking(True)  # noqa: FBT003 - its name says it
         board = Board(board_fd)
         runner = Runner(sock.fileno(), board)
+        preload(runner.slots.settings)
         runner.start(range(runner.slots.count))
         try:
             runner.read()

@@ -25,6 +25,7 @@ from trio_dask.errors import CommError, LocalProtocolError
 from trio_dask.messages import session
 from trio_dask.messages.nested import Nested
 from trio_dask.scheduler.core import CoreSettings, Misuse, SchedulerCore
+from trio_dask.scheduler.idling import Idleness, is_busy
 from trio_dask.scheduler.importing import find_placement
 from trio_dask.scheduler.inside import Inside
 from trio_dask.scheduler.observing import SchedulerView, kept_lines
@@ -62,6 +63,8 @@ class SchedulerHandle:
     view: SchedulerView
     #: To be called with the link where the view is shown.
     shown_at: Callable[[str], None]
+    #: Where else it listens, if it does.
+    other_addresses: tuple[str, ...] = ()
 
 
 async def run_scheduler(
@@ -91,24 +94,30 @@ async def run_scheduler(
         with recorded(core, settings.event_log) as told, kept_lines(trio.current_time) as lines:
             stopping = trio.Event()
             server = _Server(told, stopping)
+            idle = Idleness(settings.idle_timeout_s, trio.current_time())
             view = SchedulerView(
                 core.state, server.overhear, address=listener.address, now=trio.current_time(),
                 logs=lines.lines,
             )  # fmt: skip
             handle = SchedulerHandle(
-                listener.address, core.state.cluster, core, view, told.shown_at
+                listener.address,
+                core.state.cluster,
+                core,
+                view,
+                told.shown_at,
+                listener.addresses[1:],
             )
             async with trio.open_nursery() as outside:
                 outside.start_soon(_set_when_cancelled, stopping)
                 with trio.CancelScope(shield=True):
                     async with trio.open_nursery() as nursery:
                         await nursery.start(server.serve, listener, keys)
-                        nursery.start_soon(server.tick, settings.tick_s)
+                        nursery.start_soon(server.tick, settings.tick_s, idle)
                         nursery.start_soon(server.watch_limits)
                         nursery.start_soon(server.work)
                         task_status.started(handle)
                         await stopping.wait()
-                        why = core.state.closing
+                        why = core.state.closing or server.idled
                         if why:
                             logger.info("Ending: %s", why)
                             if on_closing is not None:
@@ -152,6 +161,7 @@ class _Server:
         self._wakes_at = math.inf
         self._all_gone = trio.Event()
         self._parting = False
+        self.idled = ""  # that there has been nothing to do for so long that it ends
         self._shrinks_seen = 0
         self._sessions_ended = False  # since the last collection of garbage
 
@@ -171,8 +181,9 @@ class _Server:
             task_status=task_status,
         )
 
-    async def tick(self, interval_s: float) -> None:
-        """Let the core look at the clock, now and then."""
+    async def tick(self, interval_s: float, idle: Idleness) -> None:
+        """Let the core look at the clock, now and then; and see whether there is any need for us."""
+        state = self._core.state
         while True:
             due = trio.current_time() + interval_s
             await trio.sleep(interval_s)
@@ -183,6 +194,10 @@ class _Server:
             self._flush()
             self._tell_of_the_policy()
             self._tidy()
+            done = state.finished_ever, state.failed_ever, state.clients_ever
+            if idle.look(trio.current_time(), done, lambda: is_busy(state)):
+                self.idled = "there has been nothing to do for the time of --idle-timeout"
+                self._stopping.set()
 
     def _tell_of_the_policy(self) -> None:
         """Somebody's placement policy has proposed what cannot be done: its author should know."""

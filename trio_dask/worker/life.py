@@ -162,6 +162,7 @@ class Household:
             "nthreads": settings.nthreads,
             "inline_bytes_max": settings.inline_bytes_max,
             "local_directory": self.directory,
+            "preload": [each.strip() for each in settings.preload.split(",") if each.strip()],
         }
         nanny = Nanny(worker, self.start_runner, self.coroner, rules=rules, settings=prepare)
         async with trio.open_nursery() as nursery:

@@ -1,0 +1,423 @@
+"""Every option of Dask's commands: it is there, it does what it says, and bad values are refused."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import stat
+import sys
+import textwrap
+from contextlib import ExitStack
+from typing import TYPE_CHECKING
+
+import pytest
+import trio
+import trio.testing
+
+from tests.cli.commands_here import Here, Said
+from tests.cli.dask_options import DASKS
+from trio_dask.cli import main
+from trio_dask.cli.app import app
+from trio_dask.cli.dasks import DASK_OPTIONS, MOOT, table, why_moot
+from trio_dask.comm import Security, Tls, connect, keys_from_token
+from trio_dask.config import SchedulerConfig, memory_bytes, read_scheduler_file
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from trio_dask.scheduler import SchedulerHandle
+
+LOOPBACK = ("--host", "127.0.0.1")
+QUIET = ("--no-dashboard",)
+
+
+@pytest.fixture
+def here(monkeypatch: pytest.MonkeyPatch) -> Here:
+    """Runs commands in this process."""
+    return Here(monkeypatch)
+
+
+def leave(*words: str) -> int:
+    """The exit code of a command, however it comes about."""
+    try:
+        return main(words)
+    except SystemExit as leaving:
+        return leaving.code if isinstance(leaving.code, int) else 1
+
+
+# ------------------------------------------------------------------------ all of them
+
+
+@pytest.mark.parametrize("command", sorted(DASKS))
+def test_every_option_is_known(command: str) -> None:
+    """Those of Dask, no less and no more, each with its state; and the table has them all."""
+    assert [each.name for each in DASK_OPTIONS[command]] == DASKS[command]
+    shown = table(command)
+    assert all(f"| `{name}` |" in shown for name in DASKS[command])
+
+
+@pytest.mark.parametrize("command", sorted(DASKS))
+def test_every_option_is_taken(command: str) -> None:
+    """By the command itself, and its help explains it."""
+    known = {name for each in app[command].assemble_argument_collection() for name in each.names}
+    known |= {*app.help_flags, *app.version_flags}
+    assert set(DASKS[command]) <= known
+
+
+MOOT_WORDS = {
+    "scheduler": ["--jupyter", "--no-show", "--use-xheaders=True"],
+    "worker": [
+        "--nanny-port=3000:3010", "--dashboard", "--dashboard-address=:0",
+        "--dashboard-prefix=/x", "--worker-class=dask.distributed.Worker",
+    ],
+}  # fmt: skip
+
+
+def test_what_changes_nothing_says_so(here: Here, tmp_path: Path) -> None:
+    """In one line each, and all goes on."""
+
+    async def check(said: Said, *_: object) -> None:
+        await said.wait_for("Scheduler at:" if _ == () else "Registered to:")
+
+    assert (
+        here.scheduler(*LOOPBACK, "--port", "0", *QUIET, *MOOT_WORDS["scheduler"], check=check) == 0
+    )
+    path = tmp_path / "cluster.json"
+    assert here.worker(path, "--no-nanny", *MOOT_WORDS["worker"], check=check) == 0
+    for command, options in DASK_OPTIONS.items():
+        for each in options:
+            if each.state == MOOT:
+                assert here.said.lines.count(why_moot(command, each.name)) == 1
+
+
+# ------------------------------------------------------------------------ bad values
+
+#: An option, a value that makes no sense, and what is said besides both of them.
+BAD = {
+    "scheduler": [
+        ("host", "a b", "write tcp://host:port"),
+        ("host", "1.2.3.4:x", "write tcp://host:port"),
+        ("host", "ws://h", "only tcp:// and tls://"),
+        ("port", "many", "no whole number of at least 0, and no range of ports as in 3000:3026"),
+        ("port", "65536", "ports end at 65535"),
+        ("port", "-1", "no whole number"),
+        ("port", "9:8", "write the lower one first"),
+        ("port", "1,x", "no whole number"),
+        ("interface", "no0", "there are"),
+        ("protocol", "ucx", "only tcp and tls"),
+        ("tls-ca-file", "gone.pem", "is missing"),
+        ("dashboard-address", "x:y:z", "write tcp://host:port"),
+        ("dashboard-prefix", "a?b", "no path"),
+        ("dashboard", "maybe", "bool"),
+        ("idle-timeout", "soon", 'write seconds, or a unit as in "500ms"'),
+        ("preload", "no_such_module_here", "cannot be imported"),
+        ("preload", "setup.py", "no import path"),
+        ("preload", "https://x.example/a.py", "no import path"),
+        ("scheduler-file", "/no/such/place", "no directory"),
+        ("pid-file", "/no/such/place", "no directory"),
+        ("event-log", "/no/such/place", "no directory"),
+        ("log-level", "loud", "debug"),
+        ("log-format", "xml", "json"),
+    ],
+    "worker": [
+        ("worker-port", "x", "no range of ports as in 3000:3026"),
+        ("worker-port", "70000", "ports end at 65535"),
+        ("listen-address", "nowhere at all", "write tcp://host:port"),
+        ("contact-address", "ws://h:1", "only tcp:// and tls://"),
+        ("host", "a b", "write tcp://host:port"),
+        ("interface", "no0", "there are"),
+        ("protocol", "ucx", "only tcp and tls"),
+        ("protocol", "tcp,tls", "at one place"),
+        ("nthreads", "few", "no whole number of at least 0"),
+        ("nthreads", "0", "at least one"),
+        ("nthreads", "-1", "no whole number of at least 0"),
+        ("nworkers", "few", "no whole number"),
+        ("nworkers", "-9999", "less than one worker"),
+        ("memory-limit", "lots", "write bytes, or a unit"),
+        ("memory-limit", "-1", "write bytes, or a unit"),
+        ("resources", "GPU", '"GPU=2 MEM=10e9"'),
+        ("death-timeout", "soon", "write seconds"),
+        ("lifetime", "soon", "write seconds"),
+        ("lifetime-stagger", "x", "write seconds"),
+        ("nanny", "maybe", "bool"),
+        ("preload", "no_such_module_here", "neither a module"),
+        ("preload-nanny", "a.py", "no import path"),
+        ("tls-cert", "gone.pem", "--tls-ca-file is missing"),
+        ("pid-file", "/no/such/place", "no directory"),
+        ("log-level", "loud", "debug"),
+    ],
+}
+
+
+@pytest.mark.parametrize(
+    ("command", "option", "value", "says"),
+    [(command, *row) for command, rows in BAD.items() for row in rows],
+)
+def test_bad_values(
+    command: str, option: str, value: str, says: str,
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    """Exit code 2, and one message with the option, the value, and what is accepted."""
+    monkeypatch.setenv("COLUMNS", "200")
+    monkeypatch.setenv("TRIO_DASK_SCHEDULER_ADDRESS", "tcp://127.0.0.1:9")
+    monkeypatch.setenv("TRIO_DASK_TOKEN", "0123456789abcdef" * 4)
+    for name in ("scheduler", "worker"):
+        monkeypatch.setattr(f"trio_dask.cli.{name}.log_to_stderr", lambda *_: None)
+    assert leave(command, f"--{option}={value}") == 2
+    said = capsys.readouterr().err
+    assert f"--{option}" in said
+    assert value in said or option.startswith("tls-")
+    assert says in said
+    assert "Traceback" not in said
+    assert "internal error" not in said
+    assert len([line for line in said.splitlines() if line.strip("╭╮╰╯─ ")]) <= 2
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (["scheduler", "--host=a", "--interface=lo"], "give one of them"),
+        (["scheduler", "--host=tls://a", "--protocol=tcp"], "two protocols"),
+        (["scheduler", "--protocol=tcp,tls"], "give a port for each"),
+        (["scheduler", "--protocol=tcp,tls", "--port=1,2,3"], "give one port for each"),
+        (["scheduler", "--host=a:1,b"], "a port with each host, or with none"),
+        (["scheduler", "--protocol=tls", "--no-dashboard"], "TLS takes certificates"),
+        (["worker", "h:1", "--listen-address=tcp://:1", "--worker-port=2"], "says all of it"),
+        (["worker", "h:1", "--listen-address=tcp://:1", "--nworkers=2"], "are for one worker"),
+        (["worker", "h:1", "--nworkers=3", "--worker-port=3000:3001"], "2 ports for 3 workers"),
+        (["worker", "h h"], "is no address"),
+    ],
+)  # fmt: skip
+def test_what_does_not_go_together(
+    words: list[str], says: str, capsys: pytest.CaptureFixture[str], here: Here
+) -> None:
+    """Is said before anything starts."""
+    assert leave(*words) == 2
+    assert says in capsys.readouterr().err
+
+
+# ------------------------------------------------------------------------ the scheduler
+
+
+@pytest.mark.network
+def test_ports_of_a_scheduler(here: Here, tmp_path: Path) -> None:
+    """Of a range the first free one; the files say where it is, and are gone afterwards."""
+    cluster, pid = tmp_path / "cluster.json", tmp_path / "pid"
+    with ExitStack() as stack:
+        taken = stack.enter_context(socket.create_server(("127.0.0.1", 0)))
+        first = taken.getsockname()[1]
+
+        async def check(said: Said) -> None:
+            [address] = await said.wait_for("Scheduler at:")
+            port = int(address.rpartition(":")[2])
+            assert first < port <= first + 20
+            content = read_scheduler_file(cluster)
+            assert (content.address, content.token) == (address, here.token)
+            assert stat.S_IMODE(cluster.stat().st_mode) == 0o600
+            assert pid.read_text() == f"{os.getpid()}\n"
+
+        words = ["--scheduler-file", str(cluster), "--pid-file", str(pid)]
+        ports = f"{first}:{min(first + 20, 65535)}"
+        assert here.scheduler(*LOOPBACK, "--port", ports, *QUIET, *words, check=check) == 0
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.network
+def test_two_protocols_and_an_interface(here: Here, tmp_path: Path) -> None:
+    """One scheduler, with and without TLS; each of the places can be used."""
+    pytest.importorskip("cryptography", reason="certificates are made with it")
+    made = Security.temporary().written_to(tmp_path)
+    files = (made.tls_ca_file, made.tls_cert, made.tls_key)
+    words = [
+        f"{name}={path}"
+        for name, path in zip(("--tls-ca-file", "--tls-cert", "--tls-key"), files, strict=True)
+    ]
+    loopback = "lo" if sys.platform == "linux" else "lo0"
+
+    async def check(said: Said) -> None:
+        places = [*await said.wait_for("Scheduler at:"), *await said.wait_for("also at:")]
+        assert [each.partition(":")[0] for each in places] == ["tcp", "tls"]
+        keys = keys_from_token(here.token, tls=Tls(made))
+        for address in places:
+            connection = await connect(address, keys=keys, role="client", expect="scheduler")
+            connection.close("that was all")
+            await connection.run(lambda _: None)
+
+    several = ["--protocol", "tcp,tls", "--port", "0,0", "--interface", loopback]
+    assert here.scheduler(*several, *QUIET, *words, check=check) == 0
+
+    async def check_one(said: Said) -> None:
+        [*_, address] = await said.wait_for("Scheduler at:", 2)
+        assert address.startswith("tls://127.0.0.1:")
+
+    assert here.scheduler(*LOOPBACK, "--port=0", *QUIET, *words, check=check_one) == 0
+
+
+@pytest.mark.network
+def test_ipv6(here: Here) -> None:
+    """Without brackets, and with."""
+    try:
+        socket.create_server(("::1", 0), family=socket.AF_INET6).close()
+    except OSError:
+        pytest.skip("this machine has no IPv6")
+
+    async def check(said: Said) -> None:
+        count = sum("Scheduler at:" in line for line in said.lines) or 1
+        assert (await said.wait_for("Scheduler at:", count))[-1].startswith("tcp://[::1]:")
+
+    assert here.scheduler("--host", "::1", "--port", "0", *QUIET, check=check) == 0
+    assert here.scheduler("--host", "tcp://[::1]:0", *QUIET, check=check) == 0
+
+
+@pytest.mark.network
+def test_dashboards(here: Here) -> None:
+    """At several places, under a prefix."""
+
+    async def check(said: Said) -> None:
+        [link] = await said.wait_for("dashboard at:")
+        assert link.startswith("http://127.0.0.1:")
+        assert link.endswith("/dask/status")
+
+    words = ["--dashboard-address", "127.0.0.1:0,127.0.0.1:0", "--dashboard-prefix", "/dask"]
+    assert here.scheduler(*LOOPBACK, "--port=0", *words, check=check) == 0
+
+
+@pytest.mark.network
+def test_idle_timeout(here: Here) -> None:
+    """It ends by itself, with exit code 0, and says why."""
+
+    async def check(said: Said) -> None:
+        await said.wait_for("Scheduler at:")
+        await trio.sleep_forever()
+
+    assert here.scheduler(*LOOPBACK, "--port=0", *QUIET, "--idle-timeout=100ms", check=check) == 0
+    assert any("Ending: there has been nothing to do" in line for line in here.said.lines)
+
+
+@pytest.mark.network
+def test_preload_of_a_scheduler(
+    here: Here, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its functions are called with what runs, at the beginning and at the end."""
+    (tmp_path / "operators_own.py").write_text(
+        textwrap.dedent("""
+            said = []
+            async def dask_setup(scheduler):
+                said.append(scheduler.address)
+            def dask_teardown(scheduler):
+                said.append("bye")
+        """)
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+
+    async def check(said: Said) -> None:
+        [address] = await said.wait_for("Scheduler at:")
+        await trio.testing.wait_all_tasks_blocked()
+        assert sys.modules["operators_own"].said == [address]
+
+    assert (
+        here.scheduler(*LOOPBACK, "--port=0", *QUIET, "--preload=operators_own", check=check) == 0
+    )
+    assert sys.modules.pop("operators_own").said[1:] == ["bye"]
+
+
+# ------------------------------------------------------------------------ workers
+
+
+@pytest.mark.network
+def test_what_the_scheduler_is_told_of_a_worker(here: Here, tmp_path: Path) -> None:
+    """Name, slots, memory, resources, where it is reached; a file with the process's id."""
+    pid = tmp_path / "pid"
+    scratch = tmp_path / "scratch"
+    scratch.mkdir()
+
+    async def check(said: Said, scheduler: SchedulerHandle) -> None:
+        await said.wait_for("Registered to:")
+        [worker] = scheduler.core.state.workers.values()
+        assert worker.name == "ada"
+        assert worker.nthreads == 3
+        assert worker.memory_limit == memory_bytes() // 4
+        assert worker.resources == {"GPU": 2.0, "MEM": 10e9}
+        assert worker.address == "tcp://192.0.2.9:1234"
+        assert worker.info["local_directory"].startswith(str(scratch))
+        assert pid.read_text() == f"{os.getpid()}\n"
+
+    words = [
+        "--name=ada", "--nthreads=3", "--memory-limit=0.25", "--resources=GPU=2 MEM=10e9",
+        "--listen-address=tcp://127.0.0.1:0", "--contact-address=192.0.2.9:1234",
+        f"--local-directory={scratch}", f"--pid-file={pid}", "--no-nanny",
+    ]  # fmt: skip
+    assert here.worker(tmp_path / "cluster.json", *words, check=check) == 0
+
+
+@pytest.mark.network
+def test_ports_of_workers(here: Here, tmp_path: Path) -> None:
+    """Of a range, one for each; and names with numbers."""
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        first = min(taken.getsockname()[1], 65500)
+
+        async def check(said: Said, scheduler: SchedulerHandle) -> None:
+            await said.wait_for("Registered to:", 2)
+            workers = scheduler.core.state.workers.values()
+            ports = {int(worker.address.rpartition(":")[2]) for worker in workers}
+            assert len(ports) == 2
+            assert first not in ports
+            assert ports <= set(range(first, first + 20))
+            assert {worker.name for worker in workers} == {"w-0", "w-1"}
+
+        words = ["--nworkers=2", "--nthreads=1", "--name=w", "--no-nanny"]
+        words += [f"--worker-port={first}:{first + 20}", "--interface=lo"]
+        if sys.platform != "linux":
+            words[-1] = "--interface=lo0"
+        assert here.worker(tmp_path / "cluster.json", *words, check=check) == 0
+
+
+@pytest.mark.network
+def test_workers_with_certificates(
+    here: Here, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They use the scheduler's protocol, and listen with it, too."""
+    pytest.importorskip("cryptography", reason="certificates are made with it")
+    made = Security.temporary().written_to(tmp_path)
+    monkeypatch.setattr(
+        Here, "keys", property(lambda here: keys_from_token(here.token, tls=Tls(made)))
+    )
+
+    async def check(said: Said, scheduler: SchedulerHandle) -> None:
+        assert (await said.wait_for("Registered to:"))[0].startswith("tls://127.0.0.1:")
+        [worker] = scheduler.core.state.workers.values()
+        assert worker.address.startswith("tls://127.0.0.1:")
+
+    words = [f"--tls-ca-file={made.tls_ca_file}", f"--tls-cert={made.tls_cert}"]
+    words += [f"--tls-key={made.tls_key}", "--scheduler-sni=cluster.example", "--no-nanny"]
+    settings = SchedulerConfig(host="127.0.0.1", port=0, protocol="tls")
+    assert here.worker(tmp_path / "c.json", *words, check=check, settings=settings) == 0
+
+
+@pytest.mark.network
+@pytest.mark.processes
+def test_preloads_of_a_worker(here: Here, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A file where tasks run, in another process; a module in the worker's own."""
+    (tmp_path / "for_the_nanny.py").write_text("import os\npid = os.getpid()\n")
+    mark = tmp_path / "mark"
+    (tmp_path / "for_tasks.py").write_text(
+        "import json, os\n"
+        "def dask_setup(worker):\n"
+        f"    text = json.dumps([worker.name, os.getpid()])\n"
+        f"    open({str(mark)!r}, 'w').write(text)\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+
+    async def check(said: Said, _: SchedulerHandle) -> None:
+        await said.wait_for("Registered to:")
+        name, pid = json.loads(mark.read_text())
+        assert name == "ada"
+        assert pid != os.getpid()
+        assert sys.modules["for_the_nanny"].pid == os.getpid()
+
+    words = ["--name=ada", "--nthreads=1", f"--preload={tmp_path / 'for_tasks.py'}"]
+    words.append("--preload-nanny=for_the_nanny")
+    assert here.worker(tmp_path / "cluster.json", *words, check=check) == 0
+    assert "for_tasks" not in sys.modules
+    sys.modules.pop("for_the_nanny")

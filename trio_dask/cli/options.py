@@ -1,0 +1,128 @@
+"""Options that several commands have: what they mean, and how they are checked."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any, Final
+
+from cyclopts import Group, Parameter
+
+from trio_dask.cli.dasks import why_moot
+from trio_dask.cli.logs import LogFormat, LogLevel
+from trio_dask.errors import ConfigError
+
+LISTENING_OPTIONS: Final = Group.create_ordered("Where it listens")
+SECURITY_OPTIONS: Final = Group.create_ordered("Encryption")
+WORK_OPTIONS: Final = Group.create_ordered("Work")
+DASHBOARD_OPTIONS: Final = Group.create_ordered("Dashboard")
+LIFE_OPTIONS: Final = Group.create_ordered("Life")
+FILES_OPTIONS: Final = Group.create_ordered("Files")
+LOG_OPTIONS: Final = Group.create_ordered("Log")
+MOOT_OPTIONS: Final = Group.create_ordered("Taken from Dask's command lines, without effect here")
+
+
+@Parameter(name="*", group=SECURITY_OPTIONS)
+@dataclass(frozen=True, kw_only=True)
+class TlsOptions:
+    """Certificates.
+
+    Args:
+        tls_ca_file: The authorities whose certificates are good, as a PEM file. With one of
+            these three options the protocol is tls, unless something else is said.
+        tls_cert: The certificate to show, as a PEM file.
+        tls_key: Its private key, as a PEM file; not needed if it is in the same.
+    """
+
+    tls_ca_file: Path | None = None
+    tls_cert: Path | None = None
+    tls_key: Path | None = None
+
+    def overrides(self) -> dict[str, object]:
+        """The settings that they are."""
+        return {
+            f"comm.tls.{each.name.removeprefix('tls_')}": _text(getattr(self, each.name))
+            for each in fields(self)
+        }
+
+    def given(self) -> bool:
+        """Whether there is any."""
+        return any(getattr(self, each.name) is not None for each in fields(self))
+
+
+@Parameter(name="*", group=LOG_OPTIONS)
+@dataclass(frozen=True, kw_only=True)
+class LogOptions:
+    """What is said on stderr.
+
+    Args:
+        log_level: The least important lines to show.
+        log_format: Lines for people, or an object in JSON for each. [default: text]
+    """
+
+    log_level: LogLevel = "info"
+    log_format: LogFormat | None = None
+
+
+@Parameter(name="*", group=MOOT_OPTIONS)
+@dataclass(frozen=True, kw_only=True)
+class MootOfScheduler:
+    """Options that a scheduler does not need.
+
+    Args:
+        jupyter: The scheduler runs no user code: start Jupyter beside it.
+        show: Dask ignores it, too.
+        use_xheaders: Dask ignores it, too.
+    """
+
+    jupyter: bool | None = None
+    show: bool | None = None
+    use_xheaders: str | None = None
+
+
+@Parameter(name="*", group=MOOT_OPTIONS)
+@dataclass(frozen=True, kw_only=True)
+class MootOfWorker:
+    """Options that a worker does not need.
+
+    Args:
+        nanny_port: The nanny is part of the worker, and has no port.
+        dashboard: Workers have no dashboard: there is a page for each on the scheduler's.
+        dashboard_address: The same.
+        dashboard_prefix: The same.
+        worker_class: There is one class of workers; your code runs in runners.
+    """
+
+    nanny_port: str | None = None
+    dashboard: bool | None = None
+    dashboard_address: str | None = None
+    dashboard_prefix: str | None = None
+    worker_class: str | None = None
+
+
+def say_what_is_moot(command: str, options: Any, logger: logging.Logger) -> None:
+    """A line for each option that was given and changes nothing."""
+    for each in fields(options):
+        if getattr(options, each.name) is not None:
+            logger.warning("%s", why_moot(command, f"--{each.name.replace('_', '-')}"))
+
+
+def check_directory_of(path: Path | None, option: str) -> None:
+    """A file is to be written there, later: the directory has to be there already.
+
+    Raises:
+        ConfigError: it is not.
+    """
+    if path is None:
+        return
+    if path.is_dir():
+        msg = f"{option}: {path} is a directory; give the path of a file"
+        raise ConfigError(msg)
+    if not path.parent.is_dir():
+        msg = f"{option}: {path} cannot be written: there is no directory {path.parent}"
+        raise ConfigError(msg)
+
+
+def _text(path: Path | None) -> str | None:
+    return None if path is None else str(path)

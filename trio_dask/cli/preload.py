@@ -1,0 +1,64 @@
+"""``--preload`` of a server: modules that an operator names by import path."""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import re
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Any, Final
+
+from trio_dask.errors import ConfigError
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Sequence
+    from types import ModuleType
+
+_PATH: Final = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*")
+#: What such a module may have, as in Dask.
+SETUP: Final = "dask_setup"
+TEARDOWN: Final = "dask_teardown"
+
+
+def import_preloads(paths: Sequence[str], option: str = "--preload") -> list[ModuleType]:
+    """Import them, in their order.
+
+    Raises:
+        ConfigError: one is no import path, or cannot be imported.
+    """
+    found = []
+    for path in paths:
+        if not _PATH.fullmatch(path) or path.endswith(".py"):
+            msg = (
+                f"{option}: {path!r} is no import path, as package.module: a server loads no "
+                "files, addresses or texts"
+            )
+            raise ConfigError(msg)
+        try:
+            found.append(importlib.import_module(path))
+        except Exception as error:
+            msg = f"{option}: {path!r} cannot be imported: {type(error).__name__}: {error}"
+            raise ConfigError(msg) from error
+    return found
+
+
+@asynccontextmanager
+async def preloaded(modules: Sequence[ModuleType], server: object) -> AsyncIterator[None]:
+    """Call ``dask_setup(server)`` of each that has it, and ``dask_teardown`` at the end."""
+    begun: list[ModuleType] = []
+    try:
+        for each in modules:
+            begun.append(each)
+            await _call(each, SETUP, server)
+        yield
+    finally:
+        for each in reversed(begun):
+            await _call(each, TEARDOWN, server)  # noqa: ASYNC102 - the operator's own code
+
+
+async def _call(module: ModuleType, name: str, server: object) -> None:
+    function: Any = getattr(module, name, None)
+    if function is not None:
+        result = function(server)
+        if inspect.isawaitable(result):
+            await result
