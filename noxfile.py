@@ -65,7 +65,11 @@ def check_async(session: nox.Session) -> None:
         for part in range(min(jobs, len(sources)))
     ]
     with ThreadPoolExecutor(jobs) as pool:
-        list(pool.map(lambda words: session.run("flake8-async", *words, silent=True), runs))
+        list(
+            pool.map(
+                lambda words: session.run("flake8-async", *words, silent=True, log=False), runs
+            )
+        )
 
 
 @nox.session
@@ -123,6 +127,13 @@ def chaos(session: nox.Session) -> None:
     """Real processes killed and stopped while they work: ten minutes; ``-- --minutes N --seed S``."""
     install(session, "test")
     session.run("python", "-m", "bench.chaos", *session.posargs)
+
+
+@nox.session(default=False)
+def soak(session: nox.Session) -> None:
+    """Clusters that live and end a hundred times, and leave nothing: ten minutes; ``-- --cycles N``."""
+    install(session, "test")
+    session.run("python", "-m", "bench.soak", *session.posargs)
 
 
 @nox.session(default=False)
