@@ -18,7 +18,18 @@ from trio_dask.messages import message_types
 if TYPE_CHECKING:
     from pathlib import Path
 
-COMMANDS = ["", "cluster", "run", "scheduler", "worker", "demo", "retire", "replay"]
+COMMANDS = [
+    "",
+    "cluster",
+    "run",
+    "scheduler",
+    "worker",
+    "demo",
+    "top",
+    "progress",
+    "retire",
+    "replay",
+]
 COMMANDS += [
     "token",
     "token show",

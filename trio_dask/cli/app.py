@@ -114,6 +114,31 @@ app.command(
         trio-dask retire tcp://192.0.2.10:8786""",
 )
 app.command(
+    "trio_dask.cli.top:top",
+    name="top",
+    help="""See a cluster at work: workers, progress by function, memory, failures.
+
+    `q` or Ctrl-C ends it. Where the output is no terminal it is one picture in plain text,
+    or as many as `--count` says.""",
+    help_epilogue="""Examples:
+
+        trio-dask top tcp://192.0.2.10:8786
+        trio-dask top http://192.0.2.10:8787 --every 5
+        trio-dask top 192.0.2.10:8786 --count 1 | head""",
+)
+app.command(
+    "trio_dask.cli.progress:progress",
+    name="progress",
+    help="""See how far the tasks of each function are, until nothing is left to do.
+
+    `q` or Ctrl-C ends it before. Where the output is no terminal it is a line every five
+    seconds.""",
+    help_epilogue="""Examples:
+
+        trio-dask progress tcp://192.0.2.10:8786
+        trio-dask progress 192.0.2.10:8786 --follow""",
+)
+app.command(
     "trio_dask.cli.replay:replay",
     name="replay",
     help="""Let a server's event log happen again, and look for what went wrong.

@@ -2,7 +2,8 @@
 
 It knows no scheduler: it shows a `View`, which something else provides. `serving` holds the
 port from the start; all that speaks HTTP (`stack`, `app` and what they need) is imported at the
-first connection. Decisions are pure: `feed` what viewers are told, `access` who may see it.
+first connection. Decisions are pure: `feed` what viewers are told, `mirror` what they know then,
+`access` who may see it.
 """
 
 from __future__ import annotations
@@ -15,21 +16,35 @@ from trio_dask.dashboard.options import DashboardOptions
 
 if TYPE_CHECKING:
     from trio_dask.dashboard.app import app
+    from trio_dask.dashboard.following import Follower, Source, source_at
+    from trio_dask.dashboard.mirror import Event, Mirror, Progress
     from trio_dask.dashboard.serving import Dashboard, run_dashboard
 
 _HOMES: Final[dict[str, str]] = {
     "Dashboard": "serving",
+    "Event": "mirror",
+    "Follower": "following",
+    "Mirror": "mirror",
+    "Progress": "mirror",
+    "Source": "following",
     "app": "app",
     "run_dashboard": "serving",
+    "source_at": "following",
 }
 
 __all__ = [
     "Dashboard",
     "DashboardOptions",
+    "Event",
+    "Follower",
+    "Mirror",
+    "Progress",
+    "Source",
     "app",
     "dashboard_token",
     "login_ticket",
     "run_dashboard",
+    "source_at",
 ]
 
 

@@ -1,0 +1,41 @@
+"""Where the dashboard of a cluster is, for commands that look at it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from trio_dask.comm import own_keys
+from trio_dask.config import find_token, load_config
+from trio_dask.dashboard import dashboard_token, source_at
+from trio_dask.errors import AuthenticationError, ConfigError
+
+if TYPE_CHECKING:
+    from trio_dask.dashboard import Source
+
+
+def find_source(address: str) -> Source:
+    """The dashboard at, or of the scheduler at, this address.
+
+    Raises:
+        ConfigError: there is none, or this is no address.
+    """
+    if address.startswith(("http://", "https://")):
+        return source_at(address, _token_here())
+    from trio_dask.client import Client
+
+    with Client(address) as client:
+        link = client.run_blocking(client.live.ask("dashboard", {}))["link"]
+        token = dashboard_token(client.live.entrance.keys)
+    if not link:
+        msg = f"the scheduler at {address} has no dashboard: it was started without one"
+        raise ConfigError(msg)
+    return source_at(link, token)
+
+
+def _token_here() -> str:
+    """The dashboard's token, as far as the cluster's is known here."""
+    config = load_config()
+    try:
+        return dashboard_token(own_keys(find_token(config), config))
+    except AuthenticationError:
+        return ""
