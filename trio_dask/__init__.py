@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from trio_dask.deploy import (
         AsyncLocalCluster as AsyncLocalCluster,
         LocalCluster as LocalCluster,
+        performance_report as performance_report,
     )
     from trio_dask.errors import (
         AuthenticationError as AuthenticationError,
@@ -96,6 +97,7 @@ _HOMES: Final[dict[str, str]] = {
     "Security": "trio_dask.comm",
     "AsyncLocalCluster": "trio_dask.deploy",
     "LocalCluster": "trio_dask.deploy",
+    "performance_report": "trio_dask.deploy",
     "AuthenticationError": "trio_dask.errors",
     "CancelledError": "trio_dask.errors",
     "CommError": "trio_dask.errors",
@@ -170,6 +172,7 @@ __all__ = [
     "fire_and_forget",
     "get_client",
     "get_worker",
+    "performance_report",
     "rejoin",
     "secede",
     "shield",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -49,7 +50,7 @@ class Site:
         "/api/v1/workers", "/api/v1/workers/node-000-0", "/api/v1/groups", "/api/v1/tasks",
         "/api/v1/tasks?state=done&limit=2", "/api/v1/failures", "/api/v1/clients",
         "/api/v1/events", "/api/v1/graph", "/api/v1/graph?tasks=9&name=clean", "/graph", "/events-log", "/logs",
-        "/api/v1/logs",
+        "/api/v1/logs", "/api/v1/timeline",
         "/api/v1/system", "/api/v1/get_workers", "/json/counts.json", "/json/identity.json",
         "/individual-plots.json", "/status", "/workers", "/workers/a", "/tasks", "/tasks/a%2Fb",
         "/failures", "/system", "/login",
@@ -169,6 +170,17 @@ async def test_metrics_are_what_prometheus_reads(autojump_clock: MockClock) -> N
             assert line.partition("{")[0].partition(" ")[0] in typed
     assert 'trio_dask_scheduler_tasks_runs_total{task_prefix_name="clean"}' in text
     assert 'trio_dask_scheduler_workers{state="idle"}' in text
+
+
+async def test_grafana_asks_for_what_there_is(autojump_clock: MockClock) -> None:
+    """Every name in the file for Grafana is one of our metrics."""
+    made = Site()
+    made.work()
+    text = (await made.ask("/metrics")).text
+    board = (Path(__file__).parents[2] / "docs" / "how-to" / "grafana.json").read_text()
+    names = set(re.findall(r"(?:trio_dask_scheduler|process_cpu)_\w+", board))
+    assert len(names) > 12
+    assert {name for name in names if f"# TYPE {name} " not in text} == set()
 
 
 async def test_answers_are_as_described(autojump_clock: MockClock) -> None:

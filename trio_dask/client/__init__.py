@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from trio_dask.client.inside import get_client, worker_client
     from trio_dask.client.loop_thread import LoopThread, at_exit, not_at_exit
     from trio_dask.client.loops import refuse_running_loop, waker
+    from trio_dask.client.notebook import as_html
     from trio_dask.client.waiting import DoneAndNotDone, as_completed, fire_and_forget, wait
 
 _HOMES: Final[dict[str, str]] = {
@@ -54,6 +55,7 @@ _HOMES: Final[dict[str, str]] = {
     "Semaphore": "coordination",
     "Variable": "exchange",
     "as_completed": "waiting",
+    "as_html": "notebook",
     "at_exit": "loop_thread",
     "fire_and_forget": "waiting",
     "get_client": "inside",
@@ -84,6 +86,7 @@ __all__ = [
     "Semaphore",
     "Variable",
     "as_completed",
+    "as_html",
     "at_exit",
     "fire_and_forget",
     "get_client",

@@ -9,6 +9,7 @@ from trio_dask.client import currents
 from trio_dask.client.core import AllDone, Batch, group
 from trio_dask.client.describing import Describer, Keys
 from trio_dask.client.futures import BaseFuture
+from trio_dask.client.notebook import as_html
 from trio_dask.client.options import refuse_reserved, worker_names
 from trio_dask.client.outcomes import Failed
 from trio_dask.client.shapes import futures_in, refill
@@ -42,6 +43,14 @@ class BaseClient:
     def __repr__(self) -> str:
         kind, count = type(self).__name__, len(self._core.table)
         return f"<{kind}: {self.scheduler_address!r}, {self.live.state}, {count} futures>"
+
+    def _repr_html_(self) -> str:
+        facts = {
+            "Scheduler": self.scheduler_address,
+            "State": self.live.state,
+            "Futures": f"{len(self._core.table):,}",
+        }
+        return as_html(type(self).__name__, facts, self.dashboard_link)
 
     @classmethod
     def current(cls) -> Self:

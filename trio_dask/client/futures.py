@@ -12,6 +12,7 @@ from trio_dask.client.core import (
     Batch,
 )
 from trio_dask.client.describing import reduce_future
+from trio_dask.client.notebook import as_html
 from trio_dask.client.outcomes import Failed
 from trio_dask.client.waits import seconds_of
 
@@ -44,6 +45,9 @@ class BaseFuture(Generic[T]):
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__}: {self.status}, key: {self.key}>"
+
+    def _repr_html_(self) -> str:
+        return as_html(type(self).__name__, {"Key": self.key, "Status": self.status})
 
     def __reduce_ex__(self, protocol: object) -> Any:
         return reduce_future(self._batch.owner, self._tid, self.key)

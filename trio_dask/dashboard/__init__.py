@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from trio_dask.dashboard.app import app
     from trio_dask.dashboard.following import Follower, Source, source_at
     from trio_dask.dashboard.mirror import Event, Mirror, Progress
+    from trio_dask.dashboard.recording import Recorded, Recorder
+    from trio_dask.dashboard.report import report_page
     from trio_dask.dashboard.serving import Dashboard, run_dashboard
 
 _HOMES: Final[dict[str, str]] = {
@@ -26,8 +28,11 @@ _HOMES: Final[dict[str, str]] = {
     "Follower": "following",
     "Mirror": "mirror",
     "Progress": "mirror",
+    "Recorded": "recording",
+    "Recorder": "recording",
     "Source": "following",
     "app": "app",
+    "report_page": "report",
     "run_dashboard": "serving",
     "source_at": "following",
 }
@@ -39,10 +44,13 @@ __all__ = [
     "Follower",
     "Mirror",
     "Progress",
+    "Recorded",
+    "Recorder",
     "Source",
     "app",
     "dashboard_token",
     "login_ticket",
+    "report_page",
     "run_dashboard",
     "source_at",
 ]

@@ -17,7 +17,8 @@ from trio_dask.dashboard.metrics import metrics_text
 from trio_dask.dashboard.openapi import openapi
 from trio_dask.dashboard.plain import plain
 from trio_dask.dashboard.shell import root_of
-from trio_dask.dashboard.view import GROUP_COLUMNS, PAGES, STATES
+from trio_dask.dashboard.timeline import chrome_trace
+from trio_dask.dashboard.view import GROUP_COLUMNS, PAGES, STATES, WORKER_FIXED
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
@@ -56,6 +57,7 @@ class Api:
             "/api/v1/events": self.events,
             "/api/v1/logs": self.logs,
             "/api/v1/graph": self.graph,
+            "/api/v1/timeline": self.timeline,
             "/api/v1/clients": self.clients,
             "/api/v1/system": self.system,
             "/api/v1/get_workers": self.get_workers,
@@ -169,6 +171,16 @@ class Api:
             return _json({"error": "tasks is a number"}, 400)
         what = query.get("name", ""), min(int(limit), _NODES_MAX)
         return _json(await self._graphs.get(what, anyio.current_time()))
+
+    async def timeline(self, request: Request) -> Response:
+        """What has been seen of the task stream, for chrome://tracing and the like."""
+        workers = {
+            number: row[WORKER_FIXED.index("name")]
+            for number, row in self._view.worker_fixed().items()
+        }
+        answer = _json(chrome_trace(*self._feed.stream(), workers=workers))
+        answer.headers["content-disposition"] = 'attachment; filename="timeline.json"'
+        return answer
 
     async def clients(self, request: Request) -> Response:
         """Who is connected."""

@@ -304,6 +304,10 @@ class Feed:
             "history": list(self._points),
         }
 
+    def stream(self) -> tuple[list[list[Any]], dict[int, str]]:
+        """The last blocks, and names of groups by number."""
+        return list(self._blocks), {number: name for name, number in self._numbers.items()}
+
     def since(self, seq: int) -> Delta | None:
         """What has changed since the difference `seq`, as one; None: it takes a snapshot."""
         if not 0 <= seq <= self._seq:

@@ -112,6 +112,10 @@ def openapi(version: str) -> dict[str, Any]:
                 _ref("Graph"),
                 query={"tasks": {"type": "integer", "default": 0}, "name": _TEXT},
             ),
+            "/api/v1/timeline": _get(
+                "The task stream in the format of chrome://tracing",
+                _object(traceEvents={"type": "array", "items": {"type": "object"}}),
+            ),
             "/api/v1/clients": _get("Who is connected", _list("clients", "Client")),
             "/api/v1/system": _get("The scheduler's own process", _ref("System")),
         },

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from trio_dask.deploy.cluster import AsyncLocalCluster, LocalCluster
     from trio_dask.deploy.handle import ClusterHandle
     from trio_dask.deploy.local import open_local_cluster
+    from trio_dask.deploy.reporting import performance_report
     from trio_dask.deploy.threads import thread_host
 
 _HOMES: Final[dict[str, str]] = {
@@ -19,6 +20,7 @@ _HOMES: Final[dict[str, str]] = {
     "ClusterHandle": "handle",
     "LocalCluster": "cluster",
     "open_local_cluster": "local",
+    "performance_report": "reporting",
     "thread_host": "threads",
 }
 
@@ -27,6 +29,7 @@ __all__ = [
     "ClusterHandle",
     "LocalCluster",
     "open_local_cluster",
+    "performance_report",
     "thread_host",
 ]
 

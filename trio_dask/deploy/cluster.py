@@ -7,7 +7,7 @@ import sys
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
-from trio_dask.client import refuse_running_loop
+from trio_dask.client import as_html, refuse_running_loop
 from trio_dask.deploy.engine import Engine
 from trio_dask.deploy.handle import checked_count
 from trio_dask.deploy.plan import DASHBOARD, LOOPBACK, START_S, plan_local
@@ -129,6 +129,18 @@ class _Cluster:
                 f"threads={threads}",
             ]
         return f"{type(self).__name__}({', '.join(parts)}, status={self.status!r})"
+
+    def _repr_html_(self) -> str:
+        handle = self._engine.handle
+        facts = {
+            "Name": self.name,
+            "Status": self.status,
+            "Scheduler": "" if handle is None else handle.scheduler_address,
+            "Workers": f"{len(self.workers):,}",
+            "Threads of each": self._engine.plan.threads_per_worker if handle is not None else "",
+        }
+        link = "" if handle is None or self._engine.closed else self.dashboard_link
+        return as_html(type(self).__name__, facts, link)
 
 
 class LocalCluster(_Cluster):

@@ -21,6 +21,7 @@ export class Stream {
     }, seconds(span)));
     this.node = h("section", { class: "card wide", "aria-labelledby": "stream-title" },
       h("header", null, h("h2", { id: "stream-title" }, "Task stream"), this.note,
+        h("a", { href: at("api/v1/timeline"), download: "timeline.json", class: "quiet-link", title: "For chrome://tracing, Perfetto and the like" }, "Timeline"),
         h("div", { class: "chips", role: "group", "aria-label": "Time shown" }, this.buttons)),
       this.canvas);
     this.drawing = new Canvas(this.canvas, (...args) => this.paint(...args));
