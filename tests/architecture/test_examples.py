@@ -62,6 +62,7 @@ async def test_scripts_print_what_the_page_says(path: Path, tmp_path: Path) -> N
                 capture_stderr=True,
                 check=False,
                 env=environ,
+                cwd=tmp_path,
             )
     assert done.stderr.decode() == ""
     expected = "".join(blocks(path, "output"))
