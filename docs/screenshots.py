@@ -30,8 +30,10 @@ async def work(busy: BusyCluster) -> None:
     held: list[list[int]] = []
     while True:
         if busy.view.totals()["queued"] < 60:
-            some = busy.submit(busy.random.choice(NAMES), 60)
-            held.append(some + busy.submit(busy.random.choice(NAMES), 60, some))
+            first = busy.random.randrange(len(NAMES) - 2)
+            some = busy.submit(NAMES[first], 60)
+            more = busy.submit(NAMES[first + busy.random.choice([1, 2])], 60, some)
+            held.append(some + more)
             if len(held) > 8:
                 busy.release(held.pop(0))
         busy.run(trio.current_time())
@@ -45,6 +47,11 @@ async def picture(page: Page, link: str, name: str, seconds: float) -> None:
     await trio.sleep(seconds)
     await page.picture(IMAGES / f"{name}.png")
     print(f"{name}: {(IMAGES / f'{name}.png').stat().st_size / 1024:.0f} KiB")
+
+
+def waiting_at(busy: BusyCluster) -> str:
+    """The name of a worker."""
+    return next(iter(busy.core.state.workers.values())).name
 
 
 async def main() -> None:
@@ -66,6 +73,12 @@ async def main() -> None:
         await picture(page, f"{root}tasks/evaluate-{waiting:x}", "task", 2)
         await page.look(1200, 640, dark=True)
         await picture(page, root + "failures", "failures", 3)
+        await page.look(1440, 560)
+        await picture(page, root + "graph", "graph", 3)
+        await page.look(1200, 560)
+        await picture(page, root + "events-log", "events", 3)
+        await page.look(1200, 760, dark=True)
+        await picture(page, f"{root}workers/{waiting_at(busy)}", "worker", 20)
         nursery.cancel_scope.cancel()
 
 

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from trio_dask.dashboard.view import View
 
 #: With more connections, the oldest goes when another comes.
-CONNECTIONS_MAX: Final = 512
+CONNECTIONS_MAX: Final = 256
 #: Who has asked for nothing by then is let go.
 SILENT_S: Final = 10.0
 #: How long accepting rests when the system is out of descriptors or memory.

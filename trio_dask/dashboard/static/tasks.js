@@ -10,10 +10,10 @@ import { Table } from "./table.js";
 const STATES = ["waiting", "ready", "assigned", "done", "failed", "released", "cancelled", "lost"];
 export const stateMark = (state) => h("span", { class: `state ${state}` }, state);
 
-export function taskList(node, tasks, all, none) {
+export function taskList(node, tasks, all, none, label = "Tasks") {
   if (!tasks.length) { put(node, h("p", { class: "dim pad" }, none)); return; }
   const placed = tasks.some((task) => task.worker);
-  put(node, h("div", { class: "scroll list", tabindex: "0", role: "region", "aria-label": "Tasks" }, h("table", null,
+  put(node, h("div", { class: "scroll list", tabindex: "0", role: "region", "aria-label": label }, h("table", null,
     h("thead", null, h("tr", null, h("th", { scope: "col" }, "Key"), h("th", { scope: "col" }, "State"), placed && h("th", { scope: "col", class: "mid" }, "Worker"), h("th", { scope: "col", class: "num" }, "Size"))),
     h("tbody", null, tasks.map((task) => h("tr", null,
       h("th", { scope: "row" }, h("a", { href: at(`tasks/${part(task.key)}`), "data-nav": true, class: "key", title: task.key }, short(task.key, 48))),
@@ -147,8 +147,8 @@ export class Task {
       ["Only on", data.workers.length ? data.workers.join(", ") + (data.allow_other_workers ? ", or else others" : "") : ""],
       ["Needs", Object.entries(data.resources).map(([name, units]) => `${name}=${units}`).join(" ")]];
     const inputs = h("section", { class: "card flush" }), outputs = h("section", { class: "card flush" });
-    taskList(inputs, data.inputs, data.inputs_count, "It takes no other task's value.");
-    taskList(outputs, data.outputs, data.outputs_count, "No other task takes its value.");
+    taskList(inputs, data.inputs, data.inputs_count, "It takes no other task's value.", "Inputs");
+    taskList(outputs, data.outputs, data.outputs_count, "No other task takes its value.", "Used by");
     put(this.body,
       h("section", { class: "card why" }, h("header", null, h("h2", null, "Why"), stateMark(data.state)), data.why.map((line) => h("p", null, line))),
       data.failure ? h("section", { class: "card bad" }, h("header", null, h("h2", null, "Error")), failureBody(data.failure, true)) : null,

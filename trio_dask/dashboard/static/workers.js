@@ -124,8 +124,8 @@ export class Worker {
     put(this.runner, mine.filter(([, value]) => value !== "").map(([name, value]) => [h("dt", null, name), h("dd", null, String(value))]));
     runningList(this.running, data.running);
     eventList(this.events, data.events, "Nothing so far.");
-    taskList(this.window, data.window, data.window_count, "Nothing has been given to it.");
-    taskList(this.held, data.held, data.held_count, "It holds no values.");
+    taskList(this.window, data.window, data.window_count, "Nothing has been given to it.", "Tasks given to it");
+    taskList(this.held, data.held, data.held_count, "It holds no values.", "Values it holds");
   }
 
   update() {
