@@ -15,8 +15,11 @@ PACKAGE = Path(trio_dask.__file__).parent
 #: Islands inside a room that others may enter by themselves: a runner process, or a
 #: pure core, must not load what stands beside them.
 SIDE_DOORS = frozenset({
+    "trio_dask.messages.cloud",
+    "trio_dask.messages.culprit",
     "trio_dask.messages.exceptions",
     "trio_dask.messages.failure",
+    "trio_dask.messages.foreign",
     "trio_dask.messages.ids",
     "trio_dask.messages.inputs",
     "trio_dask.messages.kept",
@@ -28,6 +31,7 @@ SIDE_DOORS = frozenset({
     "trio_dask.messages.tie",
     "trio_dask.messages.tracebacks",
     "trio_dask.messages.values",
+    "trio_dask.runner.graphs",
 })  # fmt: skip
 
 #: What programs may rely on. A change here is a change for every user.
@@ -76,6 +80,7 @@ PUBLIC = {
         "check_cancelled",
         "current_deadline",
         "fire_and_forget",
+        "futures_of",
         "get_client",
         "get_worker",
         "performance_report",

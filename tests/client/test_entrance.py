@@ -68,7 +68,7 @@ def test_what_dasks_client_is_told() -> None:
             kind(given, config=CONFIG, **options)
         return str(caught.value)
 
-    harmless = {"asynchronous": False, "set_as_default": True}
+    harmless = {"asynchronous": False}
     assert own_cluster("there", None, CONFIG, harmless, asynchronous=False) is None
     for given in ("there", None):
         client(given, asynchronous=True, set_as_default=False, security=None)

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
         Queue,
         Variable,
     )
+    from trio_dask.client.finding import futures_of
     from trio_dask.client.futures import AsyncFuture, Future
     from trio_dask.client.inside import get_client, worker_client
     from trio_dask.client.loop_thread import LoopThread, at_exit, not_at_exit
@@ -58,6 +59,7 @@ _HOMES: Final[dict[str, str]] = {
     "as_html": "notebook",
     "at_exit": "loop_thread",
     "fire_and_forget": "waiting",
+    "futures_of": "finding",
     "get_client": "inside",
     "not_at_exit": "loop_thread",
     "refuse_running_loop": "loops",
@@ -89,6 +91,7 @@ __all__ = [
     "as_html",
     "at_exit",
     "fire_and_forget",
+    "futures_of",
     "get_client",
     "not_at_exit",
     "refuse_running_loop",

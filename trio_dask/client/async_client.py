@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self, TypeVar
 import anyio
 
 from trio_dask.client import currents
+from trio_dask.client.collections.computing import AsyncComputing
 from trio_dask.client.describing import chosen_keys
 from trio_dask.client.entrance import Entrance, client_name, own_cluster
 from trio_dask.client.futures import AsyncFuture
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 
-class AsyncClient(AsyncManaging):
+class AsyncClient(AsyncManaging, AsyncComputing):
     """A connection to a cluster, open while its ``async with`` block lasts.
 
     Without an address it uses `scheduler_file`, or the configured one
@@ -52,7 +53,7 @@ class AsyncClient(AsyncManaging):
 
     asynchronous: ClassVar[bool] = True
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - options have names
         self,
         address: object = None,
         *,
@@ -61,9 +62,11 @@ class AsyncClient(AsyncManaging):
         config: Config | None = None,
         name: str | None = None,
         security: Security | bool | None = None,
+        set_as_default: bool = False,
         dial: Dial = connect_anyio,
         **cluster_options: Any,
     ) -> None:
+        del set_as_default  # dask's own way of computing blocks
         config = load_config() if config is None else config
         limit_s = seconds_of(timeout)
         #: The cluster that this client starts and closes; None where it was given one.

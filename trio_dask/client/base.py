@@ -6,6 +6,7 @@ import logging
 from typing import TYPE_CHECKING, Any, ClassVar, Final, Self, TypeVar
 
 from trio_dask.client import currents
+from trio_dask.client.collections.known import KnownKeys
 from trio_dask.client.core import AllDone, Batch, group
 from trio_dask.client.describing import Describer, Keys
 from trio_dask.client.futures import BaseFuture
@@ -36,7 +37,10 @@ class BaseClient:
         #: What the client is made of; futures use it.
         self.live: Final = live
         self._core: Final = self.live.core
-        self._describer: Final = Describer(
+        #: Futures of graphs, by the keys that graphs use.
+        self.graph_futures: Final = KnownKeys()
+        #: Pickles what is submitted.
+        self.describer: Final = Describer(
             self._core, self, live.entrance.argument_bytes_max, self.live.lock
         )
 
@@ -86,8 +90,8 @@ class BaseClient:
         """One call, described and submitted."""
         self.live.check_open()
         refuse_reserved(called[2])
-        batch, first = self._describer.submit(
-            *self._describer.call(*called, keys), self.live.within(options)
+        batch, first = self.describer.submit(
+            *self.describer.call(*called, keys), self.live.within(options)
         )
         self.live.soon()
         return make(batch, first)
@@ -105,11 +109,11 @@ class BaseClient:
             msg = "map needs at least one iterable; for a single call there is submit"
             raise SubmitError(msg)
         refuse_reserved(called[2])
-        function, rows = self._describer.calls(*called, keys)
+        function, rows = self.describer.calls(*called, keys)
         count = len(rows.args)
         if not count:
             return []
-        batch, first = self._describer.submit(function, rows, self.live.within(options))
+        batch, first = self.describer.submit(function, rows, self.live.within(options))
         self.live.soon()
         return [make(batch, tid) for tid in range(first, first + count)]
 
@@ -154,7 +158,7 @@ class BaseClient:
         kind = type(data)
         whole = kind not in (list, tuple, set, frozenset, dict)
         items = [data] if whole else list(data.values() if kind is dict else data)
-        payloads = [self._describer.value(item) for item in items]
+        payloads = [self.describer.value(item) for item in items]
         kinds = [type(item).__name__ for item in items]
         with self.live.lock:
             placed = self._core.put(payloads, kinds, workers=names, broadcast=broadcast)

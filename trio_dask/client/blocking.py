@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any, ClassVar, Final, Literal, Self, TypeVar
 import trio
 
 from trio_dask.client import currents, waits
+from trio_dask.client.collections import defaults
+from trio_dask.client.collections.computing import Computing
 from trio_dask.client.describing import chosen_keys
 from trio_dask.client.entrance import Entrance, client_name, own_cluster
 from trio_dask.client.futures import Future
@@ -39,7 +41,7 @@ T = TypeVar("T")
 _open: Final[weakref.WeakSet[Client]] = weakref.WeakSet()
 
 
-class Client(Managing):
+class Client(Managing, Computing):
     """A connection to a cluster, for code that blocks; any number of threads may use it.
 
     It is open from the start until `close`, or the end of its ``with`` block. A script that
@@ -56,6 +58,8 @@ class Client(Managing):
         timeout: how many seconds to try to reach the scheduler.
         config: settings, instead of those of the environment.
         name: what the scheduler calls this client in its log.
+        set_as_default: whether dask's collections are computed with it, while it is open, where
+            nothing else is said.
 
     Raises:
         SchedulerUnreachable: nobody answers there.
@@ -72,7 +76,7 @@ class Client(Managing):
 
     asynchronous: ClassVar[bool] = False
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - options have names
         self,
         address: object = None,
         *,
@@ -81,6 +85,7 @@ class Client(Managing):
         config: Config | None = None,
         name: str | None = None,
         security: Security | bool | None = None,
+        set_as_default: bool = True,
         dial: Dial = connect_anyio,
         **cluster_options: Any,
     ) -> None:
@@ -117,6 +122,8 @@ class Client(Managing):
         _open.add(self)
         self._around: list[BaseClient | None] = []  # whose blocks ours are in
         currents.opened(self)
+        if set_as_default:
+            defaults.opened(self)
 
     async def _host(self, *, task_status: trio.TaskStatus[None]) -> None:
         """The client's life on its loop."""
@@ -159,6 +166,7 @@ class Client(Managing):
             if self.cluster is not None:
                 self.cluster.close()
         _open.discard(self)
+        defaults.closed(self)
         currents.closed(self)
         not_at_exit(self._exit)
 

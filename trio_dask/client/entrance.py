@@ -136,7 +136,6 @@ def own_cluster(
 def _without_dasks(options: dict[str, Any], *, asynchronous: bool) -> dict[str, Any]:
     """The options without those of Dask's client that ask for what is the case anyway."""
     rest = dict(options)
-    rest.pop("set_as_default", None)  # only Dask's collections look for a default
     wanted = rest.pop("asynchronous", asynchronous)
     if bool(wanted) is not asynchronous:
         blocks, awaits = "Client is the one that blocks", "AsyncClient is the one to await"

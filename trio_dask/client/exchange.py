@@ -92,7 +92,7 @@ class _QueueParts(Named):
 
     async def _put(self, client: BaseClient, value: Any, limit: float | str | None) -> None:
         params = {"name": self.name, "maxsize": self.maxsize}
-        params |= client._describer.kept(value, repr(self))  # noqa: SLF001 - part of the client
+        params |= client.describer.kept(value, repr(self))
         _, answer = await sharing.wait_turn(client.live, "queue.put", params, seconds_of(limit))
         if answer is None:
             raise _late(self, limit, "there was no room")
@@ -204,7 +204,7 @@ class _VariableParts(Named):
     """One value under a name."""
 
     async def _set(self, client: BaseClient, value: Any) -> None:
-        kept = client._describer.kept(value, repr(self))  # noqa: SLF001 - part of the client
+        kept = client.describer.kept(value, repr(self))
         await self._ask(client, "variable.set", **kept)
 
     async def _get(self, client: BaseClient, limit: float | str | None) -> Any:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import sys
 from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
 
 from trio_dask.client.core import (
@@ -18,7 +20,7 @@ from trio_dask.client.waits import seconds_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator
-    from types import TracebackType
+    from types import ModuleType, TracebackType
 
     from trio_dask.client.async_client import AsyncClient
     from trio_dask.client.blocking import Client
@@ -26,6 +28,15 @@ if TYPE_CHECKING:
     from trio_dask.messages.ids import TaskId
 
 T = TypeVar("T")
+
+
+@functools.cache
+def _reference(spec: ModuleType) -> type:
+    """What futures say they are when dask asks: dask's own base class for them cannot be ours."""
+    try:
+        return type("Future", (spec.TaskRef,), {"__slots__": ()})
+    except AttributeError:  # it is still being imported
+        return BaseFuture
 
 
 class BaseFuture(Generic[T]):
@@ -51,6 +62,17 @@ class BaseFuture(Generic[T]):
 
     def __reduce_ex__(self, protocol: object) -> Any:
         return reduce_future(self._batch.owner, self._tid, self.key)
+
+    @property  # type: ignore[misc]  # in typeshed it can be set
+    def __class__(self) -> type:
+        """Its type, which to dask, once that is imported, is a reference to a task."""
+        spec = sys.modules.get("dask._task_spec")
+        return type(self) if spec is None else _reference(spec)
+
+    def __dask_tokenize__(self) -> tuple[str, str, int]:
+        """What makes it another argument than any other future."""
+        core = self._batch.owner.live.core  # type: ignore[attr-defined]  # it is a client
+        return "trio_dask.Future", core.name, self._tid
 
     @property
     def _code(self) -> int:

@@ -7,9 +7,9 @@ from collections import deque
 from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple, TypeAlias, TypeVar, overload
 
 from trio_dask.client.core import PENDING, EachDone, group
-from trio_dask.client.futures import AsyncFuture, BaseFuture, Future
+from trio_dask.client.finding import AnyFuture, futures_of, of_one_kind
+from trio_dask.client.futures import AsyncFuture, Future
 from trio_dask.client.outcomes import Failed
-from trio_dask.client.shapes import futures_in
 from trio_dask.client.waits import TimeIsUp, seconds_of
 from trio_dask.errors import SchedulerUnreachable
 
@@ -27,7 +27,6 @@ if TYPE_CHECKING:
     from trio_dask.client.waits import Bell, Waits
 
 T = TypeVar("T")
-AnyFuture: TypeAlias = AsyncFuture[Any] | Future[Any]
 ReturnWhen: TypeAlias = Literal["ALL_COMPLETED", "FIRST_COMPLETED"]
 
 #: An iterator that never has to wait lets other tasks run this often.
@@ -76,14 +75,14 @@ def wait(
         TimeoutError: they were not within `timeout` seconds.
         SchedulerUnreachable: the connection was lost before.
     """
-    futures = _futures(fs)
+    futures = futures_of(fs)
     if return_when not in {"ALL_COMPLETED", "FIRST_COMPLETED"}:
         msg = f"return_when={return_when!r}: it is 'ALL_COMPLETED' or 'FIRST_COMPLETED'"
         raise ValueError(msg)
     if not futures:
         return _Nothing(set(), set())
     waiting = _wait(futures, seconds_of(timeout), return_when)
-    return waiting if type(futures[0]) is AsyncFuture else _blocking(futures[0], waiting)
+    return waiting if isinstance(futures[0], AsyncFuture) else _blocking(futures[0], waiting)
 
 
 async def _wait(
@@ -113,28 +112,6 @@ async def _wait(
 def _blocking(future: Any, waiting: Coroutine[Any, Any, T]) -> T:
     value: T = future.client.run_blocking(waiting)
     return value
-
-
-def _futures(shape: Any) -> list[AnyFuture]:
-    found: list[Any] = []
-    futures_in(shape if isinstance(shape, list | tuple | set | dict) else _listed(shape), found)
-    return _of_one_kind(found)
-
-
-def _of_one_kind(futures: list[Any]) -> list[AnyFuture]:
-    kinds = set(map(type, futures))
-    if not kinds <= {AsyncFuture} and not kinds <= {Future}:
-        if kinds == {AsyncFuture, Future}:
-            msg = "futures of an AsyncClient and of a Client are waited for separately"
-        else:
-            strange = next(kind for kind in kinds if kind not in {AsyncFuture, Future})
-            msg = f"what is waited for are futures, not {strange.__name__}"
-        raise TypeError(msg)
-    return futures
-
-
-def _listed(shape: Any) -> list[Any]:
-    return [shape] if isinstance(shape, BaseFuture) else list(shape)
 
 
 def _by_client(futures: list[AnyFuture]) -> dict[Any, list[AnyFuture]]:
@@ -204,7 +181,7 @@ class as_completed:  # noqa: N801 - the name Dask and concurrent.futures have
             return
         if self._first is None:
             self._first = new[0]
-        _of_one_kind([self._first, *new])
+        of_one_kind([self._first, *new])
         with self._lock:
             for client, own in _by_client(new).items():
                 with client.live.lock:
@@ -276,7 +253,7 @@ class as_completed:  # noqa: N801 - the name Dask and concurrent.futures have
         return found
 
     def _check_kind(self, kind: type, instead: str) -> None:
-        if self._first is not None and type(self._first) is not kind:
+        if self._first is not None and not issubclass(type(self._first), kind):
             msg = f"these are futures of a {type(self._first.client).__name__}: use `{instead}`"
             raise TypeError(msg)
 
@@ -299,7 +276,7 @@ class as_completed:  # noqa: N801 - the name Dask and concurrent.futures have
         With futures of an `AsyncClient` it is to be awaited.
         """
         batch = self._next_batch()
-        if type(self._first) is Future:
+        if issubclass(type(self._first), Future):
             return _blocking(self._first, batch)
         return batch
 
@@ -319,7 +296,7 @@ class as_completed:  # noqa: N801 - the name Dask and concurrent.futures have
 
     def batches(self) -> Any:
         """The same in lists: each time, all that are done by then."""
-        return self._batches() if type(self._first) is Future else self._async_batches()
+        return self._batches() if issubclass(type(self._first), Future) else self._async_batches()
 
     def _batches(self) -> Iterator[list[Any]]:
         while batch := self.next_batch():
@@ -390,5 +367,5 @@ def fire_and_forget(futures: Any) -> None:
 
     Takes a future, or futures in lists, tuples, sets and dicts.
     """
-    for client, own in _by_client(_futures(futures)).items():
+    for client, own in _by_client(futures_of(futures)).items():
         client.keep(own)

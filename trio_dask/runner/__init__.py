@@ -10,6 +10,7 @@ import importlib
 from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
+    from trio_dask.runner.afterimport import when_imported as when_imported
     from trio_dask.runner.board import Board as Board
     from trio_dask.runner.cancelling import check_cancelled as check_cancelled
     from trio_dask.runner.holdings import resolve as resolve
@@ -36,6 +37,7 @@ _HOMES: Final[dict[str, str]] = {
     "resolve": "holdings",
     "secede": "inside",
     "shield": "shielding",
+    "when_imported": "afterimport",
 }
 
 __all__ = [
@@ -51,6 +53,7 @@ __all__ = [
     "resolve",
     "secede",
     "shield",
+    "when_imported",
 ]
 
 

@@ -13,6 +13,7 @@ from typing import Any, Final, NoReturn
 
 from trio_dask.errors import RemoteProtocolError
 from trio_dask.runner.board import Board
+from trio_dask.runner.collections import be_default
 from trio_dask.runner.preloading import preload
 from trio_dask.runner.runner import Runner
 
@@ -34,6 +35,7 @@ def main(arguments: list[str]) -> NoReturn:
     # Not SIG_IGN: processes that tasks start would inherit that.
     signal.signal(signal.SIGINT, lambda *_: None)
     runner = Runner(fd, Board(board_fd))
+    be_default()
     runner.slots.strikes.main = True
     # Only what is on its way to a task that is to be stopped means anything.
     signal.signal(signal.SIGINT, runner.slots.strikes.on_signal)

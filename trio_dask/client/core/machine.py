@@ -102,7 +102,7 @@ class ClientCore:
 
         `now` may be left out where nothing has a deadline.
         """
-        self._drop()
+        self.drop()
         self._close_open()
         data, self._data = self._data, []
         return self._out.take(now), data
@@ -191,6 +191,17 @@ class ClientCore:
         opened.add(function.fid, rows, options)
         return batch, first
 
+    def submit_each(
+        self, functions: list[Function], rows: Rows, options: dict[str, Any]
+    ) -> tuple[Batch, int]:
+        """New tasks of a function each, as those of a graph are."""
+        first = self.table.next_tid
+        batch = self.table.add_each([each.name for each in functions], rows.keys, functions)
+        self._close_open()
+        for message in cut(first, [each.fid for each in functions], rows, options):
+            self._out.append(message)
+        return batch, first
+
     def _close_open(self) -> None:
         opened, self._open = self._open, None
         if opened is not None:
@@ -253,7 +264,8 @@ class ClientCore:
             self._fetcher.forget(released)
             self._send(Release(released))
 
-    def _drop(self) -> None:
+    def drop(self) -> None:
+        """Release those whose futures are gone."""
         if self.table.drops.tids:
             self.release(self.table.drops.take())
 

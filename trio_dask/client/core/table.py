@@ -88,6 +88,16 @@ class Table:
             self._close_shared()
         return batch
 
+    def add_each(self, names: list[str], keys: list[str], functions: Iterable[Function]) -> Batch:
+        """A batch of tasks with a name and a function each."""
+        batch = self._new_batch(is_open=False)
+        batch.add(len(names), "", keys)
+        batch.names = names
+        for function in functions:
+            batch.use(function)
+        self._next += len(names)
+        return batch
+
     def _new_batch(self, *, is_open: bool) -> Batch:
         batch = Batch(self._owner, self.drops, self._next)
         batch.open = is_open
