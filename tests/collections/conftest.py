@@ -29,7 +29,9 @@ def shared_client() -> Iterator[Client]:
 def client(shared_client: Client) -> Iterator[Client]:
     """The client; a test lets go of all its futures."""
     yield shared_client
-    assert left(shared_client) == 0 or (gc.collect() and left(shared_client) == 0)
+    if left(shared_client):
+        gc.collect()
+    assert left(shared_client) == 0
 
 
 def left(client: Client) -> int:

@@ -11,7 +11,7 @@ from trio_dask.client import currents
 from trio_dask.client.collections.computing import AsyncComputing
 from trio_dask.client.describing import chosen_keys
 from trio_dask.client.entrance import Entrance, client_name, own_cluster
-from trio_dask.client.futures import AsyncFuture
+from trio_dask.client.futures import AsyncFuture, BaseFuture
 from trio_dask.client.live import Live
 from trio_dask.client.managing import AsyncManaging
 from trio_dask.client.options import task_options
@@ -214,6 +214,10 @@ class AsyncClient(AsyncManaging, AsyncComputing):
         finally:
             future.release()
             self.live.flush_now()
+
+    def follow(self, future: BaseFuture[Any], settle: Callable[[object], None]) -> None:
+        """Call `settle` with the value of a task when it has ended, or with its error as `Failed`."""
+        self.live.spawn(self._outcome, future, settle)
 
     def scope(
         self,

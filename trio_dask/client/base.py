@@ -20,6 +20,7 @@ from trio_dask.errors import SubmitError
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
+    from trio_dask.client.executor import ClientExecutor
     from trio_dask.client.live import Live
     from trio_dask.messages.ids import TaskId
 
@@ -121,6 +122,33 @@ class BaseClient:
         if not self._core.ended and not future.done():
             with self.live.lock:
                 self._core.cancel([future._tid], reason)  # noqa: SLF001
+
+    def give_up(self, future: BaseFuture[Any], reason: str) -> None:
+        """Cancel a task without waiting for its end."""
+        self._cancel_now(future, reason)
+        self.live.soon()
+
+    def get_executor(self, **options: Any) -> ClientExecutor:
+        """An executor of `concurrent.futures` that runs its calls on the cluster.
+
+        Its futures are those of the standard library, for `concurrent.futures.wait`,
+        `asyncio.wrap_future`, and code that takes any executor. `options` are those of
+        `submit`, for all of its calls.
+        """
+        from trio_dask.client.executor import ClientExecutor
+
+        return ClientExecutor(self, options)
+
+    def follow(self, future: BaseFuture[Any], settle: Callable[[object], None]) -> None:
+        """Call `settle` with the value of a task when it has ended, or with its error as `Failed`."""
+        raise NotImplementedError
+
+    async def _outcome(self, future: BaseFuture[Any], settle: Callable[[object], None]) -> None:
+        try:
+            outcome = await self.live.values.one(future._batch, future._tid, None)  # noqa: SLF001
+        except Exception as error:  # noqa: BLE001 - it is for those who wait
+            outcome = Failed(error)
+        settle(outcome)
 
     # ------------------------------------------------------------ values
 

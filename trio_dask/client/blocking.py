@@ -15,7 +15,7 @@ from trio_dask.client.collections import defaults
 from trio_dask.client.collections.computing import Computing
 from trio_dask.client.describing import chosen_keys
 from trio_dask.client.entrance import Entrance, client_name, own_cluster
-from trio_dask.client.futures import Future
+from trio_dask.client.futures import BaseFuture, Future
 from trio_dask.client.live import Live
 from trio_dask.client.loop_thread import LoopThread, at_exit, not_at_exit
 from trio_dask.client.loops import refuse_running_loop
@@ -122,6 +122,7 @@ class Client(Managing, Computing):
         _open.add(self)
         self._around: list[BaseClient | None] = []  # whose blocks ours are in
         currents.opened(self)
+        defaults.offer()
         if set_as_default:
             defaults.opened(self)
 
@@ -301,6 +302,10 @@ class Client(Managing, Computing):
         """
         return Scope(self, waits.seconds_of(timeout), on_error)
 
+    def follow(self, future: BaseFuture[Any], settle: Callable[[object], None]) -> None:
+        """Call `settle` with the value of a task when it has ended, or with its error as `Failed`."""
+        self.call_when_done(future, lambda done: self.run_blocking(self._outcome(done, settle)))
+
     def after(self, seconds: float, call: Callable[[], None]) -> None:
         """Have something called on the client's loop, unless the client is closed by then."""
 
@@ -395,6 +400,7 @@ class Client(Managing, Computing):
 def _serve(calls: SimpleQueue[Callable[[], None] | None]) -> None:
     while (call := calls.get()) is not None:
         call()
+        del call  # it has its future, which nobody else may want any more
 
 
 def _after_fork() -> None:

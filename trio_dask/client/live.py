@@ -26,7 +26,7 @@ from trio_dask.errors import (
 from trio_dask.messages.session import Answer, Refused
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Coroutine
 
     from trio_dask.client.entrance import Entrance
     from trio_dask.client.waits import Waits
@@ -310,6 +310,17 @@ class Live:
     def within(self, options: dict[str, Any]) -> dict[str, Any]:
         """The options of a submission: inside a task it has no more time than that."""
         return options
+
+    def spawn(self, fn: Callable[..., Coroutine[Any, Any, None]], *args: Any) -> None:
+        """Run something on the loop while the client is open; it must not raise anything.
+
+        Raises:
+            RuntimeError: there is no place for it, as in a client inside a task.
+        """
+        if self._tasks is None:
+            msg = f"this {self._kind} has no task group to run it in"
+            raise RuntimeError(msg)
+        self._tasks.start_soon(fn, *args)
 
     def forget(self, watch: Watch) -> None:
         """It does not wait any more. May be called by the garbage collector."""

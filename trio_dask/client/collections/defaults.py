@@ -23,9 +23,24 @@ _lock: Final = threading.RLock()
 _opened: Final[list[Any]] = []
 #: Dask's configuration, once it is there.
 _config: dict[str, Any] | None = None
-_is_awaited = False
+_is_awaited = _is_offered = False
 #: Whether the way to shuffle is of our choice.
 _shuffle_is_ours = False
+
+
+def offer() -> None:
+    """There is a client: joblib, once it is imported, can use one."""
+    global _is_offered  # noqa: PLW0603 - of the process, as joblib's backends are
+    with _lock:
+        if not _is_offered:
+            _is_offered = True
+            when_imported("joblib", _register)
+
+
+def _register(_: ModuleType) -> None:
+    from trio_dask.client.joblib import register
+
+    register()
 
 
 def opened(client: Any) -> None:

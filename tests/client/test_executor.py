@@ -1,0 +1,181 @@
+"""A client behaves as any executor of the standard library does."""
+
+from __future__ import annotations
+
+import asyncio
+import concurrent.futures
+import operator
+import threading
+import time
+from concurrent.futures import FIRST_COMPLETED, FIRST_EXCEPTION
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from trio_dask import AsyncClient, Client, LocalCluster, SubmitError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+def hold(_: object = None) -> str:
+    """A task that waits until the test says so; it finds the event where all of a process look."""
+    import builtins
+
+    builtins.executor_gate.wait(30)  # type: ignore[attr-defined]
+    return "open"
+
+
+@pytest.fixture(scope="module")
+def client() -> Iterator[Client]:
+    """A client of a cluster in this process."""
+    with (
+        LocalCluster(n_workers=2, threads_per_worker=1, processes=False) as cluster,
+        Client(cluster) as made,
+    ):
+        yield made
+
+
+@pytest.fixture
+def gate(monkeypatch: pytest.MonkeyPatch) -> Iterator[threading.Event]:
+    """What `hold` waits for."""
+    import builtins
+
+    event = threading.Event()
+    monkeypatch.setattr(builtins, "executor_gate", event, raising=False)
+    yield event
+    event.set()
+
+
+def test_submit(client: Client) -> None:
+    """Values, errors, and arguments with the names of options."""
+    with client.get_executor() as executor:
+        assert executor.submit(pow, 2, 10).result() == 1024
+        assert executor.submit(pow, 2, exp=3).exception() is None
+        with pytest.raises(ZeroDivisionError):
+            executor.submit(operator.floordiv, 1, 0).result(timeout=30)
+        assert executor.submit(lambda **given: given, priority="mine").result() == {
+            "priority": "mine"
+        }
+        with pytest.raises(SubmitError):
+            executor.submit(7)  # type: ignore[arg-type]
+    with pytest.raises(RuntimeError, match="was shut down"):
+        executor.submit(pow, 2, 10)
+    with pytest.raises(TypeError, match="unknown option"):
+        client.get_executor(fifo_timeout="1s")
+    with pytest.raises(TypeError, match="unknown option key"):
+        client.get_executor(key="one")
+    assert "Client" in repr(executor)
+
+
+def test_map(client: Client) -> None:
+    """In order, in chunks, with an error where its value would be, and a time limit."""
+    with client.get_executor(priority=1) as executor:
+        assert list(executor.map(pow, range(5), [2] * 9)) == [0, 1, 4, 9, 16]
+        assert list(executor.map(pow, range(7), [2] * 7, chunksize=3)) == [0, 1, 4, 9, 16, 25, 36]
+        assert list(executor.map(pow, [], [])) == []
+        values = executor.map(operator.floordiv, [4, 4, 4], [2, 0, 1])
+        assert next(values) == 2
+        with pytest.raises(ZeroDivisionError):
+            next(values)
+        with pytest.raises(ValueError, match="chunksize"):
+            executor.map(pow, [1], [1], chunksize=0)
+
+
+def test_map_in_time(client: Client, gate: threading.Event) -> None:
+    """What is late is a TimeoutError, and is given up."""
+    executor = client.get_executor()
+    values = executor.map(hold, range(3), timeout=0.05)
+    with pytest.raises(concurrent.futures.TimeoutError):
+        next(values)
+    executor.shutdown()
+    assert not executor._pending
+
+
+def test_waiting_for_several(client: Client, gate: threading.Event) -> None:
+    """The functions of the standard library know these futures."""
+    executor = client.get_executor()
+    slow, quick = executor.submit(hold), executor.submit(abs, -1)
+    done, not_done = concurrent.futures.wait([slow, quick], 30, return_when=FIRST_COMPLETED)
+    assert (done, not_done) == ({quick}, {slow})
+    bad = executor.submit(operator.floordiv, 1, 0)
+    done, not_done = concurrent.futures.wait([slow, bad], 30, return_when=FIRST_EXCEPTION)
+    assert (done, not_done) == ({bad}, {slow})
+    assert not slow.done()
+    with pytest.raises(concurrent.futures.TimeoutError):
+        slow.result(timeout=0)
+    gate.set()
+    found = list(concurrent.futures.as_completed([slow, quick, bad], 30))
+    assert set(found) == {slow, quick, bad}
+    assert slow.result() == "open"
+    executor.shutdown()
+
+
+def test_cancelling(client: Client, gate: threading.Event) -> None:
+    """What has not ended can be cancelled, also if it runs; what waits for it is told."""
+    executor = client.get_executor()
+    future = executor.submit(hold)
+    told: list[Any] = []
+    future.add_done_callback(told.append)
+    assert future.cancel()
+    assert future.cancel()
+    assert future.cancelled()
+    assert told == [future]
+    done, _ = concurrent.futures.wait([future], 0)
+    assert done == {future}
+    with pytest.raises(concurrent.futures.CancelledError):
+        future.result()
+    finished = executor.submit(abs, -1)
+    assert finished.result() == 1
+    assert not finished.cancel()
+    several = [executor.submit(hold) for _ in range(4)]
+    executor.shutdown(cancel_futures=True)
+    assert all(each.cancelled() for each in several)
+
+
+def test_cancelled_on_the_cluster(client: Client, gate: threading.Event) -> None:
+    """Somebody else may stop a task: its future is cancelled."""
+    executor = client.get_executor()
+    future = executor.submit(hold)
+    task = executor._pending[future]
+    client.cancel([task])
+    with pytest.raises(concurrent.futures.CancelledError):
+        future.result(timeout=30)
+    executor.shutdown()
+
+
+def test_callbacks(client: Client) -> None:
+    """They are called once, with the future, whatever another one raises."""
+    told = threading.Event()
+    with client.get_executor() as executor:
+        future = executor.submit(abs, -3)
+        future.add_done_callback(lambda done: told.set() if done.result() == 3 else None)
+        assert told.wait(30)
+
+
+def test_it_ends_with_its_client(client: Client, gate: threading.Event) -> None:
+    """Pending futures are cancelled, not forgotten."""
+    with Client(client.scheduler_address) as another:
+        future = another.get_executor().submit(hold)
+    began = time.monotonic()
+    with pytest.raises((concurrent.futures.CancelledError, RuntimeError)):
+        future.result(timeout=30)
+    assert time.monotonic() - began < 20
+    with pytest.raises(RuntimeError, match="closed"):
+        another.get_executor().submit(abs, -1)
+
+
+async def _on_asyncio(address: str) -> None:
+    async with AsyncClient(address) as client:
+        executor = client.get_executor()
+        loop = asyncio.get_running_loop()
+        assert await loop.run_in_executor(executor, pow, 2, 10) == 1024
+        future = executor.submit(operator.floordiv, 1, 0)
+        with pytest.raises(ZeroDivisionError):
+            await asyncio.wrap_future(future)
+        executor.shutdown()
+
+
+def test_of_an_async_client(client: Client) -> None:
+    """It is what asyncio's `run_in_executor` takes."""
+    asyncio.run(_on_asyncio(client.scheduler_address))

@@ -1,0 +1,151 @@
+"""A client as an executor of `concurrent.futures`, for code that is written for those."""
+
+from __future__ import annotations
+
+import concurrent.futures
+import itertools
+import threading
+from functools import partial
+from typing import TYPE_CHECKING, Any, Final, TypeVar
+
+from trio_dask.client.outcomes import Failed
+from trio_dask.client.waits import seconds_of
+from trio_dask.runner.chunks import call_rows
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+
+    from trio_dask.client.base import BaseClient
+
+T = TypeVar("T")
+
+#: What the client's `submit` takes for itself: a function's argument of such a name stays its own.
+_OPTIONS: Final = frozenset({
+    "key", "pure", "priority", "retries", "resources", "workers", "allow_other_workers",
+    "timeout", "deadline", "on_cancel", "actor", "executor",
+})  # fmt: skip
+
+
+class ExecutorFuture(concurrent.futures.Future[T]):
+    """A future of `concurrent.futures`, of a task of a client."""
+
+    def __init__(self, give_up: Callable[[ExecutorFuture[T]], None]) -> None:
+        super().__init__()
+        self._give_up = give_up
+        self._settling = threading.Lock()
+
+    def cancel(self) -> bool:
+        """Give the task up, whether it has begun or not. False if it has ended."""
+        with self._settling:
+            if not super().cancel():
+                return False
+            if self._state == concurrent.futures._base.CANCELLED:  # noqa: SLF001 - who waits is told
+                self.set_running_or_notify_cancel()
+        self._give_up(self)
+        return True
+
+    def settle(self, outcome: object) -> None:
+        """The task has ended: with a value, an error as `Failed`, or as it was cancelled."""
+        with self._settling:
+            if self.done():
+                return
+            if not isinstance(outcome, Failed):
+                self.set_result(outcome)  # type: ignore[arg-type]
+            elif isinstance(outcome.error, concurrent.futures.CancelledError):
+                super().cancel()
+                self.set_running_or_notify_cancel()
+            else:
+                self.set_exception(outcome.error)
+
+
+class ClientExecutor(concurrent.futures.Executor):
+    """Runs calls on the cluster of a client. See `Client.get_executor`."""
+
+    def __init__(self, client: BaseClient, options: dict[str, Any]) -> None:
+        if unknown := sorted(options.keys() - _OPTIONS | options.keys() & {"key", "actor"}):
+            msg = f"unknown option {unknown[0]}= for the calls of an executor"
+            raise TypeError(msg)
+        self._client: Any = client
+        self._options = options
+        self._lock = threading.Lock()
+        self._pending: dict[ExecutorFuture[Any], Any] = {}
+        self._is_shut = False
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} of {self._client!r}>"
+
+    def submit(self, fn: Callable[..., T], /, *args: Any, **kwargs: Any) -> ExecutorFuture[T]:
+        """Run ``fn(*args, **kwargs)`` on the cluster.
+
+        Raises:
+            RuntimeError: the executor was shut down, or its client is closed.
+            SubmitError: something cannot be pickled.
+        """
+        if not _OPTIONS.isdisjoint(kwargs):
+            fn, kwargs = partial(fn, **kwargs), {}
+        with self._lock:
+            if self._is_shut:
+                msg = "this executor was shut down: it takes no more calls"
+                raise RuntimeError(msg)
+            future: ExecutorFuture[T] = ExecutorFuture(self._give_up)
+            task: Any = self._client.submit(fn, *args, **self._options, **kwargs)
+            self._pending[future] = task
+        self._client.follow(task, partial(self._settle, future))
+        return future
+
+    def map(
+        self,
+        fn: Callable[..., T],
+        *iterables: Iterable[Any],
+        timeout: float | None = None,
+        chunksize: int = 1,
+        **others: Any,
+    ) -> Iterator[T]:
+        """Run `fn` for each row of the iterables, and give the values in order.
+
+        Args:
+            fn: the function.
+            iterables: its arguments.
+            timeout: no value is waited for longer than this, counted from now.
+            chunksize: so many calls are one task.
+            others: what executors of later Pythons know.
+        """
+        if chunksize < 1:
+            msg = f"chunksize={chunksize!r}: there is at least one call in a task"
+            raise ValueError(msg)
+        if timeout is not None:
+            timeout = seconds_of(timeout)
+        if chunksize == 1:
+            return super().map(fn, *iterables, timeout=timeout, **others)
+        rows = zip(*iterables, strict=False)
+        chunks = iter(lambda: list(itertools.islice(rows, chunksize)), [])
+        found = super().map(partial(call_rows, fn), chunks, timeout=timeout, **others)
+        return itertools.chain.from_iterable(found)
+
+    def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:  # noqa: FBT001, FBT002
+        """Take no more calls.
+
+        Args:
+            wait: wait until all have ended. An executor of an `AsyncClient` never does, as nothing
+                could end meanwhile.
+            cancel_futures: give up those that have not ended.
+        """
+        with self._lock:
+            self._is_shut = True
+            pending = list(self._pending)
+        if cancel_futures:
+            for future in pending:
+                future.cancel()
+        if wait and not self._client.asynchronous:
+            concurrent.futures.wait(pending)
+
+    def _settle(self, future: ExecutorFuture[Any], outcome: object) -> None:
+        with self._lock:
+            self._pending.pop(future, None)
+        future.settle(outcome)
+
+    def _give_up(self, future: ExecutorFuture[Any]) -> None:
+        with self._lock:
+            task = self._pending.pop(future, None)
+        if task is not None:
+            self._client.give_up(task, "its future was cancelled")
