@@ -381,6 +381,11 @@ def tell_nobody_of_a_restart() -> AbstractContextManager[Any]:
     return patch.object(restarting, "_take_leave", take_leave)
 
 
+def give_up_what_was_sealed() -> AbstractContextManager[Any]:
+    """When a runner dies, all that it held is said to be lost."""
+    return patch.object(Store, "holds", lambda *_: False)
+
+
 MUTATIONS: Final[dict[str, Mutation]] = {
     mutation.__name__: mutation
     for mutation in (
@@ -424,6 +429,7 @@ MUTATIONS: Final[dict[str, Mutation]] = {
         remember_what_is_forgotten,
         forget_that_a_runner_was_renewed,
         tell_nobody_of_a_restart,
+        give_up_what_was_sealed,
     )
 }
 

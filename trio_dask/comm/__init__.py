@@ -18,7 +18,14 @@ if TYPE_CHECKING:
     from trio_dask.comm.certificates import Authority, good_until, new_authority
     from trio_dask.comm.connection import Connection
     from trio_dask.comm.dialing import connect
-    from trio_dask.comm.framing import FrameDecoder, Limits, frame
+    from trio_dask.comm.framing import (
+        CARRIED_MAX,
+        FrameDecoder,
+        Lead,
+        Limits,
+        Stretch,
+        frame,
+    )
     from trio_dask.comm.from_settings import own_keys
     from trio_dask.comm.handshake import PROTOCOL, Handshake, Hello
     from trio_dask.comm.link import Link, Statistics
@@ -27,10 +34,11 @@ if TYPE_CHECKING:
     from trio_dask.comm.places import listening_places
     from trio_dask.comm.serving import serve
     from trio_dask.comm.sockets import set_options
-    from trio_dask.comm.stream import SocketByteStream
+    from trio_dask.comm.stream import DescriptorStream, SocketByteStream
     from trio_dask.comm.tls import Security, Tls, checked_security, tls_of
 
 _HOMES: Final[dict[str, str]] = {
+    "CARRIED_MAX": "framing",
     "PROTOCOL": "handshake",
     "TCP": "addresses",
     "TLS": "addresses",
@@ -38,16 +46,19 @@ _HOMES: Final[dict[str, str]] = {
     "AnyioConnection": "anyio_connection",
     "Authority": "certificates",
     "Connection": "connection",
+    "DescriptorStream": "stream",
     "FrameDecoder": "framing",
     "Handshake": "handshake",
     "Hello": "handshake",
     "Keys": "auth",
+    "Lead": "framing",
     "Limits": "framing",
     "Link": "link",
     "Listener": "listening",
     "Security": "tls",
     "SocketByteStream": "stream",
     "Statistics": "link",
+    "Stretch": "framing",
     "Tls": "tls",
     "anyio_connection_pair": "anyio_pairs",
     "checked_security": "tls",
@@ -70,6 +81,7 @@ _HOMES: Final[dict[str, str]] = {
 }
 
 __all__ = [
+    "CARRIED_MAX",
     "PROTOCOL",
     "TCP",
     "TLS",
@@ -77,16 +89,19 @@ __all__ = [
     "AnyioConnection",
     "Authority",
     "Connection",
+    "DescriptorStream",
     "FrameDecoder",
     "Handshake",
     "Hello",
     "Keys",
+    "Lead",
     "Limits",
     "Link",
     "Listener",
     "Security",
     "SocketByteStream",
     "Statistics",
+    "Stretch",
     "Tls",
     "anyio_connection_pair",
     "checked_security",

@@ -8,7 +8,7 @@ import anyio
 import anyio.abc
 
 from trio_dask.comm.conversation import FAREWELL_S, Conversation
-from trio_dask.comm.framing import DEFAULT_LIMITS, MIB, Limits
+from trio_dask.comm.framing import DEFAULT_LIMITS, MIB, Limits, Stretch
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -117,6 +117,8 @@ class AnyioConnection(Conversation):
             self._on_write_broken(error)
 
     async def _send_piece(self, piece: Buffer) -> None:
+        if isinstance(piece, Stretch):
+            piece = piece.read()
         # anyio asks for bytes, but all its sockets take any buffer.
         nbytes = len(piece)
         if nbytes <= _PART_BYTES:

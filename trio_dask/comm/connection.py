@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Final
 import trio
 
 from trio_dask.comm.conversation import FAREWELL_S, Conversation
-from trio_dask.comm.framing import DEFAULT_LIMITS, Limits
-from trio_dask.comm.stream import SocketByteStream
+from trio_dask.comm.framing import DEFAULT_LIMITS, Limits, Stretch
+from trio_dask.comm.stream import DescriptorStream, SocketByteStream
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -37,7 +37,11 @@ class Connection(Conversation):
         limits: Limits = DEFAULT_LIMITS,
     ) -> None:
         super().__init__(
-            peer, local_address=local_address, remote_address=remote_address, limits=limits
+            peer,
+            local_address=local_address,
+            remote_address=remote_address,
+            limits=limits,
+            adopt=stream.adopt if isinstance(stream, DescriptorStream) else None,
         )
         self._stream: Final = stream
         self._scope: Final = trio.CancelScope()
@@ -105,7 +109,12 @@ class Connection(Conversation):
             while True:
                 pieces = link.take()
                 for piece in pieces:
-                    await stream.send_all(piece)
+                    if type(piece) is not Stretch:
+                        await stream.send_all(piece)
+                    elif isinstance(stream, SocketByteStream):
+                        await stream.send_stretch(piece)
+                    else:
+                        await stream.send_all(piece.read())
                     link.wrote(len(piece))
                     if len(self._room):
                         self._room.unpark_all()
@@ -117,7 +126,7 @@ class Connection(Conversation):
                 await self._idle.park()
             if isinstance(stream, trio.abc.HalfCloseableStream):
                 await stream.send_eof()
-        except (trio.BrokenResourceError, trio.ClosedResourceError) as error:
+        except (trio.BrokenResourceError, trio.ClosedResourceError, OSError) as error:
             self._on_write_broken(error)
 
     async def drained(self, below_bytes: int = 0) -> None:
@@ -149,7 +158,11 @@ class Connection(Conversation):
         self._link.wrote(sent)
         if len(pieces) == 1 and sent == len(pieces[0]):
             return True
-        self._link.put_back([memoryview(pieces[0])[sent:], *pieces[1:]])
+        if sent:
+            first = pieces[0]
+            assert not isinstance(first, Stretch)  # a frame begins with its header
+            pieces[0] = memoryview(first)[sent:]
+        self._link.put_back(pieces)
         return False
 
     def _stop(self) -> None:

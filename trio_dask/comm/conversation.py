@@ -11,8 +11,10 @@ from trio_dask.errors import CommError, PeerClosed, RemoteProtocolError
 from trio_dask.messages.session import Goodbye
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from trio_dask.comm.handshake import Hello
-    from trio_dask.messages import Buffer, Message
+    from trio_dask.messages import Buffer, Handle, Message
 
 #: How much is read at once. A large buffer costs 12 µs more than a small one, whatever
 #: arrives in it, so only a read that filled the small one is followed by large ones.
@@ -35,12 +37,13 @@ class Conversation(abc.ABC):
         local_address: str = "",
         remote_address: str = "",
         limits: Limits = DEFAULT_LIMITS,
+        adopt: Callable[[int], Handle] | None = None,
     ) -> None:
         self.peer: Final = peer
         self.local_address: Final = local_address
         self.remote_address: Final = remote_address
         self._limits: Final = limits
-        self._link: Final = Link(limits)
+        self._link: Final = Link(limits, adopt)
         self._outcome: str | Exception | None = None  # the first one counts
         self._receive_bytes = RECEIVE_BYTES
         self._write_error: Exception | None = None

@@ -2,16 +2,22 @@
 
 A frame is ``<II`` (bytes of header, number of payloads), then a ``<Q`` for the length
 of each payload, then the header, then the payloads one after the other.
+
+Between processes of one host a payload may come as a descriptor: its length has the top bit
+set, and its bytes are not in the stream.
 """
 
 from __future__ import annotations
 
 import struct
 from dataclasses import dataclass
-from typing import Final, TypeAlias
+from typing import TYPE_CHECKING, Final, TypeAlias
 
 from trio_dask.errors import LocalProtocolError, RemoteProtocolError
-from trio_dask.messages import Buffer, Payload
+from trio_dask.messages import Buffer, Handle, Payload
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 KIB: Final = 1 << 10
 MIB: Final = 1 << 20
@@ -20,10 +26,51 @@ GIB: Final = 1 << 30
 #: Pieces below this are joined before they are written; larger ones are never copied.
 JOIN_BYTES_MAX: Final = 64 * KIB
 
+#: More of a payload that is read from its descriptor is not written at once.
+STRETCH_BYTES_MAX: Final = MIB
+#: The most descriptors in one frame: the kernel takes 253 at a time.
+CARRIED_MAX: Final = 128
+
 _PREFIX: Final = struct.Struct("<II")
 _LENGTH_BYTES: Final = 8
+_CARRIED: Final = 1 << 63
 
 Frame: TypeAlias = tuple[Buffer, list[Buffer]]
+
+
+# As with `Handle`, only who writes frames has to know that a piece may be elsewhere.
+if TYPE_CHECKING:
+    _AsBytes: TypeAlias = bytes
+else:
+    _AsBytes = object
+
+
+class Lead(bytes):
+    """The beginning of a frame, with the payloads whose descriptors go with its first byte."""
+
+    handles: list[Handle]
+
+
+class Stretch(_AsBytes):
+    """A piece of a payload that is to be read from its descriptor when it is written."""
+
+    __slots__ = ("at", "handle", "nbytes")
+
+    def __init__(self, handle: Handle, at: int, nbytes: int) -> None:
+        self.handle = handle
+        self.at = at
+        self.nbytes = nbytes
+
+    def __len__(self) -> int:
+        return self.nbytes
+
+    def read(self) -> bytes:
+        """Its bytes.
+
+        Raises:
+            OSError: they are not there any more.
+        """
+        return self.handle.read(self.at, self.nbytes)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,8 +86,14 @@ class Limits:
 DEFAULT_LIMITS: Final = Limits()
 
 
-def frame(header: bytes, payloads: list[Payload], limits: Limits = DEFAULT_LIMITS) -> list[Buffer]:
-    """The pieces to write for one frame, in order.
+def frame(
+    header: bytes,
+    payloads: list[Payload],
+    limits: Limits = DEFAULT_LIMITS,
+    *,
+    carries: bool = False,
+) -> list[Buffer]:
+    """The pieces to write for one frame, in order; with `carries` descriptors may go along.
 
     Payloads are not copied: whoever gives them leaves them alone until they are written.
 
@@ -57,19 +110,42 @@ def frame(header: bytes, payloads: list[Payload], limits: Limits = DEFAULT_LIMIT
         raise LocalProtocolError(msg)
     pieces: list[Buffer] = []
     sizes: list[int] = []
+    handles: list[Handle] = []
     for payload in payloads:
-        size = 0
-        for piece in payload if isinstance(payload, list) else (payload,):
-            flat = _flat(piece) if isinstance(piece, memoryview) else piece
-            size += len(flat)
-            if flat:
-                pieces.append(flat)
+        if isinstance(payload, Handle):
+            size = payload.nbytes
+            if carries and len(handles) < CARRIED_MAX:
+                handles.append(payload)
+                sizes.append(size | _CARRIED)
+                continue
+            pieces += _stretches(payload)
+        else:
+            size = _add_flat(payload, pieces)
         if size > limits.payload_bytes_max:
             msg = f"a payload of {size} bytes, limit {limits.payload_bytes_max}"
             raise LocalProtocolError(msg)
         sizes.append(size)
     lead = struct.pack(f"<II{len(sizes)}Q", len(header), len(sizes), *sizes) + header
+    if handles:
+        lead = Lead(lead)
+        lead.handles = handles
     return join([lead, *pieces])
+
+
+def _add_flat(payload: Buffer | list[Buffer], pieces: list[Buffer]) -> int:
+    """Add the pieces of a payload; how many bytes they have."""
+    size = 0
+    for piece in payload if isinstance(payload, list) else (payload,):
+        flat = _flat(piece) if isinstance(piece, memoryview) else piece
+        size += len(flat)
+        if flat:
+            pieces.append(flat)
+    return size
+
+
+def _stretches(handle: Handle) -> list[Buffer]:
+    step, end = STRETCH_BYTES_MAX, handle.nbytes
+    return [Stretch(handle, at, min(step, end - at)) for at in range(0, end, step)]
 
 
 def _flat(view: memoryview) -> memoryview:
@@ -90,7 +166,8 @@ def join(pieces: list[Buffer]) -> list[Buffer]:
     out: list[Buffer] = []
     run: list[Buffer] = []
     for piece in pieces:
-        if len(piece) < JOIN_BYTES_MAX:
+        kind = type(piece)
+        if len(piece) < JOIN_BYTES_MAX and kind is not Lead and kind is not Stretch:
             run.append(piece)
             continue
         if run:
@@ -110,10 +187,16 @@ class FrameDecoder:
     data is changed; payloads are the receiver's own.
     """
 
-    __slots__ = ("_header", "_limits", "_need", "_partial", "_payloads", "_rest", "_sizes")
+    __slots__ = (
+        "_adopt", "_header", "_limits", "_need", "_partial", "_payloads", "_rest", "_sizes",
+    )  # fmt: skip
 
-    def __init__(self, limits: Limits = DEFAULT_LIMITS) -> None:
+    def __init__(
+        self, limits: Limits = DEFAULT_LIMITS, adopt: Callable[[int], Handle] | None = None
+    ) -> None:
+        """`adopt` gives the next descriptor that has come, as a payload of so many bytes."""
         self._limits = limits
+        self._adopt = adopt
         self._rest = bytearray()  # the beginning of a frame, up to the end of its header
         self._need = 0  # bytes of it before it is worth another look: a look may be dear
         self._header: Buffer | None = None  # of the frame whose payloads are arriving
@@ -146,7 +229,7 @@ class FrameDecoder:
                 if len(self._payloads) < len(self._sizes):
                     break
                 frames.append((self._header, self._payloads))
-                self._header = None
+                self._header, self._payloads = None, []  # who waits for the next keeps nothing
             at = self._take_header(view, at, frames)
             if self._header is None:
                 break
@@ -175,8 +258,7 @@ class FrameDecoder:
             if count:
                 sizes = struct.unpack_from(f"<{count}Q", view, at + _PREFIX.size)
                 if max(sizes) > self._limits.payload_bytes_max:
-                    msg = f"a payload of {max(sizes)} bytes, limit {self._limits.payload_bytes_max}"
-                    raise RemoteProtocolError(msg)
+                    self._check_sizes(sizes)
             if start + header_bytes > end:
                 self._need = start + header_bytes - at
                 return at
@@ -189,11 +271,23 @@ class FrameDecoder:
         self._need = _PREFIX.size
         return at
 
+    def _check_sizes(self, sizes: tuple[int, ...]) -> None:
+        limit = self._limits.payload_bytes_max
+        carried = 0 if self._adopt is None else _CARRIED  # elsewhere that is a length
+        largest = max(size & ~carried for size in sizes)
+        if largest > limit:
+            msg = f"a payload of {largest} bytes, limit {limit}"
+            raise RemoteProtocolError(msg)
+
     def _take_payloads(self, view: memoryview, at: int) -> int:
         """Take what there is of the payloads of the present frame."""
         end = len(view)
         while len(self._payloads) < len(self._sizes):
             size = self._sizes[len(self._payloads)]
+            if size & _CARRIED:
+                assert self._adopt is not None  # it was checked
+                self._payloads.append(self._adopt(size & ~_CARRIED))
+                continue
             if self._partial is None:
                 if end - at >= size:
                     self._payloads.append(bytes(view[at : at + size]))

@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING
 
 from trio_dask.comm.framing import DEFAULT_LIMITS, FrameDecoder, Limits, frame, join
 from trio_dask.errors import RemoteProtocolError
-from trio_dask.messages import Buffer, Message, decode, encode
+from trio_dask.messages import Buffer, Handle, Message, decode, encode
 from trio_dask.messages.session import Goodbye
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +35,7 @@ class Link:
     """
 
     __slots__ = (
+        "_carries",
         "_decoder",
         "_limits",
         "_pieces",
@@ -48,9 +49,13 @@ class Link:
         "writes",
     )
 
-    def __init__(self, limits: Limits = DEFAULT_LIMITS) -> None:
+    def __init__(
+        self, limits: Limits = DEFAULT_LIMITS, adopt: Callable[[int], Handle] | None = None
+    ) -> None:
+        """With `adopt` descriptors may go both ways; it gives one that has come."""
         self._limits = limits
-        self._decoder = FrameDecoder(limits)
+        self._carries = adopt is not None
+        self._decoder = FrameDecoder(limits, adopt)
         self._pieces: list[Buffer] = []
         self.goodbye: str | None = None
         self.queued_bytes = 0  # queued or being written
@@ -66,7 +71,7 @@ class Link:
         """
         batch = tuple(messages)
         header, payloads = encode(batch)
-        pieces = frame(header, payloads, self._limits)
+        pieces = frame(header, payloads, self._limits, carries=self._carries)
         self._pieces += pieces
         self.queued_bytes += len(pieces[0]) if len(pieces) == 1 else sum(map(len, pieces))
         self.messages_out += len(batch)

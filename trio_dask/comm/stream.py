@@ -8,12 +8,22 @@ wait, so here a read yields once, before it, and a write that has room not at al
 from __future__ import annotations
 
 import contextlib
+import os
 import socket
-from typing import Final
+from collections import deque
+from typing import TYPE_CHECKING, Final
 
 import trio
 
+from trio_dask.comm.framing import Lead, Stretch
 from trio_dask.comm.sockets import set_options
+from trio_dask.errors import RemoteProtocolError
+from trio_dask.store import DESCRIPTORS_MAX, Segment, descriptors_in, rights
+
+if TYPE_CHECKING:
+    from trio_dask.messages import Buffer
+
+_CLOSE_ON_EXEC: Final = getattr(socket, "MSG_CMSG_CLOEXEC", 0)
 
 
 class SocketByteStream(trio.abc.HalfCloseableStream):
@@ -31,13 +41,15 @@ class SocketByteStream(trio.abc.HalfCloseableStream):
                 with contextlib.suppress(BlockingIOError):
                     return self.socket.recv(max_bytes or 65536)
 
-    def send_nowait(self, data: bytes | bytearray | memoryview) -> int:
+    def send_nowait(self, data: Buffer) -> int:
         """Write as much as there is room for; returns how many bytes that was.
 
         Raises:
             trio.BrokenResourceError: nobody will read it.
         """
         try:
+            if type(data) is Stretch:
+                return self._sendfile(data)
             return self.socket.send(data)
         except BlockingIOError:
             return 0
@@ -54,6 +66,24 @@ class SocketByteStream(trio.abc.HalfCloseableStream):
                 await trio.lowlevel.wait_writable(self.socket)
                 with view[sent:] as rest:
                     sent += self.send_nowait(rest)
+
+    def _sendfile(self, stretch: Stretch) -> int:
+        sent = os.sendfile(self.socket.fileno(), stretch.handle.fd, stretch.at, stretch.nbytes)
+        if not sent:
+            msg = "a value that has become shorter"
+            raise OSError(msg)
+        return sent
+
+    async def send_stretch(self, stretch: Stretch) -> None:
+        """Write a piece straight from its descriptor. Others have their turn before."""
+        await trio.lowlevel.checkpoint()
+        at, end = stretch.at, stretch.at + stretch.nbytes
+        with _translated():
+            while at < end:
+                sent = self.send_nowait(Stretch(stretch.handle, at, end - at))
+                at += sent
+                if not sent:
+                    await trio.lowlevel.wait_writable(self.socket)
 
     async def wait_send_all_might_not_block(self) -> None:
         """Wait until there is room."""
@@ -76,6 +106,68 @@ class SocketByteStream(trio.abc.HalfCloseableStream):
         """Close it, like any stream."""
         self.close()
         await trio.lowlevel.checkpoint()
+
+
+class DescriptorStream(SocketByteStream):
+    """A stream socket between processes of one host: descriptors travel with the bytes."""
+
+    def __init__(self, sock: socket.socket) -> None:
+        super().__init__(sock)
+        self._descriptors: Final[deque[int]] = deque()
+
+    async def receive_some(self, max_bytes: int | None = None) -> bytes:
+        """What there is, at least one byte; the descriptors that came with it are kept."""
+        with _translated():
+            while True:
+                await trio.lowlevel.wait_readable(self.socket)
+                with contextlib.suppress(BlockingIOError):
+                    data, ancillary, _, _ = self.socket.recvmsg(
+                        max_bytes or 65536, DESCRIPTORS_MAX, _CLOSE_ON_EXEC
+                    )
+                    if ancillary:
+                        self._descriptors.extend(descriptors_in(ancillary))
+                    return data
+
+    def send_nowait(self, data: Buffer) -> int:
+        """Write as much as there is room for; descriptors go with the first byte."""
+        if type(data) is not Lead:
+            return super().send_nowait(data)
+        try:
+            return self.socket.sendmsg([data], [rights(data.handles)])
+        except BlockingIOError:
+            return 0
+        except OSError as error:
+            raise trio.BrokenResourceError(str(error)) from error
+
+    async def send_all(self, data: bytes | bytearray | memoryview) -> None:
+        """Write all of it."""
+        if type(data) is not Lead:
+            await super().send_all(data)
+            return
+        with _translated():
+            while not (sent := self.send_nowait(data)):
+                await trio.lowlevel.wait_writable(self.socket)
+        if sent < len(data):
+            await super().send_all(memoryview(data)[sent:])
+
+    def adopt(self, nbytes: int) -> Segment:
+        """The next descriptor that has come, as a payload of so many bytes.
+
+        Raises:
+            RemoteProtocolError: none has, or it is not what it should be.
+        """
+        if not self._descriptors:
+            msg = "a descriptor did not arrive: this process has too many of them"
+            raise RemoteProtocolError(msg)
+        segment = Segment(self._descriptors.popleft(), nbytes)
+        segment.check()
+        return segment
+
+    def close(self) -> None:
+        """Close it, and what has come with it."""
+        super().close()
+        while self._descriptors:
+            os.close(self._descriptors.popleft())
 
 
 def adopt(stream: trio.SocketStream) -> SocketByteStream:

@@ -24,6 +24,7 @@ T = TypeVar("T")
 Parse = Callable[[object], Any]
 
 KIB: Final = 1024
+MIB: Final = 1024 * KIB
 #: No process has so many workers, no worker so many slots.
 COUNT_MAX: Final = 10_000
 
@@ -231,6 +232,14 @@ class WorkerConfig:
     )
     inline_bytes_max: int = _setting(
         2 * KIB, "Results up to this size travel with the news that they are there.", parse_bytes
+    )
+    sealed_bytes_min: int = _setting(
+        MIB,
+        "Results with buffers of this size are in shared memory, and outlive their process; 0: none.",
+        parse_bytes,
+    )
+    pool_bytes_max: int = _setting(
+        256 * MIB, "So much shared memory each process keeps for results to come.", parse_bytes
     )
     heartbeat_s: float = _setting(5.0, "How often a worker says how it is.", parse_seconds)
     drain_grace_s: float = _setting(

@@ -44,10 +44,12 @@ _WORKER_OPTIONS: Final = (
     "lifetime_stagger",
     "local_directory",
     "nanny",
+    "pool_bytes_max",
     "port",
     "resources",
     "restart_delay",
     "restart_delay_max",
+    "sealed_bytes_min",
 )
 #: Known elsewhere, by other names or not at all.
 _ELSEWHERE: Final = {

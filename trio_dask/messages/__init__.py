@@ -3,12 +3,13 @@
 Read `session`, `tasks`, `values` and `fleet` first: they are everything that is ever said.
 """
 
-from trio_dask.messages import fleet, kept, nested, recorded, session, tasks, values
+from trio_dask.messages import fleet, kept, nested, recorded, sealing, session, tasks, values
 from trio_dask.messages.codec import Message, decode, encode, message, message_types, payload_bytes
-from trio_dask.messages.columns import Buffer, Payload
+from trio_dask.messages.columns import Buffer, Handle, Payload
 
 __all__ = [
     "Buffer",
+    "Handle",
     "Message",
     "Payload",
     "decode",
@@ -20,6 +21,7 @@ __all__ = [
     "nested",
     "payload_bytes",
     "recorded",
+    "sealing",
     "session",
     "tasks",
     "values",

@@ -20,6 +20,7 @@ from trio_dask.messages.columns import (
     Buffer,
     Check,
     FieldError,
+    Handle,
     Pack,
     Payload,
     check_payloads,
@@ -106,7 +107,7 @@ def payload_bytes(payload: Payload) -> int:
     """The length of a payload in bytes, whether it is in one piece or several."""
     if isinstance(payload, list):
         return sum(map(payload_bytes, payload))
-    return payload.nbytes if isinstance(payload, memoryview) else len(payload)
+    return payload.nbytes if isinstance(payload, memoryview | Handle) else len(payload)
 
 
 def encode(messages: Iterable[Message]) -> tuple[bytes, list[Payload]]:

@@ -11,9 +11,40 @@ from __future__ import annotations
 import sys
 from array import array
 from collections.abc import Callable
-from typing import Annotated, Any, Final, TypeAlias
+from typing import TYPE_CHECKING, Annotated, Any, Final, TypeAlias
 
 Buffer: TypeAlias = bytes | bytearray | memoryview
+
+
+# To a type checker a handle is bytes, as hardly anybody has to know that a payload may be
+# elsewhere. Who takes it for bytes all the same gets an error, not an empty value.
+if TYPE_CHECKING:
+    _AsBytes: TypeAlias = bytes
+else:
+    _AsBytes = object
+
+
+class Handle(_AsBytes):
+    """A payload that is not here but behind a descriptor: in shared memory, or in a file.
+
+    Between processes of one host the descriptor travels and nothing is copied; elsewhere
+    the bytes are read from it when they are sent. The payload lives as long as this object.
+    """
+
+    __slots__ = ("fd", "nbytes")
+
+    fd: int
+    nbytes: int
+
+    def read(self, at: int, nbytes: int) -> bytes:
+        """Some of its bytes.
+
+        Raises:
+            OSError: they are not there any more.
+        """
+        raise NotImplementedError
+
+
 #: Something large, as one piece or as the pieces that make it up in order.
 Payload: TypeAlias = Buffer | list[Buffer]
 
@@ -141,8 +172,16 @@ _NODES_MAX: Final = 1_000_000
 _DEPTH_MAX: Final = 256
 
 PAYLOADS: Final = "payloads"
-#: What may be sent as payloads; what arrives is in one piece, and needs no check.
-check_payloads: Final = _check_list_of(bytes, bytearray, memoryview, list)
+_check_buffers: Final = _check_list_of(bytes, bytearray, memoryview, list)
+
+
+def check_payloads(value: Any) -> Any:
+    """What may be sent as payloads; what arrives is in one piece, and needs no check."""
+    if type(value) is list and any(isinstance(each, Handle) for each in value):
+        _check_buffers([each for each in value if not isinstance(each, Handle)])
+        return value
+    return _check_buffers(value)
+
 
 #: For every kind of field: how it is packed, and how it is checked.
 KINDS: Final[dict[Any, tuple[Pack, Check]]] = {

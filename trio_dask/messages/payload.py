@@ -11,7 +11,7 @@ from __future__ import annotations
 import io
 import pickle
 import struct
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
 from typing import Any, Final
 
@@ -129,7 +129,7 @@ def _pickled(value: Any, *, ship_modules: bool) -> Payload | Exception:
         if isinstance(made, Exception):
             return made
         data = made
-    return _laid_out(data, buffers) if buffers else data
+    return laid_out([data], buffers) if buffers else data
 
 
 def _keeper(buffers: list[memoryview]) -> Callable[[pickle.PickleBuffer], bool]:
@@ -166,17 +166,24 @@ def _cloudpickled(
     return failure
 
 
-def _laid_out(data: bytes, buffers: list[memoryview]) -> list[Buffer]:
-    """The pieces of a block. The buffers are not copied."""
+def laid_out(pickled: Sequence[bytes | bytearray], buffers: list[memoryview]) -> list[Buffer]:
+    """The pieces of a block: a pickle, in pieces, and its buffers. None of them is copied."""
+    if not buffers:
+        return [*pickled]
     lengths = [raw.nbytes | (0 if raw.readonly else _WRITABLE) for raw in buffers]
-    head = _HEAD.pack(_MAGIC, len(buffers), len(data)) + struct.pack(f"<{len(buffers)}Q", *lengths)
-    lead: Buffer = head + data
-    at = len(lead)
-    pieces: list[Buffer] = []
+    nbytes = sum(map(len, pickled))
+    head = _HEAD.pack(_MAGIC, len(buffers), nbytes) + struct.pack(f"<{len(buffers)}Q", *lengths)
+    first, *others = pickled
+    pieces: list[Buffer] = [head + first, *others]
+    at = len(head) + nbytes
     for raw in buffers:
-        pieces += [bytes(lead) + bytes(-at % _ALIGN), raw]
-        at += -at % _ALIGN + raw.nbytes
-        lead = b""
+        pad = -at % _ALIGN
+        if pad and len(pieces[-1]) < BUFFER_BYTES_MIN and isinstance(pieces[-1], bytes):
+            pieces[-1] += bytes(pad)
+        elif pad:
+            pieces.append(bytes(pad))
+        pieces.append(raw)
+        at += pad + raw.nbytes
     return pieces
 
 

@@ -59,7 +59,8 @@ class StoreDone(Message):
 class Prepare(Message):
     """The first message to a runner: who it works for.
 
-    Keys: name, address, scheduler_address, nthreads, inline_bytes_max, local_directory.
+    Keys: name, address, scheduler_address, nthreads, inline_bytes_max, local_directory,
+    sealed_bytes_min, pool_bytes_max, sealed_max.
     """
 
     settings: Plain

@@ -7,7 +7,7 @@ from threading import Thread
 from typing import TYPE_CHECKING, Any, Final
 
 from trio_dask.errors import TaskError
-from trio_dask.messages import payload_bytes
+from trio_dask.messages import Handle, payload_bytes
 from trio_dask.messages.payload import pack
 from trio_dask.messages.values import ABSENT, FOUND, UNPICKLABLE, Fetch, Values
 from trio_dask.runner.failing import bounded
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from trio_dask.messages import Payload
     from trio_dask.messages.ids import TaskId
+    from trio_dask.runner.sealing import Sealer
     from trio_dask.runner.wire import Outbox
 
 #: A part of an answer is sent when it has this much, so that results go in between.
@@ -29,9 +30,10 @@ _ABSENT: Final = object()
 class Exports:
     """Answers `Fetch`, one after the other."""
 
-    def __init__(self, held: Mapping[TaskId, Any], outbox: Outbox) -> None:
+    def __init__(self, held: Mapping[TaskId, Any], outbox: Outbox, sealer: Sealer) -> None:
         self._held = held
         self._outbox = outbox
+        self._sealer = sealer
         self._asked: SimpleQueue[Fetch | None] = SimpleQueue()
         self._thread: Thread | None = None
 
@@ -74,6 +76,9 @@ class Exports:
             part.statuses.append(UNPICKLABLE)
             part.failures.append(failure)
             return len(failure)
+        if not isinstance(payload, Handle) and self._sealer.export(tid, payload):
+            part.statuses.append(ABSENT)  # here, but with the worker
+            return 0
         part.statuses.append(FOUND)
         part.payloads.append(payload)
         return payload_bytes(payload)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from trio_dask.errors import DataLost, TaskError
 from trio_dask.messages.payload import unpack, unpack_function
+from trio_dask.store import Segment, map_privately
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -72,8 +73,10 @@ class Packed:
     def value(self) -> Any:
         """The value. Raises whatever unpickling it raises."""
         with self._loading:
-            if self.buffer is not None:
-                self._value = unpack(self.buffer)
+            buffer = self.buffer
+            if buffer is not None:
+                here: Any = map_privately(buffer) if isinstance(buffer, Segment) else buffer
+                self._value = unpack(here)
                 self.buffer = None
             return self._value
 

@@ -13,8 +13,9 @@ from threading import Thread
 from typing import TYPE_CHECKING, Any
 
 from trio_dask.errors import RemoteProtocolError
-from trio_dask.messages import decode
+from trio_dask.messages import Handle, decode
 from trio_dask.messages.nested import Nested, NestedGot, Numbers
+from trio_dask.messages.sealing import Rewrite
 from trio_dask.messages.tasks import (
     HERE,
     INLINE,
@@ -33,6 +34,7 @@ from trio_dask.runner.exports import Exports
 from trio_dask.runner.holdings import Function, Missing, Packed
 from trio_dask.runner.slots import Slots, Task
 from trio_dask.runner.wire import Outbox, read_messages
+from trio_dask.store import Segment
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -65,7 +67,7 @@ class Runner:
         self.slots = Slots(settings, board, self.outbox)
         self._held = self.slots.held
         self._functions: dict[FunctionId, Function] = {}
-        self._exports = Exports(self._held, self.outbox)
+        self._exports = Exports(self._held, self.outbox, self.slots.sealer)
         self._serial = 0
         self._acts: dict[type[Message], Callable[[Any], None]] = {
             Run: self._on_run,
@@ -79,6 +81,7 @@ class Runner:
             Nested: self._on_nested,
             NestedGot: self._on_got,
             Numbers: self.slots.numbers.arrived,
+            Rewrite: self.slots.sealer.rewrite,
             Stop: self._on_stop,
         }
 
@@ -105,16 +108,20 @@ class Runner:
         self.outbox.say(Ready(os.getpid()))
         if on_ready is not None:
             on_ready()
-        acts = self._acts
         messages: list[Message] | None = self._early
         while messages is not None:
-            for message in messages:
-                act = acts.get(type(message))
-                if act is None:
-                    msg = f"{type(message).__name__} is nothing to say to a runner"
-                    raise RemoteProtocolError(msg)
-                act(message)
+            self._act_on(messages)
+            messages.clear()  # who waits for the next keeps nothing of the last
             messages = next(self._incoming, None)
+
+    def _act_on(self, messages: list[Message]) -> None:
+        acts = self._acts
+        for message in messages:
+            act = acts.get(type(message))
+            if act is None:
+                msg = f"{type(message).__name__} is nothing to say to a runner"
+                raise RemoteProtocolError(msg)
+            act(message)
 
     def close(self) -> None:
         """Start nothing more, send what is finished, and let the threads end."""
@@ -188,7 +195,10 @@ class Runner:
     def _on_give(self, message: Give) -> None:
         for tid, payload in zip(message.tids, message.payloads, strict=True):
             assert not isinstance(payload, list)  # what arrives is in one piece
-            self._held[tid] = Packed(payload)
+            if isinstance(payload, Segment):
+                self._held[tid] = self.slots.sealer.given(tid, payload)
+            else:
+                self._held[tid] = Packed(payload)
 
     def _on_free(self, message: Free) -> None:
         for tid in message.tids:
@@ -219,7 +229,7 @@ class Runner:
         nest = self.slots.nests.get(message.attempt)
         if nest is not None:
             for header in message.frame:
-                assert not isinstance(header, list)  # what arrives is in one piece
+                assert not isinstance(header, list | Handle)  # a few bytes, in one piece
                 nest.hear(decode(header, []))
 
     def _on_got(self, message: NestedGot) -> None:

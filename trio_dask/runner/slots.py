@@ -30,6 +30,7 @@ from trio_dask.runner.cancelling import Strikes
 from trio_dask.runner.failing import failure_of
 from trio_dask.runner.holdings import Function, reason, resolve
 from trio_dask.runner.nests import ClientNumbers, Nest, closed, opened
+from trio_dask.runner.sealing import Sealer
 from trio_dask.runner.seats import Seat, Seats
 
 if TYPE_CHECKING:
@@ -90,6 +91,7 @@ class Slots:
         self._inline_bytes_max: int = settings["inline_bytes_max"]
         self.board = board
         self.outbox = outbox
+        self.sealer = Sealer(settings, outbox)
         self._asynchronous = AsyncTasks(_loosely(self._unattended))
         self.strikes = Strikes(self.count)
         self._seats: dict[int, Seat] = {row: Seat(row, row) for row in range(self.count)}
@@ -177,6 +179,7 @@ class Slots:
         closed(self)
         self._asynchronous.close()
         self.strikes.close()
+        self.sealer.close()
 
     def interrupt(self, attempt: Attempt, *, strike: bool) -> None:
         """Ask an attempt that has begun to stop, or raise an exception in it."""
@@ -271,8 +274,11 @@ class Slots:
         packed = pack_small(value, self._inline_bytes_max)
         if packed is not None:
             return (attempt, OK_INLINE, seconds, len(packed), packed)
+        size = sizeof(value)
+        if size >= self.sealer.bytes_min:
+            value = self.sealer.seal(attempt, task[3], value) or value
         self.held[task[3]] = value
-        return (attempt, OK_HELD, seconds, sizeof(value), b"")
+        return (attempt, OK_HELD, seconds, size, b"")
 
     def _call(self, task: Task, began: float, limit: Limit | None) -> Any:
         _, _, attempt, _, function, blob, inputs, _ = task

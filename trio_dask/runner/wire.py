@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import _socket  # `socket` takes long to load
 import os
 import sys
 from collections import deque
+from contextlib import contextmanager
 from queue import SimpleQueue
 from threading import Lock
 from typing import TYPE_CHECKING, Final, TypeAlias
 
-from trio_dask.comm import FrameDecoder, frame
+from trio_dask.comm import FrameDecoder, Lead, Stretch, frame
+from trio_dask.errors import RemoteProtocolError
 from trio_dask.messages import Message, decode, encode
+from trio_dask.messages.sealing import Sealed
 from trio_dask.messages.tasks import Done
+from trio_dask.store import DESCRIPTORS_MAX, Segment, descriptors_in, rights
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -25,6 +30,9 @@ _READ_BYTES: Final = 256 * 1024
 _PIECES_MAX: Final = 512
 _ROWS_MAX: Final = 2048
 _FRAME_BYTES: Final = 4 << 20
+#: So many descriptors go together.
+_SEALED_MAX: Final = 64
+_CLOSE_ON_EXEC: Final = getattr(_socket, "MSG_CMSG_CLOEXEC", 0)
 
 
 def read_messages(fd: int) -> Iterator[list[Message]]:
@@ -33,22 +41,48 @@ def read_messages(fd: int) -> Iterator[list[Message]]:
     Raises:
         RemoteProtocolError: these are no messages.
     """
-    decoder = FrameDecoder()
+    arrived: deque[int] = deque()
+
+    def adopt(nbytes: int) -> Segment:
+        if not arrived:
+            msg = "a descriptor did not arrive: this process has too many of them"
+            raise RemoteProtocolError(msg)
+        return Segment(arrived.popleft(), nbytes)
+
+    decoder = FrameDecoder(adopt=adopt)
     size = 64 * 1024
-    while True:
-        try:
-            data = os.read(fd, size)
-        except ConnectionResetError:
-            return
-        if not data:
-            return
-        # A large buffer costs page faults, so only those who send much get one.
-        size = _READ_BYTES if len(data) == size else 64 * 1024
-        frames = decoder.feed(data)
-        if len(frames) == 1:
-            yield decode(*frames[0])
-        elif frames:
-            yield [message for each in frames for message in decode(*each)]
+    with borrowed(fd) as sock:
+        while True:
+            try:
+                data, ancillary, _, _ = sock.recvmsg(size, DESCRIPTORS_MAX, _CLOSE_ON_EXEC)
+            except ConnectionResetError:
+                return
+            if not data:
+                return
+            if ancillary:
+                arrived.extend(descriptors_in(ancillary))
+            # A large buffer costs page faults, so only those who send much get one.
+            size = _READ_BYTES if len(data) == size else 64 * 1024
+            messages = _decoded(decoder, data)
+            if messages:
+                yield messages
+
+
+def _decoded(decoder: FrameDecoder, data: bytes) -> list[Message]:
+    frames = decoder.feed(data)
+    if len(frames) == 1:
+        return decode(*frames[0])
+    return [message for each in frames for message in decode(*each)]
+
+
+@contextmanager
+def borrowed(fd: int) -> Iterator[_socket.socket]:
+    """The socket of a descriptor that is somebody else's to close."""
+    sock = _socket.socket(fileno=fd)
+    try:
+        yield sock
+    finally:
+        sock.detach()
 
 
 class Outbox:
@@ -61,6 +95,8 @@ class Outbox:
 
     def __init__(self, fd: int) -> None:
         self.rows: deque[Row] = deque()
+        #: Values of which their rows speak: attempt, task, number, where it is.
+        self.sealed: deque[tuple[int, int, int, Segment]] = deque()
         self._words: deque[Message] = deque()
         self._calls: deque[Callable[[], None]] = deque()
         self._fd = fd
@@ -149,13 +185,26 @@ class Outbox:
             if self._fd < 0:
                 os._exit(0)  # a task forked, and its child came back into the slot
             words: list[Message] = [self._words.popleft() for _ in range(len(self._words))]
-            # Results before words: a value is asked for only after its task was done.
-            header, payloads = encode([*self._take_rows(), *words])
-            if not self._closed:
-                try:
-                    _write(self._fd, frame(header, payloads))
-                except OSError:
-                    self._closed = True  # nobody is there; the reader finds out and ends
+            # Results before words: a value is asked for only after its task was done. What is
+            # sealed goes before its row, and was put here before that.
+            rows = self._take_rows()
+            while self.sealed:
+                self._send([self._take_sealed()])
+            self._send([*rows, *words])
+
+    def _send(self, messages: list[Message]) -> None:
+        if self._closed or not messages:
+            return
+        try:
+            _write(self._fd, frame(*encode(messages), carries=True))
+        except OSError:
+            self._closed = True  # nobody is there; the reader finds out and ends
+
+    def _take_sealed(self) -> Sealed:
+        count = min(len(self.sealed), _SEALED_MAX)
+        taken = [self.sealed.popleft() for _ in range(count)]
+        attempts, tids, numbers, payloads = map(list, zip(*taken, strict=True))
+        return Sealed(attempts, tids, numbers, payloads)
 
     def _take_rows(self) -> list[Done]:
         rows, room = [], _FRAME_BYTES
@@ -170,12 +219,20 @@ class Outbox:
 
 
 def _write(fd: int, pieces: list[Buffer]) -> None:
-    while pieces:
-        sent = os.write(fd, pieces[0]) if len(pieces) == 1 else os.writev(fd, pieces[:_PIECES_MAX])
+    first = pieces[0]
+    if type(first) is Lead:
+        with borrowed(fd) as sock:
+            sent = sock.sendmsg([first], [rights(first.handles)])
+        pieces = [memoryview(first)[sent:], *pieces[1:]] if sent < len(first) else pieces[1:]
+    buffers: list[Buffer] = [each.read() if isinstance(each, Stretch) else each for each in pieces]
+    while buffers:
+        sent = (
+            os.write(fd, buffers[0]) if len(buffers) == 1 else os.writev(fd, buffers[:_PIECES_MAX])
+        )
         done = 0
-        while done < len(pieces) and sent >= len(pieces[done]):
-            sent -= len(pieces[done])
+        while done < len(buffers) and sent >= len(buffers[done]):
+            sent -= len(buffers[done])
             done += 1
-        pieces = pieces[done:]
+        buffers = buffers[done:]
         if sent:
-            pieces[0] = memoryview(pieces[0])[sent:]
+            buffers[0] = memoryview(buffers[0])[sent:]

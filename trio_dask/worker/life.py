@@ -37,6 +37,7 @@ from trio_dask.messages.session import (
     RegisterWorker,
     Welcome,
 )
+from trio_dask.store import sealed_max
 from trio_dask.worker.core import DrainRules, RestartRules, Store, WorkerCore
 from trio_dask.worker.coroner import Coroner
 from trio_dask.worker.leaving import age, see_off
@@ -163,6 +164,9 @@ class Household:
             "inline_bytes_max": settings.inline_bytes_max,
             "local_directory": self.directory,
             "preload": [each.strip() for each in settings.preload.split(",") if each.strip()],
+            "sealed_bytes_min": settings.sealed_bytes_min,
+            "pool_bytes_max": settings.pool_bytes_max,
+            "sealed_max": sealed_max(settings.nworkers),
         }
         nanny = Nanny(worker, self.start_runner, self.coroner, rules=rules, settings=prepare)
         async with trio.open_nursery() as nursery:

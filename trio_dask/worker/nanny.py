@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import trio
 
-from trio_dask.comm import Connection, Hello, Limits, SocketByteStream
+from trio_dask.comm import Connection, DescriptorStream, Hello, Limits
 from trio_dask.errors import CommError, RemoteProtocolError, TrioDaskError
 from trio_dask.messages.values import Prepare, Ready, Stop
 from trio_dask.worker.core import GiveUp, RestartRules, Restarts
@@ -106,7 +106,7 @@ class Nanny:
         """The life of one runner; why it ended."""
         case = self._case = self._coroner.open(hosted)
         connection = Connection(
-            SocketByteStream(hosted.sock),
+            DescriptorStream(hosted.sock),
             Hello("runner", "", ""),
             remote_address=f"process {hosted.pid}",
             limits=_LIMITS,
@@ -143,11 +143,10 @@ class Nanny:
                     if type(message) is Ready and not self._ready:
                         self._ready = True
                         ready_scope.deadline = float("inf")
-                        worker.runner = connection
-                        worker.core.runner_ready()
+                        worker.runner_is_there(connection)
                         self.any_ready.set()
                     else:
-                        worker.core.on_runner(message)
+                        worker.on_runner(message)
             finally:
                 worker.perform()
 
@@ -189,7 +188,8 @@ class Nanny:
         self._forget(hosted)
 
     def _forget(self, hosted: HostedRunner) -> None:
-        self._worker.runner = self._hosted = self._case = None
+        self._hosted = self._case = None
+        self._worker.runner_is_gone()
         with contextlib.suppress(OSError):
             hosted.close()
 

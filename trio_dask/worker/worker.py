@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final
 import trio
 
 from trio_dask.errors import CommError
+from trio_dask.messages.sealing import Sealed, Unread
 from trio_dask.messages.session import CLIENT
 from trio_dask.messages.values import Fetch, Values
 from trio_dask.worker.core import (
@@ -21,6 +22,7 @@ from trio_dask.worker.core import (
     ToRunner,
     ToScheduler,
 )
+from trio_dask.worker.lending import Lending
 from trio_dask.worker.peers import Peers
 
 if TYPE_CHECKING:
@@ -64,6 +66,7 @@ class Worker:
         self.address: Final = core.state.address
         self.scheduler: Final = scheduler
         self.runner: Connection | None = None
+        self.lending = Lending()  # to the runner that is there
         self.registered = trio.Event()
         self.peers: Final = Peers(self, keys)
         #: Set when something is to be stopped, or may have to be before the nanny looks.
@@ -99,6 +102,8 @@ class Worker:
                     self._perform_one(action)
         finally:
             self._performing = False
+        if self.runner is not None:
+            _send_each(self.runner, self.lending.news())
         if self.core.stopping or self.core.look_at < self.looks_at:
             self.stopping.set()
         if self.core.draining:
@@ -112,7 +117,7 @@ class Worker:
                 _send_each(self.scheduler, messages)
             case ToRunner(messages):
                 if self.runner is not None:
-                    _send_each(self.runner, messages)
+                    _send_each(self.runner, self.lending.given(messages))
             case ToPeer(session, messages):
                 self._tell_peer(session, messages)
             case FetchFrom(address, serial, tids):
@@ -140,6 +145,25 @@ class Worker:
                     peer.answer(message)
         elif peer is not None:
             _send_each(peer, messages)
+
+    def runner_is_there(self, connection: Connection) -> None:
+        """A runner can take work."""
+        self.runner, self.lending = connection, Lending()
+        self.core.runner_ready()
+
+    def runner_is_gone(self) -> None:
+        """It has ended, and reads nothing any more."""
+        self.runner = None
+        self.lending.end()
+
+    def on_runner(self, message: Message) -> None:
+        """The runner says something: what it reads is not the core's concern."""
+        if type(message) is Unread:
+            self.lending.unread(message)
+            return
+        if type(message) is Sealed:
+            self.lending.sealed(message)
+        self.core.on_runner(message)
 
     def on_registered(self) -> None:
         """The scheduler knows us: it may hear the rest."""

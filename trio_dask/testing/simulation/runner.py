@@ -6,7 +6,7 @@ from functools import partial
 from heapq import heappop, heappush
 from typing import TYPE_CHECKING, Final
 
-from trio_dask.messages import nested, tasks as words, values as data
+from trio_dask.messages import nested, sealing, tasks as words, values as data
 from trio_dask.testing.simulation.nest import SimNest
 from trio_dask.testing.simulation.plan import HELD, INLINE, PINNED
 from trio_dask.testing.simulation.truth import BOUND, FAILURE
@@ -22,6 +22,10 @@ if TYPE_CHECKING:
 
 #: So much of a task, at most, takes longer on a slow host.
 _SLOWED_S: Final = 0.5
+#: Of all values some are sealed at once, some when others need them, some never.
+_KINDS: Final = 3
+_SEALED: Final = 0
+_SEALED_FOR_OTHERS: Final = 1
 #: A task that stops takes so long for it.
 _STOP_S: Final = 0.001
 
@@ -142,6 +146,9 @@ class SimRunner:
             if tid in self._pinned:
                 statuses.append(data.UNPICKLABLE)
                 failures.append(BOUND + b"%d" % self._pinned[tid])
+            elif tid in self.values and tid % _KINDS == _SEALED_FOR_OTHERS:
+                self._seal(0, tid)
+                statuses.append(data.ABSENT)
             elif tid in self.values:
                 statuses.append(data.FOUND)
                 payloads.append(self.values[tid])
@@ -149,6 +156,10 @@ class SimRunner:
                 statuses.append(data.ABSENT)
         answer = data.Values(message.serial, message.tids, statuses, failures, payloads, last=True)
         self.out.send([answer])
+
+    def _seal(self, attempt: int, tid: int) -> None:
+        """The value outlives the runner."""
+        self.out.send([sealing.Sealed([attempt], [tid], [tid], [self.values[tid]])])
 
     def _on_run(self, run: words.Run) -> None:
         at, inline = 0, iter(run.dep_values)
@@ -280,5 +291,7 @@ class SimRunner:
                     self._pinned[row.tid] = row.number
                 else:
                     assert task.value == HELD
+                    if row.tid % _KINDS == _SEALED:
+                        self._seal(row.attempt, row.tid)
         self.out.send([words.Done([row.attempt], [status], [seconds], [nbytes], [value])])
         self._start()

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from trio_dask.errors import RemoteProtocolError
 from trio_dask.messages import tasks as words
 from trio_dask.messages.tasks import HERE, INLINE, OK_HELD, Done, Free, Recall, Returned, Run
-from trio_dask.worker.core import inputs, limits, nested, stopping
+from trio_dask.worker.core import inputs, limits, nested, sealing, stopping
 from trio_dask.worker.core.state import Row, WorkerState
 
 if TYPE_CHECKING:
@@ -176,6 +176,8 @@ def on_done(state: WorkerState, message: Done) -> None:
         for tid, status, nbytes in columns:
             if status == OK_HELD:
                 state.held[tid] = nbytes
+    if state.sealed:
+        sealing.settle(state, message, tids)
     state.out.scheduler.append(message)
 
 

@@ -9,6 +9,7 @@ from trio_dask.messages import (
     Message,
     fleet,
     nested as inner,
+    sealing as seals,
     session as hello,
     tasks as words,
     values,
@@ -21,6 +22,7 @@ from trio_dask.worker.core import (
     limits,
     nested,
     renewing,
+    sealing,
     serving,
     stopping,
 )
@@ -55,6 +57,7 @@ _FROM_RUNNER: Final[dict[type[Message], Callable[[WorkerState, Any], None]]] = {
     words.Returned: attempts.on_returned,
     words.Interrupting: stopping.on_interrupting,
     values.Values: serving.on_values,
+    seals.Sealed: sealing.on_sealed,
     inner.Nested: nested.on_nested,
     inner.NumbersWanted: nested.on_numbers_wanted,
     inner.Parked: nested.on_parked,

@@ -43,6 +43,7 @@ def empty(state: WorkerState) -> None:
     for books in (state.given, state.waiting, state.held, state.functions, state.limits):
         books.clear()
     state.looks.clear()
+    state.sealed.clear()
     state.stopping.clear()
     state.abandoned.clear()
     state.nested.clear()

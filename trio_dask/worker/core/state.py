@@ -192,6 +192,7 @@ class WorkerState:
     abandoned: set[int] = field(default_factory=set)  # of these, reported in the runner's place
     doomed: float | None = None  # since when the runner is to end
     draining: Draining | None = None  # the worker is to leave
+    sealed: dict[int, Payload] = field(default_factory=dict)  # of attempts that are about to end
     renewals: list[int] = field(default_factory=list)  # to be answered by the next runner
     forgotten: bool = False  # the runner that is about to end: nothing that it says counts
     nested: NestedBooks = field(default_factory=NestedBooks)

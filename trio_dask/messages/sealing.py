@@ -1,0 +1,49 @@
+"""Values in memory files, between a runner and its worker. What is where, and who still reads it."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from trio_dask.messages.codec import Message, message
+from trio_dask.messages.columns import Ints, Payloads
+
+
+@message(150)
+class Sealed(Message):
+    """Values of the runner's that outlive it: they are in memory files, whose descriptors come along.
+
+    Each comes before the `Done` of the attempt that made it; an attempt of 0 is one whose value
+    has stayed in the runner so far, and is asked for. `numbers` are the runner's, for its files.
+    """
+
+    attempts: Ints
+    tids: Ints
+    numbers: Ints
+    payloads: Payloads
+    PARALLEL: ClassVar = ("attempts", "tids", "numbers", "payloads")
+
+
+@message(151)
+class Unread(Message):
+    """Nothing in the runner refers any more to values that it was given, or to some of its own.
+
+    `own` says which `ids` are: with 1 numbers of its files, with 0 those of tasks. With 0 in
+    `clean` a process that it has forked may still read.
+    """
+
+    ids: Ints
+    own: Ints
+    clean: Ints
+    PARALLEL: ClassVar = ("ids", "own", "clean")
+
+
+@message(152)
+class Rewrite(Message):
+    """Nothing refers any more to what is in these files of the runner's (worker → runner).
+
+    With 0 in `clean` there may still be readers, so the file is not to be written again.
+    """
+
+    numbers: Ints
+    clean: Ints
+    PARALLEL: ClassVar = ("numbers", "clean")

@@ -1,0 +1,23 @@
+"""Values in memory of their own: written once, read by all processes of a host, outliving all of them but one.
+
+A process that makes large values has a *pool* of memory files; a value in one of them is a
+`Segment`, whose descriptor goes from process to process. Who reads one maps it privately.
+"""
+
+from trio_dask.store.books import Shelf
+from trio_dask.store.limits import many_descriptors, sealed_max
+from trio_dask.store.mapping import map_privately
+from trio_dask.store.pool import Pool
+from trio_dask.store.segments import DESCRIPTORS_MAX, Segment, descriptors_in, rights
+
+__all__ = [
+    "DESCRIPTORS_MAX",
+    "Pool",
+    "Segment",
+    "Shelf",
+    "descriptors_in",
+    "many_descriptors",
+    "map_privately",
+    "rights",
+    "sealed_max",
+]

@@ -1,0 +1,96 @@
+"""Which values in memory files a runner may be reading, and which of its own may be written again.
+
+To lend is to hold a reference: when the last one to a segment is gone, here and in the store,
+nobody reads it any more, and the runner it came from is told.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from functools import partial
+from typing import TYPE_CHECKING, Final
+
+from trio_dask.comm import CARRIED_MAX
+from trio_dask.messages.sealing import Rewrite, Sealed, Unread
+from trio_dask.messages.values import Give
+from trio_dask.store import Segment
+
+if TYPE_CHECKING:
+    from trio_dask.messages import Message
+
+
+class Lending:
+    """What is lent to one runner process, and what has come from it."""
+
+    def __init__(self) -> None:
+        self._given: Final[dict[int, list[Segment]]] = {}  # by task
+        self._own: Final[dict[int, Segment]] = {}  # by the runner's number
+        self._unread: Final[deque[tuple[int, int]]] = deque()
+        self._over = False
+
+    def __len__(self) -> int:
+        return len(self._own) + sum(map(len, self._given.values()))
+
+    def sealed(self, message: Sealed) -> None:
+        """It has values of its own, and reads those that are results."""
+        rows = zip(message.attempts, message.numbers, message.payloads, strict=True)
+        for attempt, number, segment in rows:
+            if isinstance(segment, Segment):
+                segment.on_gone(partial(self._gone, number))
+                if attempt:
+                    self._own[number] = segment
+
+    def given(self, messages: list[Message]) -> list[Message]:
+        """It is to be told this: the same, in messages that their descriptors have room in."""
+        out: list[Message] = []
+        for message in messages:
+            if type(message) is Give:
+                out += self._lend(message)
+            else:
+                out.append(message)
+        return out
+
+    def _lend(self, message: Give) -> list[Message]:
+        many = 0
+        for tid, payload in zip(message.tids, message.payloads, strict=True):
+            if isinstance(payload, Segment):
+                self._given.setdefault(tid, []).append(payload)
+                many += 1
+        if many <= CARRIED_MAX:
+            return [message]
+        starts = range(0, len(message.tids), CARRIED_MAX)
+        parts = [slice(at, at + CARRIED_MAX) for at in starts]
+        return [Give(message.tids[part], message.payloads[part]) for part in parts]
+
+    def unread(self, message: Unread) -> None:
+        """It does not read these any more. What it says without reason changes nothing."""
+        for which, own, clean in zip(message.ids, message.own, message.clean, strict=True):
+            segment: Segment | None = None
+            if own:
+                segment = self._own.pop(which, None)
+            elif which in self._given:
+                lent = self._given[which]
+                segment = lent.pop()
+                if not lent:
+                    del self._given[which]
+            if segment is not None and not clean:
+                segment.shared = True
+
+    def _gone(self, number: int, shared: bool) -> None:  # noqa: FBT001 - called by `Segment`
+        if not self._over:
+            self._unread.append((number, int(not shared)))
+
+    def news(self) -> list[Message]:
+        """What is to be said to the runner."""
+        count = len(self._unread)
+        if not count:
+            return []
+        rows = [self._unread.popleft() for _ in range(count)]
+        return [Rewrite(*map(list, zip(*rows, strict=True)))]
+
+    def end(self) -> None:
+        """The process has ended: it reads nothing, and what it made is nobody's to write."""
+        self._over = True
+        self._given.clear()
+        self._own.clear()
+        self._unread.clear()
