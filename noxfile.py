@@ -100,6 +100,27 @@ def tests(session: nox.Session) -> None:
     )
 
 
+@nox.session(default=False)
+def dask_suite(session: nox.Session) -> None:
+    """Dask's own tests of its collections, computed by a client: an hour; what fails is listed.
+
+    Some fail with every scheduler that pickles: those that look at what a function has changed,
+    ask whether a value is the same object, or count what Dask's own schedulers do.
+    """
+    install(session, "test")
+    session.install("xarray")
+    found = session.run(
+        "python", "-c", "import dask, pathlib; print(pathlib.Path(dask.__file__).parent)",
+        silent=True,
+    )  # fmt: skip
+    rooms = session.posargs or ["tests/test_delayed.py", "tests/test_base.py", "bag", "array"]
+    plugin = {"PYTHONPATH": str(Path("tests/collections").resolve())}
+    session.run(
+        "pytest", "-q", "-c", "/dev/null", "-o", "addopts=", "-W", "ignore", "--tb=line",
+        "-p", "dask_suite", *(f"{str(found).strip()}/{room}" for room in rooms), env=plugin,
+    )  # fmt: skip
+
+
 @nox.session(python=OTHER_PYTHONS, default=False)
 def other(session: nox.Session) -> None:
     """The tests on the other Pythons."""

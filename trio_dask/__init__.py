@@ -31,6 +31,7 @@ if TYPE_CHECKING:
         fire_and_forget as fire_and_forget,
         futures_of as futures_of,
         get_client as get_client,
+        progress as progress,
         wait as wait,
         worker_client as worker_client,
     )
@@ -94,6 +95,7 @@ _HOMES: Final[dict[str, str]] = {
     "fire_and_forget": "trio_dask.client",
     "futures_of": "trio_dask.client",
     "get_client": "trio_dask.client",
+    "progress": "trio_dask.client",
     "wait": "trio_dask.client",
     "worker_client": "trio_dask.client",
     "Security": "trio_dask.comm",
@@ -176,6 +178,7 @@ __all__ = [
     "get_client",
     "get_worker",
     "performance_report",
+    "progress",
     "rejoin",
     "secede",
     "shield",

@@ -35,6 +35,7 @@ SIDE_DOORS = frozenset({
     "trio_dask.messages.values",
     "trio_dask.runner.chunks",
     "trio_dask.runner.graphs",
+    "trio_dask.runner.versions",
 })  # fmt: skip
 
 #: What programs may rely on. A change here is a change for every user.
@@ -87,6 +88,7 @@ PUBLIC = {
         "get_client",
         "get_worker",
         "performance_report",
+        "progress",
         "rejoin",
         "secede",
         "shield",

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
     from trio_dask.client.async_client import AsyncClient
+    from trio_dask.client.bars import progress
     from trio_dask.client.blocking import Client
     from trio_dask.client.coordination import (
         AsyncLock,
@@ -62,6 +63,7 @@ _HOMES: Final[dict[str, str]] = {
     "futures_of": "finding",
     "get_client": "inside",
     "not_at_exit": "loop_thread",
+    "progress": "bars",
     "refuse_running_loop": "loops",
     "wait": "waiting",
     "waker": "loops",
@@ -94,6 +96,7 @@ __all__ = [
     "futures_of",
     "get_client",
     "not_at_exit",
+    "progress",
     "refuse_running_loop",
     "wait",
     "waker",

@@ -11,6 +11,7 @@ from trio_dask.client import currents
 from trio_dask.client.collections.computing import AsyncComputing
 from trio_dask.client.describing import chosen_keys
 from trio_dask.client.entrance import Entrance, client_name, own_cluster
+from trio_dask.client.everywhere import AsyncEverywhere
 from trio_dask.client.futures import AsyncFuture, BaseFuture
 from trio_dask.client.live import Live
 from trio_dask.client.managing import AsyncManaging
@@ -34,7 +35,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 
-class AsyncClient(AsyncManaging, AsyncComputing):
+class AsyncClient(AsyncManaging, AsyncComputing, AsyncEverywhere):
     """A connection to a cluster, open while its ``async with`` block lasts.
 
     Without an address it uses `scheduler_file`, or the configured one

@@ -152,6 +152,19 @@ class BaseClient:
 
     # ------------------------------------------------------------ values
 
+    def submit_one(
+        self,
+        make: Callable[[Batch, TaskId], F],
+        called: tuple[Callable[..., Any], tuple[Any, ...], Mapping[str, Any]],
+        options: dict[str, Any],
+    ) -> F:
+        """One call with options as they are sent."""
+        return self._one(make, called, None, options)
+
+    async def gathered(self, futures: Any, errors: str) -> Any:
+        """Values in the same shape, or `Failed`."""
+        return await self._gather(futures, errors)
+
     async def _gather(self, futures: Any, errors: str) -> Any:
         """Their values in the same shape, or `Failed`: who raises is next to the user's code."""
         if errors not in {"raise", "skip", "return"}:

@@ -15,6 +15,7 @@ from trio_dask.client.collections import defaults
 from trio_dask.client.collections.computing import Computing
 from trio_dask.client.describing import chosen_keys
 from trio_dask.client.entrance import Entrance, client_name, own_cluster
+from trio_dask.client.everywhere import Everywhere
 from trio_dask.client.futures import BaseFuture, Future
 from trio_dask.client.live import Live
 from trio_dask.client.loop_thread import LoopThread, at_exit, not_at_exit
@@ -41,7 +42,7 @@ T = TypeVar("T")
 _open: Final[weakref.WeakSet[Client]] = weakref.WeakSet()
 
 
-class Client(Managing, Computing):
+class Client(Managing, Computing, Everywhere):
     """A connection to a cluster, for code that blocks; any number of threads may use it.
 
     It is open from the start until `close`, or the end of its ``with`` block. A script that
