@@ -9,7 +9,7 @@ from tests.fuzzing.bystanders import FIRST, THEIRS
 from tests.fuzzing.ends import FID, MINE, A, B
 from tests.fuzzing.wire import said
 from trio_dask.comm import Handshake, Hello, keys_from_token
-from trio_dask.messages import Message, fleet, nested, session, tasks as words, values
+from trio_dask.messages import Message, fleet, nested, sealing, session, tasks as words, values
 from trio_dask.messages.failure import Failure
 from trio_dask.messages.ids import first_attempt
 
@@ -137,7 +137,11 @@ def to_worker() -> list[Message]:
 def of_runner() -> list[Message]:
     """What a runner says to its worker."""
     return [
+        sealing.Sealed(
+            [2, 9, 0], [1002, 1009, 1003], [1, 2, 3], [b"value", b"of nobody", b"not held"]
+        ),
         words.Done([2, 4], [words.OK_HELD, words.ERROR], [0.1, 0.1], [8, 0], [b"", b"oops"]),
+        sealing.Sealed([0], [1002], [4], [b"asked for"]),
         words.Returned([6]),
         words.Interrupting([1, 3]),
         nested.NumbersWanted(2),

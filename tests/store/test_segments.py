@@ -7,6 +7,7 @@ import fcntl
 import os
 import socket
 import sys
+import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -90,6 +91,23 @@ def test_what_is_no_value_is_refused() -> None:
     for fd in (ends[0], soft, short):
         with pytest.raises(RemoteProtocolError):
             Segment(fd, MIB).check()
+
+
+def test_without_memory_files(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """As on macOS: an unlinked file, written again like the others, and nothing of it is left."""
+    monkeypatch.delattr(os, "memfd_create")
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    before = descriptors()
+    pool = Pool(idle_bytes_max=64 * MIB, count_max=3)
+    number, segment = written(pool, b"a" * MIB)
+    segment.check()
+    assert bytes(map_privately(segment)[:2]) == b"aa"
+    pool.back(number, clean=True)
+    again, segment = written(pool, b"b" * MIB)
+    assert (again, segment.read(0, 1)) == (number, b"b")
+    pool.close()
+    assert list(tmp_path.iterdir()) == []
+    assert descriptors() == before
 
 
 def test_written_again_when_nobody_reads(pool: Pool) -> None:
