@@ -1,83 +1,136 @@
-"""What a task costs the scheduler when it has very many workers, which are played here.
+"""A scheduler's core with workers that are played here: what it costs, and how long it is deaf.
 
 The core is the real one, and so are the frames from and to it; workers answer at once. Only what
-the scheduler would do is timed.
+the scheduler would do is timed, in processor time: other programs do not disturb it. As in the
+server a *turn* is one frame of one peer, or a few slices of something large, and what is said
+then; between two turns everybody else is heard, so the longest turn is how long nobody is.
 """
 
 from __future__ import annotations
 
 import gc
+from collections import deque
+from dataclasses import dataclass, field
 from time import process_time
 from typing import TYPE_CHECKING, Final
 
 from trio_dask.messages import Buffer, Message, decode, encode, session, tasks as words
-from trio_dask.messages.ids import first_id
 from trio_dask.scheduler.core import CoreSettings, SchedulerCore
+from trio_dask.scheduler.server import WORK_SLICES
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
-_CLIENT: Final = 1
-_ROWS: Final = 10_000
-_ARGS: Final = b"x" * 40
+CLIENT: Final = 1
 #: What a task takes, as workers say: so short that they are given many at a time.
 _TASK_S: Final = 1e-5
+_ANSWER: Final = b"value"
+Frame = tuple[bytes, list[Buffer]]
 
 
-def cost(workers: int, tasks: int) -> float:
-    """Seconds of processor time that a task of a map of so many costs the scheduler."""
-    core = SchedulerCore(CoreSettings(), cluster="crowd")
-    core.client_joined(_CLIENT, session.RegisterClient("client"))
-    for number in range(workers):
-        joined = session.RegisterWorker(f"w{number}", f"tcp://w{number}:1", 1, 0, {}, {})
-        core.worker_joined(_CLIENT + 1 + number, joined, 0.0)
-    core.flush()
-    said = [(_CLIENT, _frame(_submitted(tasks)))]
-    seconds, finished = 0.0, 0
-    gc.collect()
-    gc.disable()  # as in the scheduler's process
-    while said:
-        began = process_time()
-        for peer, (header, payloads) in said:
-            for message in decode(header, payloads):
-                core.handle(peer, message, 0.0)
-        while core.busy:
-            core.work()
-        told = core.flush()
-        frames = [encode(messages) for _, messages in told]
-        seconds += process_time() - began
-        assert len(frames) == len(told)
-        finished += sum(
-            len(message.tids)
-            for _, messages in told
-            for message in messages
-            if isinstance(message, words.Finished)
-        )
-        said = [(peer, _frame(_done(messages))) for peer, messages in told if peer != _CLIENT]
-    gc.enable()
-    assert finished == tasks, f"{finished} of {tasks} finished"
-    return seconds / tasks
-
-
-def _frame(messages: Iterable[Message]) -> tuple[bytes, list[Buffer]]:
+def frame(messages: Iterable[Message]) -> Frame:
     """As it arrives."""
     header, payloads = encode(list(messages))
     return header, [b"".join(each) if isinstance(each, list) else each for each in payloads]
 
 
-def _submitted(tasks: int) -> Iterator[Message]:
-    first = first_id(1)
-    yield words.Functions([first], ["noop"], [b"code"])
-    for at in range(0, tasks, _ROWS):
-        args = [_ARGS] * min(_ROWS, tasks - at)
-        yield words.Submit(first + at, [first], args, [], [], [], [], wanted=True, options={})
+@dataclass
+class Crowd:
+    """The core, and what has been counted of it.
 
+    Args:
+        workers: so many, of one slot each.
+        held: whether values stay with the workers, instead of travelling with the news.
+    """
 
-def _done(messages: list[Message]) -> Iterator[Message]:
-    """What a worker answers that has run everything."""
-    for message in messages:
-        if isinstance(message, words.Run):
-            count = len(message.attempts)
-            yield words.Done(
-                message.attempts, [0] * count, [_TASK_S] * count, [5] * count, [b"value"] * count
-            )
+    workers: int
+    held: bool = False
+    core: SchedulerCore = field(
+        default_factory=lambda: SchedulerCore(CoreSettings(), cluster="crowd")
+    )
+    seconds: float = 0.0
+    longest_s: float = 0.0
+    turns: int = 0
+    finished: int = 0
+    _arrived: deque[tuple[int, Frame]] = field(default_factory=deque)
+
+    def __post_init__(self) -> None:
+        self.core.client_joined(CLIENT, session.RegisterClient("client"))
+        for number in range(self.workers):
+            self.join(number)
+        self.core.flush()
+
+    def join(self, number: int) -> None:
+        """One more worker."""
+        name = f"w{number}"
+        joined = session.RegisterWorker(name, f"tcp://{name}:1", 1, 0, {}, {})
+        self.core.worker_joined(CLIENT + 1 + number, joined, 0.0)
+
+    def begin(self) -> Crowd:
+        """From here on it is measured."""
+        self.seconds = self.longest_s = 0.0
+        return self
+
+    # ------------------------------------------------------------ turns
+
+    def turn(self, act: Callable[[], object]) -> None:
+        """One turn of the scheduler's loop."""
+        began = process_time()
+        act()
+        told = self.core.flush()
+        frames = [encode(messages) for _, messages in told]
+        took = process_time() - began
+        del frames
+        self.seconds += took
+        self.turns += 1
+        self.longest_s = max(self.longest_s, took)
+        for peer, messages in told:
+            if peer == CLIENT:
+                self.finished += sum(
+                    len(each.tids) for each in messages if isinstance(each, words.Finished)
+                )
+            else:
+                answer = list(self._done(messages))
+                if answer:
+                    self._arrived.append((peer, frame(answer)))
+
+    def hear(self, peer: int, arrived: Frame) -> None:
+        """A frame of a peer is a turn."""
+
+        def handle() -> None:
+            for message in decode(*arrived):
+                self.core.handle(peer, message, 0.0)
+
+        self.turn(handle)
+
+    def say(self, messages: Iterable[Message]) -> None:
+        """The client says this, a frame for each."""
+        self._arrived.extend((CLIENT, frame([each])) for each in messages)
+
+    def play(self) -> None:
+        """Until nobody has anything to do; without a collector of garbage, as in the server."""
+        gc.collect()
+        gc.disable()
+        try:
+            while self._arrived or self.core.busy:
+                if self.core.busy:
+                    self.turn(lambda: self.core.work(WORK_SLICES))
+                if self._arrived:
+                    self.hear(*self._arrived.popleft())
+        finally:
+            gc.enable()
+
+    def _done(self, messages: list[Message]) -> Iterator[Message]:
+        """What a worker answers that has run everything."""
+        for message in messages:
+            if isinstance(message, words.Run):
+                count = len(message.attempts)
+                status = words.OK_HELD if self.held else words.OK_INLINE
+                value = b"" if self.held else _ANSWER
+                yield words.Done(
+                    message.attempts,
+                    [status] * count,
+                    [_TASK_S] * count,
+                    [len(_ANSWER)] * count,
+                    [value] * count,
+                )

@@ -70,7 +70,11 @@ class Rounds:
         for number in range(self.count):
             at = number % len(self.systems)
             for system in (*self.systems[at:], *self.systems[:at]):
-                names = [case.name for case in self.cases if case.suits(system)]
+                names = [
+                    case.name
+                    for case in self.cases
+                    if case.suits(system) and not (number and case.once)
+                ]
                 if names:
                     yield f"round {number + 1} of {self.count}, {system.name}", system, names
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from bench.cases import answering, memory, recovery, starting, throughput, trips
+from bench.cases import answering, growing, memory, recovery, starting, throughput, trips
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -30,6 +30,7 @@ class Case:
     title: str
     measure: Callable[[Turn], dict[str, float]]
     kinds: frozenset[str] = frozenset({"cluster", "pool"})
+    once: bool = False  # in the first round; what needs no clock of the machine's is alike in all
 
     def suits(self, system: System) -> bool:
         """Whether it makes sense for this system."""
@@ -54,7 +55,13 @@ CASES: Final = {
         Case("values", "values of 1 kB", throughput.measure_values),
         Case("answer", "longest wait for the scheduler's answer", answering.measure, _CLUSTER),
         Case("many", "a very large map", throughput.measure_many, _OURS),
-        Case("crowd", "a scheduler with many workers", throughput.measure_crowd, _OURS),
+        Case("crowd", "a scheduler with many workers", growing.measure_crowd, _OURS),
+        Case(
+            "growth", "tasks of many kinds, a scheduler's", growing.measure_growth, _OURS, once=True
+        ),
+        Case(
+            "blocks", "very much at once, a scheduler's", growing.measure_blocks, _OURS, once=True
+        ),
         Case("recovery", "tasks of 10 ms, a process killed", recovery.measure, _CLUSTER),
     )
 }

@@ -5,9 +5,8 @@ from __future__ import annotations
 from time import perf_counter
 from typing import TYPE_CHECKING, Final
 
-from bench import crowd, graphs
+from bench import graphs
 from bench.servers import cpu_by_role, settle
-from bench.systems import PROCESSES
 
 if TYPE_CHECKING:
     from bench.graphs import Graph
@@ -15,7 +14,6 @@ if TYPE_CHECKING:
     from bench.turn import Turn
 
 _HUNDREDTH: Final = 100
-_CROWD: Final = 1_000
 
 
 def run(running: Running, graph: Graph) -> dict[str, float]:
@@ -77,18 +75,6 @@ def measure_values(turn: Turn) -> dict[str, float]:
     figures["gathered values/s"] = graph.tasks / (perf_counter() - began)
     assert values == graph.expected, "wrong values"
     return figures
-
-
-def measure_crowd(turn: Turn) -> dict[str, float]:
-    """What a task costs the scheduler of very many workers, against that of two."""
-    tasks = turn.scale.many // 5
-    few, many = (1e6 * crowd.cost(workers, tasks) for workers in (PROCESSES, _CROWD))
-    return {
-        "tasks": float(tasks),
-        f"{PROCESSES} workers CPU µs/task": few,
-        f"{_CROWD:,} workers CPU µs/task": many,
-        f"cost against {PROCESSES} workers": many / few,
-    }
 
 
 def measure_many(turn: Turn) -> dict[str, float]:

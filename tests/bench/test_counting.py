@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from bench import counting, crowd
+from bench import blocks, counting, growth
 
 
 def test_counts_are_the_same_every_time() -> None:
@@ -43,6 +43,13 @@ def test_a_task_keeps_to_its_budget(figure: str, budget: float) -> None:
 
 
 @pytest.mark.parametrize("workers", [1, 40])
-def test_a_crowd_of_workers_does_everything(workers: int) -> None:
-    """However many they are; that nothing is missing is checked where it is counted."""
-    assert crowd.cost(workers, 3_000) > 0
+@pytest.mark.parametrize("shape", growth.SHAPES)
+def test_a_crowd_of_workers_does_everything(shape: str, workers: int) -> None:
+    """However many they are, whatever it is; that nothing is missing is checked in `grown`."""
+    assert growth.grown(shape, 1_000, workers).turns > 1
+
+
+@pytest.mark.parametrize("name", blocks.BLOCKS)
+def test_what_concerns_very_many_is_done_in_many_turns(name: str) -> None:
+    """No turn is about all of them."""
+    assert blocks.BLOCKS[name](8_000).turns > 5

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from hypothesis import given, strategies as st
+from random import Random
 
-from trio_dask.scheduler.core.ready import ReadyQueue
+from hypothesis import given, settings, strategies as st
+
+from trio_dask.scheduler.core.ready import ReadyQueue, _Run
 from trio_dask.scheduler.core.state import Requirement, Spec, Task
 
 
@@ -41,3 +43,29 @@ def test_a_ready_queue_is_a_sorted_list(steps: list[tuple[int, int]]) -> None:
         assert len(queue) == len(model)
         assert queue.peek() is (model[0] if model else None)
         assert all((each.queue is queue) == (each in model) for each in tasks)
+
+
+@settings(max_examples=20)
+@given(st.integers(0, 1 << 30), st.integers(1, 700))
+def test_dead_entries_are_swept_out(seed: int, run: int) -> None:
+    """Whoever leaves, and in whatever order, those who stay come in theirs."""
+    queue, spec = ReadyQueue(), Spec(None, Requirement(), 0)
+    tasks = [Task(tid, spec, b"", tid) for tid in range(4000)]
+    for at in range(0, 3000, run):
+        queue.push_sorted(tasks[at : min(3000, at + run)])
+    for task in tasks[3000:]:
+        queue.push(task)
+    leaving = Random(seed).sample(tasks, 3900)
+    for task in leaving:
+        queue.discard(task)
+    kept = {entry for _, entry in queue._heap}
+    held = sum(len(each.tasks) if isinstance(each, _Run) else 1 for each in kept)
+    assert held <= 3 * len(queue) + 2000
+    again = leaving[:50]
+    for task in again:
+        queue.push(task)
+    staying = sorted({*tasks} - {*leaving} | {*again}, key=lambda task: task.rank)
+    assert len(queue) == len(staying)
+    assert queue.pop_many(20) == staying[:20]
+    assert [queue.pop() for _ in staying[20:]] == staying[20:]
+    assert queue.pop() is None

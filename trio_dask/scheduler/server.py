@@ -50,7 +50,7 @@ _STOOD_STILL_S: Final = 2.0
 _TOGETHER_S: Final = 0.01
 _READ_FIRST_S: Final = 0.1
 _REASON_MAX: Final = 1000
-_WORK_SLICES: Final = 4  # of large jobs, between two looks at the sockets
+WORK_SLICES: Final = 4  # of large jobs, between two looks at the sockets
 
 
 @dataclass(frozen=True, slots=True)
@@ -244,7 +244,7 @@ class _Server:
             await self._work_waits.wait()
             self._work_waits = trio.Event()
             while self._core.busy:
-                for peer, error in self._core.work(_WORK_SLICES):
+                for peer, error in self._core.work(WORK_SLICES):
                     self._turn_away(peer, str(error))
                 self._flush()
                 await trio.lowlevel.checkpoint()

@@ -10,10 +10,17 @@ first. The work for each task does not depend on how many workers there are.
 from __future__ import annotations
 
 from heapq import heappop
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from trio_dask.scheduler.core.alone import place_alone
-from trio_dask.scheduler.core.drawing import best_queue, candidates
+from trio_dask.scheduler.core.drawing import (
+    best_queue,
+    candidates,
+    delist,
+    drawable,
+    look_again,
+    worth_a_look,
+)
 from trio_dask.scheduler.core.overtaking import overtake
 from trio_dask.scheduler.core.windows import assign, busy, touch
 from trio_dask.scheduler.policies.placement import time_room_s
@@ -21,6 +28,10 @@ from trio_dask.scheduler.policies.placement import time_room_s
 if TYPE_CHECKING:
     from trio_dask.scheduler.core.ready import ReadyQueue
     from trio_dask.scheduler.core.state import ClusterState, Task, Worker
+
+
+#: So many tasks cost as much as the message that they are in.
+_MESSAGE: Final = 16
 
 
 def _least_loaded(state: ClusterState) -> Worker | None:
@@ -34,14 +45,16 @@ def _least_loaded(state: ClusterState) -> Worker | None:
 
 
 def dispatch(state: ClusterState) -> None:
-    """Fill the windows."""
+    """Fill the windows, as far as a turn goes."""
+    pace = state.pace
+    pace.undealt = False
     if state.alone or state.kept:
         place_alone(state)
     if state.restricted:
         _dispatch_restricted(state)
     _fill_from_homes(state)
     queue = state.anywhere.queue
-    while len(queue):
+    while len(queue) and pace.deals > 0:
         least = _least_loaded(state)
         if least is None:
             break
@@ -51,10 +64,17 @@ def dispatch(state: ClusterState) -> None:
         _fill_from_homes(state)  # what was more urgent is out of their way now
         _relieve_homes(state)
     overtake(state)
+    state.fresh.clear()
+    state.touched.clear()
+    if pace.deals <= 0:
+        pace.undealt = True
+        look_again(state)
 
 
 def _fill_from_homes(state: ClusterState) -> None:
     for worker in tuple(state.homes):
+        if state.pace.deals <= 0:
+            return
         if worker.alive and worker.slots:
             _fill(state, worker, len(worker.home))
         if not len(worker.home):
@@ -62,13 +82,13 @@ def _fill_from_homes(state: ClusterState) -> None:
 
 
 def _dispatch_restricted(state: ClusterState) -> None:
-    for requirement in tuple(state.restricted):
+    for requirement in worth_a_look(state):
         given = 1
-        while given and len(requirement.queue):
+        while given and len(requirement.queue) and state.pace.deals > 0:
             able = sorted(candidates(state, requirement), key=state.load_s)
             given = sum(_fill(state, each, _share(state, requirement.queue)) for each in able)
-        if not len(requirement.queue):
-            del state.restricted[requirement]
+        if not len(requirement.queue) and requirement in state.restricted:
+            delist(state, requirement)
 
 
 def _share(state: ClusterState, queue: ReadyQueue) -> int:
@@ -78,18 +98,22 @@ def _share(state: ClusterState, queue: ReadyQueue) -> int:
 
 def _fill(state: ClusterState, worker: Worker, share: int) -> int:
     """Give the worker up to `share` tasks, as far as its window has room; how many it got."""
-    settings = state.settings
+    settings, pace = state.settings, state.pace
     given = busy(worker)
     least = worker.slots + 1 - given
     time_s = time_room_s(worker, settings)
-    most = min(share, settings.window_max * worker.slots - given)
+    most = min(share, settings.window_max * worker.slots - given, pace.deals)
     total = 0
     while most > 0 and (least > 0 or time_s > 0):
         if state.restricted or len(worker.home):
-            queue = best_queue(state, worker)
-            tasks = queue.pop_many(1) if queue is not None else []
+            queues = drawable(state, worker)
+            if len(queues) == 1 and not worker.resources:
+                tasks = _pop_for(state, queues[0], (least, time_s, most))
+            else:
+                queue = best_queue(state, worker)
+                tasks = queue.pop_many(1) if queue is not None else []
         else:
-            tasks = _pop_for(state, least, time_s, most)
+            tasks = _pop_for(state, state.anywhere.queue, (least, time_s, most))
         if not tasks:
             break
         for task in tasks:
@@ -101,13 +125,14 @@ def _fill(state: ClusterState, worker: Worker, share: int) -> int:
         total += len(tasks)
         assign(state, worker, tasks)
     if total:
+        pace.deals -= total + _MESSAGE
         touch(state, worker)
     return total
 
 
-def _pop_for(state: ClusterState, least: int, time_s: float, most: int) -> list[Task]:
-    """Tasks from the general queue that fit the room, judged by the first one's estimate."""
-    queue = state.anywhere.queue
+def _pop_for(state: ClusterState, queue: ReadyQueue, room: tuple[int, float, int]) -> list[Task]:
+    """Tasks from the queue that fit the room, judged by the first one's estimate."""
+    least, time_s, most = room
     head = queue.peek()
     if head is None or head.spec.function is None:
         return []
@@ -119,15 +144,18 @@ def _pop_for(state: ClusterState, least: int, time_s: float, most: int) -> list[
     tasks = queue.pop_many(min(count, most))
     for index, task in enumerate(tasks):
         if index and task.spec is not head.spec and task.spec.function.prefix is not prefix:  # type: ignore[union-attr]
-            return _fitting(state, tasks, least, time_s)
+            return _fitting(state, queue, tasks, (least, time_s))
     return tasks
 
 
-def _fitting(state: ClusterState, tasks: list[Task], least: int, time_s: float) -> list[Task]:
+def _fitting(
+    state: ClusterState, queue: ReadyQueue, tasks: list[Task], room: tuple[int, float]
+) -> list[Task]:
     """As many of these different tasks as fit, each judged by its own estimate."""
+    least, time_s = room
     for index, task in enumerate(tasks):
         if index >= max(least, 1) and time_s <= 0:
-            state.anywhere.queue.push_sorted(tasks[index:])
+            queue.push_sorted(tasks[index:])
             return tasks[:index]
         function = task.spec.function
         estimate = function.prefix.estimate_s() if function else -1.0
@@ -139,7 +167,7 @@ def _relieve_homes(state: ClusterState) -> None:
     """Idle workers take from the longest home queue what would wait longer than its inputs move."""
     while True:
         thief = _least_loaded(state)
-        if thief is None or busy(thief) >= thief.slots:
+        if thief is None or busy(thief) >= thief.slots or state.pace.deals <= 0:
             return
         victim = max(state.homes, key=lambda worker: len(worker.home), default=None)
         task = victim.home.pop_last() if victim is not None else None
@@ -152,4 +180,5 @@ def _relieve_homes(state: ClusterState) -> None:
         if not len(victim.home):
             del state.homes[victim]
         assign(state, thief, [task])
+        state.pace.deals -= 1 + _MESSAGE
         touch(state, thief)

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Final
 
 from trio_dask.messages.fleet import Dismiss, Farewell
 from trio_dask.scheduler.core.chronicle import WORKER, note
+from trio_dask.scheduler.core.drawing import look_again
 from trio_dask.scheduler.core.intake import replace_puts
 from trio_dask.scheduler.core.lifecycle import make_ready
 from trio_dask.scheduler.core.windows import touch
@@ -97,6 +98,7 @@ def begin(state: ClusterState, worker: Worker, reason: str, *, goes: bool) -> Dr
     note(state, WORKER, worker.name, f"is to leave: {reason}")
     worker.slots = 0
     touch(state, worker)
+    look_again(state)
     state.homes.pop(worker, None)
     for task in worker.home.pop_many(len(worker.home)):
         make_ready(state, task)

@@ -1,4 +1,8 @@
-"""Which queues a worker may draw from, and which workers a queue may be drawn by."""
+"""Which queues a worker may draw from, and which workers a queue may be drawn by.
+
+There may be as many requirements as workers: what names a worker is found by that name, and
+only what is new, or may be run by a worker whose window has changed, is looked at.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +11,64 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from trio_dask.scheduler.core.ready import ReadyQueue
     from trio_dask.scheduler.core.state import ClusterState, Requirement, Worker
+
+
+def enlist(state: ClusterState, requirement: Requirement) -> None:
+    """It has a ready task."""
+    state.fresh[requirement] = None
+    if requirement in state.restricted:
+        return
+    state.restricted[requirement] = None
+    for name in requirement.workers:
+        state.named.setdefault(name, {})[requirement] = None
+    if requirement.allow_others or not requirement.workers:
+        state.unnamed[requirement] = None
+
+
+def delist(state: ClusterState, requirement: Requirement) -> None:
+    """It has no ready task any more."""
+    del state.restricted[requirement]
+    state.fresh.pop(requirement, None)
+    state.unnamed.pop(requirement, None)
+    for name in dict.fromkeys(requirement.workers):
+        found = state.named[name]
+        found.pop(requirement, None)
+        if not found:
+            del state.named[name]
+
+
+def delist_all(state: ClusterState) -> None:
+    """There are no ready tasks."""
+    for table in (state.restricted, state.named, state.unnamed, state.fresh):
+        table.clear()
+
+
+def delist_empty(state: ClusterState) -> None:
+    """What was ready has been taken back meanwhile, of some."""
+    for requirement in tuple(state.restricted):
+        if not len(requirement.queue):
+            delist(state, requirement)
+
+
+def look_again(state: ClusterState) -> None:
+    """Who is here has changed: of any requirement others may be those who are named."""
+    state.fresh.update(state.restricted)
+
+
+def worth_a_look(state: ClusterState) -> dict[Requirement, None]:
+    """Those for which there may be room now that there was not at the last look."""
+    found = dict.fromkeys(state.fresh)
+    for worker in state.touched:
+        found.update(_asking(state, worker))
+    return found
+
+
+def _asking(state: ClusterState, worker: Worker) -> dict[Requirement, None]:
+    """Those that the worker may be named by."""
+    found = dict.fromkeys(state.unnamed)
+    found.update(state.named.get(worker.name, ()))
+    found.update(state.named.get(worker.address, ()))
+    return found
 
 
 def candidates(state: ClusterState, requirement: Requirement) -> list[Worker]:
@@ -46,11 +108,22 @@ def _may_run(state: ClusterState, requirement: Requirement, worker: Worker) -> b
 
 def best_queue(state: ClusterState, worker: Worker) -> ReadyQueue | None:
     """Of the queues that the worker may draw from, the one with the lowest rank in front."""
-    queues = [worker.home, state.anywhere.queue]
-    queues += [each.queue for each in state.restricted if _may_run(state, each, worker)]
+    return _best(drawable(state, worker))
+
+
+def _best(queues: list[ReadyQueue]) -> ReadyQueue | None:
     best, best_rank = None, 0
     for queue in queues:
         head = queue.peek()
         if head is not None and (best is None or head.rank < best_rank):
             best, best_rank = queue, head.rank
     return best
+
+
+def drawable(state: ClusterState, worker: Worker) -> list[ReadyQueue]:
+    """The queues that the worker may draw from, as far as there is something in them."""
+    queues = [worker.home, state.anywhere.queue]
+    if state.restricted:
+        asking = _asking(state, worker)
+        queues += [each.queue for each in asking if _may_run(state, each, worker)]
+    return [queue for queue in queues if len(queue)]

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from trio_dask.messages.session import Welcome
 from trio_dask.scheduler.core import draining, restarting, state as st
 from trio_dask.scheduler.core.brief import MEMORY_MAX, NTHREADS_MAX, is_brief
+from trio_dask.scheduler.core.drawing import look_again
 from trio_dask.scheduler.core.intake import SLICE, is_amount, place_put, replace_puts
 from trio_dask.scheduler.core.lifecycle import lose_copy, make_ready, recall, requeue
 from trio_dask.scheduler.core.outbox import WorkerOutbox
@@ -61,6 +62,7 @@ def worker_joined(state: ClusterState, peer: int, message: RegisterWorker, now: 
     state.workers[worker.address] = worker
     state.worker_names[worker.name] = worker
     touch(state, worker)
+    look_again(state)
     waiting, state.waiting_puts = state.waiting_puts, []
     state.waiting_puts += [
         (client, put)
@@ -83,6 +85,7 @@ def worker_lost(state: ClusterState, worker: Worker, reason: str) -> Generator[N
     if state.renewals:
         restarting.gone(state, worker)
     touch(state, worker)
+    look_again(state)
     replace_puts(state, worker)
     for attempt in list(worker.window):
         task = vacate(worker, attempt)
@@ -95,8 +98,11 @@ def worker_lost(state: ClusterState, worker: Worker, reason: str) -> Generator[N
         lose_copy(state, task, worker, why)
         if row % SLICE == SLICE - 1:
             yield
-    for task in worker.home.pop_many(len(worker.home)):
-        make_ready(state, task)
+    while len(worker.home):
+        for task in worker.home.pop_many(SLICE):
+            make_ready(state, task)
+        if len(worker.home):
+            yield
 
 
 def relieve(state: ClusterState, now: float) -> None:

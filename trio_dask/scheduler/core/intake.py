@@ -20,7 +20,6 @@ from trio_dask.scheduler.core.lifecycle import (
     MOVES_MAX,
     end,
     interrupt,
-    is_needed,
     is_out_of_reach,
     lose_copy,
     require,
@@ -28,10 +27,10 @@ from trio_dask.scheduler.core.lifecycle import (
     tell,
     wants,
 )
-from trio_dask.scheduler.core.nests import ORDER_BITS, PRIORITY_MAX, give_back
+from trio_dask.scheduler.core.nests import ORDER_BITS, PRIORITY_MAX
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Iterator, Sequence
+    from collections.abc import Generator, Sequence
 
     from trio_dask.scheduler.core.limits import Limit
     from trio_dask.scheduler.core.state import (
@@ -284,9 +283,13 @@ def _join(state: ClusterState, task: Task, tid: int, limit: Limit | None = None)
 # ---------------------------------------------------------------- wants
 
 
-def on_want(state: ClusterState, client: Client, message: words.Want) -> None:
+def on_want(
+    state: ClusterState, client: Client, message: words.Want
+) -> Generator[None, None, None]:
     """The client wants tasks that others made."""
-    for tid, target in zip(message.tids, message.targets, strict=True):
+    for row, (tid, target) in enumerate(zip(message.tids, message.targets, strict=True)):
+        if row % SLICE == SLICE - 1:
+            yield
         task = state.tasks.get(target)
         if client_of(tid) != client.number or tid in state.tasks:
             raise Misuse(f"task id {tid:x} is not free for client {client.number}")
@@ -327,9 +330,13 @@ def unwant(state: ClusterState, tid: int) -> None:
         settle(state, [task])
 
 
-def on_keep(state: ClusterState, client: Client, message: words.Keep) -> None:
+def on_keep(
+    state: ClusterState, client: Client, message: words.Keep
+) -> Generator[None, None, None]:
     """Run these to their end, whoever wants them."""
-    for tid in message.tids:
+    for row, tid in enumerate(message.tids):
+        if row % SLICE == SLICE - 1:
+            yield
         task = _own(state, client, tid)
         if task is None or task.state >= st.DONE:
             continue
@@ -340,9 +347,13 @@ def on_keep(state: ClusterState, client: Client, message: words.Keep) -> None:
             require(state, [task])
 
 
-def on_cancel(state: ClusterState, client: Client, message: words.Cancel) -> None:
+def on_cancel(
+    state: ClusterState, client: Client, message: words.Cancel
+) -> Generator[None, None, None]:
     """Stop these; of what has begun, the outcome is the answer."""
-    for tid in message.tids:
+    for row, tid in enumerate(message.tids):
+        if row % SLICE == SLICE - 1:
+            yield
         task = _own(state, client, tid)
         if task is None or task.state >= st.DONE:
             continue
@@ -351,7 +362,7 @@ def on_cancel(state: ClusterState, client: Client, message: words.Cancel) -> Non
             if tid in wants(task):
                 client.out.cancelled(tid, message.reason)
                 unwant(state, tid)
-        elif _is_awaited(task):  # what needs it does not come to an end that nobody asked for
+        elif is_awaited(task):  # what needs it does not come to an end that nobody asked for
             end(state, task, st.LOST, packed(message.reason))
         elif task.state == st.ASSIGNED:
             state.cancelling[task.tid] = message.reason
@@ -390,7 +401,7 @@ def on_put(state: ClusterState, client: Client, message: words.Put) -> None:
         state.waiting_puts.append((client, message))
 
 
-def _is_awaited(task: Task) -> bool:
+def is_awaited(task: Task) -> bool:
     """Whether it is a value that a client is to bring."""
     return task.spec.function is None and task.state == st.WAITING
 
@@ -412,7 +423,7 @@ def place_put(state: ClusterState, client: Client, message: words.Put) -> bool:
     for row, tid in enumerate(message.tids):
         targets = workers if message.broadcast else [workers[row % len(workers)]]
         task = state.tasks.get(tid)
-        if task is None or task.tid != tid or not _is_awaited(task):
+        if task is None or task.tid != tid or not is_awaited(task):
             continue  # nobody wants it any more, it is stored by now, or it is another's
         state.puts[tid] = targets
         for worker in targets:
@@ -455,36 +466,3 @@ def on_unreachable(state: ClusterState, client: Client, message: words.Unreachab
             lose_copy(state, task, worker, f"it could not be fetched from {worker.address}")
         if task.state == st.DONE:
             tell(state, task, tid)
-
-
-def client_left(state: ClusterState, client: Client) -> Generator[None, None, None]:
-    """The client is gone: nobody wants its tasks on its behalf any more."""
-    state.waiting_puts = [each for each in state.waiting_puts if each[0] is not client]
-    state.waiting_asks = [each for each in state.waiting_asks if each[0] is not client]
-    nest = client.nest
-    for row, tid in enumerate(list(state.tasks) if nest is None else nest.tids()):
-        if client_of(tid) == client.number:
-            unwant(state, tid)
-            task = state.tasks.get(tid)
-            if task is not None and _is_awaited(task):
-                end(state, task, st.LOST, b"its client left before the value was stored")
-        if row % SLICE == SLICE - 1:
-            yield
-    for task in _assigned(state, client):
-        if client_of(task.tid) == client.number and not is_needed(task):
-            interrupt(task)
-    on_forget_functions(state, client, words.ForgetFunctions(list(client.functions)))
-    if nest is not None:
-        give_back(state, client, nest)
-
-
-def _assigned(state: ClusterState, client: Client) -> Iterator[Task]:
-    """What is with workers, of this client at least."""
-    if client.nest is None:
-        for worker in state.workers.values():
-            yield from worker.window.values()
-        return
-    for tid in client.nest.tids():
-        task = state.tasks.get(tid)
-        if task is not None and task.state == st.ASSIGNED:
-            yield task

@@ -91,29 +91,18 @@ def _of_task(state: ClusterState, task: Task) -> Iterator[str]:  # noqa: C901, P
             pending_dependents += 1
     if task.needed != pending_dependents:
         yield "needed counts the pending dependents"
+    pace = state.pace
     if task.wanted or task.needed > 0 or task.also:
         if stands == st.RELEASED:
             yield "what is needed does not rest"
-    elif stands != st.ASSIGNED:
+    elif stands != st.ASSIGNED and task not in pace.unsettled:
         if not dependents:
             yield "what nobody refers to is forgotten"
         if stands != st.RELEASED and stands <= st.DONE:
             yield "what nobody needs has no value and does not wait"
     if (task.queue is not None) != (stands == st.READY):
         yield "exactly the ready are queued"
-    missing, pending = 0, stands in st.PENDING
-    for dep in task.deps:
-        missing += dep.state != st.DONE
-        if task not in (dep.dependents or ()):
-            yield "inputs know their dependents"
-        if state.tasks.get(dep.tid) is not dep:
-            yield "inputs of what is known are known"
-        if pending and dep.state == st.RELEASED:
-            yield "inputs of what is pending are made"
-    if stands == st.WAITING and task.args is not None and not task.missing == missing > 0:
-        yield "a waiting task misses inputs"
-    if stands == st.READY and missing:
-        yield "a ready task has all inputs"
+    yield from _of_inputs(state, task)
     if stands == st.ASSIGNED:
         worker = task.worker
         if worker is None or not worker.alive or worker.window.get(task.attempt) is not task:
@@ -127,6 +116,26 @@ def _of_task(state: ClusterState, task: Task) -> Iterator[str]:  # noqa: C901, P
     for worker in holders or ():
         if worker.held.get(task.tid) is not task:
             yield "holders hold"
+
+
+def _of_inputs(state: ClusterState, task: Task) -> Iterator[str]:
+    stands = task.state
+    missing, pending = 0, stands in st.PENDING
+    for dep in task.deps:
+        missing += dep.state != st.DONE
+        if task not in (dep.dependents or ()):
+            yield "inputs know their dependents"
+        if state.tasks.get(dep.tid) is not dep:
+            yield "inputs of what is known are known"
+        if pending and dep.state == st.RELEASED:
+            yield "inputs of what is pending are made"
+    if stands == st.WAITING and task.args is not None:
+        if task.missing != missing:
+            yield "what a task misses is counted"
+        elif not missing and task not in state.pace.ripe:
+            yield "a waiting task misses inputs"
+    if stands == st.READY and missing:
+        yield "a ready task has all inputs"
 
 
 def check(state: ClusterState) -> None:

@@ -12,13 +12,17 @@ from typing import TYPE_CHECKING, Final
 
 from trio_dask.messages.ids import client_of
 from trio_dask.scheduler.core import limits, state as st
+from trio_dask.scheduler.core.drawing import enlist
 from trio_dask.scheduler.core.failures import data_lost, out_of_time, packed, remember, unpacked
 from trio_dask.scheduler.core.ready import ReadyQueue
 
 if TYPE_CHECKING:
     from trio_dask.scheduler.core.limits import Limit
+    from trio_dask.scheduler.core.pacing import Wave
     from trio_dask.scheduler.core.state import ClusterState, Task, Worker
 
+#: So many dependents are told that their input has its value in a way of their own.
+_MANY: Final = 64
 KEPT: Final = 0  # the id under which fire-and-forget tasks are wanted: no client has it
 
 
@@ -121,7 +125,37 @@ def make_ready(state: ClusterState, task: Task) -> None:
         return
     requirement.queue.push(task)
     if not requirement.open:
-        state.restricted[requirement] = None
+        enlist(state, requirement)
+
+
+def ripen(state: ClusterState) -> None:
+    """Queue those that wait for nothing any more, as many as this turn allows.
+
+    Until then they wait, and what befalls their inputs befalls them.
+    """
+    pace = state.pace
+    runs: dict[ReadyQueue, list[Task]] = {}
+    while pace.ripe and pace.left > 0:
+        pace.left -= 1
+        task = pace.ripe.popleft()
+        if task.state != st.WAITING or task.missing:
+            continue
+        requirement = task.spec.requirement
+        if not requirement.open or state.pinned or state.deaths:
+            make_ready(state, task)
+            continue
+        task.state = st.READY
+        home = state.home_of(task)
+        if home is not None and home.draining is None:
+            state.homes[home] = None
+        runs.setdefault(requirement.queue if home is None else home.home, []).append(task)
+    for queue, tasks in runs.items():
+        tasks.sort(key=_rank)
+        queue.push_sorted(tasks)
+
+
+def _rank(task: Task) -> int:
+    return task.rank
 
 
 def _only_home(state: ClusterState, task: Task, pinned: list[Task]) -> Worker | None:
@@ -138,7 +172,7 @@ def _only_home(state: ClusterState, task: Task, pinned: list[Task]) -> Worker | 
 # ---------------------------------------------------------------- ending
 
 
-def finish(  # noqa: C901 - once for each task: a call would cost more than it explains
+def finish(  # noqa: C901, PLR0912 - once for each task: a call would cost more than it explains
     state: ClusterState, task: Task, value: bytes | None, worker: Worker
 ) -> None:
     """The task has a value from `worker`: this one, or one that it holds."""
@@ -154,12 +188,16 @@ def finish(  # noqa: C901 - once for each task: a call would cost more than it e
         worker.held[task.tid] = task
         _doubt(task.holders)
     report(state, task)
-    # A copy: a dependent that can run nowhere comes to its end here, and is forgotten.
-    for dependent in tuple(task.dependents) if task.dependents else ():
-        if dependent.state == st.WAITING:
-            dependent.missing -= 1
-            if not dependent.missing:
-                make_ready(state, dependent)
+    if task.dependents:
+        if len(task.dependents) > _MANY:
+            _inform_many(state, task.dependents)
+        else:
+            # A copy: a dependent that can run nowhere comes to its end here, and is forgotten.
+            for dependent in tuple(task.dependents):
+                if dependent.state == st.WAITING:
+                    dependent.missing -= 1
+                    if not dependent.missing:
+                        make_ready(state, dependent)
     ended: list[Task] = []
     for dep in task.deps:
         dep.needed -= 1
@@ -173,31 +211,66 @@ def finish(  # noqa: C901 - once for each task: a call would cost more than it e
         settle(state, ended)
 
 
+def _inform_many(state: ClusterState, dependents: dict[Task, None]) -> None:
+    """An input of very many has its value."""
+    ripe = state.pace.ripe
+    for dependent in dependents:
+        if dependent.state == st.WAITING:
+            dependent.missing -= 1
+            if not dependent.missing:
+                ripe.append(dependent)
+    ripen(state)
+
+
 def end(state: ClusterState, task: Task, how: int, why: bytes) -> None:
     """The task came to a bad end, and with it everything that waits for it."""
     if how == st.FAILED:
         remember(state, task, why)
     ended: list[Task] = []
-    todo = [(task, how, why)]
-    while todo:
-        task, how, why = todo.pop()
-        if task.state in st.PENDING:
-            ended += _let_go_of_inputs(task)
-        task.state, task.value, task.worker, task.holders = how, why, None, None
-        if state.limits or state.late or state.loosened:
-            limits.drop_all(state, task)
-        report(state, task)
-        if task.also:
-            task.also.pop(KEPT, None)
-        ended.append(task)
-        if how == st.LOST:
-            how, why = st.FAILED, data_lost(state.key_of(task), unpacked(why))
-        todo += (
-            (each, how, why)
-            for each in task.dependents or ()
-            if each.state in (st.WAITING, st.READY)
-        )
+    waves = _end_one(state, task, (how, why), ended)
+    _spread(state, waves, ended)
+
+
+def end_more(state: ClusterState) -> None:
+    """Go on with bad ends that were put off."""
+    waves, state.pace.ending = state.pace.ending, []
+    _spread(state, waves, [])
+
+
+def _spread(state: ClusterState, waves: list[Wave], ended: list[Task]) -> None:
+    """End what waits for what has ended; what is too much for this turn is put off."""
+    pace = state.pace
+    while waves and pace.left > 0:
+        tasks, how, why = waves[-1]
+        task = next(tasks, None)
+        if task is None:
+            waves.pop()
+        elif task.state in (st.WAITING, st.READY):
+            pace.left -= 1
+            waves += _end_one(state, task, (how, why), ended)
+    pace.ending += waves
     settle(state, ended)
+
+
+def _end_one(
+    state: ClusterState, task: Task, end: tuple[int, bytes], ended: list[Task]
+) -> list[Wave]:
+    """The task comes to this end; who shares it."""
+    how, why = end
+    if task.state in st.PENDING:
+        ended += _let_go_of_inputs(task)
+    task.state, task.value, task.worker, task.holders = how, why, None, None
+    if state.limits or state.late or state.loosened:
+        limits.drop_all(state, task)
+    report(state, task)
+    if task.also:
+        task.also.pop(KEPT, None)
+    ended.append(task)
+    if not task.dependents:
+        return []
+    if how == st.LOST:
+        how, why = st.FAILED, data_lost(state.key_of(task), unpacked(why))
+    return [(iter(tuple(task.dependents)), how, why)]
 
 
 def _share_end(state: ClusterState, dep: Task, task: Task) -> None:
@@ -221,8 +294,16 @@ def _let_go_of_inputs(task: Task) -> list[Task]:
 
 
 def settle(state: ClusterState, tasks: list[Task]) -> None:
-    """Bring to rest those of these tasks that nobody needs, and forget those nobody refers to."""
+    """Bring to rest those of these tasks that nobody needs, and forget those nobody refers to.
+
+    What is too much for this turn is looked at in a later one.
+    """
+    pace = state.pace
     while tasks:
+        if pace.left <= 0:
+            pace.unsettled += tasks
+            return
+        pace.left -= 1
         task = tasks.pop()
         if task.wanted or task.needed or task.also:
             continue
@@ -238,6 +319,12 @@ def settle(state: ClusterState, tasks: list[Task]) -> None:
             _forget(state, task)
             tasks += task.deps
             task.deps = ()
+
+
+def settle_more(state: ClusterState) -> None:
+    """Go on with what was put off."""
+    tasks, state.pace.unsettled = state.pace.unsettled, []
+    settle(state, tasks)
 
 
 def _forget(state: ClusterState, task: Task) -> None:

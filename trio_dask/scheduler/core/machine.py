@@ -18,6 +18,7 @@ from trio_dask.scheduler.core import (
     expiring,
     fleet,
     intake,
+    leaving,
     limits,
     nested,
     questions,
@@ -26,7 +27,9 @@ from trio_dask.scheduler.core import (
 )
 from trio_dask.scheduler.core.chronicle import CLIENT, WORKER, note
 from trio_dask.scheduler.core.dispatch import dispatch
+from trio_dask.scheduler.core.drawing import delist_empty
 from trio_dask.scheduler.core.intake import Misuse
+from trio_dask.scheduler.core.lifecycle import end_more, ripen, settle_more
 from trio_dask.scheduler.core.outbox import ClientOutbox
 from trio_dask.scheduler.core.state import Client, ClusterState, CoreSettings, Job, Worker
 from trio_dask.scheduler.policies.proposals import follow
@@ -170,7 +173,7 @@ class SchedulerCore:
             if found.nest is None:
                 note(self.state, CLIENT, found.name, f"left: {reason}")
             coordinating.gone(self.state, found)
-            self._begin(peer, intake.client_left(self.state, found))
+            self._begin(peer, leaving.client_left(self.state, found))
         elif isinstance(found, Worker):
             note(self.state, WORKER, found.name, f"left: {reason}")
             self._begin(peer, fleet.worker_lost(self.state, found, reason))
@@ -202,7 +205,7 @@ class SchedulerCore:
             on_client = _FROM_CLIENT.get(type(message))
             if on_client is None:
                 raise Misuse(f"a client does not say {type(message).__name__}")
-            if self._jobs and type(message) is session.Ask and message.topic == "restart":
+            if self.busy and type(message) is session.Ask and message.topic == "restart":
                 self._finish_all()  # half of something cannot be forgotten
             steps = on_client(self.state, found, message)
             if steps is not None:
@@ -214,6 +217,7 @@ class SchedulerCore:
         self.expire(now)
         fleet.relieve(self.state, now)
         intake.forget_functions(self.state)
+        delist_empty(self.state)
         self._shrink()
         return [worker.peer for worker in fleet.overdue(self.state, now)]
 
@@ -242,11 +246,12 @@ class SchedulerCore:
     @property
     def busy(self) -> bool:
         """Whether `work` has something to do."""
-        return bool(self._jobs or self._bad)
+        return bool(self._jobs or self._bad or self.state.pace.behind)
 
     def work(self, slices: int = 1) -> list[tuple[int, Misuse]]:
         """Do some of what is large; returns the peers that turned out to misbehave."""
         bad, self._bad = self._bad, []
+        self._catch_up()
         for _ in range(slices):
             if not self._jobs:
                 break
@@ -264,6 +269,18 @@ class SchedulerCore:
                 bad.append((job.peer, error))
         return bad
 
+    def _catch_up(self) -> None:
+        """Do some of what earlier turns have put off."""
+        pace = self.state.pace
+        pace.renew()
+        pace.undealt = False
+        if pace.ripe:
+            ripen(self.state)
+        if pace.ending:
+            end_more(self.state)
+        if pace.unsettled:
+            settle_more(self.state)
+
     def _begin(self, peer: int, steps: Generator[None, None, None]) -> None:
         """Do the first slice now, and queue what is left."""
         if not _step(steps):
@@ -274,7 +291,7 @@ class SchedulerCore:
     def _finish_all(self) -> None:
         """Do all that has been put off."""
         bad: list[tuple[int, Misuse]] = []
-        while self._jobs:
+        while self.busy:
             bad += self.work()
         self._bad = bad
 
@@ -304,6 +321,7 @@ class SchedulerCore:
         if state.draining:
             draining.pump(state)
         dispatch(state)
+        state.pace.renew()
         out = [(peer, outbox.take()) for peer, outbox in state.dirty.items()]
         state.dirty.clear()
         return out

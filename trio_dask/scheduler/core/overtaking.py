@@ -9,7 +9,7 @@ from __future__ import annotations
 from itertools import islice
 from typing import TYPE_CHECKING
 
-from trio_dask.scheduler.core.drawing import best_queue, candidates
+from trio_dask.scheduler.core.drawing import best_queue, candidates, worth_a_look
 from trio_dask.scheduler.core.lifecycle import recall
 from trio_dask.scheduler.core.windows import NOTHING, assign, running, touch
 
@@ -26,7 +26,7 @@ def overtake(state: ClusterState) -> None:
     head = state.anywhere.queue.peek()
     if head is not None and head.rank < state.worst:
         overtaken.update((each, None) for each in state.workers.values() if each.worst > head.rank)
-    for requirement in state.restricted:
+    for requirement in worth_a_look(state) if state.restricted else ():
         head = requirement.queue.peek()
         if head is not None and head.rank < state.worst:
             able = candidates(state, requirement)
@@ -37,6 +37,8 @@ def overtake(state: ClusterState) -> None:
             overtaken[worker] = None
     if overtaken:
         for worker in sorted(overtaken, key=lambda each: -each.worst):
+            if state.pace.deals <= 0:
+                return  # the next turn looks again
             if worker.slots:
                 _exchange(state, worker)
         state.worst = max((each.worst for each in state.workers.values()), default=NOTHING)
@@ -56,6 +58,7 @@ def _exchange(state: ClusterState, worker: Worker) -> None:
         exchanged += 1
     worker.worst = max((task.rank for task in _lowest_unbegun(worker)), default=NOTHING)
     if exchanged:
+        state.pace.deals -= exchanged
         touch(state, worker)
 
 

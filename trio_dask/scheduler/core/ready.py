@@ -6,14 +6,14 @@ a task in a run costs about as much as in a list, and the order is exactly that 
 a heap with an entry for each task.
 
 A task that stops being ready stays where it is and only forgets its queue; whoever
-comes upon it drops it. When such entries outnumber the others, the queue is rebuilt
-without them.
+comes upon it drops it. When such entries outnumber the others, they are swept out, some
+at a time: so nobody waits for a queue of a million, however it is emptied.
 """
 
 from __future__ import annotations
 
 from bisect import bisect_right
-from heapq import heappop, heappush, heapreplace
+from heapq import heapify, heappop, heappush, heapreplace
 from itertools import islice
 from typing import TYPE_CHECKING, Final, TypeAlias
 
@@ -25,10 +25,13 @@ if TYPE_CHECKING:
 
 #: So many entries are looked at by who counts.
 _COUNTED_MAX: Final = 100_000
+#: Dead entries are swept out when there are so many more than others, of so many at a time.
+_DEAD_MAX: Final = 1000
+_SWEPT: Final = 1000
 
 
 class _Run:
-    """Tasks in rank order, the next one last."""
+    """Tasks in rank order, the next one last. Its entry's rank is that of the next, or lower."""
 
     __slots__ = ("tasks",)
 
@@ -44,17 +47,21 @@ def _falling(task: Task) -> int:
 
 
 _Entry: TypeAlias = "tuple[int, Task | _Run]"
+#: Takes the place of a single task that was swept out.
+_SWEPT_OUT: Final = _Run([])
 
 
 class ReadyQueue:
     """Ready tasks, lowest rank first. A task in it has it as its `queue`."""
 
-    __slots__ = ("_dead", "_heap", "_live")
+    __slots__ = ("_broom", "_dead", "_gaps", "_heap", "_live")
 
     def __init__(self) -> None:
         self._heap: list[_Entry] = []
         self._live = 0
         self._dead = 0
+        self._gaps = 0  # entries that hold nothing
+        self._broom = 0  # where in the heap to go on sweeping
 
     def __len__(self) -> int:
         return self._live
@@ -78,13 +85,15 @@ class ReadyQueue:
         task.queue = None
         self._live -= 1
         self._dead += 1
-        if not self._live or self._dead > self._live + 1000:
-            self._rebuild()
+        if not self._live:
+            self._heap.clear()
+            self._dead = self._gaps = 0
+        elif self._dead > self._live + _DEAD_MAX:
+            self._sweep()
 
     def peek(self) -> Task | None:
         """The first task, which stays."""
-        while self._heap:
-            item = self._heap[0][1]
+        while (item := self._first()) is not None:
             task = item.tasks[-1] if isinstance(item, _Run) else item
             if task.queue is self:
                 return task
@@ -105,8 +114,7 @@ class ReadyQueue:
         """Take the first `count` tasks, or as many as there are."""
         out: list[Task] = []
         heap = self._heap
-        while heap and len(out) < count:
-            item = heap[0][1]
+        while len(out) < count and (item := self._first()) is not None:
             if not isinstance(item, _Run):
                 heappop(heap)
                 self._take((item,), out)
@@ -139,6 +147,10 @@ class ReadyQueue:
         heap = self._heap
         while heap:
             item = heap[-1][1]
+            if isinstance(item, _Run) and not item.tasks:
+                heap.pop()
+                self._gaps -= 1
+                continue
             task = item.tasks.pop(0) if isinstance(item, _Run) else item
             if not isinstance(item, _Run) or not item.tasks:
                 heap.pop()
@@ -167,10 +179,48 @@ class ReadyQueue:
                 return
         heappop(self._heap)
 
-    def _rebuild(self) -> None:
-        tasks: dict[Task, None] = {}
-        for _, item in self._heap:
-            tasks.update(dict.fromkeys(item.tasks if isinstance(item, _Run) else (item,)))
-        live = sorted((t for t in tasks if t.queue is self), key=lambda task: task.rank)
-        self._heap = [(live[0].rank, _Run(live[::-1]))] if live else []
-        self._live, self._dead = len(live), 0
+    def _first(self) -> Task | _Run | None:
+        """What is in front; its entry's rank is that of its next task."""
+        heap = self._heap
+        while heap:
+            rank, item = heap[0]
+            if not isinstance(item, _Run):
+                return item
+            if not item.tasks:
+                heappop(heap)
+                self._gaps -= 1
+            elif item.tasks[-1].rank != rank:  # what came before was swept out
+                heapreplace(heap, (item.tasks[-1].rank, item))
+            else:
+                return item
+        return None
+
+    def _sweep(self) -> None:
+        """Drop what is dead among the next few entries."""
+        heap, looked = self._heap, 0
+        while looked < _SWEPT:
+            if self._broom >= len(heap):
+                self._broom = 0
+                break
+            rank, item = heap[self._broom]
+            if not isinstance(item, _Run):
+                looked += 1
+                if item.queue is not self:
+                    heap[self._broom] = rank, _SWEPT_OUT
+                    self._dead -= 1
+                    self._gaps += 1
+            elif item.tasks:
+                tasks = [task for task in item.tasks if task.queue is self]
+                looked += len(item.tasks)
+                self._dead -= len(item.tasks) - len(tasks)
+                self._gaps += not tasks
+                item.tasks = tasks
+            else:
+                looked += 1
+            self._broom += 1
+        if self._gaps > len(heap) // 2 + _DEAD_MAX:
+            self._heap = [
+                entry for entry in heap if not isinstance(entry[1], _Run) or entry[1].tasks
+            ]
+            heapify(self._heap)
+            self._gaps = self._broom = 0

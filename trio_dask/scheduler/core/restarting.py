@@ -14,6 +14,7 @@ from trio_dask.messages.fleet import Renew
 from trio_dask.messages.ids import client_of
 from trio_dask.messages.session import Answer
 from trio_dask.scheduler.core.chronicle import CLUSTER, WORKER, note
+from trio_dask.scheduler.core.drawing import delist_all
 from trio_dask.scheduler.core.intake import SLICE
 from trio_dask.scheduler.core.ready import ReadyQueue
 from trio_dask.scheduler.core.windows import NOTHING, touch, vacate
@@ -133,10 +134,11 @@ def _forget_all(state: ClusterState) -> dict[TaskId, Task]:
         limit.live = 0
     for table in (
         state.keys, state.names, state.refs, state.retried, state.unreached, state.deaths,
-        state.cancelling, state.cancellers, state.pinned, state.puts, state.homes, state.restricted, state.alone,
+        state.cancelling, state.cancellers, state.pinned, state.puts, state.homes, state.alone,
         state.kept, state.limits, state.late, state.loosened,
     ):  # fmt: skip
         table.clear()
+    delist_all(state)
     state.waiting_puts.clear()
     state.due.clear()
     for requirement in (state.anywhere, *state.requirements.values()):

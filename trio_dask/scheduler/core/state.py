@@ -17,6 +17,7 @@ from trio_dask.messages.ids import TaskId, auto_key, first_attempt, task_of_key
 from trio_dask.messages.tasks import INTERRUPT
 from trio_dask.scheduler.coordination import Records
 from trio_dask.scheduler.core.chronicle import KEPT as _HAPPENED_KEPT
+from trio_dask.scheduler.core.pacing import Pace
 from trio_dask.scheduler.core.ready import ReadyQueue
 from trio_dask.scheduler.policies.placement import home_of, load_s, worth_moving
 
@@ -327,6 +328,8 @@ class CoreSettings:
     estimate_min_s: float = 20e-6
     #: Moving a value between workers is thought to run at this rate, bytes a second.
     bandwidth: float = 500e6
+    #: So many tasks may be settled, ended or given out between two looks at the peers.
+    turn_max: int = 4000
     #: A worker that has not been heard of for this long is given up, seconds.
     worker_ttl_s: float = 300.0
     #: Where the placement policy comes from, for who makes it; empty: it is our own.
@@ -370,6 +373,12 @@ class ClusterState:
         default_factory=WeakValueDictionary
     )
     restricted: dict[Requirement, None] = field(default_factory=dict)  # with ready tasks
+    #: Of these: those that name a worker, by what they name; those that not only who is named may
+    #: run; and those of which nobody has seen yet whether a worker has room for them.
+    named: dict[str, dict[Requirement, None]] = field(default_factory=dict)
+    unnamed: dict[Requirement, None] = field(default_factory=dict)
+    fresh: dict[Requirement, None] = field(default_factory=dict)
+    touched: dict[Worker, None] = field(default_factory=dict)  # their windows have changed
     homes: dict[Worker, None] = field(default_factory=dict)  # with ready tasks at home
     #: Of tasks that run alone on a worker, by what they ask for and where they are bound to.
     alone: dict[tuple[Requirement, Worker | None], ReadyQueue] = field(default_factory=dict)
@@ -396,6 +405,7 @@ class ClusterState:
     renewals_ever: int = 0
     closing: str = ""  # why all of it is to end
     records: Records = field(default_factory=Records)  # what the cluster keeps for clients
+    pace: Pace = field(init=False)
     numbers: dict[int, int] = field(default_factory=dict)  # used before, and the first id left
     parting: list[Client] = field(default_factory=list)
     failed_ever: int = 0
@@ -405,6 +415,7 @@ class ClusterState:
     happened: deque[Happened] = field(default_factory=lambda: deque(maxlen=_HAPPENED_KEPT))
 
     def __post_init__(self) -> None:
+        self.pace = Pace(self.settings.turn_max)
         self.attempt = first_attempt(self.epoch)
         self.requirements[(), False, ()] = self.anywhere
 

@@ -25,6 +25,7 @@ def touch(state: ClusterState, worker: Worker) -> None:
     """The worker's window changed: put it in its new place in the order of load."""
     state.stamps += 1
     worker.stamp = state.stamps
+    state.touched[worker] = None
     if worker.alive and worker.slots:
         heappush(state.by_load, (state.load_s(worker) / worker.slots, worker.stamp, worker))
         if len(state.by_load) > 4 * len(state.workers) + 64:

@@ -67,7 +67,7 @@ class Cluster:
     def _new_scheduler(self) -> SimScheduler:
         cluster = f"{self._ids.getrandbits(64):016x}"
         placement = None if self._placement is None else self._placement()
-        return SimScheduler(self.network, self.plan.allowed_failures, cluster, placement)
+        return SimScheduler(self.network, self.plan, cluster, placement)
 
     def kill_scheduler(self) -> None:
         """The scheduler's process dies; the next one knows of nothing, and is to be started."""

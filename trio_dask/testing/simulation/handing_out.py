@@ -31,6 +31,8 @@ def restrictions_are_kept(cluster: Cluster) -> Iterator[str]:
 def urgent_first(cluster: Cluster, said: list[tuple[int, list[Message]]]) -> Iterator[str]:
     """Nothing is handed to a worker while a more urgent task that it may run is left waiting."""
     state = cluster.scheduler.core.state
+    if state.pace.undealt:
+        return
     for peer, messages in said:
         worker = state.peers.get(peer)
         runs = [message for message in messages if isinstance(message, Run)]
@@ -46,8 +48,8 @@ def urgent_first(cluster: Cluster, said: list[tuple[int, list[Message]]]) -> Ite
 def nobody_idles(cluster: Cluster) -> Iterator[str]:
     """No slot is free while a task waits that may take it."""
     state = cluster.scheduler.core.state
-    if state.alone or state.kept:
-        return  # a worker is being emptied
+    if state.alone or state.kept or state.pace.behind:
+        return  # a worker is being emptied, or there is more to be handed out in the next turn
     for worker in state.workers.values():
         taken = sum(attempt not in worker.parked for attempt in worker.window)
         if taken >= worker.slots:
@@ -68,7 +70,7 @@ def no_inversion_lasts(cluster: Cluster) -> Iterator[str]:
     """Nothing that is not thought to have begun waits in a window before a more urgent newcomer."""
     state = cluster.scheduler.core.state
     head = state.anywhere.queue.peek()
-    if head is None:
+    if head is None or state.pace.undealt:
         return
     for worker, record in cluster.registered():
         if not record.slots:

@@ -100,6 +100,7 @@ class Plan:
     faults: tuple[Fault, ...] = ()
     network: str = "mixed"
     allowed_failures: int = 1_000_000
+    turn_max: int = 4000  # tasks that the scheduler settles, ends or gives out at a time
 
     def to_json(self) -> str:
         """As text."""

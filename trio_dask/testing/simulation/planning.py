@@ -53,6 +53,7 @@ def make_plan(
         faults=planned,
         network=chance.choice(("mixed", "mixed", *PROFILES)),
         allowed_failures=chance.choice((0, 1, 3, 1_000_000)),
+        turn_max=random.Random(f"{seed} turns").choice((3, 30, 4000, 4000)),
     )
 
 

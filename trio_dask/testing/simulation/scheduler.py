@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from trio_dask.messages import Message
     from trio_dask.scheduler import Placement
     from trio_dask.testing.simulation.network import Link, Network
+    from trio_dask.testing.simulation.plan import Plan
 
 TICK_S: Final = 0.2
 HOST: Final = "scheduler"
@@ -31,11 +32,15 @@ class SimScheduler:
     def __init__(
         self,
         network: Network,
-        allowed_failures: int,
+        plan: Plan,
         cluster: str,
         placement: Placement | None = None,
     ) -> None:
-        settings = CoreSettings(allowed_failures=allowed_failures, worker_ttl_s=WORKER_TTL_S)
+        settings = CoreSettings(
+            allowed_failures=plan.allowed_failures,
+            worker_ttl_s=WORKER_TTL_S,
+            turn_max=plan.turn_max,
+        )
         self.core = SchedulerCore(settings, cluster=cluster, placement=placement)
         self._network = network
         self._world = network.world
