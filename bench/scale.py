@@ -35,13 +35,23 @@ class Scale:
     many: int = 1_000_000
     #: tasks of each kind that a scheduler with one, and with very many workers has to do
     grown: int = 100_000
+    #: tasks that are released, cancelled and so on at once
+    at_once: int = 300_000
 
 
 FULL: Final = Scale()
 #: It takes distributed longer to do these than all others to do theirs.
 FULL_SLOW: Final = replace(FULL, tasks=20_000, trips=200, values=5_000, pending=10_000)
 QUICK: Final = replace(
-    FULL, tasks=20_000, trips=300, pending=20_000, dozes=200, idle_s=2.0, many=200_000, grown=10_000
+    FULL,
+    tasks=20_000,
+    trips=300,
+    pending=20_000,
+    dozes=200,
+    idle_s=2.0,
+    many=200_000,
+    grown=10_000,
+    at_once=30_000,
 )
 QUICK_SLOW: Final = Scale(
     tasks=2_000,

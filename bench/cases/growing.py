@@ -47,10 +47,10 @@ def measure_growth(turn: Turn) -> dict[str, float]:
 
 def measure_blocks(turn: Turn) -> dict[str, float]:
     """What concerns very many tasks at once."""
-    figures = {"tasks": float(turn.scale.many)}
+    figures = {"tasks": float(turn.scale.at_once)}
     for name, play in blocks.BLOCKS.items():
-        crowd = play(turn.scale.many)
-        figures[f"{name}, CPU µs/task"] = _cost(crowd, turn.scale.many)
+        crowd = play(turn.scale.at_once)
+        figures[f"{name}, CPU µs/task"] = _cost(crowd, turn.scale.at_once)
         figures[f"{name}, longest turn, CPU ms"] = crowd.longest_s * 1e3
     return figures
 

@@ -283,14 +283,14 @@ def test_what_waits_at_home_behind_a_long_task_moves(cluster: Driver) -> None:
     assert cluster.run(B).tids == [first + 2]
 
 
-def test_what_is_at_home_is_handed_out_behind_what_is_more_urgent(cluster: Driver) -> None:
-    """Of two tasks for a worker with free slots both go there, whatever queue each is in."""
+def test_what_is_at_home_is_handed_out_and_what_is_not(cluster: Driver) -> None:
+    """Of two tasks for a worker with free slots both go there, what has its input there first."""
     first = cluster.client()
     cluster.worker(A, nthreads=4)
     cluster.submit(first, [b"a"])
     cluster.done(A, cluster.run(A), None)
     cluster.submit(first + 1, [b"anywhere", b"at home"], [[], [first]])
-    assert cluster.run(A).tids == [first + 1, first + 2]
+    assert cluster.run(A).tids == [first + 2, first + 1]
 
 
 def test_many_wants_of_one_task_are_cheap(cluster: Driver) -> None:

@@ -306,3 +306,49 @@ def test_tasks_go_to_inputs_that_cannot_move(cluster: Driver) -> None:
     cluster.submit(first + 4, [b"x"] * 50, [[first]] * 50)
     assert cluster.heard(B) == [], "idle, but it cannot help"
     assert cluster.run(A).tids[0] == first + 4
+
+
+def test_what_is_loaded_is_used_before_more_is_loaded(cluster: Driver) -> None:
+    """A program submits all loads, and then what makes them small: memory holds a few at a time."""
+    first = cluster.client()
+    cluster.worker(A)
+    loads = cluster.submit(first, [b"load"] * 50)
+    used = cluster.submit(first + 50, [b"use"] * 50, [[tid] for tid in loads])
+    cluster.tell(CLIENT, words.Release(loads))
+    held, most, order = set[int](), 0, list[int]()
+    window: list[tuple[int, int]] = []
+    while len(order) < 100:
+        for message in cluster.heard(A):
+            if isinstance(message, words.Run):
+                window += zip(message.attempts, message.tids, strict=True)
+            elif isinstance(message, words.Free):
+                held.difference_update(message.tids)
+            else:
+                assert not isinstance(message, words.Recall)
+        attempt, tid = window.pop(0)
+        order.append(tid)
+        held.add(tid)
+        most = max(most, len(held & set(loads)))
+        cluster.tell(A, words.Done([attempt], [words.OK_HELD], [0.1], [100], [b""]))
+    assert sorted(order) == loads + used
+    assert most <= 3
+
+
+def test_what_comes_home_does_not_hold_up_what_waits(cluster: Driver) -> None:
+    """A chain that never ends lets others have their turn, too."""
+    first = cluster.client()
+    cluster.worker(A)
+    (last,) = cluster.submit(first, [b"chain"])
+    waits = cluster.submit(first + 1, [b"waits"] * 3)
+    ran: list[int] = []
+    window: list[tuple[int, int]] = []
+    for step in range(60):
+        for message in cluster.heard(A):
+            if isinstance(message, words.Run):
+                window += zip(message.attempts, message.tids, strict=True)
+        attempt, tid = window.pop(0)
+        ran.append(tid)
+        following = cluster.submit(first + 10 + step, [b"chain"], [[last]])
+        cluster.tell(A, words.Done([attempt], [words.OK_HELD], [0.1], [100], [b""]))
+        (last,) = following
+    assert set(waits) <= set(ran)

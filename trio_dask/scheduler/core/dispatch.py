@@ -14,11 +14,11 @@ from typing import TYPE_CHECKING, Final
 
 from trio_dask.scheduler.core.alone import place_alone
 from trio_dask.scheduler.core.drawing import (
-    best_queue,
     candidates,
     delist,
     drawable,
     look_again,
+    next_queue,
     worth_a_look,
 )
 from trio_dask.scheduler.core.overtaking import overtake
@@ -110,7 +110,7 @@ def _fill(state: ClusterState, worker: Worker, share: int) -> int:
             if len(queues) == 1 and not worker.resources:
                 tasks = _pop_for(state, queues[0], (least, time_s, most))
             else:
-                queue = best_queue(state, worker)
+                queue = next_queue(worker, queues)
                 tasks = queue.pop_many(1) if queue is not None else []
         else:
             tasks = _pop_for(state, state.anywhere.queue, (least, time_s, most))

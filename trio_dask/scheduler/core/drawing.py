@@ -6,11 +6,17 @@ only what is new, or may be run by a worker whose window has changed, is looked 
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
+
+from trio_dask.scheduler.core.nests import urgency
 
 if TYPE_CHECKING:
     from trio_dask.scheduler.core.ready import ReadyQueue
     from trio_dask.scheduler.core.state import ClusterState, Requirement, Worker
+
+
+#: So often in a row what is at home goes before what was submitted earlier.
+_PASSED_MAX: Final = 8
 
 
 def enlist(state: ClusterState, requirement: Requirement) -> None:
@@ -109,6 +115,26 @@ def _may_run(state: ClusterState, requirement: Requirement, worker: Worker) -> b
 def best_queue(state: ClusterState, worker: Worker) -> ReadyQueue | None:
     """Of the queues that the worker may draw from, the one with the lowest rank in front."""
     return _best(drawable(state, worker))
+
+
+def next_queue(worker: Worker, queues: list[ReadyQueue]) -> ReadyQueue | None:
+    """Which of the queues that are `drawable` it draws from.
+
+    Of the same priority, what uses values that are here goes before what brings new ones,
+    else a program that loads much to make it small would have all of it in memory first. It
+    does so a few times in a row: nothing waits for ever because others came home.
+    """
+    best, home = _best(queues), worker.home
+    if best is home or best is None or not len(home):
+        worker.passed = 0
+        return best
+    first, other = home.peek(), best.peek()
+    passes = first is not None and other is not None and urgency(first.rank) == urgency(other.rank)
+    if not passes or worker.passed >= _PASSED_MAX:
+        worker.passed = 0
+        return best
+    worker.passed += 1
+    return home
 
 
 def _best(queues: list[ReadyQueue]) -> ReadyQueue | None:

@@ -23,6 +23,11 @@ _DEPTH_MAX: Final = (1 << (ORDER_BITS - 1 - _DEPTH_BIT)) - 1
 _USED_UP: Final = 1 << 39
 
 
+def urgency(rank: int) -> int:
+    """The priority and depth in a rank, the most urgent first; without the order of submission."""
+    return rank >> _DEPTH_BIT
+
+
 @dataclass(slots=True, eq=False)
 class Nest:
     """The attempt that a client belongs to, and what the client has made."""

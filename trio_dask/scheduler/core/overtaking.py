@@ -1,7 +1,9 @@
-"""A newcomer of higher priority does not wait behind what is given out but has not begun.
+"""A newcomer that is more urgent does not wait behind what is given out but has not begun.
 
 It is sent over the full window, and the lowest un-begun task there is asked back: the
-worker decides whether that has begun, so an inversion lasts one message flight.
+worker decides whether that has begun, so an inversion lasts one message flight. More urgent is
+what has a higher priority, or is deeper inside of others; to have been submitted earlier
+is no reason to ask anything back.
 """
 
 from __future__ import annotations
@@ -11,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from trio_dask.scheduler.core.drawing import best_queue, candidates, worth_a_look
 from trio_dask.scheduler.core.lifecycle import recall
+from trio_dask.scheduler.core.nests import urgency
 from trio_dask.scheduler.core.windows import NOTHING, assign, running, touch
 
 if TYPE_CHECKING:
@@ -24,16 +27,22 @@ def overtake(state: ClusterState) -> None:
     """
     overtaken: dict[Worker, None] = {}
     head = state.anywhere.queue.peek()
-    if head is not None and head.rank < state.worst:
-        overtaken.update((each, None) for each in state.workers.values() if each.worst > head.rank)
+    if head is not None and urgency(head.rank) < urgency(state.worst):
+        overtaken.update(
+            (each, None)
+            for each in state.workers.values()
+            if urgency(each.worst) > urgency(head.rank)
+        )
     for requirement in worth_a_look(state) if state.restricted else ():
         head = requirement.queue.peek()
-        if head is not None and head.rank < state.worst:
+        if head is not None and urgency(head.rank) < urgency(state.worst):
             able = candidates(state, requirement)
-            overtaken.update((each, None) for each in able if each.worst > head.rank)
+            overtaken.update(
+                (each, None) for each in able if urgency(each.worst) > urgency(head.rank)
+            )
     for worker in state.homes:
         head = worker.home.peek()
-        if head is not None and head.rank < worker.worst:
+        if head is not None and urgency(head.rank) < urgency(worker.worst):
             overtaken[worker] = None
     if overtaken:
         for worker in sorted(overtaken, key=lambda each: -each.worst):
@@ -51,7 +60,7 @@ def _exchange(state: ClusterState, worker: Worker) -> None:
     for victim in victims:
         queue = best_queue(state, worker)
         head = queue.peek() if queue is not None else None
-        if queue is None or head is None or head.rank >= victim.rank:
+        if queue is None or head is None or urgency(head.rank) >= urgency(victim.rank):
             break
         recall(victim)
         assign(state, worker, queue.pop_many(1))

@@ -217,6 +217,7 @@ class Worker:
         "out",
         "parked",
         "parting",
+        "passed",
         "peer",
         "recalled",
         "resources",
@@ -261,6 +262,7 @@ class Worker:
         self.held: dict[TaskId, Task] = {}
         self.stray: dict[TaskId, None] = {}  # copies of what it is making anew at present
         self.home = ReadyQueue()  # ready tasks whose inputs are mostly here
+        self.passed = 0  # so often in a row these went before what was submitted earlier
         self.worst = -(1 << 63)  # nothing un-begun in the window is of a higher rank
         self.stamp = 0  # changes with the window: outdates entries in the order of load
         self.last_done = 0.0
@@ -329,7 +331,7 @@ class CoreSettings:
     #: Moving a value between workers is thought to run at this rate, bytes a second.
     bandwidth: float = 500e6
     #: So many tasks may be settled, ended or given out between two looks at the peers.
-    turn_max: int = 4000
+    turn_max: int = 2000
     #: A worker that has not been heard of for this long is given up, seconds.
     worker_ttl_s: float = 300.0
     #: Where the placement policy comes from, for who makes it; empty: it is our own.
