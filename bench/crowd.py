@@ -52,7 +52,8 @@ class Crowd:
     longest_s: float = 0.0
     turns: int = 0
     finished: int = 0
-    _arrived: deque[tuple[int, Frame]] = field(default_factory=deque)
+    _said: deque[Frame] = field(default_factory=deque)  # by the client
+    _arrived: deque[tuple[int, Frame]] = field(default_factory=deque)  # from workers
 
     def __post_init__(self) -> None:
         self.core.client_joined(CLIENT, session.RegisterClient("client"))
@@ -105,17 +106,19 @@ class Crowd:
 
     def say(self, messages: Iterable[Message]) -> None:
         """The client says this, a frame for each."""
-        self._arrived.extend((CLIENT, frame([each])) for each in messages)
+        self._said.extend(frame([each]) for each in messages)
 
     def play(self) -> None:
         """Until nobody has anything to do; without a collector of garbage, as in the server."""
         gc.collect()
         gc.disable()
         try:
-            while self._arrived or self.core.busy:
+            while self._said or self._arrived or self.core.busy:
                 if self.core.busy:
                     self.turn(lambda: self.core.work(WORK_SLICES))
-                if self._arrived:
+                if self._said:
+                    self.hear(CLIENT, self._said.popleft())
+                for _ in range(len(self._arrived)):
                     self.hear(*self._arrived.popleft())
         finally:
             gc.enable()
