@@ -28,7 +28,10 @@ COMMANDS = [
     "top",
     "progress",
     "retire",
+    "ssh",
     "replay",
+    "status",
+    "why",
 ]
 COMMANDS += [
     "token",
@@ -36,9 +39,14 @@ COMMANDS += [
     "token create",
     "token dashboard",
     "token link",
+    "token rotate",
+    "certs",
+    "certs new",
     "config",
     "config list",
     "config show",
+    "config find",
+    "config explain",
 ]
 
 

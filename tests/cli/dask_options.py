@@ -15,4 +15,10 @@ WORKER = """
     --lifetime-restart --preload --preload-nanny --scheduler-sni --version --help
 """
 
-DASKS = {"scheduler": SCHEDULER.split(), "worker": WORKER.split()}
+SSH = """
+    --scheduler --scheduler-port --nthreads --nworkers --hostfile --ssh-username --ssh-port
+    --ssh-private-key --nohost --log-directory --local-directory --remote-python --memory-limit
+    --worker-port --nanny-port --remote-dask-worker --version --help
+"""
+
+DASKS = {"scheduler": SCHEDULER.split(), "worker": WORKER.split(), "ssh": SSH.split()}

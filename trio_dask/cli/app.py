@@ -77,6 +77,18 @@ app.command(
         trio-dask cluster --host 0.0.0.0""",
 )
 app.command(
+    "trio_dask.cli.ssh:ssh",
+    name="ssh",
+    help="""Start a scheduler and workers on machines that are reached by ssh.
+
+    They run until a signal comes. The system's `ssh` is used, with what `~/.ssh/config`
+    says; it never asks anything.""",
+    help_epilogue="""Examples:
+
+        trio-dask ssh node-1 node-2 node-3
+        trio-dask ssh --scheduler head --nworkers 4 --nthreads 1 --hostfile hosts.txt""",
+)
+app.command(
     "trio_dask.cli.run:run",
     name="run",
     help="""Run a script with a cluster around it.
@@ -139,6 +151,25 @@ app.command(
         trio-dask progress 192.0.2.10:8786 --follow""",
 )
 app.command(
+    "trio_dask.cli.status:status",
+    name="status",
+    help="""Show a cluster on one screen: its workers, and what there is to do.
+
+    With `--json` it is for programs.""",
+    help_epilogue="""Examples:
+
+        trio-dask status tcp://192.0.2.10:8786
+        trio-dask status tcp://192.0.2.10:8786 --json""",
+)
+app.command(
+    "trio_dask.cli.why:why",
+    name="why",
+    help="""Say why a task is where it is: what it waits for, and who is in its way.""",
+    help_epilogue="""Examples:
+
+        trio-dask why tcp://192.0.2.10:8786 square-17""",
+)
+app.command(
     "trio_dask.cli.replay:replay",
     name="replay",
     help="""Let a server's event log happen again, and look for what went wrong.
@@ -167,11 +198,35 @@ token.command(
     name="link",
     help="Print a link that logs a browser in to the dashboard, once.",
 )
+token.command(
+    "trio_dask.cli.token:rotate", name="rotate", help="Put a new token in the place of the old one."
+)
 app.command(token)
+
+certs = App(name="certs", help="Certificates for encrypted connections.")
+certs.command(
+    "trio_dask.cli.certs:new",
+    name="new",
+    help="Make a certificate, and first of all an authority if there is none.",
+    help_epilogue="""Examples:
+
+        trio-dask certs new ~/certs
+        trio-dask certs new ~/certs --name ada --days 30""",
+)
+app.command(certs)
 
 config = App(name="config", help="The settings, and where they come from.")
 config.command("trio_dask.cli.config:list_settings", name="list", help="Print all settings.")
 config.command("trio_dask.cli.config:show", name="show", help="Print the value of one setting.")
+config.command("trio_dask.cli.config:show", name="get", help="The same as show, as Dask calls it.")
+config.command(
+    "trio_dask.cli.config:find", name="find", help="Print the settings with a word in them."
+)
+config.command(
+    "trio_dask.cli.config:explain",
+    name="explain",
+    help="Say what a setting is for, what it is, where that is from, and how it is set.",
+)
 app.command(config)
 
 

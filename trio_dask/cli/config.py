@@ -8,6 +8,8 @@ from trio_dask.config import (
     AUTO,
     Loaded,
     Setting,
+    config_directory,
+    equivalent,
     known_settings,
     load_settings,
     near_hint,
@@ -45,13 +47,68 @@ def show(name: str) -> None:
     Args:
         name: The setting's name, as `config list` has it.
     """
+    print(_shown(load_settings(), _setting(name)))
+
+
+def find(word: str) -> None:
+    """Print the settings with a word in their name, in what they are for, or in Dask's name.
+
+    Args:
+        word: What to look for, as `timeout`.
+    """
+    loaded = load_settings()
+    wanted = word.lower().replace("-", "_")
+    ours = equivalent(word)
+    found = [
+        each
+        for each in known_settings().values()
+        if wanted in each.name or word.lower() in each.doc.lower() or each.name == ours
+    ]
+    for setting in found:
+        print(f"{setting.name} = {_shown(loaded, setting)}")
+        print(f"    {setting.doc}")
+    if not found:
+        hint = (
+            f"; Dask has it, here it is {ours}" if ours else "; `trio-dask config list` shows all"
+        )
+        msg = f"no setting has {word!r} in its name or in what it is for{hint}"
+        raise ConfigError(msg)
+
+
+def explain(name: str) -> None:
+    """Say what a setting is for, what it is, where that is from, and how it is set.
+
+    Args:
+        name: The setting's name, as `config list` has it.
+    """
+    loaded, setting = load_settings(), _setting(name)
+    section, _, key = setting.name.rpartition(".")
+    value = _shown(loaded, setting)
+    print(f"{setting.name}: {setting.doc}")
+    print(f"    now:          {value}")
+    print(f"    because of:   {loaded.origins.get(setting.name, 'its default')}")
+    if not setting.secret:
+        print(f"    by default:   {_toml(setting.default, setting)}")
+    print(f"    environment:  {setting.variable}=…")
+    where = f"[{section}] " if section else ""
+    print(
+        f"    in a file:    {where}{key.replace('_', '-')} = …   ({config_directory()}/config.toml)"
+    )
+
+
+def _setting(name: str) -> Setting:
+    """The setting of that name.
+
+    Raises:
+        ConfigError: there is none.
+    """
     known = known_settings()
     setting = known.get(name.replace("-", "_"))
     if setting is None:
         hint = near_hint(name, known) or "; `trio-dask config list` shows all"
         msg = f"unknown setting {name}{hint}"
         raise ConfigError(msg)
-    print(_shown(load_settings(), setting))
+    return setting
 
 
 def _shown(loaded: Loaded, setting: Setting) -> str:

@@ -102,6 +102,28 @@ DASK_OPTIONS: Final[dict[str, tuple[DaskOption, ...]]] = {
 }
 
 
+DASK_OPTIONS["ssh"] = (
+    DaskOption("--scheduler"),
+    _differs("--scheduler-port", "also ranges"),
+    DaskOption("--nthreads"),
+    DaskOption("--nworkers"),
+    DaskOption("--hostfile"),
+    _differs("--ssh-username", "without it what ~/.ssh/config says counts"),
+    DaskOption("--ssh-port"),
+    _differs("--ssh-private-key", "without it what ~/.ssh/config says counts"),
+    DaskOption("--nohost"),
+    _differs("--log-directory", "on this machine: what each server says, in a file"),
+    _differs("--local-directory", "on the hosts; it need not be here"),
+    DaskOption("--remote-python"),
+    DaskOption("--memory-limit"),
+    _differs("--worker-port", "also ranges"),
+    _moot("--nanny-port", "the nanny is part of the worker, and has no port"),
+    _moot("--remote-dask-worker", "it is trio-dask worker in any case"),
+    DaskOption("--version"),
+    DaskOption("--help"),
+)
+
+
 def why_moot(command: str, option: str) -> str:
     """Why an option does nothing, for one line of the log."""
     [found] = [each for each in DASK_OPTIONS[command] if each.name == option]

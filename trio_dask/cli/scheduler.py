@@ -15,6 +15,7 @@ from cyclopts import Parameter
 
 from trio_dask.cli.garbage import garbage_collector
 from trio_dask.cli.logs import log_to_stderr
+from trio_dask.cli.notify import notify
 from trio_dask.cli.options import (
     DASHBOARD_OPTIONS,
     FILES_OPTIONS,
@@ -35,7 +36,7 @@ from trio_dask.cli.serving import (
     pid_file,
     run_until_signal,
 )
-from trio_dask.cli.tie import Tie
+from trio_dask.cli.tie import Tie, take_token
 from trio_dask.comm import Keys, own_keys
 from trio_dask.config import (
     Config,
@@ -76,6 +77,7 @@ def scheduler(
     log: LogOptions = _LOG,
     moot: MootOfScheduler = _MOOT,
     tied: Annotated[bool, Parameter(show=False, negative="")] = False,
+    token_on_stdin: Annotated[bool, Parameter(show=False, negative="")] = False,
 ) -> None:
     """Start the scheduler of a cluster, and run it until a signal comes.
 
@@ -105,7 +107,10 @@ def scheduler(
         log: What is said on stderr.
         moot: What does nothing.
         tied: End when standard input ends.
+        token_on_stdin: The first line of standard input is the token.
     """
+    if token_on_stdin:
+        take_token()
     at = listen_at(host, port, interface, protocol, tls=tls.given())
     for path, option in ((scheduler_file, "--scheduler-file"), (pid_file, "--pid-file"),
                          (event_log, "--event-log")):  # fmt: skip
@@ -186,6 +191,7 @@ async def _serve(
             if tie is not None:
                 tie.tell(f"{LISTENING} {handle.address}")
             async with preloaded(modules, handle):
+                notify("READY=1")
                 await trio.sleep_forever()
 
 

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Final
 
 import trio
 
+from trio_dask.cli.notify import notify
 from trio_dask.comm import TLS, Address, listening_places, parse_address
 from trio_dask.config import port_choices
 from trio_dask.errors import ConfigError
@@ -107,6 +108,7 @@ async def _watch_signals(
 ) -> None:
     first = signal.Signals(await anext(signals)).name
     logger.info("Ending: %s", first)
+    notify("STOPPING=1")
     if gently is None or not gently(f"{first} received"):
         work.cancel(f"{first} received")
     async for again in signals:

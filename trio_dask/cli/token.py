@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from datetime import UTC, datetime
 
 from trio_dask.comm import own_keys, parse_address
@@ -65,3 +66,21 @@ def create(*, replace: bool = False) -> None:
     else:
         ensure_token()
     print(token_path())
+
+
+def rotate() -> None:
+    """Put a new token in the place of the old one, and say who has to be started again.
+
+    What runs goes on with the old one; what is started from now on uses the new one, and
+    the two do not let each other in.
+    """
+    if not token_path().exists():
+        msg = "there is no token to be replaced; `trio-dask token create` makes one"
+        raise AuthenticationError(msg)
+    replace_token()
+    print(token_path())
+    print(
+        "A new token. The scheduler that runs, its workers and clients still have the old one: "
+        "start them again, the scheduler first, and copy the token to the other machines.",
+        file=sys.stderr,
+    )

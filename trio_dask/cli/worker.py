@@ -19,6 +19,7 @@ from cyclopts import Parameter
 
 from trio_dask.cli.garbage import garbage_collector
 from trio_dask.cli.logs import log_to_stderr
+from trio_dask.cli.notify import notify
 from trio_dask.cli.options import (
     FILES_OPTIONS,
     LIFE_OPTIONS,
@@ -39,7 +40,7 @@ from trio_dask.cli.serving import (
     pid_file,
     run_until_signal,
 )
-from trio_dask.cli.tie import Tie
+from trio_dask.cli.tie import Tie, take_token
 from trio_dask.comm import TCP, listening_places, own_keys, parse_contact
 from trio_dask.config import (
     Config,
@@ -113,6 +114,7 @@ def worker(
     log: LogOptions = _LOG,
     moot: MootOfWorker = _MOOT,
     tied: Annotated[bool, Parameter(show=False, negative="")] = False,
+    token_on_stdin: Annotated[bool, Parameter(show=False, negative="")] = False,
 ) -> None:
     """Start workers that run tasks for a scheduler.
 
@@ -157,7 +159,10 @@ def worker(
         log: What is said on stderr.
         moot: What does nothing.
         tied: End when standard input ends.
+        token_on_stdin: The first line of standard input is the token.
     """
+    if token_on_stdin:
+        take_token()
     at = _where(host, interface, worker_port, protocol, listen_address)
     for path, option in ((pid_file, "--pid-file"), (event_log, "--event-log")):
         check_directory_of(path, option)
@@ -299,6 +304,7 @@ class _Crew:
     def started(self, value: WorkerHandle | None = None) -> None:
         """They are there."""
         self._handle = value
+        notify("READY=1")
         if self._tie is not None:
             self._tie.started(value)
 

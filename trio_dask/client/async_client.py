@@ -291,6 +291,10 @@ class AsyncClient(AsyncManaging, AsyncComputing, AsyncEverywhere):
         """What the scheduler and its workers are, and how they are."""
         return await self._scheduler_info()
 
+    async def task_counts(self) -> dict[str, int]:
+        """How many tasks are in which state, those of all clients together."""
+        return await self.live.ask("counts", {})
+
     async def nthreads(self) -> dict[str, int]:
         """The slots of each worker, by address."""
         return await self.live.ask("nthreads", {})

@@ -381,6 +381,10 @@ class Client(Managing, Computing, Everywhere):
         """What the scheduler and its workers are, and how they are."""
         return self.run_blocking(self._scheduler_info())
 
+    def task_counts(self) -> dict[str, int]:
+        """How many tasks are in which state, those of all clients together."""
+        return self.run_blocking(self.live.ask("counts", {}))
+
     def nthreads(self) -> dict[str, int]:
         """The slots of each worker, by address."""
         return self.run_blocking(self.live.ask("nthreads", {}))

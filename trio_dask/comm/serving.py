@@ -16,11 +16,12 @@ from trio_dask.comm.framing import DEFAULT_LIMITS, Limits
 from trio_dask.comm.handshake import Handshake
 from trio_dask.comm.identity import local_hello
 from trio_dask.comm.listening import Secured
+from trio_dask.comm.refusals import Refusals
 from trio_dask.comm.sockets import address_of
 from trio_dask.comm.stream import SocketByteStream, adopt
 from trio_dask.comm.tls import tls_of
 from trio_dask.comm.tls_stream import TlsStream, encrypt
-from trio_dask.errors import CommError, PeerClosed
+from trio_dask.errors import AuthenticationError, CommError, PeerClosed
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -68,6 +69,7 @@ class _Door:
     limits: Limits
     #: Peers that have not proved anything yet, the oldest first.
     strangers: dict[trio.CancelScope, None] = field(default_factory=dict)
+    refusals: Refusals = field(default_factory=Refusals)
 
     async def accept_from(
         self, accepting: trio.abc.Listener[trio.abc.Stream], peers: trio.Nursery
@@ -98,7 +100,11 @@ class _Door:
     async def serve_one(self, stream: trio.abc.Stream, secured: bool = False) -> None:  # noqa: FBT001, FBT002 - a task's argument
         remote = _remote_of(stream)
         try:
-            connection = await self.authenticate(stream, remote, secured=secured)
+            try:
+                connection = await self.authenticate(stream, remote, secured=secured)
+            except CommError as refusal:
+                self.refuse(remote, refusal)
+                return
             if connection is not None:
                 await self.handler(connection)
         except* CommError as group:
@@ -121,6 +127,9 @@ class _Door:
         with trio.move_on_after(HANDSHAKE_S) as scope:
             self.strangers[scope] = None
             try:
+                hold_s = self.refusals.hold_s(_host_of(remote), trio.current_time())
+                if hold_s:
+                    await trio.sleep(hold_s)
                 binding = b""
                 if secured:
                     stream, binding = await self.encrypt(stream)
@@ -130,6 +139,7 @@ class _Door:
                 peer = await shake_hands(stream, handshake)
             finally:
                 self.strangers.pop(scope, None)
+            self.refusals.forgive(_host_of(remote))
             return Connection(
                 stream,
                 peer,
@@ -140,8 +150,18 @@ class _Door:
         late = "it did not authenticate in time"
         if scope.deadline > trio.current_time():
             late = "too many connections wait to authenticate, and it was the oldest"
-        logger.warning("dropped %s: %s", remote, late)
+        self.refuse(remote, AuthenticationError(late))
         return None
+
+    def refuse(self, remote: str, error: CommError) -> None:
+        """Say that somebody did not get in; of very many, only how many there were."""
+        now = trio.current_time()
+        unsaid = self.refusals.unsaid(now)
+        if unsaid:
+            logger.warning("dropped %d more that did not authenticate", unsaid)
+        if self.refusals.note(_host_of(remote), now):
+            level = logging.INFO if isinstance(error, PeerClosed) else logging.WARNING
+            logger.log(level, "dropped %s: %s", remote, error)
 
     async def encrypt(self, stream: trio.abc.Stream) -> tuple[trio.abc.Stream, bytes]:
         """The same stream with TLS on it, and what ties proofs to it: our certificate's digest."""
@@ -158,6 +178,11 @@ def _remote_of(stream: trio.abc.Stream) -> str:
         return address_of(stream.socket.getpeername())
     except OSError:
         return "somebody who left at once"
+
+
+def _host_of(remote: str) -> str:
+    """The host of an address, as it is counted."""
+    return remote.rpartition(":")[0]
 
 
 def _local_of(stream: trio.abc.Stream) -> str:

@@ -1,5 +1,6 @@
 """Settings: frozen, built once at the edge; defaults < TOML < environment < arguments."""
 
+from trio_dask.config.dasks import equivalent
 from trio_dask.config.loading import (
     Loaded,
     Setting,
@@ -11,7 +12,7 @@ from trio_dask.config.loading import (
 )
 from trio_dask.config.machine import cpu_count, memory_bytes
 from trio_dask.config.ports import Ports, parse_ports, port_choices, ports_text
-from trio_dask.config.private_files import write_private
+from trio_dask.config.private_files import read_private, write_private
 from trio_dask.config.scheduler_file import (
     SchedulerFile,
     read_scheduler_file,
@@ -55,6 +56,7 @@ __all__ = [
     "config_directory",
     "cpu_count",
     "ensure_token",
+    "equivalent",
     "find_token",
     "forget_token",
     "format_bytes",
@@ -70,6 +72,7 @@ __all__ = [
     "parse_seconds",
     "port_choices",
     "ports_text",
+    "read_private",
     "read_scheduler_file",
     "remember_token",
     "replace_token",

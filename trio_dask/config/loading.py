@@ -15,6 +15,7 @@ from dataclasses import Field, dataclass, fields, is_dataclass
 from pathlib import Path
 from typing import Any, Final
 
+from trio_dask.config.dasks import equivalent
 from trio_dask.config.settings import DOC, PARSE, SECRET, Config
 from trio_dask.errors import ConfigError
 
@@ -170,6 +171,9 @@ def _checked(name: str, known: Mapping[str, Setting], origin: str) -> str:
 
 def near_hint(name: str, known: Iterable[str]) -> str:
     """The known name that was probably meant, for the end of an error; empty if none is near."""
+    dasks = equivalent(name.removeprefix(PREFIX).replace("__", "."))
+    if dasks:
+        return f"; Dask has it, here it is {dasks}"
     bare = {_bare(each): each for each in known}
     wanted = _bare(name)
     section = wanted.partition("_")[0] + "_"

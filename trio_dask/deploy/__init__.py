@@ -13,23 +13,35 @@ if TYPE_CHECKING:
     from trio_dask.deploy.handle import ClusterHandle
     from trio_dask.deploy.local import open_local_cluster
     from trio_dask.deploy.reporting import performance_report
+    from trio_dask.deploy.ssh import SSHPlan, open_ssh_plan, plan_ssh
+    from trio_dask.deploy.ssh_cluster import AsyncSSHCluster, SSHCluster
     from trio_dask.deploy.threads import thread_host
 
 _HOMES: Final[dict[str, str]] = {
     "AsyncLocalCluster": "cluster",
+    "AsyncSSHCluster": "ssh_cluster",
     "ClusterHandle": "handle",
     "LocalCluster": "cluster",
+    "SSHCluster": "ssh_cluster",
+    "SSHPlan": "ssh",
     "open_local_cluster": "local",
+    "open_ssh_plan": "ssh",
     "performance_report": "reporting",
+    "plan_ssh": "ssh",
     "thread_host": "threads",
 }
 
 __all__ = [
     "AsyncLocalCluster",
+    "AsyncSSHCluster",
     "ClusterHandle",
     "LocalCluster",
+    "SSHCluster",
+    "SSHPlan",
     "open_local_cluster",
+    "open_ssh_plan",
     "performance_report",
+    "plan_ssh",
     "thread_host",
 ]
 

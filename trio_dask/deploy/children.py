@@ -81,6 +81,7 @@ class Child:
         if code < 0:  # it did not see its end coming: what it logged as usual says nothing of it
             said = [line for line in said if " - INFO - " not in line]
         how = f"exit code {code}" if code >= 0 else f"killed by {_signal_name(-code)}"
+        said = [line for line in said if any(map(str.isalnum, line))]  # no frames of a message
         last = said[-1].removeprefix("trio-dask: ") if said else "it said nothing"
         return f"({how}): {last}"
 
@@ -126,9 +127,11 @@ async def open_child(
     name: str,
     arguments: Sequence[str],
     *,
-    environ: Mapping[str, str],
+    environ: Mapping[str, str] | None,
     on_line: Callable[[str], None] | None = None,
     on_news: Callable[[str], None] | None = None,
+    command: Sequence[str] | None = None,
+    first: str = "",
 ) -> AsyncIterator[Child]:
     """Run ``trio-dask <name> <arguments>`` as long as the block lasts.
 
@@ -139,9 +142,11 @@ async def open_child(
     Args:
         name: which server.
         arguments: of the command.
-        environ: the child's whole environment.
+        environ: the child's whole environment; None: ours.
         on_line: called with each line it writes on stderr.
         on_news: called with each line it says over the tie.
+        command: what to run instead, on another machine; it is given time to end by itself.
+        first: what to say to it at once.
 
     Raises:
         SchedulerUnreachable: this process cannot start another.
@@ -151,11 +156,13 @@ async def open_child(
             ours, theirs = socket.socketpair()
             held.enter_context(ours)
             with theirs:
+                own = [sys.executable, "-P", "-m", "trio_dask", name, *arguments, "--tied"]
                 process = await trio.lowlevel.open_process(
-                    [sys.executable, "-P", "-m", "trio_dask", name, *arguments, "--tied"],
+                    own if command is None else list(command),
                     stdin=theirs.fileno(),
+                    stdout=None if command is None else subprocess.DEVNULL,
                     stderr=subprocess.PIPE,
-                    env=dict(environ),
+                    env=None if environ is None else dict(environ),
                     start_new_session=True,
                 )
         except OSError as error:
@@ -163,6 +170,8 @@ async def open_child(
             raise SchedulerUnreachable(msg) from error
         ours.settimeout(0)  # never wait
         child = Child(name, process, tie=ours)
+        if first:
+            ours.send(first.encode())
         failure: Exception | None = None
         try:
             async with trio.open_nursery() as listeners:
@@ -176,7 +185,7 @@ async def open_child(
                 finally:
                     with trio.CancelScope(shield=True):
                         child.order(CLOSE)  # a worker has nobody to leave anything to
-                        await _end(process)
+                        await _end(process, patient=command is not None)
                     listeners.cancel_scope.cancel("the child has ended")
         finally:
             if process.stderr is not None:
@@ -202,8 +211,11 @@ async def _hear_news(tie: socket.socket, on_news: Callable[[str], None]) -> None
             on_news(line)
 
 
-async def _end(process: trio.Process) -> None:
-    """Ask the child to leave; after the grace make its whole group go."""
+async def _end(process: trio.Process, *, patient: bool) -> None:
+    """Ask the child to leave, if it does not by itself; after the grace make its whole group go."""
+    if patient:
+        with trio.move_on_after(GRACE_S):
+            await process.wait()
     with trio.move_on_after(GRACE_S):
         with suppress(OSError):
             process.send_signal(signal.SIGTERM)

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import logging
+import math
 import sys
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from trio_dask.client import as_html, refuse_running_loop
+from trio_dask.deploy.adaptive import AdaptiveSettings
 from trio_dask.deploy.engine import Engine
 from trio_dask.deploy.handle import checked_count
+from trio_dask.deploy.local import open_plan
 from trio_dask.deploy.plan import DASHBOARD, LOOPBACK, START_S, plan_local
 
 if TYPE_CHECKING:
@@ -19,43 +22,11 @@ if TYPE_CHECKING:
     from trio_dask.deploy.handle import ClusterHandle
 
 
-class _Cluster:
-    """What both have in common: the arguments, and what can be asked without waiting."""
+class ClusterBase:
+    """What all clusters have in common: what can be asked without waiting."""
 
     asynchronous: ClassVar[bool]
-
-    def __init__(  # noqa: PLR0913 - as many as Dask's
-        self,
-        n_workers: int | None = None,
-        threads_per_worker: int | None = None,
-        *,
-        processes: bool = True,
-        memory_limit: str | float | None = "auto",
-        dashboard_address: str | None = DASHBOARD,
-        security: Security | bool | None = None,
-        scheduler_port: int | str = 0,
-        host: str = LOOPBACK,
-        name: str | None = None,
-        start_timeout_s: float = START_S,
-        silence_logs: int | str | bool = logging.WARNING,
-        **worker_options: Any,
-    ) -> None:
-        plan = plan_local(
-            n_workers,
-            threads_per_worker,
-            processes=processes,
-            memory_limit=memory_limit,
-            dashboard_address=dashboard_address,
-            security=security,
-            scheduler_port=scheduler_port,
-            host=host,
-            name=name,
-            start_timeout_s=start_timeout_s,
-            silence_logs=silence_logs,
-            **worker_options,
-        )
-        self._engine = Engine(plan, _show)
-        self._begin()
+    _engine: Engine
 
     def _begin(self) -> None:
         """It has been made."""
@@ -143,7 +114,44 @@ class _Cluster:
         return as_html(type(self).__name__, facts, link)
 
 
-class LocalCluster(_Cluster):
+class _LocalCluster(ClusterBase):
+    """The arguments of both."""
+
+    def __init__(  # noqa: PLR0913 - as many as Dask's
+        self,
+        n_workers: int | None = None,
+        threads_per_worker: int | None = None,
+        *,
+        processes: bool = True,
+        memory_limit: str | float | None = "auto",
+        dashboard_address: str | None = DASHBOARD,
+        security: Security | bool | None = None,
+        scheduler_port: int | str = 0,
+        host: str = LOOPBACK,
+        name: str | None = None,
+        start_timeout_s: float = START_S,
+        silence_logs: int | str | bool = logging.WARNING,
+        **worker_options: Any,
+    ) -> None:
+        plan = plan_local(
+            n_workers,
+            threads_per_worker,
+            processes=processes,
+            memory_limit=memory_limit,
+            dashboard_address=dashboard_address,
+            security=security,
+            scheduler_port=scheduler_port,
+            host=host,
+            name=name,
+            start_timeout_s=start_timeout_s,
+            silence_logs=silence_logs,
+            **worker_options,
+        )
+        self._engine = Engine(plan, lambda: open_plan(plan, show_line))
+        self._begin()
+
+
+class LocalCluster(_LocalCluster):
     """A scheduler and workers on this machine, there as soon as it is made.
 
     >>> from trio_dask import Client, LocalCluster
@@ -210,6 +218,20 @@ class LocalCluster(_Cluster):
         handle, n = self._live_handle, checked_count(n)
         self._engine.soon(lambda: handle.scale(n))
 
+    def adapt(self, minimum: int = 0, maximum: float = math.inf, **options: Any) -> None:
+        """Have as many workers as the work needs, until `scale` gives a number.
+
+        The scheduler says how many would do what can run now within `target_duration`; more
+        come at once, fewer once that was so `wait_count` times in a row, each `interval`
+        after the last. Those that leave have nothing to do, and their values move first.
+
+        Raises:
+            ConfigError: an argument makes no sense.
+        """
+        settings = AdaptiveSettings.of(minimum=minimum, maximum=maximum, **options)
+        handle = self._live_handle
+        self._engine.soon(lambda: handle.adapt(settings))
+
     def wait_for_workers(self, n: int | None = None, timeout: float | None = None) -> None:
         """Wait until there are at least `n` workers, or as many as `scale` has asked for.
 
@@ -230,7 +252,7 @@ class LocalCluster(_Cluster):
         self._engine.close()
 
 
-class AsyncLocalCluster(_Cluster):
+class AsyncLocalCluster(_LocalCluster):
     """The same as `LocalCluster` for async code, on Trio and asyncio; ``async with`` starts it.
 
     It lives on a loop of its own, so nothing that its user's loop is busy with holds it up.
@@ -255,6 +277,12 @@ class AsyncLocalCluster(_Cluster):
         handle, n = self._live_handle, checked_count(n)
         self._engine.soon(lambda: handle.scale(n))
 
+    async def adapt(self, minimum: int = 0, maximum: float = math.inf, **options: Any) -> None:
+        """Have as many workers as the work needs: see `LocalCluster.adapt`."""
+        settings = AdaptiveSettings.of(minimum=minimum, maximum=maximum, **options)
+        handle = self._live_handle
+        self._engine.soon(lambda: handle.adapt(settings))
+
     async def wait_for_workers(
         self,
         n: int | None = None,
@@ -268,7 +296,7 @@ class AsyncLocalCluster(_Cluster):
         await self._engine.close_async()
 
 
-def _show(line: str) -> None:
+def show_line(line: str) -> None:
     """What the servers, or tasks, write on stderr goes to this program's."""
     with suppress(OSError, ValueError):  # closed, or nobody reads it
         print(line, file=sys.stderr, flush=True)  # noqa: T201

@@ -12,13 +12,14 @@ import trio
 
 from trio_dask.client import LoopThread, at_exit, not_at_exit, waker
 from trio_dask.config import forget_token, remember_token
-from trio_dask.deploy.local import open_plan
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
+    from contextlib import AbstractAsyncContextManager
 
     from trio_dask.deploy.handle import ClusterHandle
     from trio_dask.deploy.plan import LocalPlan
+    from trio_dask.deploy.ssh import SSHPlan
 
 T = TypeVar("T")
 
@@ -34,9 +35,13 @@ class Engine:
     It lives until it is closed, also when nobody holds it any more: clients may.
     """
 
-    def __init__(self, plan: LocalPlan, on_line: Callable[[str], None]) -> None:
+    def __init__(
+        self,
+        plan: LocalPlan | SSHPlan,
+        open_cluster: Callable[[], AbstractAsyncContextManager[ClusterHandle]],
+    ) -> None:
         self.plan: Final = plan
-        self._on_line: Final = on_line
+        self._open_cluster: Final = open_cluster
         self._loop: Final = LoopThread(f"cluster {plan.name}")
         self._scope: Final = trio.CancelScope()
         self._opened: Final[Future[ClusterHandle]] = Future()
@@ -97,7 +102,7 @@ class Engine:
     async def _live(self) -> None:
         try:
             with self._scope:
-                async with open_plan(self.plan, self._on_line) as handle:
+                async with self._open_cluster() as handle:
                     remember_token(handle.scheduler_address, handle.token)
                     try:
                         self._opened.set_result(handle)

@@ -13,7 +13,9 @@ from trio_dask.errors import ConfigError, SchedulerUnreachable
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from trio_dask.deploy.adaptive import AdaptiveSettings
     from trio_dask.deploy.plan import LocalPlan
+    from trio_dask.deploy.ssh import SSHPlan
 
 RUNNING: Final = "running"
 CLOSED: Final = "closed"
@@ -27,7 +29,7 @@ class ClusterHandle:
     It is used on the loop on which the cluster lives; what it says may be read anywhere.
     """
 
-    def __init__(self, plan: LocalPlan) -> None:
+    def __init__(self, plan: LocalPlan | SSHPlan) -> None:
         #: What was asked for.
         self.plan: Final = plan
         self.name: Final = plan.name
@@ -44,6 +46,8 @@ class ClusterHandle:
         self._started = False
         #: How many workers there shall be.
         self.wanted = plan.n_workers
+        #: Whether the number follows the work, and how.
+        self.adaptive: AdaptiveSettings | None = None
         self._workers: dict[str, str] = {}
         self._give_order: Callable[[int], None] | None = None
         self._changed = trio.Event()
@@ -78,9 +82,12 @@ class ClusterHandle:
         Raises:
             ConfigError: it is no number of workers.
         """
-        self.wanted = checked_count(n)
-        if self._give_order is not None:
-            self._give_order(self.wanted)
+        self.adaptive = None
+        self.order(checked_count(n))
+
+    def adapt(self, settings: AdaptiveSettings | None) -> None:
+        """From now on have as many as the work needs; None: stay as it is."""
+        self.adaptive = settings
         self._change()
 
     async def wait_for_workers(self, n: int | None = None, timeout: float | None = None) -> None:  # noqa: ASYNC109 - Dask's name
@@ -135,6 +142,17 @@ class ClusterHandle:
     def started(self) -> bool:
         """Whether it has been there as a whole."""
         return self._started
+
+    def order(self, n: int) -> None:
+        """Have so many from now on."""
+        self.wanted = n
+        if self._give_order is not None:
+            self._give_order(n)
+        self._change()
+
+    async def next_change(self) -> None:
+        """Wait until something is different."""
+        await self._changed.wait()
 
     def scheduler_found(self, address: str) -> None:
         """The scheduler listens."""

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import trio
 
 from trio_dask.config import new_token
+from trio_dask.deploy.adaptive import keep_adapting
 from trio_dask.deploy.handle import ClusterHandle
 from trio_dask.deploy.outside import Outside
 from trio_dask.deploy.plan import LocalPlan, plan_local
@@ -76,6 +77,7 @@ async def open_plan(
             nursery.start_soon(run_inside, plan, handle)
         try:
             await _start(handle, plan.start_timeout_s)
+            nursery.start_soon(keep_adapting, handle)
             yield handle
         except Exception as error:  # noqa: BLE001 - raised below, outside the nursery: not in a group
             failure = error

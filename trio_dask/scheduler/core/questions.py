@@ -9,6 +9,7 @@ from trio_dask.scheduler.core import coordinating, restarting, retiring, why
 from trio_dask.scheduler.core.coordination_page import coordination_page
 from trio_dask.scheduler.core.describing import describe_worker
 from trio_dask.scheduler.core.state import STATE_NAMES
+from trio_dask.scheduler.policies import sizing
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator
@@ -126,6 +127,7 @@ _TOPICS: dict[str, Callable[[ClusterState, dict[str, Any]], dict[str, Any]]] = {
     "restarting": restarting.how_far,
     "why": why.answer,
     "coordination": coordination_page,
+    "workers_wanted": sizing.answer,
 }
 #: What has something done; it may say what is wrong with the question.
 _ORDERS: dict[str, Callable[[ClusterState, Client, Ask], str | None]] = {

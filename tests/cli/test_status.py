@@ -1,0 +1,69 @@
+"""A cluster on one screen, and a task in words."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from trio_dask import Client, Future, LocalCluster
+from trio_dask.cli import main
+from trio_dask.cli.status import screen
+
+
+def worker(name: str, **changed: Any) -> dict[str, Any]:
+    """What is told of a worker."""
+    told = {
+        "name": name, "status": "running", "nthreads": 2, "processing": 3, "in_memory": 4,
+        "memory_limit": 1 << 30, "metrics": {"store_bytes": 1 << 20, "runner": {"rss": 1 << 20}},
+    }  # fmt: skip
+    return told | changed
+
+
+@pytest.mark.parametrize("columns", [40, 80, 200])
+@pytest.mark.parametrize("count", [0, 1, 100])
+def test_it_fits(columns: int, count: int) -> None:
+    """No line is longer than the terminal, and all of it is one screen."""
+    workers = {f"tcp://192.0.2.1:{n}": worker(f"a-rather-long-name-{n}") for n in range(count)}
+    info = {
+        "n_workers": count, "total_threads": 2 * count, "total_memory": count << 30,
+        "clients": 1, "workers": workers, "dashboard": "http://192.0.2.1:8787/status",
+    }  # fmt: skip
+    lines = screen("tcp://192.0.2.1:8786", info, {"ready": 12_345, "done": 7}, columns)
+    assert all(len(line) <= columns for line in lines)
+    assert len(lines) <= 23
+    assert "12,345 ready" in "\n".join(lines)
+    assert ("… and 85 more" in lines) == (count == 100)
+
+
+@pytest.mark.network
+def test_a_running_cluster(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """For people and for programs; and why a task does not run."""
+    with LocalCluster(1, 1, processes=False, dashboard_address=None) as cluster:
+        monkeypatch.setenv("TRIO_DASK_TOKEN", cluster.token)
+        address = cluster.scheduler_address
+        with Client(cluster) as client:
+            done: Future[int] = client.submit(pow, 2, 3, key="cube")
+            done.result()
+            stuck: Future[int] = client.submit(abs, 1, resources={"GPU": 1}, key="stuck")
+            client.flush()
+            assert client.task_counts()["done"] == 1
+            assert main(["status", address]) == 0
+            shown = capsys.readouterr().out
+            assert f"Scheduler:  {address}\n" in shown
+            assert "1 workers, 1 threads" in shown
+            assert "1 clients" in shown
+            assert "local-0" in shown
+            assert main(["status", address, "--json"]) == 0
+            told = json.loads(capsys.readouterr().out)
+            assert (told["address"], told["n_workers"], told["tasks"]["done"]) == (address, 1, 1)
+            assert main(["why", address, "stuck"]) == 0
+            assert "GPU" in capsys.readouterr().out
+            assert main(["why", address, "stuck", "--json"]) == 0
+            assert json.loads(capsys.readouterr().out)["key"] == "stuck"
+            assert main(["why", address, "nobody"]) == 1
+            stuck.cancel()
+    assert main(["status", "no address"]) == 2

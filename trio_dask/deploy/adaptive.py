@@ -1,0 +1,204 @@
+"""Clusters whose size follows the work: the scheduler says how many, this says when."""
+
+from __future__ import annotations
+
+import logging
+import math
+import secrets
+from collections import deque
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Final
+
+import trio
+
+from trio_dask.comm import connect, own_keys
+from trio_dask.config import parse_seconds
+from trio_dask.errors import CommError, ConfigError
+from trio_dask.messages.session import CLIENT, SCHEDULER, Answer, Ask, RegisterClient
+
+if TYPE_CHECKING:
+    from trio_dask.comm import Connection
+    from trio_dask.deploy.handle import ClusterHandle
+    from trio_dask.messages import Message
+
+#: How long an answer may take; workers that leave have a few seconds for it.
+ANSWER_S: Final = 30.0
+#: The wait before a lost scheduler is looked for again.
+_AGAIN_S: Final = 5.0
+
+logger: Final = logging.getLogger("trio_dask.deploy")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AdaptiveSettings:
+    """Between which sizes, and how quickly."""
+
+    minimum: int = 0
+    maximum: float = math.inf
+    interval_s: float = 1.0
+    wait_count: int = 3
+    target_s: float = 5.0
+
+    @classmethod
+    def of(
+        cls,
+        *,
+        minimum: object = 0,
+        maximum: object = math.inf,
+        interval: object = 1.0,
+        wait_count: object = 3,
+        target_duration: object = 5.0,
+    ) -> AdaptiveSettings:
+        """From what people write.
+
+        Raises:
+            ConfigError: it makes no sense.
+        """
+        for name, value in (("minimum", minimum), ("maximum", maximum), ("wait_count", wait_count)):
+            if type(value) is not int and not (name == "maximum" and value == math.inf):
+                msg = f"adapt({name}={value!r}): it is a whole number"
+                raise ConfigError(msg)
+        assert isinstance(minimum, int)
+        assert isinstance(maximum, int | float)
+        assert isinstance(wait_count, int)
+        if not 0 <= minimum <= maximum or maximum < 1:
+            msg = f"adapt(minimum={minimum}, maximum={maximum}): they are 0 or more, in this order"
+            raise ConfigError(msg)
+        made = cls(
+            minimum=minimum,
+            maximum=maximum,
+            interval_s=parse_seconds(interval),
+            wait_count=max(1, wait_count),
+            target_s=parse_seconds(target_duration),
+        )
+        if made.interval_s <= 0 or made.target_s <= 0:
+            msg = f"adapt(interval={interval!r}, target_duration={target_duration!r}): more than 0"
+            raise ConfigError(msg)
+        return made
+
+
+@dataclass(slots=True)
+class Sizing:
+    """Decides: up at once, down only when less was enough several times in a row.
+
+    >>> sizing = Sizing(AdaptiveSettings(minimum=1, maximum=4, wait_count=2))
+    >>> [sizing.decide(wanted, idle=9, now=now) for wanted, now in [(9, 1), (2, 4), (1, 4)]]
+    [4, 4, 2]
+    """
+
+    settings: AdaptiveSettings
+    _recent: deque[int] = field(default_factory=deque)
+
+    def decide(self, wanted: int, *, idle: int, now: int) -> int:
+        """How many there shall be, of `now`, of which `idle` have nothing to do.
+
+        None that works is taken away: it would begin anew elsewhere.
+        """
+        settings = self.settings
+        wanted = int(min(max(wanted, settings.minimum), settings.maximum))
+        if wanted >= now:
+            self._recent.clear()
+            return wanted
+        self._recent.append(wanted)
+        if len(self._recent) < settings.wait_count:
+            return now
+        enough = max(self._recent)
+        self._recent.popleft()
+        return max(enough, now - idle)
+
+
+async def keep_adapting(handle: ClusterHandle) -> None:
+    """Until cancelled: follow the work, whenever that is asked for."""
+    while True:
+        while handle.adaptive is None:
+            await handle.next_change()
+        try:
+            await _adapt(handle)
+        except CommError as error:
+            logger.warning("Adapting waits: %s", error)
+            await trio.sleep(_AGAIN_S)
+
+
+async def _adapt(handle: ClusterHandle) -> None:
+    """As long as it is asked for, and the scheduler is there."""
+    plan = handle.plan
+    keys = own_keys(handle.token, plan.config, origin="the cluster's token", security=plan.security)
+    connection = await connect(handle.scheduler_address, keys=keys, role=CLIENT, expect=SCHEDULER)
+    asker = _Asker(connection)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(asker.run)
+        connection.send(RegisterClient(f"adaptive-{handle.name}-{secrets.token_hex(4)}"))
+        settings, sizing = handle.adaptive, None
+        while handle.adaptive is not None:
+            if sizing is None or settings is not handle.adaptive:
+                settings = handle.adaptive
+                sizing = Sizing(settings)
+            await _look(handle, asker, sizing)
+            await trio.sleep(sizing.settings.interval_s)
+        connection.close("the cluster keeps its size")
+
+
+async def _look(handle: ClusterHandle, asker: _Asker, sizing: Sizing) -> None:
+    """Ask once, and do what follows."""
+    params = {"target_s": sizing.settings.target_s, "threads": handle.plan.threads_per_worker}
+    found = await asker.ask("workers_wanted", params)
+    now = handle.wanted
+    count = sizing.decide(int(found["wanted"]), idle=int(found["idle"]), now=now)
+    if count > now or (count == now and len(handle.workers) < now):
+        if count > now:
+            logger.info("Adapting: %d workers instead of %d", count, now)
+        handle.order(count)
+    elif count < now and not count:  # all of them, and then there is nobody to choose from
+        logger.info("Adapting: no workers instead of %d", now)
+        handle.order(0)
+    elif count < now and now == len(handle.workers):
+        # The scheduler chooses: those that have least to do, and whose values can move.
+        left = await asker.ask("retire_workers", {"n": now - count})
+        gone = len(left["workers"])
+        if gone:
+            logger.info("Adapting: %d workers instead of %d", now - gone, now)
+            handle.wanted -= gone
+
+
+class _Asker:
+    """A client that only asks."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection: Final = connection
+        self._serial = 0
+        self._answers: dict[int, Answer] = {}
+        self._more = trio.Event()
+
+    async def run(self) -> None:
+        """Until the connection ends.
+
+        Raises:
+            CommError: nobody has asked for that.
+        """
+        await self._connection.run(self._hear)
+
+    def _hear(self, messages: list[Message]) -> None:
+        for each in messages:
+            if isinstance(each, Answer):
+                self._answers[each.serial] = each
+        self._more.set()
+        self._more = trio.Event()
+
+    async def ask(self, topic: str, params: dict[str, Any]) -> dict[str, Any]:
+        """A question, and its answer.
+
+        Raises:
+            CommError: there is none.
+        """
+        self._serial += 1
+        serial = self._serial
+        self._connection.send(Ask(serial, topic, params))
+        with trio.move_on_after(ANSWER_S):
+            while serial not in self._answers:
+                await self._more.wait()
+            answer = self._answers.pop(serial)
+            if not answer.ok:
+                raise CommError(str(answer.data.get("error")))
+            return dict(answer.data)
+        msg = f"the scheduler has not answered within {ANSWER_S:g} s"
+        raise CommError(msg)
