@@ -31,8 +31,10 @@ if TYPE_CHECKING:
         fire_and_forget as fire_and_forget,
         futures_of as futures_of,
         get_client as get_client,
+        print as print,  # noqa: A004 - as in Dask
         progress as progress,
         wait as wait,
+        warn as warn,
         worker_client as worker_client,
     )
     from trio_dask.comm import Security as Security
@@ -95,8 +97,10 @@ _HOMES: Final[dict[str, str]] = {
     "fire_and_forget": "trio_dask.client",
     "futures_of": "trio_dask.client",
     "get_client": "trio_dask.client",
+    "print": "trio_dask.client",
     "progress": "trio_dask.client",
     "wait": "trio_dask.client",
+    "warn": "trio_dask.client",
     "worker_client": "trio_dask.client",
     "Security": "trio_dask.comm",
     "AsyncLocalCluster": "trio_dask.deploy",
@@ -178,11 +182,13 @@ __all__ = [
     "get_client",
     "get_worker",
     "performance_report",
+    "print",
     "progress",
     "rejoin",
     "secede",
     "shield",
     "wait",
+    "warn",
     "worker_client",
 ]
 

@@ -220,6 +220,7 @@ class Bystanders:
             let_go(self.core.state, *records.queues.close(name)[1])
         for name in list(records.variables.names()):
             let_go(self.core.state, records.variables.delete(name))
+        let_go(self.core.state, *records.datasets.values())
         assert not records.nbytes
 
     def end(self) -> None:

@@ -9,7 +9,16 @@ from tests.fuzzing.bystanders import FIRST, THEIRS
 from tests.fuzzing.ends import FID, MINE, A, B
 from tests.fuzzing.wire import said
 from trio_dask.comm import Handshake, Hello, keys_from_token
-from trio_dask.messages import Message, fleet, nested, sealing, session, tasks as words, values
+from trio_dask.messages import (
+    Message,
+    fleet,
+    kept,
+    nested,
+    sealing,
+    session,
+    tasks as words,
+    values,
+)
 from trio_dask.messages.failure import Failure
 from trio_dask.messages.ids import first_attempt
 
@@ -67,6 +76,11 @@ def of_client() -> list[Message]:
         session.Ask(16, "ticket.give_up", {"token": 2, "kind": "lock"}),
         session.Ask(17, "ticket.drop", {"token": 1}),
         session.Ask(18, "coordination", {}),
+        session.Ask(20, "topic.listen", {"topics": ["t"]}),
+        session.Ask(21, "topic.log", {"topics": ["t", "print"], "event": b"x"}),
+        session.Ask(22, "dataset.publish", {"name": "d", "data": b"x", "tids": [FIRST]}),
+        session.Ask(23, "dataset.get", {"name": "d", "token": 8}),
+        session.Ask(24, "metadata.set", {"path": ["a", "b"], "tree": {"c": b"x"}}),
         session.Ask(19, "why", {"tid": FIRST, "key": "x"}),
     ]  # fmt: skip
 
@@ -192,6 +206,7 @@ def to_client() -> list[Message]:
         words.PutAt([MINE + 303, MINE + 304, MINE + 303], [0, 1, 1], [A, B]),
         session.Answer(1, ok=True, data={"n": 3}),
         session.Answer(2, ok=False, data={"error": "no"}),
+        kept.Said(["steps", "print"], [b"event", b"text"]),
         words.Finished(list(range(MINE + 3, MINE + 305)), [1] * 302, [b"v"] * 302, [-1] * 302, []),
     ]
 

@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from trio_dask.client.loop_thread import LoopThread, at_exit, not_at_exit
     from trio_dask.client.loops import refuse_running_loop, waker
     from trio_dask.client.notebook import as_html
+    from trio_dask.client.topics import print, warn  # noqa: A004 - as in Dask
     from trio_dask.client.waiting import DoneAndNotDone, as_completed, fire_and_forget, wait
 
 _HOMES: Final[dict[str, str]] = {
@@ -63,10 +64,12 @@ _HOMES: Final[dict[str, str]] = {
     "futures_of": "finding",
     "get_client": "inside",
     "not_at_exit": "loop_thread",
+    "print": "topics",
     "progress": "bars",
     "refuse_running_loop": "loops",
     "wait": "waiting",
     "waker": "loops",
+    "warn": "topics",
     "worker_client": "inside",
 }
 
@@ -96,10 +99,12 @@ __all__ = [
     "futures_of",
     "get_client",
     "not_at_exit",
+    "print",
     "progress",
     "refuse_running_loop",
     "wait",
     "waker",
+    "warn",
     "worker_client",
 ]
 

@@ -14,6 +14,7 @@ from trio_dask.client.notebook import as_html
 from trio_dask.client.options import refuse_reserved, worker_names
 from trio_dask.client.outcomes import Failed
 from trio_dask.client.shapes import futures_in, refill
+from trio_dask.client.topics import Listening
 from trio_dask.client.waits import TimeIsUp
 from trio_dask.errors import SubmitError
 
@@ -38,6 +39,9 @@ class BaseClient:
         #: What the client is made of; futures use it.
         self.live: Final = live
         self._core: Final = self.live.core
+        #: Whom events are for.
+        self.listening: Final = Listening(self)
+        self._core.heard = self.listening.arrived
         #: Futures of graphs, by the keys that graphs use.
         self.graph_futures: Final = KnownKeys()
         #: Pickles what is submitted.
@@ -253,6 +257,10 @@ class BaseClient:
     def _run_callback(self, call: Callable[[], None]) -> None:
         """Where callbacks run."""
         call()
+
+    def run_handler(self, call: Callable[[], object]) -> None:
+        """Where handlers of events run; they give a coroutine if they are to go on."""
+        self._run_callback(lambda: self.live.go_on(call()))
 
     def _check_own(self, futures: Iterable[BaseFuture[Any]]) -> None:
         for batch in {future._batch: None for future in futures}:  # noqa: SLF001

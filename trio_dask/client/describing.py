@@ -269,7 +269,7 @@ class Describer:
             raise SubmitError(msg)
         return payload
 
-    def kept(self, value: Any, what: str) -> dict[str, Any]:
+    def kept(self, value: Any, what: str, bytes_max: int = VALUE_BYTES_MAX) -> dict[str, Any]:
         """A value for the scheduler to keep, futures in it included, as it is told of it.
 
         Raises:
@@ -279,9 +279,9 @@ class Describer:
         with _packing_for(self._owner):
             payload = pack(value, refs=refs)
         nbytes = payload_bytes(payload)
-        if nbytes > VALUE_BYTES_MAX:
+        if nbytes > bytes_max:
             msg = (
-                f"{what}: a {type(value).__name__} of {nbytes:,} bytes, where {VALUE_BYTES_MAX:,} "
+                f"{what}: a {type(value).__name__} of {nbytes:,} bytes, where {bytes_max:,} "
                 "is the most that the scheduler keeps: scatter it, and use its future"
             )
             raise SubmitError(msg)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import logging
 import os
 import threading
@@ -73,6 +74,7 @@ class Live:
         self.values: Final = Results(
             self.core, self.flush, self.lock, waits, full_tracebacks=entrance.full_tracebacks
         )
+        self.waits_on_loop = on_loop
         self._kind = type(owner).__name__
         self._pid = os.getpid()
         #: Whether something is to arrive even if we leave at once.
@@ -83,6 +85,7 @@ class Live:
         self._scope: anyio.CancelScope
         self._registered: anyio.Event
         self._finished: anyio.Event
+        self._handling: anyio.abc.TaskGroup | None = None
         self._connection: AnyioConnection | None = None
         self._data: DataLinks | None = None
         #: Where the cluster's dashboard is, once the scheduler has said so.
@@ -191,7 +194,11 @@ class Live:
         """Own all connections, until the end."""
         try:
             with self._scope:
-                async with anyio.create_task_group() as links:
+                async with (
+                    anyio.create_task_group() as links,
+                    anyio.create_task_group() as handling,
+                ):
+                    self._handling = handling if self.waits_on_loop else None
                     self._data = DataLinks(
                         self.core.name,
                         self.entrance.keys,
@@ -203,6 +210,7 @@ class Live:
                     connection.send(self.core.register())
                     await self._talk(connection)
                     self._data.close("the scheduler is gone")
+                    handling.cancel_scope.cancel()
         except Exception as error:
             logger.exception("the client of %s failed", self.entrance.address)
             self._on_end(f"the client failed: {error!r}")
@@ -322,6 +330,15 @@ class Live:
             raise RuntimeError(msg)
         self._tasks.start_soon(fn, *args)
 
+    def go_on(self, made: object) -> None:
+        """What a handler has returned: a coroutine runs on the loop until the client leaves."""
+        if inspect.iscoroutine(made):
+            if self._handling is None:
+                made.close()
+                logger.error("%r cannot run here: it needs an AsyncClient outside of tasks", made)
+            else:
+                self._handling.start_soon(_to_its_end, made)
+
     def forget(self, watch: Watch) -> None:
         """It does not wait any more. May be called by the garbage collector."""
         self._forgotten.append(watch)
@@ -362,3 +379,10 @@ class Live:
         if self.core.ended:
             raise SchedulerUnreachable(self.core.ended)
         raise ValueError(str(answer.data.get("error", "the scheduler refused to answer")))
+
+
+async def _to_its_end(coroutine: Coroutine[Any, Any, Any]) -> None:
+    try:
+        await coroutine
+    except Exception:
+        logger.exception("%r failed", coroutine)

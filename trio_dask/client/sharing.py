@@ -98,6 +98,17 @@ def opened(client: BaseClient, item: dict[str, Any]) -> Any:
         return unpack(item["data"])
 
 
+async def read_if_there(client: BaseClient, topic: str, params: dict[str, Any]) -> list[Any] | None:
+    """A value that the cluster keeps, in a list; None: there is none."""
+    token, answer = await wait_turn(client.live, topic, params, None)
+    if answer is None or answer.get("found") is False:
+        return None
+    try:
+        return [opened(client, answer)]
+    finally:
+        take(client.live, token)
+
+
 async def read(
     client: BaseClient, topic: str, params: dict[str, Any], limit_s: float | None
 ) -> list[Any] | None:

@@ -21,6 +21,7 @@ from trio_dask.client.core.table import Table
 from trio_dask.client.core.watching import Groups, Watching
 from trio_dask.errors import RemoteProtocolError
 from trio_dask.messages.ids import CLIENT_MAX, first_id
+from trio_dask.messages.kept import Said
 from trio_dask.messages.session import Answer, Ask, RegisterClient, Welcome
 from trio_dask.messages.tasks import (
     Again,
@@ -45,6 +46,10 @@ if TYPE_CHECKING:
 Answered: TypeAlias = Callable[[Answer], None]
 
 
+def _nothing(topic: str, event: bytes) -> None:
+    pass
+
+
 class ClientCore:
     """What one client has asked for, and what has come of it."""
 
@@ -59,6 +64,8 @@ class ClientCore:
         self.table: Final = Table(
             self if owner is None else owner, settled=self._on_settled, idle=self._on_idle
         )
+        #: Called with each event that the client listens to.
+        self.heard: Callable[[str, bytes], None] = _nothing
         self._serials = 0
         self._fids = 0
         self._functions: dict[bytes, Function] = {}
@@ -78,6 +85,7 @@ class ClientCore:
             Again: self.table.on_again,
             PutAt: self._storer.on_put_at,
             Answer: self._on_answer,
+            Said: self._on_said,
         }
 
     # ------------------------------------------------------------ messages
@@ -305,6 +313,10 @@ class ClientCore:
         if message.sources:
             self._fetcher.learn(message)
         self.table.on_finished(message)
+
+    def _on_said(self, message: Said) -> None:
+        for topic, event in zip(message.topics, message.events, strict=True):
+            self.heard(topic, event)
 
     def _on_answer(self, message: Answer) -> None:
         if not self._out.arrived(message.serial):

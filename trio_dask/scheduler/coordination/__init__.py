@@ -11,6 +11,7 @@ from trio_dask.scheduler.coordination.queues import Queues
 from trio_dask.scheduler.coordination.records import Item, Records
 from trio_dask.scheduler.coordination.semaphores import Semaphores
 from trio_dask.scheduler.coordination.tickets import Refusal, Ticket
+from trio_dask.scheduler.coordination.topics import Topics
 from trio_dask.scheduler.coordination.variables import Variables
 
 __all__ = [
@@ -22,5 +23,6 @@ __all__ = [
     "Refusal",
     "Semaphores",
     "Ticket",
+    "Topics",
     "Variables",
 ]

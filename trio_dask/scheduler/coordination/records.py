@@ -7,12 +7,13 @@ with the attempt. What ties all this to clients and tasks is in `scheduler.core.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from trio_dask.scheduler.coordination.flags import Flags
 from trio_dask.scheduler.coordination.locks import Locks
 from trio_dask.scheduler.coordination.queues import Queues
 from trio_dask.scheduler.coordination.semaphores import Semaphores
+from trio_dask.scheduler.coordination.topics import Topics
 from trio_dask.scheduler.coordination.variables import Variables
 
 if TYPE_CHECKING:
@@ -41,6 +42,10 @@ class Records:
     variables: Variables[Item] = field(default_factory=Variables)
     tickets: dict[int, dict[int, str]] = field(default_factory=dict)  # owner → token → kind
     serials: dict[Ticket, int] = field(default_factory=dict)  # the questions of those who wait
+    topics: Topics = field(default_factory=Topics)
+    datasets: dict[str, Item] = field(default_factory=dict)
+    metadata: dict[str, Any] = field(default_factory=dict)  # names, and bytes as leaves
+    metadata_bytes: int = 0
     reading: dict[Ticket, Item] = field(default_factory=dict)  # given to somebody, not yet taken
     nbytes: int = 0
     refs: int = 0

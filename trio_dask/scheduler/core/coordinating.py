@@ -34,17 +34,9 @@ PUT: Final = "put"
 READ: Final = "read"
 
 
-def on_order(state: ClusterState, client: Client, message: Ask) -> str | None:
-    """Do what is asked for, and answer now or later; or say what is wrong with it."""
-    try:
-        _ORDERS[message.topic](state, client, message)
-    except Refusal as refusal:
-        return str(refusal)
-    return None
-
-
 def gone(state: ClusterState, client: Client) -> None:
     """The client has ended: what it held others may have, and it waits for nothing."""
+    state.records.topics.gone(client.number)
     if client.number in state.records.tickets:
         for token, kind in list(state.records.tickets[client.number].items()):
             _end(state, Ticket(client.number, token), kind)
@@ -308,6 +300,11 @@ def _on_queue_close(state: ClusterState, client: Client, message: Ask) -> None:
     client.out.add(Answer(message.serial, ok=True, data={}))
 
 
+def lend(state: ClusterState, client: Client, message: Ask, item: Item) -> None:
+    """Answer with a value, which is kept for the one who asks until he has it."""
+    _read(state, _ticket(state, client, message, READ), item)
+
+
 def _read(state: ClusterState, ticket: Ticket, item: Item) -> None:
     """Give a value to one who asked for it; it is kept for him until he has it."""
     state.records.reading[ticket] = copied(state, item)
@@ -337,7 +334,7 @@ def _on_variable_delete(state: ClusterState, client: Client, message: Ask) -> No
     client.out.add(Answer(message.serial, ok=True, data={}))
 
 
-_ORDERS: Final[dict[str, Callable[[ClusterState, Client, Ask], None]]] = {
+ORDERS: Final[dict[str, Callable[[ClusterState, Client, Ask], None]]] = {
     "ticket.drop": _on_drop,
     "ticket.took": _on_took,
     "ticket.give_up": _on_give_up,
@@ -357,5 +354,3 @@ _ORDERS: Final[dict[str, Callable[[ClusterState, Client, Ask], None]]] = {
     "variable.set": _on_variable_set,
     "variable.delete": _on_variable_delete,
 }
-#: What is asked for by these topics is done here.
-TOPICS: Final = tuple(_ORDERS)

@@ -56,6 +56,8 @@ def coordination_page(state: ClusterState, params: dict[str, Any] | None = None)
             }
             for name in islice(records.variables.names(), _LISTED)
         },
+        "datasets": list(islice(records.datasets, _LISTED)),
+        "topics": list(islice(records.topics.names(), _LISTED)),
         "nbytes": records.nbytes,
     }
 

@@ -22,7 +22,9 @@ TOTAL_BYTES_MAX: Final = 256 << 20
 FUTURES_MAX: Final = 10_000
 
 
-def item_of(state: ClusterState, params: dict[str, Any]) -> Item:
+def item_of(
+    state: ClusterState, params: dict[str, Any], *, bytes_max: int = VALUE_BYTES_MAX
+) -> Item:
     """The value that a client brings.
 
     Raises:
@@ -33,9 +35,9 @@ def item_of(state: ClusterState, params: dict[str, Any]) -> Item:
     if type(data) is not bytes or not listed:
         msg = f"a value is bytes, with at most {FUTURES_MAX:,} futures in it"
         raise Refusal(msg)
-    if len(data) > VALUE_BYTES_MAX:
+    if len(data) > bytes_max:
         msg = (
-            f"a value of {len(data):,} bytes, where {VALUE_BYTES_MAX:,} is the most that the "
+            f"a value of {len(data):,} bytes, where {bytes_max:,} is the most that the "
             "scheduler keeps: scatter it, and use its future"
         )
         raise Refusal(msg)

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from trio_dask.messages.session import Answer
-from trio_dask.scheduler.core import coordinating, restarting, retiring, why
+from trio_dask.scheduler.coordination import Refusal
+from trio_dask.scheduler.core import coordinating, publishing, restarting, retiring, why
 from trio_dask.scheduler.core.coordination_page import coordination_page
 from trio_dask.scheduler.core.describing import describe_worker
 from trio_dask.scheduler.core.state import STATE_NAMES
@@ -117,6 +118,18 @@ def _flush(state: ClusterState, params: dict[str, Any]) -> dict[str, Any]:
     return {}
 
 
+#: What concerns records that the cluster keeps.
+_KEPT = coordinating.ORDERS | publishing.ORDERS
+
+
+def _on_kept(state: ClusterState, client: Client, message: Ask) -> str | None:
+    try:
+        _KEPT[message.topic](state, client, message)
+    except Refusal as refusal:
+        return str(refusal)
+    return None
+
+
 _TOPICS: dict[str, Callable[[ClusterState, dict[str, Any]], dict[str, Any]]] = {
     "info": _info,
     "who_has": _who_has,
@@ -134,5 +147,5 @@ _ORDERS: dict[str, Callable[[ClusterState, Client, Ask], str | None]] = {
     "retire_workers": retiring.on_retire,
     "restart_workers": restarting.on_restart_workers,
     "shutdown": _on_shutdown,
-    **dict.fromkeys(coordinating.TOPICS, coordinating.on_order),
+    **dict.fromkeys(_KEPT, _on_kept),
 }

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections import deque
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
@@ -21,6 +21,7 @@ class LogLines(logging.Handler):
     def __init__(self, clock: Callable[[], float]) -> None:
         super().__init__()
         self._clock = clock
+        self._last = clock()
         self._lines: deque[tuple[float, str, str, str]] = deque(maxlen=KEPT)
 
     def emit(self, record: logging.LogRecord) -> None:
@@ -31,10 +32,16 @@ class LogLines(logging.Handler):
                 text = f"{text}: {record.exc_info[1]!r}"
         except Exception as error:  # noqa: BLE001 - a line that cannot be made is said to be one
             text = f"a line that cannot be shown: {type(error).__name__}"
-        self._lines.append((self._clock(), record.levelname, record.name, text[:_TEXT_MAX]))
+        self._lines.append((self._now(), record.levelname, record.name, text[:_TEXT_MAX]))
         last = logging.lastResort
         if last is not None and record.levelno >= last.level and self._is_alone(record.name):
             last.handle(record)  # who has set up no logging sees warnings all the same
+
+    def _now(self) -> float:
+        """The time; in another thread than the clock's, that of the line before."""
+        with suppress(RuntimeError):
+            self._last = self._clock()
+        return self._last
 
     def _is_alone(self, name: str) -> bool:
         """Whether nobody else takes what this logger is told."""
@@ -49,7 +56,7 @@ class LogLines(logging.Handler):
         """Those there are, the newest first."""
         return [
             {"ago_s": max(0.0, now - at), "level": level, "logger": name, "text": text}
-            for at, level, name, text in reversed(self._lines)
+            for at, level, name, text in reversed(tuple(self._lines))
         ]
 
 
