@@ -51,7 +51,7 @@ def of_client() -> list[Message]:
         words.Keep(mine[1:3]),
         words.Submit(
             mine[-1] + 3, [THEIRS], [b"a"] * 2, [], [], [], [], wanted=True,
-            options={"on_cancel": words.KILL, "priority": 1, "timeout": 5.0, "deadline": 60.0},
+            options={"on_cancel": words.KILL, "priority": 1, "timeout": 5.0, "deadline": 60.0, "actor": True},
         ),
         words.Cancel([*mine[2:5], mine[-1] + 3], "enough"),
         words.Unreachable([mine[0], mine[9]], "tcp://w0:1"),

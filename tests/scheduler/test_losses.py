@@ -332,3 +332,28 @@ def test_a_task_goes_to_its_input_that_could_not_be_fetched(cluster: Driver) -> 
     cluster.leave(B)
     assert again.args == [b"b"], "tried again, as its home is as busy as before"
     assert [each for each in cluster.heard(A) if isinstance(each, words.Free)] == []
+
+
+def test_an_actor_is_not_made_again(cluster: Driver) -> None:
+    """It would be another one: it is lost with its holder, and so is what waits for it."""
+    first = cluster.client()
+    cluster.worker(A)
+    cluster.submit(first, [b"a"], actor=True)
+    cluster.done(A, cluster.run(A), None)
+    cluster.submit(first + 1, [b"b"], [[first]])
+    cluster.heard(CLIENT)
+    cluster.leave(A)
+    said = [type(each) for each in cluster.heard(CLIENT)]
+    assert sorted(said, key=lambda kind: kind.__name__) == [words.Failed, words.Lost]
+    cluster.tell(CLIENT, words.Release([first, first + 1]))
+    assert cluster.at_rest()
+
+
+def test_an_actor_whose_worker_dies_before_it_was_made_is_made_elsewhere(cluster: Driver) -> None:
+    """Nobody has used it."""
+    first = cluster.client()
+    cluster.worker(A)
+    cluster.submit(first, [b"a"], actor=True)
+    cluster.worker(B)
+    cluster.leave(A)
+    assert len(cluster.run_of(B)) == 1

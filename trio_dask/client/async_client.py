@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self, TypeVar
 
 import anyio
 
-from trio_dask.client import currents
+from trio_dask.client import actors, currents
 from trio_dask.client.collections.computing import AsyncComputing
 from trio_dask.client.describing import chosen_keys
 from trio_dask.client.entrance import Entrance, client_name, own_cluster
@@ -137,6 +137,7 @@ class AsyncClient(AsyncManaging, AsyncComputing, AsyncEverywhere):
         timeout: float | str | None = None,
         deadline: float | str | None = None,
         on_cancel: Literal["cooperate", "interrupt", "kill"] = "interrupt",
+        actor: bool = False,
         **kwargs: Any,
     ) -> AsyncFuture[T]:
         """Run ``fn(*args, **kwargs)`` on the cluster.
@@ -153,6 +154,9 @@ class AsyncClient(AsyncManaging, AsyncComputing, AsyncEverywhere):
         (``"interrupt"``), by the end of its process (``"kill"``), or only where it calls
         `check_cancelled` (``"cooperate"``).
 
+        With `actor`, `fn` is a class: an object of it stays on a worker, and the future's result is
+        something to call its methods of.
+
         Raises:
             SubmitError: it is no function, or cannot be pickled, or an option makes no sense.
             SchedulerUnreachable: the connection is lost.
@@ -168,6 +172,11 @@ class AsyncClient(AsyncManaging, AsyncComputing, AsyncEverywhere):
             on_cancel=on_cancel,
         )
         keys = chosen_keys(key, pure=pure, single=True)
+        if actor:
+            made = actors.made_by(fn, asynchronous=True)
+            return self._one(
+                made, (actors.maker(fn), args, kwargs), keys, options | {"actor": True}
+            )
         return self._one(AsyncFuture, (fn, args, kwargs), keys, options)
 
     def map(  # noqa: PLR0913

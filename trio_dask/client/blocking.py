@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Final, Literal, Self, TypeVar
 
 import trio
 
-from trio_dask.client import currents, waits
+from trio_dask.client import actors, currents, waits
 from trio_dask.client.collections import defaults
 from trio_dask.client.collections.computing import Computing
 from trio_dask.client.describing import chosen_keys
@@ -202,6 +202,7 @@ class Client(Managing, Computing, Everywhere):
         timeout: float | str | None = None,
         deadline: float | str | None = None,
         on_cancel: Literal["cooperate", "interrupt", "kill"] = "interrupt",
+        actor: bool = False,
         **kwargs: Any,
     ) -> Future[T]:
         """Run ``fn(*args, **kwargs)`` on the cluster.
@@ -218,6 +219,9 @@ class Client(Managing, Computing, Everywhere):
         (``"interrupt"``), by the end of its process (``"kill"``), or only where it calls
         `check_cancelled` (``"cooperate"``).
 
+        With `actor`, `fn` is a class: an object of it stays on a worker, and the future's result is
+        something to call its methods of.
+
         Raises:
             SubmitError: it is no function, or cannot be pickled, or an option makes no sense.
             SchedulerUnreachable: the connection is lost.
@@ -233,6 +237,11 @@ class Client(Managing, Computing, Everywhere):
             on_cancel=on_cancel,
         )
         keys = chosen_keys(key, pure=pure, single=True)
+        if actor:
+            made = actors.made_by(fn, asynchronous=False)
+            return self._one(
+                made, (actors.maker(fn), args, kwargs), keys, options | {"actor": True}
+            )
         return self._one(Future, (fn, args, kwargs), keys, options)
 
     def map(  # noqa: PLR0913

@@ -40,8 +40,9 @@ class Submit(Message):
     `keys` is empty for automatic keys. `orders` is empty for submission order, else
     it ranks the tasks of this message among each other, lowest first. `wanted` says
     whether the client holds futures for them. `options`: priority, retries,
-    workers, allow_other_workers, resources, on_cancel, timeout (seconds of running) and
-    deadline (seconds from the arrival of this message); what is not there has its default.
+    workers, allow_other_workers, resources, on_cancel, timeout (seconds of running),
+    deadline (seconds from the arrival of this message) and actor (its value is not to be made
+    twice); what is not there has its default.
     """
 
     first: int

@@ -10,6 +10,14 @@ import importlib
 from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
+    from trio_dask.runner.actors import (
+        ActorCell as ActorCell,
+        ActorHere as ActorHere,
+        ActorMaker as ActorMaker,
+        call_actor as call_actor,
+        call_actor_async as call_actor_async,
+        opened as opened,
+    )
     from trio_dask.runner.afterimport import when_imported as when_imported
     from trio_dask.runner.board import Board as Board
     from trio_dask.runner.cancelling import check_cancelled as check_cancelled
@@ -25,14 +33,20 @@ if TYPE_CHECKING:
     from trio_dask.runner.shielding import current_deadline as current_deadline, shield as shield
 
 _HOMES: Final[dict[str, str]] = {
+    "ActorCell": "actors",
+    "ActorHere": "actors",
+    "ActorMaker": "actors",
     "Board": "board",
     "Nest": "nests",
     "TaskWorker": "inside",
+    "call_actor": "actors",
+    "call_actor_async": "actors",
     "check_cancelled": "cancelling",
     "current": "nests",
     "current_deadline": "shielding",
     "get_worker": "inside",
     "host_runner": "hosting",
+    "opened": "actors",
     "rejoin": "inside",
     "resolve": "holdings",
     "secede": "inside",
@@ -41,14 +55,20 @@ _HOMES: Final[dict[str, str]] = {
 }
 
 __all__ = [
+    "ActorCell",
+    "ActorHere",
+    "ActorMaker",
     "Board",
     "Nest",
     "TaskWorker",
+    "call_actor",
+    "call_actor_async",
     "check_cancelled",
     "current",
     "current_deadline",
     "get_worker",
     "host_runner",
+    "opened",
     "rejoin",
     "resolve",
     "secede",

@@ -206,6 +206,7 @@ def _options(state: ClusterState, message: words.Submit, count: int) -> tuple[in
     resources = options.pop("resources", None) or {}
     way = options.pop("on_cancel", words.INTERRUPT)
     timeout_s = options.pop("timeout", None)
+    once = options.pop("actor", False)
     options.pop("deadline", None)
     if options:
         raise Misuse(f"unknown option {min(options)!r}")
@@ -228,7 +229,9 @@ def _options(state: ClusterState, message: words.Submit, count: int) -> tuple[in
         requirement = state.requirements[key] = st.Requirement(*key)
     rank0 = (-priority << ORDER_BITS) + state.order
     state.order += count
-    return rank0, st.Spec(None, requirement, retries, way, float(timeout_s or math.inf))
+    return rank0, st.Spec(
+        None, requirement, retries, way, float(timeout_s or math.inf), once is True
+    )
 
 
 def _place(client: Client, message: words.Submit, rank0: int) -> int:

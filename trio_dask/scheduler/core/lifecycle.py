@@ -395,7 +395,7 @@ def lose_copy(state: ClusterState, task: Task, worker: Worker, reason: str) -> N
             each.state, each.missing = st.WAITING, 1
         elif each.state == st.WAITING:
             each.missing += 1
-    if task.args is None:
+    if task.args is None or task.spec.once:
         end(state, task, st.LOST, packed(reason))
     elif is_needed(task):
         report_again(state, task)

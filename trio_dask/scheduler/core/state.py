@@ -139,6 +139,7 @@ class Spec:
     retries: int
     way: int = INTERRUPT  # in which it is stopped while it runs
     timeout_s: float = math.inf  # for which it may run, each time
+    once: bool = False  # its value is an actor: made again it would be another
 
 
 class Task:

@@ -1,0 +1,142 @@
+"""Actors: objects in the cluster, used by clients and by tasks, and lost with their process."""
+
+from __future__ import annotations
+
+import os
+import signal
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from trio_dask import AsyncClient, Client, DataLost, Future, LocalCluster, Queue, SubmitError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+class Counter:
+    """Counts, in one process of the cluster."""
+
+    kind = "counter"
+
+    def __init__(self, start: int = 0) -> None:
+        self.n = start
+        self.seen: list[int] = []
+
+    def add(self, number: int = 1) -> int:
+        """Add, and say how much it is."""
+        self.n += number
+        self.seen.append(number)
+        return self.n
+
+    def fail(self, why: str) -> None:
+        """An error of its own."""
+        raise LookupError(why)
+
+    async def later(self, number: int) -> int:
+        """A coroutine."""
+        self.n += number
+        return self.n
+
+    def die(self) -> None:
+        """Its process ends."""
+        os.kill(os.getpid(), signal.SIGKILL)
+
+
+@pytest.fixture(scope="module")
+def cluster() -> Iterator[LocalCluster]:
+    """Two workers with two slots each, in threads."""
+    with LocalCluster(2, 2, processes=False, dashboard_address=None) as cluster:
+        yield cluster
+
+
+@pytest.fixture
+def client(cluster: LocalCluster) -> Iterator[Client]:
+    """A client."""
+    with Client(cluster) as client:
+        yield client
+
+
+def use(counter: Any, times: int) -> list[int]:
+    """A task that has an actor as an argument."""
+    return [counter.add().result() for _ in range(times)]
+
+
+async def use_awaited(counter: Any) -> int:
+    """The same as a coroutine."""
+    await counter.add()
+    return int(await counter.later(10))
+
+
+def test_methods_and_attributes(client: Client) -> None:
+    """Calls of one caller are done in order, also when one of them fails."""
+    future = client.submit(Counter, 10, actor=True)
+    counter: Any = future.result()
+    calls = [counter.add(number) for number in range(20)]
+    failed = counter.fail("no such thing")
+    last = counter.add(1)
+    assert last.result() == 10 + sum(range(20)) + 1
+    assert [each.result() for each in calls][-1] == 10 + sum(range(20))
+    with pytest.raises(LookupError, match="no such thing") as caught:
+        failed.result()
+    assert any("Counter.fail of an actor" in note for note in caught.value.__notes__)
+    assert counter.seen == [*range(20), 1]
+    assert counter.kind == "counter"
+    assert counter.later(5).result() == counter.n
+    with pytest.raises(AttributeError):
+        _ = counter.nothing
+    assert "add" in dir(counter)
+    assert repr(counter) == f"<Actor: Counter, key: {future.key}>"
+    assert future.key.startswith("Counter-")
+
+
+def test_tasks_use_it(client: Client) -> None:
+    """As an argument, where it is: each step is one, whoever makes it."""
+    counter: Any = client.submit(Counter, actor=True).result()
+    found = client.gather(client.map(use, [counter] * 10, times=5))
+    assert sorted(n for each in found for n in each) == list(range(1, 51))
+    future: Future[int] = client.submit(use_awaited, counter)
+    assert future.result() == 61
+    assert counter.n == 61
+
+
+def test_through_a_queue(client: Client, cluster: LocalCluster) -> None:
+    """Another client uses it, and it lives as long as somebody can."""
+    queue = Queue("actors")
+    with Client(cluster) as other:
+        Queue("actors", client=other).put(other.submit(Counter, actor=True).result())
+    counter = queue.get()
+    assert counter.add(2).result() == 2
+
+
+def test_what_cannot_be(client: Client) -> None:
+    """Said at once, or when it is made."""
+    with pytest.raises(SubmitError, match="object of a class"):
+        client.submit(use, actor=True)
+    with pytest.raises(TypeError):
+        client.submit(Counter, 1, 2, actor=True).result()
+
+
+@pytest.mark.anyio
+async def test_awaited(cluster: LocalCluster) -> None:
+    """On both loops; attributes are awaited, too."""
+    async with AsyncClient(cluster) as client:
+        counter: Any = await client.submit(Counter, actor=True)
+        assert await counter.add() == 1
+        assert await counter.later(1) == 2
+        assert await counter.n == 2
+        with pytest.raises(LookupError):
+            await counter.fail("no")
+
+
+@pytest.mark.processes
+def test_an_actor_is_lost_with_its_process() -> None:
+    """Never made again behind anybody's back: who calls it is told."""
+    with Client(n_workers=1, threads_per_worker=1, dashboard_address=None) as client:
+        counter: Any = client.submit(Counter, actor=True).result()
+        assert counter.add().result() == 1
+        assert client.submit(use, counter, 3).result() == [2, 3, 4]
+        counter.die()
+        with pytest.raises(DataLost, match="Counter-"):
+            counter.add().result()
+        assert client.submit(Counter, actor=True).result() is not None

@@ -1,0 +1,141 @@
+"""Actors as clients see them: an object in the cluster whose methods are called from afar."""
+
+from __future__ import annotations
+
+import inspect
+import threading
+from functools import partial
+from typing import TYPE_CHECKING, Any, TypeVar, cast
+
+from trio_dask.client.futures import AsyncFuture, BaseFuture, Future
+from trio_dask.errors import SubmitError
+from trio_dask.runner import ActorCell, ActorHere, ActorMaker, call_actor, call_actor_async, opened
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from trio_dask.client.core import Batch
+    from trio_dask.messages.ids import TaskId
+
+T = TypeVar("T")
+
+
+def maker(kind: Any) -> ActorMaker:
+    """What makes an actor of a class.
+
+    Raises:
+        SubmitError: it is none.
+    """
+    if not isinstance(kind, type):
+        msg = f"actor=True makes an object of a class, and {kind!r:.100} is none"
+        raise SubmitError(msg)
+    return ActorMaker(kind)
+
+
+def methods_of(kind: type) -> dict[str, bool]:
+    """The methods of a class, and which of them are coroutine functions."""
+    return {
+        name: inspect.iscoroutinefunction(found)
+        for name, found in inspect.getmembers(kind, callable)
+        if not name.startswith("__")
+    }
+
+
+def rebuilt(target: Any, name: str, methods: dict[str, bool]) -> Any:
+    """An actor where it was sent to: in a task, or out of a queue."""
+    if isinstance(target, ActorCell):
+        return ActorHere(target)
+    return (AsyncActor if isinstance(target, AsyncFuture) else Actor)(target, name, methods)
+
+
+class BaseActor:
+    """An actor of one client. What one such object calls is done in the order of the calls."""
+
+    def __init__(self, future: BaseFuture[Any], name: str, methods: dict[str, bool]) -> None:
+        self._future = future
+        self._name = name
+        self._methods = methods
+        self._before: BaseFuture[Any] | None = None
+        self._lock = threading.Lock()
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__}: {self._name}, key: {self._future.key}>"
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return rebuilt, (self._future, self._name, self._methods)
+
+    def __dir__(self) -> list[str]:
+        return sorted({*super().__dir__(), *self._methods})
+
+    def _call(self, method: str, /, *args: Any, **kwargs: Any) -> Any:
+        """Have the method called, or an attribute read, after all that was called before."""
+        client: Any = cast("Any", self._future).client
+        fn = call_actor_async if self._methods.get(method) else call_actor
+        with self._lock:
+            done = client.submit(fn, self._future, (method, args, kwargs), self._before)
+            self._before = done
+        return client.submit(opened, done)
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("_"):
+            raise AttributeError(name)
+        if name in self._methods:
+            return partial(self._call, name)
+        return self._read(name)
+
+    def _read(self, name: str) -> Any:
+        raise NotImplementedError
+
+
+class Actor(BaseActor):
+    """An actor of a `Client`: methods give futures, attributes are read at once."""
+
+    def _read(self, name: str) -> Any:
+        return self._call(name).result()
+
+
+class AsyncActor(BaseActor):
+    """An actor of an `AsyncClient`: methods give futures, and so do attributes: await them."""
+
+    def _read(self, name: str) -> Any:
+        return self._call(name)
+
+
+class ActorFuture(Future[T]):
+    """The actor that `submit` makes: its `result` is something to call methods of."""
+
+    __slots__ = ("_kind",)
+
+    def __init__(self, kind: type, batch: Batch, tid: TaskId) -> None:
+        super().__init__(batch, tid)
+        self._kind = kind
+
+    def result(self, timeout: float | str | None = None) -> T:
+        """The actor, when it has been made, or the error that making it raised."""
+        error = self.exception(timeout)
+        if error is not None:
+            raise error
+        return cast("T", Actor(self, self._kind.__name__, methods_of(self._kind)))
+
+
+class AsyncActorFuture(AsyncFuture[T]):
+    """The same, awaited."""
+
+    __slots__ = ("_kind",)
+
+    def __init__(self, kind: type, batch: Batch, tid: TaskId) -> None:
+        super().__init__(batch, tid)
+        self._kind = kind
+
+    async def result(self, timeout: float | str | None = None) -> T:  # noqa: ASYNC109 - as in Dask
+        """The actor, when it has been made, or the error that making it raised."""
+        error = await self.exception(timeout)
+        if error is not None:
+            raise error
+        return cast("T", AsyncActor(self, self._kind.__name__, methods_of(self._kind)))
+
+
+def made_by(kind: Callable[..., Any], *, asynchronous: bool) -> Callable[[Batch, TaskId], Any]:
+    """What makes the future of an actor."""
+    future: Any = AsyncActorFuture if asynchronous else ActorFuture
+    return partial(future, kind)

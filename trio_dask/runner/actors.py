@@ -1,0 +1,146 @@
+"""Actors where they live: an object in a runner that tasks use, one after the other.
+
+An actor is the value of a task, and it cannot be pickled: so what takes it as an input runs where
+it is. Calls of its methods are such tasks. A call never fails as a task, so that the next one of the
+same caller, which has it as an input for the sake of the order, can run whatever it has raised; what
+has come of it is opened by a task of its own.
+"""
+
+from __future__ import annotations
+
+import inspect
+import threading
+import traceback
+from typing import TYPE_CHECKING, Any, NoReturn, TypeAlias
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Generator
+
+
+#: The name of a method, and with what it is called.
+Called: TypeAlias = tuple[str, tuple[Any, ...], dict[str, Any]]
+
+
+class ActorMaker:
+    """Makes an actor; it is the function of the task whose value that is."""
+
+    def __init__(self, kind: Callable[..., Any]) -> None:
+        self.kind = kind
+        self.__name__ = kind.__name__
+
+    def __call__(self, *args: Any, **kwargs: Any) -> ActorCell:
+        """Make one."""
+        return ActorCell(self.kind(*args, **kwargs))
+
+
+class ActorCell:
+    """Holds the object. Plain methods run one at a time."""
+
+    def __init__(self, thing: Any) -> None:
+        self.thing = thing
+        self.lock = threading.RLock()
+
+    def __reduce_ex__(self, protocol: object) -> NoReturn:
+        msg = (
+            f"the actor {type(self.thing).__name__} stays in the process where it is: call its "
+            "methods, or take it as an argument"
+        )
+        raise TypeError(msg)
+
+
+class Outcome:
+    """What has come of a call."""
+
+    __slots__ = ("error", "value")
+
+    def __init__(self, value: Any = None, error: BaseException | None = None) -> None:
+        self.value = value
+        self.error = error
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Outcome, (self.value, self.error)
+
+
+def call_actor(cell: ActorCell, called: Called, before: Outcome | None) -> Outcome:
+    """Call a plain method, or read what is no method; the call `before` is over."""
+    del before
+    name, args, kwargs = called
+    try:
+        with cell.lock:
+            found = getattr(cell.thing, name)
+            return Outcome(found(*args, **kwargs) if callable(found) else found)
+    except Exception as error:  # noqa: BLE001 - it is the caller's
+        return Outcome(error=_noted(error, cell, name))
+
+
+async def call_actor_async(cell: ActorCell, called: Called, before: Outcome | None) -> Outcome:
+    """Await a method that is a coroutine function; the call `before` is over."""
+    del before
+    name, args, kwargs = called
+    try:
+        return Outcome(await getattr(cell.thing, name)(*args, **kwargs))
+    except Exception as error:  # noqa: BLE001 - it is the caller's
+        return Outcome(error=_noted(error, cell, name))
+
+
+def _noted(error: Exception, cell: ActorCell, name: str) -> Exception:
+    text = "".join(traceback.format_exception(error))
+    error.add_note(f"Raised by {type(cell.thing).__name__}.{name} of an actor:\n{text}")
+    return error
+
+
+def opened(outcome: Outcome) -> Any:
+    """The value of a call, or its error."""
+    if outcome.error is not None:
+        raise outcome.error
+    return outcome.value
+
+
+class ActorHere:
+    """An actor in a task that has it as an argument: in the same process, so it is just called."""
+
+    def __init__(self, cell: ActorCell) -> None:
+        self._cell = cell
+
+    def __repr__(self) -> str:
+        return f"<Actor: {type(self._cell.thing).__name__}, here>"
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("__"):
+            raise AttributeError(name)
+        with self._cell.lock:
+            found = getattr(self._cell.thing, name)
+        if not callable(found):
+            return found
+
+        def method(*args: Any, **kwargs: Any) -> Answer:
+            if inspect.iscoroutinefunction(found):
+                return Answer(found(*args, **kwargs))
+            return Answer(call_actor(self._cell, (name, args, kwargs), None))
+
+        return method
+
+
+class Answer:
+    """What a method of an actor that is here has given, in the form of a future."""
+
+    def __init__(self, outcome: Any) -> None:
+        self._outcome = outcome
+
+    def done(self) -> bool:
+        """Whether it is there."""
+        return isinstance(self._outcome, Outcome)
+
+    def result(self, timeout: object = None) -> Any:
+        """The value, or the error that it raised."""
+        if not isinstance(self._outcome, Outcome):
+            msg = "this method of the actor is a coroutine function: await what it gives"
+            raise RuntimeError(msg)  # noqa: TRY004 - it is about where one is
+        return opened(self._outcome)
+
+    def __await__(self) -> Generator[Any, Any, Any]:
+        return self._get().__await__()
+
+    async def _get(self) -> Any:
+        outcome = self._outcome
+        return opened(outcome) if isinstance(outcome, Outcome) else await outcome
