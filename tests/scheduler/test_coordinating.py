@@ -426,6 +426,6 @@ def test_what_is_held_can_be_seen(cluster: Driver) -> None:
     assert page["events"]["e"] == {"set": False, "waiting": ["client-1", f"in {key}"]}
     assert page["variables"]["v"] == {"set": True, "waiting": []}
     serial = ask(cluster, C, "why", tid=tid)
-    line = answers(cluster, C)[serial]["lines"][-1]
+    line = answers(cluster, C)[serial]["lines"][-1].decode()
     assert "waits for the lock 'x', which is held by client-1 for 3.0 s" in line
     assert "and 1 more" in line

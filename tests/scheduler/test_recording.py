@@ -10,8 +10,10 @@ import pytest
 from tests.scheduler.conftest import Driver
 from trio_dask.errors import RemoteProtocolError
 from trio_dask.eventlog import LogReader, Outcome, replay
-from trio_dask.messages import nested, tasks as words
+from trio_dask.messages import nested, session, tasks as words
+from trio_dask.messages.failure import Failure
 from trio_dask.messages.ids import first_id
+from trio_dask.messages.kept import VALUE_BYTES_MAX
 from trio_dask.scheduler import Misuse, ReplayedScheduler, SchedulerCore
 from trio_dask.scheduler.core import machine
 from trio_dask.scheduler.recording import recorded
@@ -198,3 +200,34 @@ def test_simulated_clusters_happen_again(
     outcomes = [again(path, every=None)[0] for path in tmp_path.iterdir()]
     assert not any(each.violations for each in outcomes)
     assert sum(each.events for each in outcomes) > 10
+
+
+def test_what_is_kept_for_clients_is_in_no_log(tmp_path: Path) -> None:
+    """Nor is what errors say; it happens again all the same, lengths and all."""
+    path = tmp_path / "a.log"
+    with recorded_cluster(path) as cluster:
+        first = cluster.client()
+        cluster.worker(2)
+        cluster.submit(first, [b"x"])
+        failure = Failure("builtins.ValueError", "SECRET").to_bytes()
+        cluster.fail(2, cluster.run(2), failure)
+        asked: list[tuple[str, dict[str, Any]]] = [
+            ("why", {"tid": first}),
+            ("queue.put", {"token": 1, "name": "q", "data": b"SECRET", "tids": [first]}),
+            ("queue.get", {"token": 2, "name": "q", "want": 1}),
+            ("variable.set", {"name": "v", "data": b"SECRET" * 10}),
+            ("variable.set", {"name": "v", "data": bytes(VALUE_BYTES_MAX + 1)}),
+            ("topic.listen", {"topics": ["t"]}),
+            ("topic.log", {"topics": ["t"], "event": b"SECRET"}),
+            ("metadata.set", {"path": ["m"], "tree": {"a": b"SECRET", "b": {"c": b""}}}),
+            ("coordination", {}),
+        ]
+        for serial, (topic, params) in enumerate(asked):
+            cluster.tell(1, session.Ask(serial, topic, params))
+        kept = cluster.core.state.records
+    assert b"SECRET" not in path.read_bytes()
+    _, cores = again(path)
+    found = cores.core.state.records
+    assert (found.nbytes, found.metadata_bytes) == (kept.nbytes, kept.metadata_bytes)
+    assert found.nbytes > 60
+    assert found.topics.nbytes == kept.topics.nbytes

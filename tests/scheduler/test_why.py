@@ -27,7 +27,7 @@ def why(cluster: Driver, tid: int, *, peer: int = C) -> tuple[str, dict[str, Any
     (answer,) = (each for each in cluster.heard(peer) if isinstance(each, session.Answer))
     assert answer.ok
     assert answer.data["facts"]["phase"]
-    return " ".join(answer.data["lines"]), answer.data["facts"]
+    return b" ".join(answer.data["lines"]).decode(), answer.data["facts"]
 
 
 # ---------------------------------------------------------------- the table
@@ -314,7 +314,7 @@ def test_asked_for_by_key(cluster: Driver) -> None:
     for params in ({"key": "mine"}, {}, {"key": 3, "tid": "x"}):
         cluster.tell(C, session.Ask(1, "why", params))
     found = [
-        (answer.data["state"], answer.data["lines"][-1])
+        (answer.data["state"], answer.data["lines"][-1].decode())
         for answer in cluster.heard(C)
         if isinstance(answer, session.Answer)
     ]

@@ -61,7 +61,11 @@ async def explain(client: BaseClient, task: BaseFuture[Any] | str) -> Explanatio
         params = {"key": task}
     answer = await client.live.ask("why", params)
     key = task.key if isinstance(task, BaseFuture) else str(answer["key"])
-    return Explanation.of(key, str(answer["state"]), list(answer["lines"]), dict(answer["facts"]))
+    lines = [line.decode(errors="surrogatepass") for line in answer["lines"]]
+    facts: dict[str, Any] = answer["facts"]
+    if answer["error"]:
+        facts["error"] = answer["error"].decode(errors="surrogatepass")
+    return Explanation.of(key, str(answer["state"]), lines, facts)
 
 
 class AsyncExplaining(BaseClient):

@@ -6,18 +6,22 @@ long they are. So a log is small, has no user's data in it, and is as good as wi
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import fields
-from typing import Any, Final, TypeAlias, get_type_hints
+from itertools import islice
+from typing import TYPE_CHECKING, Any, Final, TypeAlias, get_type_hints
 
 from trio_dask.errors import RemoteProtocolError
 from trio_dask.messages import Message, payload_bytes
 
-#: For the types that have columns of byte strings: all fields, and how the lengths of those
-#: columns are measured (None: it is none).
-_Columns: TypeAlias = tuple[tuple[str, Callable[[Any], int] | None], ...]
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+#: For the types that have byte strings: all fields, and of which kind those are that may have
+#: some (None: it has none).
+_Columns: TypeAlias = tuple[tuple[str, str | None], ...]
 _COLUMNS: Final[dict[type[Message], _Columns]] = {}
-_MEASURES: Final[dict[object, Callable[[Any], int]]] = {"blobs": len, "payloads": payload_bytes}
+_PLAIN: Final = "plain"
+_MEASURES: Final[dict[str, Callable[[Any], int]]] = {"blobs": len, "payloads": payload_bytes}
 
 
 def _columns(kind: type[Message]) -> _Columns:
@@ -25,11 +29,11 @@ def _columns(kind: type[Message]) -> _Columns:
     if known is None:
         hints = get_type_hints(kind, include_extras=True)
         made: Any = kind
-        found = [
-            (each.name, _MEASURES.get(getattr(hints[each.name], "__metadata__", ("",))[0]))
-            for each in fields(made)
-        ]
-        known = _COLUMNS[kind] = tuple(found) if any(measure for _, measure in found) else ()
+        found: list[tuple[str, str | None]] = []
+        for each in fields(made):
+            sort = getattr(hints[each.name], "__metadata__", ("",))[0]
+            found.append((each.name, sort if sort in _MEASURES or sort == _PLAIN else None))
+        known = _COLUMNS[kind] = tuple(found) if any(sort for _, sort in found) else ()
     return known
 
 
@@ -39,18 +43,45 @@ def blanked(message: Message) -> Message:
     if not columns:
         return message
     values: list[Any] = []
-    for name, measure in columns:
+    for name, sort in columns:
         value = getattr(message, name)
-        values.append(value if measure is None else [b""] * len(value))
+        if sort == _PLAIN:
+            value = _replaced(value, lambda _: b"")
+        values.append([b""] * len(value) if sort in _MEASURES else value)
     return type(message)(*values)
 
 
 def sizes(message: Message) -> list[int]:
     """The lengths of the message's byte strings."""
     found: list[int] = []
-    for name, measure in _columns(type(message)):
-        if measure is not None:
-            found += map(measure, getattr(message, name))
+    for name, sort in _columns(type(message)):
+        value = getattr(message, name)
+        if sort == _PLAIN:
+            found += map(len, _leaves(value))
+        elif sort is not None:
+            found += map(_MEASURES[sort], value)
+    return found
+
+
+def _replaced(tree: Any, change: Callable[[bytes], bytes]) -> Any:
+    """A tree of plain values with other byte strings in it."""
+    kind = type(tree)
+    if kind is bytes:
+        return change(tree)
+    if kind is dict:
+        return {name: _replaced(inner, change) for name, inner in tree.items()}
+    return [_replaced(inner, change) for inner in tree] if kind in (list, tuple) else tree
+
+
+def _leaves(tree: Any) -> list[bytes]:
+    """The byte strings of a tree of plain values, in their order."""
+    found: list[bytes] = []
+
+    def note(leaf: bytes) -> bytes:
+        found.append(leaf)
+        return leaf
+
+    _replaced(tree, note)
     return found
 
 
@@ -62,16 +93,18 @@ def filled(message: Message, lengths: list[int]) -> Message:
     Raises:
         RemoteProtocolError: they are not as many as its byte strings, or none can be so long.
     """
-    columns = [name for name, measure in _columns(type(message)) if measure is not None]
-    if len(lengths) != sum(len(getattr(message, name)) for name in columns):
+    columns = [(name, sort) for name, sort in _columns(type(message)) if sort is not None]
+    if len(lengths) != len(sizes(message)):
         msg = f"{len(lengths)} lengths for the byte strings of {type(message).__name__}"
         raise RemoteProtocolError(msg)
-    at = 0
+    left = iter(lengths)
     try:
-        for name in columns:
+        for name, sort in columns:
             column = getattr(message, name)
-            column[:] = map(bytes, lengths[at : at + len(column)])
-            at += len(column)
+            if sort == _PLAIN:
+                setattr(message, name, _replaced(column, lambda _: bytes(next(left))))
+            else:
+                column[:] = map(bytes, islice(left, len(column)))
     except (ValueError, MemoryError, OverflowError) as error:
         msg = f"{type(message).__name__} with byte strings that cannot be: {error}"
         raise RemoteProtocolError(msg) from error

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 from trio_dask.scheduler.core import state as st
 from trio_dask.scheduler.core.coordination_page import awaited
 from trio_dask.scheduler.core.drawing import candidates
+from trio_dask.scheduler.core.failures import packed
 from trio_dask.scheduler.core.lacking import nearest
 from trio_dask.scheduler.core.why_over import (
     NAMED,
@@ -61,7 +62,11 @@ def answer(state: ClusterState, params: dict[str, Any]) -> dict[str, Any]:
     else:
         found, name = explain(state, task), state.key_of(task)
         where = st.STATE_NAMES[task.state]
-    return {"key": name, "state": where, "lines": found.lines, "facts": found.facts}
+    # What users' errors say is opaque, in event logs, too: it travels as bytes.
+    facts = dict(found.facts)
+    error = packed(facts.pop("error", ""))
+    lines = [packed(line) for line in found.lines]
+    return {"key": name, "state": where, "lines": lines, "facts": facts, "error": error}
 
 
 def _is_unknown(state: ClusterState, key: str) -> Why:
