@@ -210,6 +210,17 @@ def test_too_many_numbers(cluster: Driver, count: int) -> None:
         cluster.core.handle(W, nested.NumbersWanted(count), 0.0)
 
 
+def test_numbers_of_runners_that_have_ended_come_back(cluster: Driver) -> None:
+    """However many ask, use none, and die: the worker stays, and the last ones are good."""
+    _, run = parent(cluster)
+    for _ in range(3 * NUMBERS_MAX // 1000):
+        cluster.tell(W, nested.NumbersWanted(1000))
+    cluster.heard(W)
+    assert len(next(iter(cluster.core.state.workers.values())).numbers) <= NUMBERS_MAX
+    assert cluster.core.state.clients_ever < 2 * NUMBERS_MAX
+    join(cluster, run.attempts[0])
+
+
 @pytest.mark.parametrize("message", [
     lambda first: words.Functions([first - 1], ["f"], [b"f"]),
     lambda first: words.Submit(first - 1, [first], [b"a"], [], [], [], [], True, {}),

@@ -26,10 +26,16 @@ NUMBERS_MAX: Final = 4096
 
 
 def on_numbers_wanted(state: ClusterState, worker: Worker, message: words.NumbersWanted) -> None:
-    """A runner of the worker will have tasks with clients."""
-    room = NUMBERS_MAX - len(worker.numbers)
-    if not 0 < message.count <= room:
-        raise Misuse(f"{message.count} numbers for clients of tasks, where {room} are left")
+    """A runner of the worker will have tasks with clients.
+
+    The oldest that were never used are taken back when there are too many: runners use theirs
+    in turn, and have few, so those of a runner that has ended are among them.
+    """
+    if not 0 < message.count <= NUMBERS_MAX:
+        raise Misuse(f"{message.count} numbers for clients of tasks, of {NUMBERS_MAX} at most")
+    while len(worker.numbers) + message.count > NUMBERS_MAX:
+        oldest = next(iter(worker.numbers))
+        state.numbers[oldest] = worker.numbers.pop(oldest)
     answer = words.Numbers([], [])
     for _ in range(message.count):
         if state.numbers:
