@@ -51,6 +51,22 @@ def wide(cluster: Driver, first: int) -> list[int]:
     return cluster.submit(first, [b"x"] * MANY, [[], *([first] for _ in range(MANY - 1))])
 
 
+def test_what_is_to_be_forgotten_may_be_wanted_again(slow: Driver) -> None:
+    """Its worker is lost after it was let go of, and looking at it is put off: it rests meanwhile."""
+    first = slow.client()
+    slow.worker(A)
+    slow.submit(first, [b"x"], keys=["k"])
+    slow.run(A)
+    slow.tell(CLIENT, words.Release([first]))
+    slow.core.state.pace.left = 0
+    slow.core.left(A, "it died")
+    assert slow.core.state.pace.unsettled
+    check(slow.core.state)
+    slow.submit(first + 1, [b"x"], keys=["k"])
+    slow.worker(B)
+    assert slow.run(B).tids == [first]
+
+
 def test_a_chain_is_released_in_turns(slow: Driver) -> None:
     """What nobody needs any more waits for its turn, in which it is forgotten."""
     tids = chain(slow, slow.client())

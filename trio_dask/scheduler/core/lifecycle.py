@@ -77,7 +77,10 @@ def requeue(state: ClusterState, task: Task, *, begun: bool = False) -> None:
         where = worker if begun else None
         end(state, task, st.FAILED, too_late(state, task, state.late[task.tid], where))
     elif not is_needed(task):
-        settle(state, [task])
+        # It rests at once: to forget it may be put off, and it may be wanted again before.
+        ended = _let_go_of_inputs(task)
+        task.state = st.RELEASED
+        settle(state, [*ended, task])
     elif _await_inputs(state, task):
         require(state, [dep for dep in task.deps if dep.state == st.RELEASED])
 
