@@ -69,7 +69,16 @@ def test_messages_come_back_without_their_contents(message: Message) -> None:
             assert lengths(found, name) == lengths(message, name)
             assert not any(any(each) for each in getattr(found, name))
         else:
-            assert getattr(found, name) == getattr(message, name)
+            assert getattr(found, name) == zeroed(getattr(message, name))
+
+
+def zeroed(tree: Any) -> Any:
+    """A tree of plain values whose byte strings are zeros of the same lengths."""
+    if isinstance(tree, bytes):
+        return bytes(len(tree))
+    if isinstance(tree, dict):
+        return {key: zeroed(value) for key, value in tree.items()}
+    return [zeroed(each) for each in tree] if type(tree) is list else tree
 
 
 def test_what_users_put_in_is_not_in_the_file() -> None:

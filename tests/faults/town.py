@@ -166,12 +166,12 @@ async def open_town(**settings: Any) -> AsyncIterator[Town]:
     listener = MemoryListener()
     config = replace(CONFIG, scheduler=replace(CONFIG.scheduler, **settings))
 
-    async def listen(address: str) -> Listener:
+    async def listen(_places: object) -> Listener:
         await trio.lowlevel.checkpoint()
         return listener.listener()
 
     async with trio.open_nursery() as nursery:
-        with mock.patch.object(server, "open_listener", listen):
+        with mock.patch.object(server, "open_listeners", listen):
             handle = await nursery.start(server.run_scheduler, config, KEYS)
         yield Town(nursery, handle, listener)
         nursery.cancel_scope.cancel("the test is over")
