@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import operator
+import subprocess
+import sys
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -35,6 +37,25 @@ def test_how_many(client: Client) -> None:
         backend.effective_n_jobs(0)
 
 
+IMPORTED_LATE = """
+from trio_dask import Client
+with Client(n_workers=1, processes=False):
+    from trio_dask.client.joblib import TrioDaskBackend
+    import joblib
+    with joblib.parallel_config(backend="trio_dask"):
+        print(joblib.Parallel()([joblib.delayed(pow)(2, 5)]))
+"""
+
+
+@pytest.mark.processes
+def test_the_backend_may_be_imported_first() -> None:
+    """While a client is open, and before joblib is there: that imports joblib in turn."""
+    done = subprocess.run(
+        [sys.executable, "-c", IMPORTED_LATE], capture_output=True, text=True, check=False
+    )
+    assert (done.stdout, done.stderr) == ("[32]\n", "")
+
+
 def test_large_arguments_are_sent_once(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
     """An array of many calls is stored on the cluster, and let go with the last one."""
     large = np.arange(50_000)
@@ -54,7 +75,6 @@ def test_large_arguments_are_sent_once(client: Client, monkeypatch: pytest.Monke
         calls = (joblib.delayed(first)(large, row) for row in range(30))
         assert joblib.Parallel()(calls) == list(range(30))
     assert len(put) == 1
-    assert isinstance(joblib.parallel.BACKENDS["trio_dask"], type)
 
 
 def test_scikit_learn(client: Client) -> None:

@@ -135,10 +135,3 @@ class TrioDaskBackend(AutoBatchingMixin, ParallelBackendBase):  # type: ignore[m
 
 def _again(nesting_level: int | None, options: dict[str, Any]) -> TrioDaskBackend:
     return TrioDaskBackend(nesting_level=nesting_level, options=options)
-
-
-def register() -> None:
-    """Make the backend known to joblib."""
-    from joblib import register_parallel_backend
-
-    register_parallel_backend("trio_dask", TrioDaskBackend)

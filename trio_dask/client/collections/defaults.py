@@ -37,10 +37,15 @@ def offer() -> None:
             when_imported("joblib", _register)
 
 
-def _register(_: ModuleType) -> None:
-    from trio_dask.client.joblib import register
+def _register(joblib: ModuleType) -> None:
+    joblib.register_parallel_backend("trio_dask", _new_backend)
 
-    register()
+
+def _new_backend(**options: Any) -> Any:
+    # Not before it is used: this may be the moment in which its module imports joblib.
+    from trio_dask.client.joblib import TrioDaskBackend
+
+    return TrioDaskBackend(**options)
 
 
 def opened(client: Any) -> None:
