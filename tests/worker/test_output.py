@@ -8,15 +8,14 @@ from contextlib import ExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+import pytest
 import trio
 
 from trio_dask.worker import output as module
-from trio_dask.worker.output import BACKLOG_MAX, Output, Spout
+from trio_dask.worker.output import BACKLOG_MAX, Output, Spout, open_outputs
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
-
-    import pytest
 
 
 @dataclass(eq=False)
@@ -187,3 +186,12 @@ async def test_a_stream_that_somebody_made_not_blocking() -> None:
         await spout.flush()
         os.close(reader)
         os.close(writer)
+
+
+async def test_who_is_cancelled_at_the_start_ends() -> None:
+    """What runners print is passed on with a shield: not before there is somebody to end it."""
+    with trio.CancelScope() as scope:
+        scope.cancel()
+        async with open_outputs():
+            pytest.fail("it goes on although it was cancelled")
+    assert scope.cancelled_caught

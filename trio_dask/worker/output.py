@@ -237,13 +237,15 @@ class Outputs:
         if self._nursery is not None:
             output.pass_on(self._nursery, *self._spouts)
 
-    async def run(self, *, task_status: trio.TaskStatus[trio.CancelScope]) -> None:
-        """Pass on, until the scope that it starts with is cancelled: runners speak to their end."""
-        with trio.CancelScope(shield=True) as scope:
+    async def run(self, scope: trio.CancelScope, *, task_status: trio.TaskStatus[None]) -> None:
+        """Pass on, until `scope` is cancelled, which has a shield: runners speak to their end."""
+        task_status.started()
+        # If whoever starts it is cancelled already, it waits for us without telling us more.
+        await trio.lowlevel.checkpoint_if_cancelled()
+        with scope:
             async with trio.open_nursery() as self._nursery:
                 for spout in self._spouts:
                     self._nursery.start_soon(spout.run)
-                task_status.started(scope)
                 await trio.sleep_forever()
 
     async def flush(self) -> None:
@@ -258,8 +260,10 @@ async def open_outputs() -> AsyncIterator[Outputs]:
     """Pass on what runners print as long as the block lasts, and what they have printed by then."""
     outputs = Outputs()
     async with trio.open_nursery() as nursery:
-        scope = await nursery.start(outputs.run)
+        # Ours from the first moment: a cancellation may come between its start and our knowing.
+        scope = trio.CancelScope(shield=True)
         try:
+            await nursery.start(outputs.run, scope)
             yield outputs
         finally:
             await outputs.flush()  # noqa: ASYNC102 - bounded in there
