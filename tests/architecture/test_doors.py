@@ -27,6 +27,7 @@ SIDE_DOORS = frozenset({
     "trio_dask.messages.nested",
     "trio_dask.messages.large",
     "trio_dask.messages.payload",
+    "trio_dask.messages.reunion",
     "trio_dask.messages.sealing",
     "trio_dask.messages.session",
     "trio_dask.messages.tasks",

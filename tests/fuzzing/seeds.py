@@ -9,7 +9,16 @@ from tests.fuzzing.bystanders import FIRST, THEIRS
 from tests.fuzzing.ends import FID, MINE, A, B
 from tests.fuzzing.wire import said
 from trio_dask.comm import Handshake, Hello, keys_from_token
-from trio_dask.messages import Message, fleet, nested, sealing, session, tasks as words, values
+from trio_dask.messages import (
+    Message,
+    fleet,
+    nested,
+    reunion,
+    sealing,
+    session,
+    tasks as words,
+    values,
+)
 from trio_dask.messages.failure import Failure
 from trio_dask.messages.ids import first_attempt
 
@@ -101,6 +110,13 @@ def of_worker() -> list[Message]:
         fleet.Renewed(1),
         fleet.Leave("it is told to", at_once=False),
         fleet.Leave("it is told to", at_once=True),
+        reunion.Members("c", 1, 3, True, ["tcp://x:1"], [1, 2], ["tcp://y:1"], [3]),
+        reunion.Holdings([FIRST, FIRST + 1], [8, 8]),
+        reunion.Attempts(some[:2], [FIRST, FIRST + 1], [0, 1]),
+        reunion.Announced(2, [FID]),
+        reunion.Known([THEIRS, THEIRS + 1], [0, 1], [b"v", b""], [THEIRS, THEIRS + 1]),
+        session.Heard(3),
+        session.Resume("secret of somebody", 2),
     ]  # fmt: skip
 
 
@@ -131,6 +147,9 @@ def to_worker() -> list[Message]:
             [6, 7], [106, 107], [FID] * 2, [6, 7], [b"x"] * 2, [], [], [], [], [], [], [],
             [1.5, float("inf")], [float("inf"), 60.0], [words.INTERRUPT, words.KILL],
         ),
+        reunion.Disown([1, 5, 9]),
+        session.Heard(2),
+        session.Resumed(1),
     ]  # fmt: skip
 
 

@@ -3,13 +3,27 @@
 Read `session`, `tasks`, `values` and `fleet` first: they are everything that is ever said.
 """
 
-from trio_dask.messages import fleet, kept, nested, recorded, sealing, session, tasks, values
+from trio_dask.messages import (
+    fleet,
+    kept,
+    nested,
+    recorded,
+    reunion,
+    sealing,
+    session,
+    tasks,
+    values,
+)
 from trio_dask.messages.codec import Message, decode, encode, message, message_types, payload_bytes
 from trio_dask.messages.columns import Buffer, Handle, Payload
+from trio_dask.messages.lasting import Lasting
+from trio_dask.messages.members import Memory
 
 __all__ = [
     "Buffer",
     "Handle",
+    "Lasting",
+    "Memory",
     "Message",
     "Payload",
     "decode",
@@ -21,6 +35,7 @@ __all__ = [
     "nested",
     "payload_bytes",
     "recorded",
+    "reunion",
     "sealing",
     "session",
     "tasks",

@@ -18,11 +18,13 @@ from trio_dask.worker.core.actions import (
     ToScheduler,
 )
 from trio_dask.worker.core.nested_books import NestedBooks
+from trio_dask.worker.core.resuming import to_say
 
 if TYPE_CHECKING:
     from trio_dask.messages import Message, Payload
     from trio_dask.worker.core.draining import Draining, DrainRules
     from trio_dask.worker.core.limits import Limited, Limits
+    from trio_dask.worker.core.resuming import Bond
     from trio_dask.worker.core.stopping import Stopping
     from trio_dask.worker.core.store import Store
 
@@ -76,9 +78,10 @@ class Outbox:
     def take(self, state: WorkerState) -> list[Action]:
         """Everything, as actions."""
         out: list[Action] = []
-        if self.scheduler:
-            out.append(ToScheduler(self.scheduler))
-            self.scheduler = []
+        if self.scheduler or state.bond is not None:
+            said = to_say(state)
+            if said:
+                out.append(ToScheduler(said))
         if self.runner:
             out.append(ToRunner(self.runner))
             self.runner = []
@@ -196,6 +199,7 @@ class WorkerState:
     renewals: list[int] = field(default_factory=list)  # to be answered by the next runner
     forgotten: bool = False  # the runner that is about to end: nothing that it says counts
     nested: NestedBooks = field(default_factory=NestedBooks)
+    bond: Bond | None = None  # where the conversation with the scheduler outlasts a connection
     out: Outbox = field(default_factory=Outbox)
 
     def next_serial(self) -> int:
