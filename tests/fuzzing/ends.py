@@ -25,7 +25,9 @@ from trio_dask.worker.core import (
     AwaitDrain,
     Depart,
     FetchFrom,
+    GiveUp,
     KillRunner,
+    StartRunner,
     Store,
     ToPeer,
     ToRunner,
@@ -54,7 +56,8 @@ class Surroundings:
         self.told: dict[int, list[int]] = {}  # to the honest peer, by serial
         self.runner_answers = True
         self.sources_answer = True
-        self.core.runner_ready()
+        self.runner = 1  # its number
+        self.core.runner_ready(self.runner)
         self.core.peer_joined(HONEST, may_store=True)
 
     def give(self, count: int) -> None:
@@ -69,7 +72,7 @@ class Surroundings:
             self.core.on_scheduler(run)
         self.act()
 
-    def act(self) -> None:  # noqa: C901 - a case for each action
+    def act(self) -> None:  # noqa: C901, PLR0912 - a case for each action
         """What the core wants done is done, as far as it can be said."""
         for _ in range(100):
             actions = self.core.flush()
@@ -77,7 +80,7 @@ class Surroundings:
                 return
             for action in actions:
                 match action:
-                    case ToRunner(messages):
+                    case ToRunner(_, messages):
                         self._runner(list(heard(said(messages))))
                     case ToScheduler(messages):
                         self._scheduler(list(heard(said(messages))))
@@ -92,8 +95,14 @@ class Surroundings:
                     case KillRunner():
                         running = list(self.queue)
                         self.queue.clear()
-                        self.core.runner_died(running, {"on_purpose": True})
-                        self.core.runner_ready()
+                        self.core.runner_died(self.runner, running, {"on_purpose": True})
+                    case StartRunner(self.runner, _):
+                        pass  # the first, which is there
+                    case StartRunner(number, _):
+                        self.runner = number
+                        self.core.runner_ready(number)
+                    case GiveUp(reason):
+                        raise AssertionError(reason)
                     case Depart():
                         pass
         msg = "it never comes to rest"
@@ -107,14 +116,14 @@ class Surroundings:
                 case words.Recall():
                     back = [each for each in message.attempts if self.queue.pop(each, None)]
                     if self.runner_answers:
-                        self.core.on_runner(words.Returned(back))
+                        self.core.on_runner(self.runner, words.Returned(back))
                 case values.Fetch() if self.runner_answers:
                     found = [values.FOUND] * len(message.tids)
                     payloads: list[Payload] = [b"v"] * len(message.tids)
                     answer = values.Values(
                         message.serial, message.tids, found, [], payloads, last=True
                     )
-                    self.core.on_runner(answer)
+                    self.core.on_runner(self.runner, answer)
                 case _:
                     pass
 
@@ -123,7 +132,8 @@ class Surroundings:
         while self.queue:
             attempt, tid = self.queue.popitem()
             status = words.OK_HELD if tid % 2 else words.OK_INLINE
-            self.core.on_runner(words.Done([attempt], [status], [0.1], [1], [b""]))
+            done = words.Done([attempt], [status], [0.1], [1], [b""])
+            self.core.on_runner(self.runner, done)
         self.act()
 
     def _scheduler(self, messages: list[Message]) -> None:
@@ -154,8 +164,9 @@ class Surroundings:
         self.core.fetched(answer)
 
     def end(self) -> None:
-        """When runner and peers are gone, nothing is kept for them."""
-        self.core.runner_died([], {})
+        """When runner, peers and functions are gone, nothing is kept for them."""
+        self.core.on_scheduler(words.ForgetFunctions(list(self.core.state.functions)))
+        self.core.runner_died(self.runner, [], {})
         self.act()
         for number in list(self.core.state.sessions):
             self.core.peer_left(number)
@@ -195,7 +206,7 @@ def hostile_runner(data: bytes) -> None:
     around.give(8)
     around.core.on_peer(HONEST, values.Fetch(1, [1002, 3]))
     around.runner_answers = False
-    _listen(data, around.core.on_runner, around.act)
+    _listen(data, partial(around.core.on_runner, around.runner), around.act)
     around.end()
     assert sorted(around.answered) == list(range(1, 9)), "each attempt is answered once"
     assert sorted(around.told[1]) == [3, 1002], "each question is answered"

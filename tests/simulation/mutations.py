@@ -14,7 +14,7 @@ from tests.simulation.reunion_mutations import REUNION_MUTATIONS
 from trio_dask.client.core.table import Table
 from trio_dask.client.core.watching import Watching
 from trio_dask.messages.nested import Nested, Parked
-from trio_dask.messages.tasks import Cancel, Recall, Replicas, RunnerDied, Slots
+from trio_dask.messages.tasks import Cancel, Recall, Replicas, Slots
 from trio_dask.scheduler.core import (
     dispatch,
     draining,
@@ -34,11 +34,14 @@ from trio_dask.scheduler.core.windows import touch, vacate as vacate_attempt
 from trio_dask.testing.simulation.session import run_one
 from trio_dask.worker.core import (
     Store,
+    condemning,
     copying,
     draining as worker_draining,
+    inputs,
     machine,
     nested as worker_nested,
     renewing,
+    runners,
 )
 from trio_dask.worker.core.machine import WorkerCore
 from trio_dask.worker.core.state import Outbox
@@ -87,7 +90,7 @@ def accept_a_stale_attempt() -> Iterator[None]:
     real, tasks = vacate_attempt, dict[int, Any]()
 
     def recall(state: Any, message: Any) -> None:
-        state.out.returned([attempt for attempt in message.attempts if attempt in state.given])
+        state.out.returned([attempt for attempt in message.attempts if state.given(attempt)])
 
     def vacate(worker: Any, attempt: int) -> Any:
         task = real(worker, attempt) or tasks.get(attempt)
@@ -118,9 +121,9 @@ def free_a_slot_twice() -> AbstractContextManager[Any]:
     """A worker whose runner was replaced claims a slot more than it has."""
     real = WorkerCore.runner_ready
 
-    def runner_ready(core: WorkerCore) -> None:
-        core.state.nthreads += core.state.died
-        real(core)
+    def runner_ready(core: WorkerCore, number: int) -> None:
+        core.state.nthreads += number > 1
+        real(core, number)
 
     return patch.object(WorkerCore, "runner_ready", runner_ready)
 
@@ -186,8 +189,8 @@ def forget_what_was_queued() -> AbstractContextManager[Any]:
     """Of what a dead runner had not begun, a worker says nothing."""
     real = WorkerCore.runner_died
 
-    def runner_died(core: WorkerCore, running: Any, certificate: Any) -> None:
-        real(core, running, certificate)
+    def runner_died(core: WorkerCore, number: int, running: Any, certificate: Any) -> None:
+        real(core, number, running, certificate)
         for message in core.state.out.scheduler:
             if hasattr(message, "queued"):
                 message.queued.clear()
@@ -255,15 +258,15 @@ def mix_up_inputs() -> AbstractContextManager[Any]:
 
 
 def believe_that_functions_stay() -> AbstractContextManager[Any]:
-    """A worker with a new runner is thought to have the functions of the old one."""
-    real = runs.on_runner_died
+    """A new runner is thought to have the functions of the old one."""
+    real = runners.on_ready
 
-    def on_runner_died(state: Any, worker: Any, message: Any) -> None:
-        functions = set(worker.functions)
-        real(state, worker, message)
-        worker.functions |= functions
+    def on_ready(state: Any, runner: Any) -> None:
+        real(state, runner)
+        if runner.number > 1:
+            runner.functions.update(state.functions)
 
-    return patch.dict(core._FROM_WORKER, {RunnerDied: on_runner_died})
+    return patch.object(runners, "on_ready", on_ready)
 
 
 def give_to_who_is_to_leave() -> AbstractContextManager[Any]:
@@ -369,7 +372,7 @@ def remember_what_is_forgotten() -> AbstractContextManager[Any]:
 
 def forget_that_a_runner_was_renewed() -> AbstractContextManager[Any]:
     """A worker does not say that it has the new runner it was asked for."""
-    return patch.object(renewing, "runner_ready", lambda state: None)
+    return patch.object(renewing, "on_ready", lambda state: None)
 
 
 def tell_nobody_of_a_restart() -> AbstractContextManager[Any]:
@@ -385,6 +388,16 @@ def tell_nobody_of_a_restart() -> AbstractContextManager[Any]:
 def give_up_what_was_sealed() -> AbstractContextManager[Any]:
     """When a runner dies, all that it held is said to be lost."""
     return patch.object(Store, "holds", lambda *_: False)
+
+
+def forget_who_waits_for_a_neighbour() -> AbstractContextManager[Any]:
+    """What one runner gives out for another does not reach the tasks there."""
+    return patch.object(inputs, "moved", lambda state, tid, payload: None)
+
+
+def keep_the_old_beside_the_new() -> AbstractContextManager[Any]:
+    """A runner that was to be recycled goes on when its successor is there."""
+    return patch.object(condemning, "on_ready", lambda state, successor: None)
 
 
 MUTATIONS: Final[dict[str, Mutation]] = {
@@ -412,6 +425,8 @@ MUTATIONS: Final[dict[str, Mutation]] = {
         give_more_to_a_kept_worker,
         mix_up_inputs,
         believe_that_functions_stay,
+        forget_who_waits_for_a_neighbour,
+        keep_the_old_beside_the_new,
         give_to_who_is_to_leave,
         count_on_who_is_to_leave,
         do_not_look_for_what_was_made_meanwhile,

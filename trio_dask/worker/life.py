@@ -24,7 +24,7 @@ from trio_dask.worker.core import DrainRules, RestartRules, Store, WorkerCore
 from trio_dask.worker.coroner import Coroner
 from trio_dask.worker.leaving import age, see_off
 from trio_dask.worker.link import Calling, keep_link, reach_scheduler
-from trio_dask.worker.nanny import Nanny
+from trio_dask.worker.nanny import Nannies
 from trio_dask.worker.orphans import reap_orphans
 from trio_dask.worker.output import Outputs
 from trio_dask.worker.recording import RecordedCore
@@ -95,14 +95,18 @@ class Household:
             settings.nthreads,
             self.store,
             secret=secrets.token_hex(16),
+            rules=RestartRules(
+                delay_s=settings.restart_delay_s, delay_max_s=settings.restart_delay_max_s
+            ),
             drain_rules=DrainRules(grace_s=settings.drain_grace_s, move_s=settings.drain_move_s),
         )
         told = core if self.log is None else RecordedCore(core, self.log, number)
         worker = Worker(told, scheduler, self.keys, self.neighbours)
+        nannies = self._nannies(worker)
         worker.open_for_neighbours()
         try:
             async with listener:
-                await self._serve(worker, listener, joined)
+                await self._serve(worker, nannies, listener, joined)
         finally:
             worker.close_for_neighbours()
             told.leave()
@@ -132,13 +136,8 @@ class Household:
         own = parse_address(listener.address)
         return str(parse_contact(given, default_port=own.port, default_scheme=own.scheme))
 
-    async def _serve(
-        self, worker: Worker, listener: Listener, joined: Callable[[Worker], None]
-    ) -> None:
+    def _nannies(self, worker: Worker) -> Nannies:
         settings = self.settings
-        rules = RestartRules(
-            delay_s=settings.restart_delay_s, delay_max_s=settings.restart_delay_max_s
-        )
         prepare = {
             "name": worker.name,
             "address": worker.address,
@@ -151,9 +150,17 @@ class Household:
             "pool_bytes_max": settings.pool_bytes_max,
             "sealed_max": sealed_max(settings.nworkers),
         }
-        nanny = Nanny(worker, self.start_runner, self.coroner, rules=rules, settings=prepare)
+        return Nannies(worker, self.start_runner, self.coroner, prepare)
+
+    async def _serve(
+        self,
+        worker: Worker,
+        nannies: Nannies,
+        listener: Listener,
+        joined: Callable[[Worker], None],
+    ) -> None:
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(keep_link, worker, self.calling, nanny, nursery)
+            nursery.start_soon(keep_link, worker, self.calling, nannies, nursery)
             await nursery.start(worker.peers.run)
 
             async def serve_peers(*, task_status: trio.TaskStatus[Listener]) -> None:
@@ -166,10 +173,10 @@ class Household:
                 )
 
             await nursery.start(serve_peers)
-            nursery.start_soon(nanny.run)
-            nursery.start_soon(nanny.climb)
+            nursery.start_soon(nannies.run)
+            nursery.start_soon(nannies.climb)
             # Who is registered is given work, so first there is somebody to do it.
-            await nanny.any_ready.wait()
+            await nannies.any_ready.wait()
             worker.registration = partial(self._registration, worker)
             worker.scheduler.send(worker.registration())
             await worker.registered.wait()
@@ -177,9 +184,9 @@ class Household:
             which = f" as {worker.name}" if self.numbered else ""
             logger.info("Registered to:    %s%s", worker.scheduler.remote_address, which)
             joined(worker)
-            nursery.start_soon(see_off, worker, nanny)
-            nursery.start_soon(age, worker, settings)
-            await self._tick(worker, nanny)
+            nursery.start_soon(see_off, worker, nannies)
+            nursery.start_soon(age, worker, self.settings)
+            await self._tick(worker, nannies)
 
     def _name(self, number: int, address: str) -> str:
         """A worker's name; several are numbered."""
@@ -206,16 +213,16 @@ class Household:
             worker.core.memory.epoch,
         )
 
-    async def _tick(self, worker: Worker, nanny: Nanny) -> None:
+    async def _tick(self, worker: Worker, nannies: Nannies) -> None:
         beat_at = 0.0
         while True:
             now = trio.current_time()
             if now >= beat_at:
                 beat_at = now + self.settings.heartbeat_s
-                worker.core.beat(_metrics(worker, nanny))
+                worker.core.beat(_metrics(worker, nannies))
                 worker.perform()
             await trio.sleep(min(TICK_S, self.settings.heartbeat_s))
-            nanny.tick()
+            nannies.tick()
             worker.peers.tick()
             reap_orphans()
             if self.log is not None:
@@ -228,11 +235,11 @@ async def _drop(connection: Connection) -> None:
         await connection.run(lambda _: None)
 
 
-def _metrics(worker: Worker, nanny: Nanny) -> dict[str, Any]:
+def _metrics(worker: Worker, nannies: Nannies) -> dict[str, Any]:
     process = psutil.Process()
     return {
         "rss": process.memory_info().rss,
         "store_bytes": worker.core.state.store.nbytes,
-        "runner": nanny.metrics(),
+        "runner": nannies.metrics(),
         "books": worker.core.books(),
     }

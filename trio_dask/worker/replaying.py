@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections import Counter
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from trio_dask.errors import RemoteProtocolError
 from trio_dask.messages import session as hello, tasks as words, values
-from trio_dask.worker.core import DrainRules, Store, WorkerCore
+from trio_dask.worker.core import DrainRules, RestartRules, Store, WorkerCore
 from trio_dask.worker.core.invariants import violations
 from trio_dask.worker.recording import digest_of, shown
 
@@ -34,18 +34,13 @@ class ReplayedWorkers:
         event, message = record.event, record.message
         self._quiet = None
         if event.what == "made" and isinstance(message, hello.RegisterWorker):
-            try:
-                rules = DrainRules(**message.resources)
-            except TypeError as error:
-                msg = f"a worker with settings of another version: {error}"
-                raise RemoteProtocolError(msg) from error
             self.cores[event.who] = WorkerCore(
                 message.name,
                 message.address,
                 message.nthreads,
                 self.store,
                 secret=message.secret,
-                drain_rules=rules,
+                **_rules(message.info),
             )
             return ""
         core = self.cores.get(event.who)
@@ -81,8 +76,8 @@ class ReplayedWorkers:
         """So many attempts and values there are with the worker that spoke last."""
         if self._quiet is None:
             return 0
-        state = self._quiet.state
-        return len(state.given) + len(state.waiting) + len(state.wants)
+        books = self._quiet.books()
+        return books["in_runner"] + books["waiting"] + books["wants"]
 
     def summary(self) -> dict[str, str]:
         """Who there was, and what is left."""
@@ -100,6 +95,17 @@ class ReplayedWorkers:
         }
 
 
+def _rules(info: dict[str, Any]) -> dict[str, Any]:
+    try:
+        return {
+            "rules": RestartRules(**info["rules"]),
+            "drain_rules": DrainRules(**info["drain_rules"]),
+        }
+    except (KeyError, TypeError) as error:
+        msg = f"a worker with settings of another version: {error}"
+        raise RemoteProtocolError(msg) from error
+
+
 def _hear(core: WorkerCore, event: recorded.Event, message: Message | None) -> bool:
     """Tell the core what somebody said; whether it was that."""
     if message is None:
@@ -111,7 +117,7 @@ def _hear(core: WorkerCore, event: recorded.Event, message: Message | None) -> b
             case "beat", hello.Heartbeat():
                 core.beat(message.metrics)
             case "on_runner", _:
-                core.on_runner(message)
+                core.on_runner(event.number, message)
             case "on_peer", _:
                 core.on_peer(event.number, message)
             case "fetched", values.Values():
@@ -129,11 +135,13 @@ def _notice(core: WorkerCore, event: recorded.Event, message: Message | None) ->
         return True
     match event.what, message:
         case "runner_ready", None:
-            core.runner_ready()
+            core.runner_ready(event.number)
+        case "recycle", hello.Goodbye(reason):
+            core.recycle(event.number, reason)
         case "scheduler_lost", None:
             core.scheduler_lost()
         case "runner_died", words.RunnerDied():
-            core.runner_died(message.running, message.certificate)
+            core.runner_died(event.number, message.running, message.certificate)
         case "fetch_failed", words.Unreachable():
             core.fetch_failed(message.address)
         case "drain", hello.Goodbye(reason):

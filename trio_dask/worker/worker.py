@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import math
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Protocol
 
 import trio
 
@@ -17,7 +17,9 @@ from trio_dask.worker.core import (
     AwaitDrain,
     Depart,
     FetchFrom,
+    GiveUp,
     KillRunner,
+    StartRunner,
     ToPeer,
     ToRunner,
     ToScheduler,
@@ -53,6 +55,19 @@ class LocalSession:
         self.answer = answer
 
 
+class Keeper(Protocol):
+    """Whoever keeps the worker's runners."""
+
+    def start(self, number: int, delay_s: float) -> None:
+        """Have one, some time from now."""
+
+    def kill(self, number: int, reason: str) -> None:
+        """End one on purpose, if it is there."""
+
+    def give_up(self, reason: str) -> None:
+        """There is no point in starting more."""
+
+
 class Worker:
     """What a worker's parts share: the core, the links, and `perform`.
 
@@ -66,16 +81,16 @@ class Worker:
         self.name: Final = core.state.name
         self.address: Final = core.state.address
         self.scheduler = scheduler  # another one, when this is lost
-        self.runner: Connection | None = None
-        self.lending = Lending()  # to the runner that is there
+        self.runners: Final[dict[int, Connection]] = {}
+        self._lent: Final[dict[int, Lending]] = {}  # to each of them
+        self.keeper: Keeper | None = None
         self.registered = trio.Event()
         self.lost_at: float | None = None  # since when the scheduler is being looked for
         self.registration: Callable[[], RegisterWorker] = _nothing_to_say
         self.peers: Final = Peers(self, keys)
-        #: Set when something is to be stopped, or may have to be before the nanny looks.
+        #: Set when something is to be stopped, or may have to be before the nannies look.
         self.stopping = trio.Event()
         self.looks_at = math.inf
-        self.kill_runner: Callable[[str], None] = _nobody
         #: Set when it is to leave, and when it may go; then there may be a farewell.
         self.draining, self.departing = trio.Event(), trio.Event()
         self.farewell: Farewell | None = None
@@ -104,8 +119,8 @@ class Worker:
                     self._perform_one(action)
         finally:
             self._performing = False
-        if self.runner is not None:
-            _send_each(self.runner, self.lending.news())
+        for number, connection in self.runners.items():
+            _send_each(connection, self._lent[number].news())
         if self.core.stopping or self.core.look_at < self.looks_at:
             self.stopping.set()
         if self.core.draining:
@@ -115,20 +130,30 @@ class Worker:
         match action:
             case ToScheduler(messages):
                 _send_each(self.scheduler, messages)
-            case ToRunner(messages):
-                if self.runner is not None:
-                    _send_each(self.runner, self.lending.given(messages))
+            case ToRunner(runner, messages):
+                if runner in self.runners:
+                    _send_each(self.runners[runner], self._lent[runner].given(messages))
             case ToPeer(session, messages):
                 self._tell_peer(session, messages)
             case FetchFrom(address, serial, tids):
                 self._fetch(address, Fetch(serial, tids))
             case AwaitDrain(session):
                 self._await_drain(session)
-            case KillRunner(reason):
-                self.kill_runner(reason)
+            case StartRunner() | KillRunner() | GiveUp():
+                self._keep(action)
             case Depart(farewell):
                 self.farewell = farewell
                 self.departing.set()
+
+    def _keep(self, action: StartRunner | KillRunner | GiveUp) -> None:
+        assert self.keeper is not None, "nothing happens before the worker has one"
+        match action:
+            case StartRunner(runner, delay_s):
+                self.keeper.start(runner, delay_s)
+            case KillRunner(runner, reason):
+                self.keeper.kill(runner, reason)
+            case GiveUp(reason):
+                self.keeper.give_up(reason)
 
     def _fetch(self, address: str, question: Fetch) -> None:
         neighbour = self._neighbours.get(address)
@@ -146,24 +171,26 @@ class Worker:
         elif peer is not None:
             _send_each(peer, messages)
 
-    def runner_is_there(self, connection: Connection) -> None:
+    def runner_is_there(self, number: int, connection: Connection) -> None:
         """A runner can take work."""
-        self.runner, self.lending = connection, Lending()
-        self.core.runner_ready()
+        self.runners[number], self._lent[number] = connection, Lending()
+        self.core.runner_ready(number)
 
-    def runner_is_gone(self) -> None:
+    def runner_is_gone(self, number: int) -> None:
         """It has ended, and reads nothing any more."""
-        self.runner = None
-        self.lending.end()
+        if self.runners.pop(number, None) is not None:
+            self._lent.pop(number).end()
 
-    def on_runner(self, message: Message) -> None:
-        """The runner says something: what it reads is not the core's concern."""
-        if type(message) is Unread:
-            self.lending.unread(message)
-            return
-        if type(message) is Sealed:
-            self.lending.sealed(message)
-        self.core.on_runner(message)
+    def on_runner(self, number: int, message: Message) -> None:
+        """A runner says something: what it reads is not the core's concern."""
+        if type(message) in (Unread, Sealed) and number in self.runners:
+            lent = self._lent[number]
+            if type(message) is Unread:
+                lent.unread(message)
+                return
+            if type(message) is Sealed:
+                lent.sealed(message)
+        self.core.on_runner(number, message)
 
     def drain(self, reason: str, *, patient: bool) -> None:
         """It is to leave: see `WorkerCore.drain`."""
@@ -282,10 +309,6 @@ def _nothing_to_say() -> RegisterWorker:
     """There is no runner yet: who registers is given work."""
     msg = "the worker is not ready to register"
     raise RuntimeError(msg)
-
-
-def _nobody(_reason: str) -> None:
-    """There is no runner yet."""
 
 
 def _send_each(connection: Connection, messages: list[Message]) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from trio_dask.messages.session import Resumed
 from trio_dask.messages.tasks import Run
 from trio_dask.scheduler.core import state as st
 from trio_dask.testing.simulation.presence import connected
@@ -39,6 +40,8 @@ def urgent_first(cluster: Cluster, said: list[tuple[int, list[Message]]]) -> Ite
         runs = [message for message in messages if isinstance(message, Run)]
         if not runs or not isinstance(worker, st.Worker):
             continue
+        if isinstance(messages[0], Resumed):
+            continue  # it was handed these before, and has not heard it
         least = min(_urgency(cluster, args) for run in runs for args in run.args)
         for queue in _queues(state, worker):
             head = queue.peek()
@@ -76,11 +79,12 @@ def no_inversion_lasts(cluster: Cluster) -> Iterator[str]:
     for worker, record in connected(cluster):
         if not record.slots:
             continue
+        unbegun = worker.unbegun()
         # The scheduler believes that those given first have begun. They may lack inputs.
         given = [attempt for attempt in record.window if attempt not in record.parked]
         for attempt in given[record.slots :]:
             task = record.window[attempt]
-            if attempt in record.recalled or attempt not in worker.runner.unbegun:
+            if attempt in record.recalled or attempt not in unbegun:
                 continue
             if _urgency(cluster, task.args) < _urgency(cluster, head.args):
                 yield f"{task!r} waits at {worker.name} while {head!r} is more urgent"

@@ -62,7 +62,7 @@ class SimRunner:
         self.out = out
         self._queue: list[tuple[int, int]] = []  # rank, attempt
         self.unbegun: dict[int, Row] = {}
-        self._functions: dict[int, bytes] = {}
+        self.functions: dict[int, bytes] = {}
         self.values: dict[int, Payload] = {}
         self._pinned: dict[int, int] = {}  # task → number
         self.running: dict[int, tuple[Row, float]] = {}  # attempt → since when
@@ -82,10 +82,10 @@ class SimRunner:
     def _on_message(self, message: Message) -> None:  # noqa: C901, PLR0912 - a case for each message
         match message:
             case words.Functions():
-                self._functions.update(zip(message.fids, message.blobs, strict=True))
+                self.functions.update(zip(message.fids, message.blobs, strict=True))
             case words.ForgetFunctions():
                 for fid in message.fids:
-                    self._functions.pop(fid, None)
+                    self.functions.pop(fid, None)
             case words.Run():
                 self._on_run(message)
             case data.Give():
@@ -165,7 +165,7 @@ class SimRunner:
         at, inline = 0, iter(run.dep_values)
         fids = run.fids
         for index, attempt in enumerate(run.attempts):
-            assert fids[index] in self._functions, "a function comes before its use"
+            assert fids[index] in self.functions, "a function comes before its use"
             assert attempt not in self.unbegun, "an attempt is made once"
             row = Row(attempt, run.tids[index], run.ranks[index], int(run.args[index]))
             count = run.dep_counts[index] if run.dep_counts else 0

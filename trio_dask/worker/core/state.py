@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
-from trio_dask.messages.tasks import Replicas, Returned
+from trio_dask.messages.tasks import Replicas, Returned, Slots
 from trio_dask.messages.values import Fetch, Give
 from trio_dask.worker.core.actions import (
     Action,
@@ -13,6 +13,7 @@ from trio_dask.worker.core.actions import (
     Depart,
     FetchFrom,
     KillRunner,
+    StartRunner,
     ToPeer,
     ToRunner,
     ToScheduler,
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from trio_dask.messages import Message, Payload
     from trio_dask.worker.core.draining import Draining, DrainRules
     from trio_dask.worker.core.limits import Limited, Limits
+    from trio_dask.worker.core.restart import GiveUp, Restarts
     from trio_dask.worker.core.resuming import Bond
     from trio_dask.worker.core.stopping import Stopping
     from trio_dask.worker.core.store import Store
@@ -33,17 +35,16 @@ VALUES_MAX: Final = 1024
 
 
 class Outbox:
-    """What is to be said and done since the last flush."""
+    """What is to be said and done since the last flush, but for what runners are told."""
 
-    __slots__ = ("depart", "drains", "fetches", "kill", "peers", "runner", "scheduler")
+    __slots__ = ("depart", "drains", "fetches", "peers", "runners", "scheduler")
 
     def __init__(self) -> None:
         self.scheduler: list[Message] = []
-        self.runner: list[Message] = []
         self.peers: dict[int, list[Message]] = {}
         self.fetches: dict[str, list[int]] = {}
         self.drains: dict[int, None] = {}
-        self.kill = ""  # why the runner is to be ended
+        self.runners: list[StartRunner | KillRunner | GiveUp] = []
         self.depart: Depart | None = None
 
     def returned(self, attempts: list[int]) -> None:
@@ -62,15 +63,6 @@ class Outbox:
         else:
             self.scheduler.append(Replicas([tid]))
 
-    def give(self, tid: int, payload: Payload) -> None:
-        """Give the runner a value."""
-        last = self.runner[-1] if self.runner else None
-        if type(last) is Give and len(last.tids) < VALUES_MAX:
-            last.tids.append(tid)
-            last.payloads.append(payload)
-        else:
-            self.runner.append(Give([tid], [payload]))
-
     def peer(self, session: int, message: Message) -> None:
         """Say something to a peer."""
         self.peers.setdefault(session, []).append(message)
@@ -82,9 +74,10 @@ class Outbox:
             said = to_say(state)
             if said:
                 out.append(ToScheduler(said))
-        if self.runner:
-            out.append(ToRunner(self.runner))
-            self.runner = []
+        for runner in state.runners.values():
+            if runner.out:
+                out.append(ToRunner(runner.number, runner.out))
+                runner.out = []
         if self.peers:
             out += [ToPeer(session, messages) for session, messages in self.peers.items()]
             self.peers = {}
@@ -97,13 +90,19 @@ class Outbox:
         if self.drains:
             out += [AwaitDrain(session) for session in self.drains]
             self.drains = {}
-        if self.kill:
-            out.append(KillRunner(self.kill))
-            self.kill = ""
+        out += self._take_lives(state)
         if self.depart is not None:
             out.append(self.depart)
             self.depart = None
         return out
+
+    def _take_lives(self, state: WorkerState) -> list[StartRunner | KillRunner | GiveUp]:
+        for runner in state.runners.values():
+            if runner.kill:
+                self.runners.append(KillRunner(runner.number, runner.kill))
+                runner.kill = ""
+        taken, self.runners = self.runners, []
+        return taken
 
 
 @dataclass(slots=True, eq=False)
@@ -131,6 +130,8 @@ class Want:
     tried: list[str] = field(default_factory=list)
     waiting: dict[int, None] = field(default_factory=dict)
     copy: bool = False  # it goes into the store, too
+    moving: bool = False  # another runner of ours was asked for it,
+    moved: bool = False  # and has answered
 
 
 @dataclass(slots=True, eq=False)
@@ -166,38 +167,75 @@ class Answering:
 
 
 @dataclass(slots=True, eq=False)
+class Runner:
+    """A runner process, from the wish for one to its end: what is in it, and what it is told."""
+
+    number: int
+    ready: bool = False
+    answered: int = 0  # attempts
+    functions: set[int] = field(default_factory=set)
+    given: dict[int, int] = field(default_factory=dict)  # attempt → task
+    held: dict[int, int] = field(default_factory=dict)  # task → bytes
+    stopping: dict[int, Stopping] = field(default_factory=dict)  # of the attempts given
+    abandoned: set[int] = field(default_factory=set)  # of these, reported in its place
+    condemned: str = ""  # why it takes nothing more, and ends when what runs in it has ended
+    since: float | None = None  # since when what runs has limited time; None: it is in no hurry
+    replaced: bool = False  # another has been started in its place,
+    successor: int = 0  # which takes over when it is ready,
+    recycled: str = ""  # and why
+    sealed: dict[int, Payload] = field(default_factory=dict)  # of attempts that are about to end
+    unsealed: list[int] = field(default_factory=list)  # values to be put into the store
+    forgotten: bool = False  # it is about to end, and nothing that it says counts
+    kill: str = ""  # why it is to be killed now
+    numbers: dict[int, int] = field(default_factory=dict)  # the last given to clients in it
+    numbers_wanted: int = 0  # more of them
+    to_export: list[int] = field(default_factory=list)
+    exporting: dict[int, dict[int, None]] = field(default_factory=dict)  # serial → tasks
+    out: list[Message] = field(default_factory=list)
+
+    @property
+    def takes_tasks(self) -> bool:
+        """Whether it may be given more to do."""
+        return self.ready and not self.condemned and not self.forgotten
+
+    def give(self, tid: int, payload: Payload, nbytes: int) -> None:
+        """Give it a value."""
+        self.held[tid] = nbytes
+        last = self.out[-1] if self.out else None
+        if type(last) is Give and len(last.tids) < VALUES_MAX:
+            last.tids.append(tid)
+            last.payloads.append(payload)
+        else:
+            self.out.append(Give([tid], [payload]))
+
+
+@dataclass(slots=True, eq=False)
 class WorkerState:
     """All that a worker core knows."""
 
     name: str
     address: str
-    nthreads: int
+    nthreads: int  # of each runner
+    count: int  # of runners that there shall be
     store: Store
+    restarts: Restarts
     drain_rules: DrainRules
-    up: bool = False
-    died: bool = False
-    answered: int = 0  # attempts that the present runner has answered
-    functions: set[int] = field(default_factory=set)
-    given: dict[int, int] = field(default_factory=dict)  # attempt → task, in the runner
+    slots: int  # as the scheduler knows them
+    runners: dict[int, Runner] = field(default_factory=dict)
+    taking: list[Runner] = field(default_factory=list)  # those that take tasks
+    last_runner: int = 0
+    functions: dict[int, tuple[str, bytes]] = field(default_factory=dict)  # name, pickled
     waiting: dict[int, Row] = field(default_factory=dict)
-    held: dict[int, int] = field(default_factory=dict)  # task → bytes, live in the runner
     wants: dict[int, Want] = field(default_factory=dict)
     requests: dict[int, Request] = field(default_factory=dict)
     sessions: dict[int, Session] = field(default_factory=dict)
     exports: dict[int, list[tuple[Answering, int]]] = field(default_factory=dict)
-    exporting: dict[int, dict[int, None]] = field(default_factory=dict)  # serial → tasks
-    to_export: list[int] = field(default_factory=list)
     serial: int = 0
-    stopping: dict[int, Stopping] = field(default_factory=dict)  # attempts in the runner
     now: float = 0.0  # when the scheduler last said something
-    limits: dict[int, Limited] = field(default_factory=dict)  # of attempts in the runner
+    limits: dict[int, Limited] = field(default_factory=dict)  # of attempts in runners
     looks: list[tuple[float, int]] = field(default_factory=list)  # a heap: when to look at which
-    abandoned: set[int] = field(default_factory=set)  # of these, reported in the runner's place
-    doomed: float | None = None  # since when the runner is to end
     draining: Draining | None = None  # the worker is to leave
-    sealed: dict[int, Payload] = field(default_factory=dict)  # of attempts that are about to end
-    renewals: list[int] = field(default_factory=list)  # to be answered by the next runner
-    forgotten: bool = False  # the runner that is about to end: nothing that it says counts
+    renewals: dict[int, set[int]] = field(default_factory=dict)  # serial → runners to end first
     nested: NestedBooks = field(default_factory=NestedBooks)
     bond: Bond | None = None  # where the conversation with the scheduler outlasts a connection
     out: Outbox = field(default_factory=Outbox)
@@ -207,10 +245,27 @@ class WorkerState:
         self.serial += 1
         return self.serial
 
-    def ask_runner(self) -> None:
-        """Ask the runner for all values that have to leave it."""
-        if self.to_export:
-            serial = self.next_serial()
-            self.exporting[serial] = dict.fromkeys(self.to_export)
-            self.out.runner.append(Fetch(serial, self.to_export))
-            self.to_export = []
+    def ask_runners(self) -> None:
+        """Ask runners for all values that have to leave them."""
+        for runner in self.runners.values():
+            if runner.to_export:
+                serial = self.next_serial()
+                runner.exporting[serial] = dict.fromkeys(runner.to_export)
+                runner.out.append(Fetch(serial, runner.to_export))
+                runner.to_export = []
+
+    def given(self, attempt: int) -> Runner | None:
+        """The runner that has been given the attempt."""
+        return next((each for each in self.runners.values() if attempt in each.given), None)
+
+    def holder(self, tid: int) -> Runner | None:
+        """A runner that holds the value."""
+        return next((each for each in self.runners.values() if tid in each.held), None)
+
+    def review(self) -> None:
+        """A runner takes tasks now, or no more: the scheduler hears of the slots."""
+        self.taking = [each for each in self.runners.values() if each.takes_tasks]
+        slots = self.nthreads * len(self.taking)
+        if slots != self.slots:
+            self.slots = slots
+            self.out.scheduler.append(Slots(slots))
