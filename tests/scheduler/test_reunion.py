@@ -127,6 +127,17 @@ def test_nobody_needs_it_any_more(town: Reunion) -> None:
     assert words.Free([FIRST + 9]) in town.heard(A)
 
 
+def test_a_value_whose_task_failed_before_is_kept(town: Reunion) -> None:
+    """The attempt that failed is over, and nothing that it made is there to be let go of."""
+    town.tell(A, Holdings([FIRST], [9]))
+    town.tell(A, Attempts([OLD], [FIRST], [1]))
+    town.tell(A, Announced(1, []))
+    town.tell(A, words.Done([OLD], [words.ERROR], [0.1], [0], [b"oops"]))
+    town.describes([b"1"])
+    assert not any(isinstance(each, words.Free) for each in town.heard(A))
+    assert list(town.core.state.workers["tcp://host:11"].held) == [FIRST]
+
+
 def test_all_are_waited_for() -> None:
     """Whoever is remembered: nothing is given out before; but not for ever."""
     town = Reunion()

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from trio_dask.messages import reunion as words
 from trio_dask.messages.fleet import Leave
 from trio_dask.messages.ids import client_of
+from trio_dask.messages.tasks import OK_HELD
 from trio_dask.scheduler.core import draining, state as st
 from trio_dask.scheduler.core.lifecycle import (
     finish,
@@ -158,8 +159,10 @@ def _adopt(state: ClusterState, worker: Worker, attempt: int, task: Task) -> lis
     return freed
 
 
-def free_disowned(state: ClusterState, worker: Worker, attempt: int) -> None:
+def free_disowned(state: ClusterState, worker: Worker, attempt: int, status: int) -> None:
     """An attempt that nobody needs has ended before the worker was told: drop what it made."""
+    if status != OK_HELD:
+        return  # nothing; what is there under its task's number a later attempt has made
     _, tids = state.reunion.disowned.get(worker.peer, (0, {}))
     if attempt in tids:
         worker.out.free(tids[attempt])

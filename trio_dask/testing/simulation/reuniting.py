@@ -20,8 +20,8 @@ def nobody_is_overtaken(cluster: Cluster, said: list[tuple[int, list[Message]]])
     state = cluster.scheduler.core.state
     if not kinds >= {Members, Run} or cluster.world.now >= state.reunion.until:
         return
-    memories = [worker.core.memory for worker in cluster.workers.values()]
-    ours = [each for each in memories if each.cluster == state.cluster]
+    back = [each for each in cluster.workers.values() if each.address in state.workers]
+    ours = [each.core.memory for each in back if each.core.memory.cluster == state.cluster]
     memory = max(ours, key=lambda each: each.version, default=None)
     if memory is None or memory.version < state.reunion.version:
         return  # a client remembers better
