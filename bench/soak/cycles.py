@@ -8,6 +8,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -125,7 +126,9 @@ def _work_on(client: Client) -> None:
 
 
 def _work(sign: str) -> None:
-    Path(sign).write_text("running", encoding="utf-8")
+    # Not made anew: whoever comes late must not leave a file.
+    with suppress(FileNotFoundError), Path(sign).open("r+", encoding="utf-8") as file:
+        file.write("running")
     time.sleep(_STUCK_S)
 
 
