@@ -68,33 +68,26 @@ def test_both_kinds_have_the_same_methods() -> None:
         assert names[0] == names[1]
 
 
-def guarded(number: int, counter: list[int], lock: Any) -> int:
-    """Nobody else is in here."""
+def count_up(number: int, counter: str, lock: Any) -> int:
+    """Nobody else is in here; a file is what all tasks share, wherever they are."""
     with lock:
-        before = counter[0]
-        counter[0] = -1
+        before = int(Path(counter).read_text())
+        Path(counter).write_text("-1")
         assert before >= 0
-        counter[0] = before + 1
+        Path(counter).write_text(str(before + 1))
     return number
 
 
-COUNTER = [0]
-
-
-def count_up(number: int, lock: Any) -> int:
-    """A task; all tasks share this process."""
-    return guarded(number, COUNTER, lock)
-
-
 @pytest.mark.parametrize("lock", [Lock("here"), MultiLock(["here", "there"]), Semaphore(1, "s")])
-def test_one_at_a_time(client: Client, lock: Any) -> None:
+def test_one_at_a_time(client: Client, lock: Any, tmp_path: Path) -> None:
     """More tasks want it than there are slots, and all get it; it is an argument like others."""
-    COUNTER[0] = 0
-    futures = client.map(count_up, range(40), lock=lock)
+    counter = tmp_path / "counter"
+    counter.write_text("0")
+    futures = client.map(count_up, range(40), counter=str(counter), lock=lock)
     with lock:
-        assert COUNTER[0] <= 40
+        assert 0 <= int(counter.read_text()) <= 40
     assert client.gather(futures) == list(range(40))
-    assert COUNTER[0] == 40
+    assert counter.read_text() == "40"
 
 
 def test_a_lock_is_not_had_twice(client: Client) -> None:
@@ -243,14 +236,17 @@ def test_a_variable(client: Client, cluster: LocalCluster) -> None:
         AsyncVariable("v", client=client)._find(AsyncClient)
 
 
-def test_what_a_client_held_is_free_when_it_leaves(client: Client, cluster: LocalCluster) -> None:
+def test_what_a_client_held_is_free_when_it_leaves(
+    client: Client, cluster: LocalCluster, tmp_path: Path
+) -> None:
     """And an item that it was given and has not read is not lost."""
+    counter = tmp_path / "counter"
+    counter.write_text("0")
     with Client(cluster) as other:
         assert Lock("x", client=other).acquire()
         page = client.coordination()["locks"]["x"]
         assert page["held"][0]["who"] == other.live.core.name
-        waiting = client.submit(count_up, 1, lock=Lock("x"))
-    COUNTER[0] = 0
+        waiting = client.submit(count_up, 1, str(counter), lock=Lock("x"))
     assert waiting.result(PATIENCE_S) == 1
 
 

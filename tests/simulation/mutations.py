@@ -199,13 +199,18 @@ def do_not_look_again() -> AbstractContextManager[Any]:
     return patch.object(Table, "on_again", lambda table, message: None)
 
 
-def ignore_restrictions() -> AbstractContextManager[Any]:
+@contextmanager
+def ignore_restrictions() -> Iterator[None]:
     """A worker draws from the queues of tasks that are for others, too."""
 
     def may_run(state: Any, requirement: Any, worker: Any) -> bool:
         return drawing.fits(requirement, worker)
 
-    return patch.object(drawing, "_may_run", may_run)
+    def asking(state: Any, worker: Any) -> dict[Any, None]:
+        return dict.fromkeys(state.restricted)
+
+    with patch.object(drawing, "_may_run", may_run), patch.object(drawing, "_asking", asking):
+        yield
 
 
 def never_overtake() -> AbstractContextManager[Any]:
