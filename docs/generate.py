@@ -29,6 +29,7 @@ COMMANDS = [
     "progress",
     "retire",
     "ssh",
+    "spec",
     "replay",
     "status",
     "why",

@@ -21,4 +21,11 @@ SSH = """
     --worker-port --nanny-port --remote-dask-worker --version --help
 """
 
-DASKS = {"scheduler": SCHEDULER.split(), "worker": WORKER.split(), "ssh": SSH.split()}
+SPEC = "--spec --spec-file --version --help"
+
+DASKS = {
+    "scheduler": SCHEDULER.split(),
+    "worker": WORKER.split(),
+    "ssh": SSH.split(),
+    "spec": SPEC.split(),
+}

@@ -89,6 +89,20 @@ app.command(
         trio-dask ssh --scheduler head --nworkers 4 --nthreads 1 --hostfile hosts.txt""",
 )
 app.command(
+    "trio_dask.cli.spec:spec",
+    name="spec",
+    help="""Start servers as a text or a file describes them, and run them until a signal comes.
+
+    What is described is what Dask's tools write: `cls`, a Scheduler, Worker or Nanny, and
+    `opts`, options of `trio-dask scheduler` and `trio-dask worker`, or `env`, variables. One
+    is this process; several, each under a name, are children of it that end together.""",
+    usage="Usage: trio-dask spec [OPTIONS] [SCHEDULER]",
+    help_epilogue="""Examples:
+
+        trio-dask spec tcp://192.0.2.10:8786 --spec '{"cls": "Worker", "opts": {"nthreads": 2}}'
+        trio-dask spec tcp://192.0.2.10:8786 --spec-file workers.yaml""",
+)
+app.command(
     "trio_dask.cli.run:run",
     name="run",
     help="""Run a script with a cluster around it.

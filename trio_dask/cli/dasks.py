@@ -123,6 +123,13 @@ DASK_OPTIONS["ssh"] = (
     DaskOption("--help"),
 )
 
+DASK_OPTIONS["spec"] = (
+    _differs("--spec", "classes are Scheduler, Worker and Nanny; several are processes"),
+    _differs("--spec-file", "also JSON, and TOML; YAML needs the package pyyaml"),
+    DaskOption("--version"),
+    DaskOption("--help"),
+)
+
 
 def why_moot(command: str, option: str) -> str:
     """Why an option does nothing, for one line of the log."""

@@ -114,6 +114,7 @@ def worker(
     log: LogOptions = _LOG,
     moot: MootOfWorker = _MOOT,
     tied: Annotated[bool, Parameter(show=False, negative="")] = False,
+    unnumbered: Annotated[bool, Parameter(show=False, negative="")] = False,
     token_on_stdin: Annotated[bool, Parameter(show=False, negative="")] = False,
 ) -> None:
     """Start workers that run tasks for a scheduler.
@@ -159,6 +160,7 @@ def worker(
         log: What is said on stderr.
         moot: What does nothing.
         tied: End when standard input ends.
+        unnumbered: Though tied, a single worker has its name as it is: there will be no others.
         token_on_stdin: The first line of standard input is the token.
     """
     if token_on_stdin:
@@ -209,7 +211,7 @@ def worker(
     with garbage_collector(off=config.worker.nanny):  # without a nanny tasks run here
         tie = Tie() if tied else None
         crew = _Crew(tie)
-        serve = partial(_serve, config, scheduler_file, pid_file, tie, crew)
+        serve = partial(_serve, config, scheduler_file, pid_file, tie, crew, not unnumbered)
         run_until_signal(partial(_around, modules, serve, crew), tie=tie, gently=crew.leave)
 
 
@@ -321,6 +323,7 @@ async def _serve(
     pid_path: Path | None,
     tie: Tie | None,
     crew: _Crew,
+    numbered: bool,
 ) -> None:
     with pid_file(pid_path):
         if scheduler_path is None:
@@ -337,7 +340,7 @@ async def _serve(
         host = None if config.worker.nanny else _thread_host()
         run = partial(run_worker, config, address, keys, runner_host=host, task_status=crew)
         if tie is not None:
-            run = partial(run, numbered=True, on_change=tie.tell_change)
+            run = partial(run, numbered=numbered, on_change=tie.tell_change)
         if config.worker.nanny:
             async with adopting_orphans():
                 await run()
