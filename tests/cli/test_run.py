@@ -27,11 +27,13 @@ SMALL = ["--nworkers", "1", "--nthreads", "1"]
 #: Shows the signals it gets, until a file tells it to leave, and a moment longer.
 COUNTING = """
 import os, signal, sys
+def say(text):
+    os.write(1, f"{text}\\n".encode())  # a signal may come while something is said
 def count(number, _):
-    print(f"[{signal.Signals(number).name}]", flush=True)
+    say(f"[{signal.Signals(number).name}]")
 for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
     signal.signal(number, count)
-print("ready", flush=True)
+say("ready")
 while not os.path.exists(sys.argv[1]):
     signal.sigtimedwait([], 0.02)
 signal.sigtimedwait([], 0.3)
