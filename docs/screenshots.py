@@ -75,6 +75,8 @@ async def main() -> None:
         await picture(page, root + "failures", "failures", 3)
         await page.look(1440, 560)
         await picture(page, root + "graph", "graph", 3)
+        await page.look(1440, 620)
+        await picture(page, root + "profile", "profile", 3)
         await page.look(1200, 560)
         await picture(page, root + "events-log", "events", 3)
         await page.look(1200, 760, dark=True)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
 import random
 from typing import Any
 
+from tests.dashboard import looks
 from trio_dask.messages import Message, session, tasks as words
 from trio_dask.messages.failure import Failure
 from trio_dask.messages.ids import first_id
@@ -39,12 +41,15 @@ class BusyCluster:
         self.core = SchedulerCore(CoreSettings(), cluster="0123456789abcdef")
         self.random = random.Random(seed)
         self.failing = failing
+        #: Functions whose tasks do not end.
+        self.stuck: set[str] = set()
         self.slots = slots
         self._listener: Any = None
         self.now = now
         self.view = SchedulerView(
-            self.core.state, self._overhear, address="tcp://192.0.2.10:8786", now=now
-        )
+            self.core.state, self._overhear, address="tcp://192.0.2.10:8786", now=now,
+            ask=self._ask,
+        )  # fmt: skip
         self._running: dict[int, list[tuple[float, float, int, str]]] = {}  # end, seconds, attempt
         self._queued: dict[int, list[tuple[int, str]]] = {}
         self._names: dict[int, str] = {}
@@ -57,6 +62,29 @@ class BusyCluster:
 
     def _overhear(self, listener: Any) -> None:
         self._listener = listener
+
+    async def _ask(self, topic: str, params: dict[str, Any]) -> dict[str, Any]:
+        """What workers say of themselves, which is made up."""
+        state = self.core.state
+        workers = params.get("workers") or list(state.workers)
+        found = [state.find_worker(name) for name in workers]
+        if None in found:
+            msg = f"there is no worker {workers[found.index(None)]!r}"
+            raise ValueError(msg)
+        if topic == "profile":
+            said = looks.profile(params.get("name", ""))
+            return looks.answers({each.address: said for each in found if each is not None})
+        keys = params.get("keys")
+        running = {
+            each.address: [
+                (state.key_of(task), task.spec.function.prefix.name)
+                for task in list(each.window.values())[: self.slots]
+                if task.spec.function is not None and (not keys or state.key_of(task) in keys)
+            ]
+            for each in found
+            if each is not None
+        }
+        return looks.answers({address: looks.stacks(some) for address, some in running.items()})
 
     def tell(self, peer: int, message: Message) -> None:
         """A peer says something."""
@@ -160,6 +188,7 @@ class BusyCluster:
             while len(self._running[peer]) < self.slots and self._queued[peer]:
                 attempt, name = self._queued[peer].pop(0)
                 lasts = LASTS[NAMES.index(name)] * self.random.uniform(0.5, 1.6)
+                lasts = math.inf if name in self.stuck else lasts
                 self._running[peer].append((self.now + lasts, lasts, attempt, name))
             if self.random.random() < 0.01:
                 self.beat(peer)

@@ -33,7 +33,13 @@ async def test_pages_have_no_findings() -> None:
         task = site.busy.submit("train_model", 30)[-1]
         site.busy.failing = 1.0
         site.busy.submit("clean", 30)
-        parts = [f"tasks/train_model-{task:x}", "workers/node-000-0", "graph?tasks=1", "login"]
+        parts = [
+            f"tasks/train_model-{task:x}",
+            "workers/node-000-0",
+            "graph?tasks=1",
+            "profile/clean",
+            "login",
+        ]
         for path in PAGES + parts:
             for width, dark in ((1400, False), (360, True)):
                 await page.look(width, dark=dark, still=True)

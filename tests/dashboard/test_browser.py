@@ -21,7 +21,17 @@ if TYPE_CHECKING:
     from tests.dashboard.browser import Page
 
 KEYS = keys_from_token("0123456789abcdef" * 4)
-PAGES = ["status", "workers", "tasks", "graph", "failures", "events-log", "logs", "system"]
+PAGES = [
+    "status",
+    "workers",
+    "tasks",
+    "graph",
+    "profile",
+    "failures",
+    "events-log",
+    "logs",
+    "system",
+]
 LIVE = "document.getElementById('link').dataset.state === 'live'"
 LOST = "document.getElementById('link').dataset.state === 'lost'"
 SHOWN = "document.querySelector('main > div')"
@@ -95,6 +105,7 @@ async def test_every_page_loads_and_fits() -> None:
             "workers/node-000-0",
             "tasks?name=clean",
             "graph?tasks=1",
+            "profile/tokenize",
         ]
         for path in PAGES + parts:
             for width, dark in ((360, True), (1920, False)):
@@ -194,6 +205,53 @@ async def test_by_keyboard_alone() -> None:
             )
             await page.press("Tab")
         assert {"All functions", "30 s", "Table"} <= seen
+        assert page.complaints == []
+
+
+async def test_where_time_goes() -> None:
+    """A tree to go into, by pointer and by keys; a table of the same; functions and windows."""
+    note = "document.querySelector('main .lead').innerText"
+    chosen = "document.querySelector('.flame-box + p').innerText"
+    async with open_site() as (site, page):
+        await page.look(1200)
+        await page.open(site.at("profile"))
+        await page.wait_for(f"{note}.includes('seen on 3 workers since')")
+        assert "looks in all" in await page.run(chosen)
+        rows = "[...document.querySelectorAll('main tbody tr')].map((row) => row.innerText)"
+        assert any("Tokenizer.words" in each for each in await page.run(rows))
+        await page.run("document.querySelector('.flames').focus()")
+        for key, what in (
+            ("ArrowDown", "train_model"),
+            ("Enter", "train_model"),
+            ("Escape", "looks"),
+        ):
+            await page.press(key)
+            assert what in await page.run(chosen)
+        await page.run("document.querySelectorAll('.chips button')[2].click()")
+        await page.wait_for(f"{note}.includes('in the last 1 min')")
+        select = "document.getElementById('profile-of')"
+        await page.run(f"{select}.value = 'clean'; {select}.dispatchEvent(new Event('change'))")
+        await page.wait_for(f"{note}.includes('of clean seen on')")
+        assert await page.run("location.pathname") == "/profile/clean"
+        found = await page.run(rows)
+        assert any("astype" in each for each in found)
+        assert not any("Tokenizer" in each for each in found)
+        assert page.complaints == []
+
+
+async def test_what_tasks_are_doing() -> None:
+    """On the page of a worker and of a task: the calls, the last at a glance, all when opened."""
+    async with open_site() as (site, page):
+        site.busy.stuck.add("train_model")
+        tid = site.busy.submit("train_model", 1)[0]
+        await page.open(site.at(f"tasks/train_model-{tid:x}"))
+        calls = "document.querySelector('.stack-row pre').innerText"
+        assert "lbfgsb" in await page.wait_for(
+            f"document.querySelector('.stack-row pre') && {calls}"
+        )
+        for worker in ("node-000-0", "node-000-1"):
+            await page.open(site.at(f"workers/{worker}"))
+            await page.wait_for("document.querySelector('.stack-row summary')")
         assert page.complaints == []
 
 

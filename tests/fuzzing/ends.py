@@ -21,11 +21,13 @@ from trio_dask.client.core import (
 from trio_dask.errors import RemoteProtocolError
 from trio_dask.messages import Message, session, tasks as words, values
 from trio_dask.messages.ids import first_id
+from trio_dask.messages.inquiring import Told
 from trio_dask.worker.core import (
     AwaitDrain,
     Depart,
     FetchFrom,
     KillRunner,
+    LookUp,
     Store,
     ToPeer,
     ToRunner,
@@ -94,6 +96,8 @@ class Surroundings:
                         self.queue.clear()
                         self.core.runner_died(running, {"on_purpose": True})
                         self.core.runner_ready()
+                    case LookUp(serial):
+                        self.core.told(Told(serial, ok=True, said=[b"looked up"]))
                     case Depart():
                         pass
         msg = "it never comes to rest"

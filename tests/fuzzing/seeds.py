@@ -12,6 +12,7 @@ from trio_dask.comm import Handshake, Hello, keys_from_token
 from trio_dask.messages import (
     Message,
     fleet,
+    inquiring,
     kept,
     nested,
     sealing,
@@ -82,6 +83,9 @@ def of_client() -> list[Message]:
         session.Ask(23, "dataset.get", {"name": "d", "token": 8}),
         session.Ask(24, "metadata.set", {"path": ["a", "b"], "tree": {"c": b"x"}}),
         session.Ask(19, "why", {"tid": FIRST, "key": "x"}),
+        session.Ask(25, "call_stack", {"tids": mine, "keys": ["x"], "workers": ["w0"]}),
+        session.Ask(26, "profile", {"name": "f", "since_s": 10.0}),
+        session.Ask(27, "logs", {"n": 3}),
     ]  # fmt: skip
 
 
@@ -113,6 +117,8 @@ def of_worker() -> list[Message]:
         words.RunnerDied(some[8:9], some[9:], [], {"on_purpose": True, "signal": 9}),
         fleet.Uncopied([FIRST, FIRST + 1], [b"", b"stuck"]),
         fleet.Renewed(1),
+        inquiring.Told(1, ok=True, said=[b"\x80"]),
+        inquiring.Told(2, ok=False, said=[b"nobody is there"]),
         fleet.Leave("it is told to", at_once=False),
         fleet.Leave("it is told to", at_once=True),
     ]  # fmt: skip
@@ -138,6 +144,8 @@ def to_worker() -> list[Message]:
         nested.Nested(77, [b"to nobody"]),
         fleet.Copy([11, 101, 12], [0, 0, 1], [f"{A} {B}", B]),
         fleet.Dismiss("a client retires it"),
+        inquiring.Inquire(1, "call_stack", {"attempts": [1], "bytes_max": 1000}),
+        inquiring.Inquire(2, "profile", {"bytes_max": 1000}),
         fleet.Renew(1, forget=False),
         fleet.Renew(2, forget=True),
         fleet.Farewell(3, 300, 2, 1),
@@ -170,6 +178,8 @@ def of_runner() -> list[Message]:
         values.Values(3, [1004], [values.UNPICKLABLE], [b"why"], [], last=True),
         words.Done([1, 8], [words.OK_HELD, words.OK_INLINE], [0.1, 0.1], [8, 1], [b"", b"v"]),
         values.Values(4, [1002, 1001], [values.ABSENT] * 2, [], [], last=True),
+        inquiring.Told(1, ok=True, said=[b"\x80"]),
+        inquiring.Told(9, ok=True, said=[b"nobody asked"]),
     ]
 
 

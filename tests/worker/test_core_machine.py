@@ -15,6 +15,7 @@ from hypothesis.stateful import (
 
 from tests.worker.worker_driver import FID, ME, A, B, run
 from trio_dask.messages.fleet import Copy, Leave, Uncopied
+from trio_dask.messages.inquiring import Told
 from trio_dask.messages.tasks import (
     HERE,
     OK_HELD,
@@ -41,6 +42,7 @@ from trio_dask.worker.core import (
     Depart,
     FetchFrom,
     KillRunner,
+    LookUp,
     Store,
     ToPeer,
     ToRunner,
@@ -106,6 +108,8 @@ class WorkerMachine(RuleBasedStateMachine):
                     self.drains.add(session)
                 case KillRunner():
                     self.to_be_killed = True
+                case LookUp(serial):
+                    self.core.told(Told(serial, ok=True, said=[b"looked up"]))
                 case Depart():
                     self.departed = True
                 case ToScheduler(messages):

@@ -6,7 +6,7 @@ import ast
 from typing import TYPE_CHECKING, Any, Final
 
 from trio_dask.client import sharing, topics
-from trio_dask.client.explaining import AsyncExplaining, Explaining
+from trio_dask.client.inquiring import AsyncInquiring, Inquiring
 from trio_dask.messages.kept import DATASET_BYTES_MAX
 from trio_dask.messages.payload import unpack
 
@@ -194,7 +194,7 @@ async def get_metadata(client: BaseClient, keys: Any, default: Any) -> Any:
 # ---------------------------------------------------------------- the methods
 
 
-class AsyncPublishing(AsyncExplaining):
+class AsyncPublishing(AsyncInquiring):
     """The methods of the client that is awaited."""
 
     async def log_event(self, topic: str | list[str], msg: Any) -> None:
@@ -271,7 +271,7 @@ class AsyncPublishing(AsyncExplaining):
         return await get_metadata(self, keys, default)
 
 
-class Publishing(Explaining):
+class Publishing(Inquiring):
     """The methods of the client that blocks."""
 
     @property

@@ -273,6 +273,9 @@ class WorkerConfig:
     event_log: str = _setting(
         "", "Record all that the workers of a process are told in this file; empty: do not.", text
     )
+    profile_interval_s: float = _setting(
+        0.01, "How often it is looked at what running tasks do; 0: never.", parse_seconds
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

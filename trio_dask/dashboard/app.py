@@ -13,6 +13,7 @@ from trio_dask.dashboard.api import Api
 from trio_dask.dashboard.events import Events
 from trio_dask.dashboard.feed import Feed
 from trio_dask.dashboard.gate import Gate
+from trio_dask.dashboard.looking import Looking
 from trio_dask.dashboard.view import PAGES
 
 if TYPE_CHECKING:
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     from trio_dask.dashboard.view import View
 
 #: Those with something behind them have pages of their own; each is made by the browser.
-_WITH_PARTS: Final = ("workers", "tasks")
+_WITH_PARTS: Final = ("workers", "tasks", "profile")
 
 
 def app(
@@ -51,6 +52,7 @@ def app(
             Route("/events", _Plain(Events(feed))),
             Route("/static/{version}/{name}", shell.static),
             *Api(view, feed).routes(),
+            *Looking(view).routes(),
             *pages,
         ],
         redirect_slashes=False,

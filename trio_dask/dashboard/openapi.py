@@ -11,6 +11,7 @@ _NUMBER: Final = {"type": "number"}
 _WHOLE: Final = {"type": "integer"}
 _FLAG: Final = {"type": "boolean"}
 _TEXTS: Final = {"type": "array", "items": _TEXT}
+_WHOLES: Final = {"type": "array", "items": _WHOLE}
 
 
 def _object(**properties: Any) -> dict[str, Any]:
@@ -68,6 +69,16 @@ _SCHEMAS: Final = {
         groups={"type": "array", "items": _object(name=_TEXT, states={"type": "object"})},
         edges={"type": "array", "items": {"type": "array"}}, count=_WHOLE, complete=_FLAG,
     ),
+    "Profile": _object(
+        name=_TEXT, workers=_WHOLE, silent=_WHOLE, interval_s=_NUMBER, piece_s=_NUMBER,
+        pieces={"type": "array", "items": _NUMBER}, names={"type": "object"}, seconds=_NUMBER,
+        functions=_TEXTS, files=_TEXTS, lines=_WHOLES, parents=_WHOLES, frames=_WHOLES,
+        counts=_WHOLES,
+    ),
+    "Stack": _object(
+        worker=_TEXT, key=_TEXT, name=_TEXT, waits=_FLAG, left_out=_WHOLE,
+        frames={"type": "array", "items": _object(function=_TEXT, file=_TEXT, line=_WHOLE)},
+    ),
     "Client": _object(name=_TEXT, number=_WHOLE),
     "System": _object(pid=_WHOLE, host=_TEXT, python=_TEXT, version=_TEXT, rss=_WHOLE,
                       cpu_s=_NUMBER, threads=_WHOLE, descriptors=_WHOLE, viewers=_WHOLE,
@@ -115,6 +126,15 @@ def openapi(version: str) -> dict[str, Any]:
             "/api/v1/timeline": _get(
                 "The task stream in the format of chrome://tracing",
                 _object(traceEvents={"type": "array", "items": {"type": "object"}}),
+            ),
+            "/api/v1/profile": _get(
+                "Where time went: a tree of calls in columns, parents before their children",
+                _ref("Profile"),
+                query={"name": _TEXT, "since": _NUMBER, "until": _NUMBER, "worker": _TEXT},
+            ),
+            "/api/v1/stacks": _get(
+                "What running tasks do at the moment", _list("stacks", "Stack"),
+                query={"worker": _TEXT, "task": _TEXT},
             ),
             "/api/v1/clients": _get("Who is connected", _list("clients", "Client")),
             "/api/v1/system": _get("The scheduler's own process", _ref("System")),

@@ -18,7 +18,7 @@ STATES: Final = GROUP_COLUMNS[:8]
 #: The pages by their paths, in order.
 PAGES: Final = {
     "status": "status", "workers": "workers", "tasks": "tasks", "graph": "graph",
-    "failures": "failures", "events-log": "events", "logs": "logs", "system": "system",
+    "profile": "profile", "failures": "failures", "events-log": "events", "logs": "logs", "system": "system",
 }  # fmt: skip
 
 
@@ -88,3 +88,6 @@ class View(Protocol):
 
     def clients(self) -> list[dict[str, Any]]:
         """Who is connected."""
+
+    async def ask(self, topic: str, params: dict[str, Any]) -> dict[str, Any]:
+        """What is answered to a client that asks this; ValueError if it makes no sense."""

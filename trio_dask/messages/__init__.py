@@ -3,7 +3,17 @@
 Read `session`, `tasks`, `values` and `fleet` first: they are everything that is ever said.
 """
 
-from trio_dask.messages import fleet, kept, nested, recorded, sealing, session, tasks, values
+from trio_dask.messages import (
+    fleet,
+    inquiring,
+    kept,
+    nested,
+    recorded,
+    sealing,
+    session,
+    tasks,
+    values,
+)
 from trio_dask.messages.codec import Message, decode, encode, message, message_types, payload_bytes
 from trio_dask.messages.columns import Buffer, Handle, Payload
 
@@ -15,6 +25,7 @@ __all__ = [
     "decode",
     "encode",
     "fleet",
+    "inquiring",
     "kept",
     "message",
     "message_types",

@@ -131,7 +131,7 @@ def _check_list_of(*kinds: type) -> Check:
     return check
 
 
-def _check_plain(value: Any) -> Any:
+def check_plain(value: Any) -> Any:
     """Check a tree of plain values, without recursion: a peer chooses its depth."""
     if type(value) is not dict:
         msg = f"{type(value).__name__} where dict belongs"
@@ -189,7 +189,7 @@ KINDS: Final[dict[Any, tuple[Pack, Check]]] = {
     "float64": (_pack_words("d"), _check_words("d")),
     "strs": (_check_list_of(str), _check_list_of(str)),
     "blobs": (_check_list_of(bytes, bytearray, memoryview), _check_list_of(bytes)),
-    "plain": (_check_plain, _check_plain),
+    "plain": (check_plain, check_plain),
     int: (_check_int, _check_int),
     bool: (_check_type(bool), _check_type(bool)),
     float: (_check_float, _check_float),

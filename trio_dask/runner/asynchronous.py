@@ -32,8 +32,8 @@ class AsyncTask:
     """An attempt that is a coroutine. `outcome` goes to whoever attends it: nobody while it waits."""
 
     __slots__ = (
-        "began", "comers", "end", "going", "limit", "loop", "outcome", "parked_at", "parked_s",
-        "runner", "scope", "task",
+        "began", "comers", "coroutine", "end", "going", "limit", "loop", "outcome", "parked_at",
+        "parked_s", "runner", "scope", "task",
     )  # fmt: skip
 
     def __init__(self, task: Task, began: float, runner: Any, limit: Limit | None) -> None:
@@ -49,6 +49,7 @@ class AsyncTask:
         self.going: trio.Event | None = None  # set when it is attended again
         self.comers = 0  # that wait for it
         self.loop: _Loop | None = None
+        self.coroutine: Any = None  # for those who look at what it does
 
     @property
     def attempt(self) -> Attempt:
@@ -139,6 +140,10 @@ class AsyncTasks:
             return PARKED  # the loop is over, and has told what became of it
         return _value(outcome)
 
+    def present(self) -> dict[Attempt, AsyncTask]:
+        """Those that have begun and not ended."""
+        return self._loop.present() if self._loop is not None else {}
+
     def cancel(self, attempt: Attempt) -> None:
         """Cancel the coroutine of an attempt, if it has one."""
         if self._loop is not None:
@@ -176,9 +181,18 @@ class _Loop:
         """Whether it takes coroutines."""
         return self._token is not None
 
+    @property
+    def ident(self) -> int:
+        """Its thread."""
+        return self._thread.ident or 0
+
+    def present(self) -> dict[Attempt, AsyncTask]:
+        """Those that have begun and not ended."""
+        return dict(self._tasks)
+
     def submit(self, coroutine: Coroutine[Any, Any, Any], task: AsyncTask) -> None:
         """Run a coroutine; its outcome is told, whatever happens."""
-        task.loop = self
+        task.loop, task.coroutine = self, coroutine
         self._tasks[task.attempt] = task
         try:
             assert self._token is not None
@@ -246,6 +260,7 @@ class _Loop:
 
     def _tell(self, task: AsyncTask, value: Any, error: BaseException | None) -> None:
         outcome, task.outcome, task.scope, task.going = task.outcome, None, None, None
+        task.coroutine = None
         if outcome is not None:
             outcome.put((value, error))
         else:

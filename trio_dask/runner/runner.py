@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from trio_dask.errors import RemoteProtocolError
 from trio_dask.messages import Handle, decode
+from trio_dask.messages.inquiring import CALL_STACK, Inquire, Told
 from trio_dask.messages.nested import Nested, NestedGot, Numbers
 from trio_dask.messages.sealing import Rewrite
 from trio_dask.messages.tasks import (
@@ -82,6 +83,7 @@ class Runner:
             NestedGot: self._on_got,
             Numbers: self.slots.numbers.arrived,
             Rewrite: self.slots.sealer.rewrite,
+            Inquire: self._on_inquire,
             Stop: self._on_stop,
         }
 
@@ -236,6 +238,17 @@ class Runner:
         nest = self.slots.nests.get(message.attempt)
         if nest is not None:
             nest.got(message, self._held)
+
+    def _on_inquire(self, question: Inquire) -> None:
+        """What tasks are doing: this thread sees it, whatever they do."""
+        from trio_dask.runner.callstacks import call_stacks  # only who is asked needs it
+
+        if question.topic == CALL_STACK:
+            self.outbox.say(
+                Told(question.serial, ok=True, said=[call_stacks(self.slots, question)])
+            )
+        else:
+            self.outbox.say(Told(question.serial, ok=False, said=[b"a runner does not know"]))
 
     def _on_stop(self, _message: Stop) -> None:
         self._incoming = iter(())  # nothing after it is read

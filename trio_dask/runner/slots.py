@@ -6,7 +6,7 @@ from heapq import heappop, heappush
 from math import inf
 from threading import Thread
 from time import monotonic
-from types import CoroutineType
+from types import CodeType, CoroutineType
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 from weakref import WeakMethod
 
@@ -30,6 +30,7 @@ from trio_dask.runner.cancelling import Strikes
 from trio_dask.runner.failing import failure_of
 from trio_dask.runner.holdings import Function, reason, resolve
 from trio_dask.runner.nests import ClientNumbers, Nest, closed, opened
+from trio_dask.runner.profiling import Sampler
 from trio_dask.runner.sealing import Sealer
 from trio_dask.runner.seats import Seat, Seats
 
@@ -94,6 +95,9 @@ class Slots:
         self.sealer = Sealer(settings, outbox)
         self._asynchronous = AsyncTasks(_loosely(self._unattended))
         self.strikes = Strikes(self.count)
+        self.sampler = Sampler(
+            settings.get("profile_interval_s", 0.0), settings.get("profile_tell_s", 2.0)
+        )
         self._seats: dict[int, Seat] = {row: Seat(row, row) for row in range(self.count)}
         self.seats: Seats[AsyncTask] = Seats(
             self.count, _loosely(self._has_work), _loosely(self._start)
@@ -160,6 +164,8 @@ class Slots:
         count = len(tasks)
         self.queue.push(tasks)
         self.seats.wake(count)
+        if self.sampler.resting:
+            self.sampler.wake(self)
 
     def idle(self, row: int) -> bool:
         """Whether a thread runs no task."""
@@ -177,6 +183,7 @@ class Slots:
     def close(self) -> None:
         """The threads have ended, or are about to: end what helps them."""
         closed(self)
+        self.sampler.close()
         self._asynchronous.close()
         self.strikes.close()
         self.sealer.close()
@@ -199,6 +206,23 @@ class Slots:
         idents = self.strikes.idents
         seat = self._seats.get(idents.index(ident)) if ident in idents else None
         return seat if seat is not None and seat.task is not None else None
+
+    def seat_in(self, row: int) -> Seat | None:
+        """The seat with a row."""
+        return self._seats.get(row)
+
+    @property
+    def call_code(self) -> CodeType:
+        """What calls the functions of tasks, as it is in their stacks."""
+        return self._call.__code__
+
+    def coroutines(self) -> dict[Attempt, AsyncTask]:
+        """Tasks that are coroutines, and have begun."""
+        return self._asynchronous.present()
+
+    def has_begun(self) -> bool:
+        """Whether there is a task that has begun and not ended."""
+        return any(self.strikes.current) or bool(self.coroutines())
 
     def nest(self, task: Task, seat: Seat | None, coroutine: AsyncTask | None) -> Nest:
         """What the task has beyond its slot; made when it is first asked for."""

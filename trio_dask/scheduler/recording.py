@@ -37,6 +37,11 @@ class RecordedCore:
         self._log.tell("nested_joined", peer, join, number=at)
         self._core.nested_joined(peer, at, join)
 
+    def local_joined(self, peer: int, name: str) -> None:
+        """See `SchedulerCore`."""
+        self._log.tell("local_joined", peer, session.Goodbye(name))
+        self._core.local_joined(peer, name)
+
     def worker_joined(self, peer: int, message: session.RegisterWorker, now: float) -> None:
         """See `SchedulerCore`."""
         self._log.tell("worker_joined", peer, message, now=now)

@@ -57,7 +57,9 @@ class ReplayedScheduler:
             self._seen["turned away"] += 1
         return ""
 
-    def _tell(self, event: recorded.Event, message: Message | None) -> None:
+    def _tell(  # noqa: C901 - a case for each
+        self, event: recorded.Event, message: Message | None
+    ) -> None:
         core, peer = self.core, event.who
         match event.what, message:
             case "handle", message if message is not None:
@@ -77,6 +79,8 @@ class ReplayedScheduler:
             case "nested_joined", nested.NestedJoin():
                 core.nested_joined(peer, event.number, message)
                 self._seen["nested"] += 1
+            case "local_joined", session.Goodbye(name):
+                core.local_joined(peer, name)
             case "shown_at", session.Goodbye(link):
                 core.shown_at(link)
             case "left", session.Goodbye(reason):

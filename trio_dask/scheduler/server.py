@@ -15,7 +15,7 @@ import math
 import secrets
 from collections import Counter
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import trio
 
@@ -25,6 +25,7 @@ from trio_dask.errors import CommError, LocalProtocolError
 from trio_dask.messages import session
 from trio_dask.messages.nested import Nested
 from trio_dask.scheduler.core import CoreSettings, Misuse, SchedulerCore
+from trio_dask.scheduler.hand import NAME, Hand
 from trio_dask.scheduler.idling import Idleness, is_busy
 from trio_dask.scheduler.importing import find_placement
 from trio_dask.scheduler.inside import Inside
@@ -97,7 +98,7 @@ async def run_scheduler(
             idle = Idleness(settings.idle_timeout_s, trio.current_time())
             view = SchedulerView(
                 core.state, server.overhear, address=listener.address, now=trio.current_time(),
-                logs=lines.lines,
+                logs=lines.lines, ask=server.ask,
             )  # fmt: skip
             handle = SchedulerHandle(
                 listener.address,
@@ -156,6 +157,7 @@ class _Server:
         self._handle: Callable[[int, Message, float], None] = core.handle
         self._sessions: dict[int, Connection] = {}
         self._peers = 0
+        self._hand: tuple[int, Hand] | None = None
         self._work_waits = trio.Event()
         self._sooner = trio.Event()  # a limit is over earlier than any other so far
         self._wakes_at = math.inf
@@ -270,6 +272,23 @@ class _Server:
 
         self._handle = handle
 
+    async def ask(self, topic: str, params: dict[str, Any]) -> dict[str, Any]:
+        """What the core answers to somebody in this process.
+
+        Raises:
+            ValueError: it says that the question makes no sense.
+        """
+        if self._hand is None:
+            peer = self._peers = self._peers + 1
+            self._core.local_joined(peer, NAME)
+
+            def say(message: Message) -> None:
+                self._handle(peer, message, trio.current_time())
+                self._flush()
+
+            self._hand = peer, Hand(say)
+        return await self._hand[1].ask(topic, params)
+
     # ------------------------------------------------------------ one peer
 
     async def _serve_peer(self, connection: Connection) -> None:
@@ -357,6 +376,8 @@ class _Server:
     def _say(self, peer: int, *messages: Message) -> None:
         connection = self._sessions.get(peer)
         if connection is None:
+            if self._hand is not None and self._hand[0] == peer:
+                self._hand[1].hear(list(messages))
             return
         try:
             connection.send(*messages)

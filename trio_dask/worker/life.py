@@ -44,6 +44,7 @@ from trio_dask.worker.leaving import age, see_off
 from trio_dask.worker.nanny import Nanny
 from trio_dask.worker.orphans import reap_orphans
 from trio_dask.worker.output import Outputs
+from trio_dask.worker.profiles import Profiles
 from trio_dask.worker.recording import RecordedCore
 from trio_dask.worker.worker import Worker
 
@@ -116,6 +117,7 @@ class Household:
         core = WorkerCore(name, address, settings.nthreads, self.store, drain_rules=rules)
         told = core if self.log is None else RecordedCore(core, self.log, number)
         worker = Worker(told, scheduler, self.keys, self.neighbours)
+        worker.profiles = Profiles(settings.profile_interval_s)
         worker.open_for_neighbours()
         try:
             async with listener:
@@ -167,6 +169,7 @@ class Household:
             "sealed_bytes_min": settings.sealed_bytes_min,
             "pool_bytes_max": settings.pool_bytes_max,
             "sealed_max": sealed_max(settings.nworkers),
+            "profile_interval_s": settings.profile_interval_s,
         }
         nanny = Nanny(worker, self.start_runner, self.coroner, rules=rules, settings=prepare)
         async with trio.open_nursery() as nursery:

@@ -7,12 +7,13 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from trio_dask.eventlog import EventLog, digest
-from trio_dask.messages import Message, session as hello, tasks as words, values
+from trio_dask.messages import Message, inquiring, session as hello, tasks as words, values
 from trio_dask.worker.core import (
     AwaitDrain,
     Depart,
     FetchFrom,
     KillRunner,
+    LookUp,
     ToPeer,
     ToRunner,
     ToScheduler,
@@ -81,6 +82,11 @@ class RecordedCore:
         """See `WorkerCore`."""
         self._tell("drained", number=session)
         self._core.drained(session)
+
+    def told(self, message: inquiring.Told) -> None:
+        """See `WorkerCore`."""
+        self._tell("told", message)
+        self._core.told(message)
 
     def peer_left(self, session: int) -> None:
         """See `WorkerCore`."""
@@ -191,6 +197,8 @@ def shown(action: Action) -> tuple[str, list[Message]]:
             what = f"await peer {session}"
         case KillRunner(reason):
             what = f"end the runner: {reason}"
+        case LookUp(serial, topic, params):
+            what, said = "look up", [inquiring.Inquire(serial, topic, params)]
         case Depart(farewell):
             said = [] if farewell is None else [farewell]
     return what, said

@@ -6,7 +6,7 @@ from collections import Counter
 from typing import TYPE_CHECKING
 
 from trio_dask.errors import RemoteProtocolError
-from trio_dask.messages import session as hello, tasks as words, values
+from trio_dask.messages import inquiring, session as hello, tasks as words, values
 from trio_dask.worker.core import DrainRules, Store, WorkerCore
 from trio_dask.worker.core.invariants import violations
 from trio_dask.worker.recording import digest_of, shown
@@ -109,6 +109,8 @@ def _hear(core: WorkerCore, event: recorded.Event, message: Message | None) -> b
                 core.on_peer(event.number, message)
             case "fetched", values.Values():
                 core.fetched(message)
+            case "told", inquiring.Told():
+                core.told(message)
             case _:
                 return False
     except RemoteProtocolError:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import logging
 import math
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import trio
 
 from trio_dask.errors import CommError
+from trio_dask.messages.inquiring import PROFILE, Profiled, Told
 from trio_dask.messages.sealing import Sealed, Unread
 from trio_dask.messages.session import CLIENT
 from trio_dask.messages.values import Fetch, Values
@@ -18,12 +19,14 @@ from trio_dask.worker.core import (
     Depart,
     FetchFrom,
     KillRunner,
+    LookUp,
     ToPeer,
     ToRunner,
     ToScheduler,
 )
 from trio_dask.worker.lending import Lending
 from trio_dask.worker.peers import Peers
+from trio_dask.worker.profiles import Profiles
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -77,6 +80,7 @@ class Worker:
         self.draining, self.departing = trio.Event(), trio.Event()
         self.farewell: Farewell | None = None
         self.aged = False  # it leaves because its time is over
+        self.profiles = Profiles(0.0)
         self._neighbours: Final = neighbours
         self._sessions: dict[int, Connection | LocalSession] = {}
         self._session_of: dict[Worker, int] = {}  # of neighbours
@@ -109,7 +113,7 @@ class Worker:
         if self.core.draining:
             self.draining.set()
 
-    def _perform_one(self, action: Action) -> None:
+    def _perform_one(self, action: Action) -> None:  # noqa: C901 - a case for each action
         match action:
             case ToScheduler(messages) if not self.registered.is_set():
                 self._held_back += messages
@@ -126,9 +130,16 @@ class Worker:
                 self._await_drain(session)
             case KillRunner(reason):
                 self.kill_runner(reason)
+            case LookUp(serial, topic, params):
+                self.core.told(self._looked_up(serial, topic, params))
             case Depart(farewell):
                 self.farewell = farewell
                 self.departing.set()
+
+    def _looked_up(self, serial: int, topic: str, params: dict[str, Any]) -> Told:
+        if topic == PROFILE:
+            return Told(serial, ok=True, said=[self.profiles.answer(params, trio.current_time())])
+        return Told(serial, ok=False, said=[b"a worker does not know"])
 
     def _fetch(self, address: str, question: Fetch) -> None:
         neighbour = self._neighbours.get(address)
@@ -160,6 +171,9 @@ class Worker:
         """The runner says something: what it reads is not the core's concern."""
         if type(message) is Unread:
             self.lending.unread(message)
+            return
+        if type(message) is Profiled:
+            self.profiles.take(message, trio.current_time())
             return
         if type(message) is Sealed:
             self.lending.sealed(message)

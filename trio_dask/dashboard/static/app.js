@@ -6,15 +6,16 @@ import { connect, live, state, subscribe } from "./live.js";
 import { Events, Logs } from "./events.js";
 import { Failures } from "./failures.js";
 import { Graph } from "./graph.js";
+import { Profile } from "./profile.js";
 import { Status } from "./status.js";
 import { System } from "./system.js";
 import { Task, Tasks } from "./tasks.js";
 import { Worker, Workers } from "./workers.js";
 
-const PAGES = { status: Status, workers: Workers, tasks: Tasks, graph: Graph, failures: Failures, "events-log": Events, logs: Logs, system: System };
+const PAGES = { status: Status, workers: Workers, tasks: Tasks, graph: Graph, profile: Profile, failures: Failures, "events-log": Events, logs: Logs, system: System };
 const NAMES = { "events-log": "Events" };
 const called = (name) => NAMES[name] || name[0].toUpperCase() + name.slice(1);
-const PARTS = { workers: Worker, tasks: Task };
+const PARTS = { workers: Worker, tasks: Task, profile: Profile };
 const main = document.getElementById("main");
 const banner = document.getElementById("banner");
 const pill = document.getElementById("link");

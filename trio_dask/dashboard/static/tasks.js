@@ -4,6 +4,7 @@ import { colour } from "./draw.js";
 import { ago, bytes, count, plural, seconds, short } from "./format.js";
 import { failureBody } from "./failures.js";
 import { live } from "./live.js";
+import { Stacks } from "./stacks.js";
 import { groupParts, legend, pending } from "./status.js";
 import { Table } from "./table.js";
 
@@ -113,6 +114,7 @@ export class Task {
     this.body = h("div", null, h("p", { class: "dim" }, "Looking …"));
     this.history = h("ol", { class: "steps" });
     this.seen = [];
+    this.stacks = null;
     this.node = h("div", null,
       h("nav", { class: "crumbs", "aria-label": "Where this is" }, h("a", { href: at("tasks"), "data-nav": true }, "Tasks"), " / "),
       h("h1", { class: "key" }, key), this.body);
@@ -137,7 +139,14 @@ export class Task {
       return;
     }
     this.shown = text;
-    const facts = [["Function", h("a", { href: at(`tasks?name=${part(data.name)}`), "data-nav": true }, data.name)],
+    if (data.state === "assigned" && !this.stacks) {
+      this.stacks = new Stacks(`task=${part(this.key)}`, true);
+      setTimeout(() => this.stacks && this.stacks.start());
+    } else if (data.state !== "assigned" && this.stacks) {
+      this.stacks.close();
+      this.stacks = null;
+    }
+    const facts = [["Function", [h("a", { href: at(`tasks?name=${part(data.name)}`), "data-nav": true }, data.name), " · ", h("a", { href: at(`profile/${part(data.name)}`), "data-nav": true }, "profile")]],
       ["Size", data.nbytes ? bytes(data.nbytes) : ""],
       ["Where", data.inline ? "small, kept by the scheduler" : data.where.length ? data.where.map((name, index) => [index ? ", " : "", h("a", { href: at(`workers/${part(name)}`), "data-nav": true }, name)]) : ""],
       ["Worker", data.worker ? h("a", { href: at(`workers/${part(data.worker)}`), "data-nav": true }, data.worker) : ""],
@@ -151,6 +160,7 @@ export class Task {
     taskList(outputs, data.outputs, data.outputs_count, "No other task takes its value.", "Used by");
     put(this.body,
       h("section", { class: "card why" }, h("header", null, h("h2", null, "Why"), stateMark(data.state)), data.why.map((line) => h("p", null, line))),
+      this.stacks ? this.stacks.node : null,
       data.failure ? h("section", { class: "card bad" }, h("header", null, h("h2", null, "Error")), failureBody(data.failure, true)) : null,
       data.deaths.length ? h("section", { class: "card" }, h("header", null, h("h2", null, "Processes that died under it")), data.deaths.map(certificate)) : null,
       h("section", { class: "card" }, h("header", null, h("h2", null, "History")), this.history),
@@ -167,7 +177,7 @@ export class Task {
 
   update() {}
 
-  close() { this.stop(); }
+  close() { this.stop(); if (this.stacks) this.stacks.close(); }
 }
 
 // A death certificate: how, where, with how much memory, and the last that it wrote.

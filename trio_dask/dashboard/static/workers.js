@@ -6,6 +6,7 @@ import { live } from "./live.js";
 import { code, level } from "./status.js";
 import { Table } from "./table.js";
 import { eventList } from "./events.js";
+import { Stacks } from "./stacks.js";
 import { runningList, taskList } from "./tasks.js";
 
 function anchor(cell, path, text, most) {
@@ -77,6 +78,7 @@ export class Worker {
     this.running = h("div", { class: "card flush" });
     this.runner = h("dl", { class: "facts" });
     this.events = h("div");
+    this.stacks = new Stacks(`worker=${part(name)}`);
     this.note = h("p", { class: "lead" });
     this.cpuCanvas = h("canvas", { class: "curve", role: "img", "aria-label": "Processor time" });
     this.memoryCanvas = h("canvas", { class: "curve", role: "img", "aria-label": "Memory" });
@@ -90,12 +92,13 @@ export class Worker {
         h("section", { class: "card" }, h("header", null, h("h2", null, "Memory")), this.memoryCanvas),
         h("section", { class: "card" }, h("header", null, h("h2", null, "What it is")), this.facts),
         h("div", { class: "stack" }, h("section", { class: "card" }, h("header", null, h("h2", null, "Its process for tasks")), this.runner), this.load)),
+      this.stacks.node,
       h("h2", null, "Running for a second or more"), this.running,
       h("h2", null, "Tasks given to it"), this.window, h("h2", null, "Values it holds"), this.held,
       h("h2", null, "What has happened to it"), h("section", { class: "card flush" }, this.events));
   }
 
-  start() { this.stop = every(this.node, 2000, () => this.ask()); }
+  start() { this.stop = every(this.node, 2000, () => this.ask()); this.stacks.start(); }
 
   async ask() {
     let data;
@@ -135,5 +138,5 @@ export class Worker {
     this.memory.set([{ label: "memory", values: worker.past.map((each) => [each[0], each[1]]), colour: ink("--accent"), fill: true }], live.t);
   }
 
-  close() { this.stop(); this.cpu.close(); this.memory.close(); }
+  close() { this.stop(); this.stacks.close(); this.cpu.close(); this.memory.close(); }
 }

@@ -10,13 +10,20 @@ import math
 from collections import deque
 from typing import TYPE_CHECKING, Final
 
-from trio_dask.messages import fleet as moving, nested as inner, session, tasks as words
+from trio_dask.messages import (
+    fleet as moving,
+    inquiring as looking,
+    nested as inner,
+    session,
+    tasks as words,
+)
 from trio_dask.messages.ids import CLIENT_MAX
 from trio_dask.scheduler.core import (
     coordinating,
     draining,
     expiring,
     fleet,
+    inquiring,
     intake,
     leaving,
     limits,
@@ -68,6 +75,7 @@ _FROM_WORKER: Final[dict[type, Callable[..., None]]] = {
     moving.Leave: draining.on_leave,
     moving.Uncopied: draining.on_uncopied,
     moving.Renewed: restarting.on_renewed,
+    looking.Told: inquiring.on_told,
 }
 
 
@@ -134,6 +142,16 @@ class SchedulerCore:
         client = nested.joined(state, peer, worker, join)
         state.clients[client.number] = state.peers[peer] = client
 
+    def local_joined(self, peer: int, name: str) -> None:
+        """Somebody in this very process is a client from now on."""
+        state = self.state
+        if state.clients_ever >= CLIENT_MAX:
+            raise Misuse("this cluster has no client numbers left")
+        state.clients_ever += 1
+        out = ClientOutbox(peer, state.dirty)
+        client = Client(peer, state.clients_ever, name, out, local=True)
+        state.clients[client.number] = state.peers[peer] = client
+
     def worker_joined(self, peer: int, message: session.RegisterWorker, now: float) -> None:
         """A worker has proved who it is and registers.
 
@@ -176,6 +194,7 @@ class SchedulerCore:
             self._begin(peer, leaving.client_left(self.state, found))
         elif isinstance(found, Worker):
             note(self.state, WORKER, found.name, f"left: {reason}")
+            inquiring.gone(self.state, found)
             self._begin(peer, fleet.worker_lost(self.state, found, reason))
 
     # ------------------------------------------------------------ what they say
@@ -215,6 +234,7 @@ class SchedulerCore:
         """Time has passed; returns peers that have not been heard of for too long."""
         self.state.now = now
         self.expire(now)
+        inquiring.expire(self.state, now)
         fleet.relieve(self.state, now)
         intake.forget_functions(self.state)
         delist_empty(self.state)

@@ -6,7 +6,14 @@ from typing import TYPE_CHECKING, Any
 
 from trio_dask.messages.session import Answer
 from trio_dask.scheduler.coordination import Refusal
-from trio_dask.scheduler.core import coordinating, publishing, restarting, retiring, why
+from trio_dask.scheduler.core import (
+    coordinating,
+    inquiring,
+    publishing,
+    restarting,
+    retiring,
+    why,
+)
 from trio_dask.scheduler.core.coordination_page import coordination_page
 from trio_dask.scheduler.core.describing import describe_worker
 from trio_dask.scheduler.core.state import STATE_NAMES
@@ -147,5 +154,6 @@ _ORDERS: dict[str, Callable[[ClusterState, Client, Ask], str | None]] = {
     "retire_workers": retiring.on_retire,
     "restart_workers": restarting.on_restart_workers,
     "shutdown": _on_shutdown,
+    **dict.fromkeys(inquiring.TOPICS, inquiring.on_ask),
     **dict.fromkeys(_KEPT, _on_kept),
 }

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from trio_dask.scheduler.core.chronicle import Happened
     from trio_dask.scheduler.core.deaths import Deaths
     from trio_dask.scheduler.core.draining import Draining
+    from trio_dask.scheduler.core.inquiring import Inquiry
     from trio_dask.scheduler.core.limits import Limit
     from trio_dask.scheduler.core.nests import Nest
     from trio_dask.scheduler.core.outbox import ClientOutbox, Outbox, WorkerOutbox
@@ -314,6 +315,7 @@ class Client:
     last_put: TaskId = 0  # of its values, which it puts in the order of their ids
     functions: dict[int, Function] = field(default_factory=dict)
     nest: Nest | None = None  # for one inside a task
+    local: bool = False  # in the scheduler's process
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -406,6 +408,9 @@ class ClusterState:
     finished_ever: int = 0
     renewals: dict[int, Renewal] = field(default_factory=dict)  # workers get new runners
     renewals_ever: int = 0
+    #: Questions that workers are to answer, by the serial that each was asked with.
+    inquiries: dict[int, tuple[Inquiry, Worker]] = field(default_factory=dict)
+    inquiries_ever: int = 0
     closing: str = ""  # why all of it is to end
     records: Records = field(default_factory=Records)  # what the cluster keeps for clients
     pace: Pace = field(init=False)

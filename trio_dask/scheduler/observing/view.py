@@ -19,11 +19,12 @@ from trio_dask.scheduler.observing.census import DATA, Counts, take_census
 from trio_dask.scheduler.observing.graph import take_graph
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator
+    from collections.abc import Awaitable, Callable, Generator
 
     from trio_dask.messages import Message
     from trio_dask.scheduler.core.state import ClusterState
 
+    Ask = Callable[[str, dict[str, Any]], Awaitable[dict[str, Any]]]
     Overhear = Callable[[Callable[[int, Message, float], None] | None], None]
 
 #: Rows of groups that a picture has: those with the most unfinished tasks.
@@ -41,7 +42,7 @@ class SchedulerView:
     """What may be shown of a scheduler.
 
     `overhear` is how the server lets somebody listen to what peers say, `logs` what it has
-    logged. Times are those of the server's clock.
+    logged, `ask` how it is asked what clients ask. Times are those of the server's clock.
     """
 
     def __init__(
@@ -52,8 +53,10 @@ class SchedulerView:
         address: str,
         now: float,
         logs: Callable[[float], list[dict[str, Any]]] | None = None,
+        ask: Ask | None = None,
     ) -> None:
         self._state: Final = state
+        self._ask: Final = ask
         self._logs: Final = logs
         self._overhear: Final = overhear
         self._blocks: Blocks | None = None
@@ -116,7 +119,7 @@ class SchedulerView:
             "failures": state.failed_ever,
             "workers": len(state.workers),
             "workers_ever": state.workers_ever,
-            "clients": len(state.clients),
+            "clients": sum(not each.local for each in state.clients.values()),
             "clients_ever": state.clients_ever,
             "slots": sum(worker.slots for worker in workers),
             "busy": sum(min(worker.slots, len(worker.window)) for worker in workers),
@@ -287,7 +290,21 @@ class SchedulerView:
 
     def clients(self) -> list[dict[str, Any]]:
         """Who is connected."""
-        return [{"name": c.name, "number": c.number} for c in self._state.clients.values()]
+        clients = self._state.clients.values()
+        return [{"name": c.name, "number": c.number} for c in clients if not c.local]
+
+    # ------------------------------------------------------------ what is not in the tables
+
+    async def ask(self, topic: str, params: dict[str, Any]) -> dict[str, Any]:
+        """What the scheduler answers to a client that asks, or orders, this.
+
+        Raises:
+            ValueError: it says that the question makes no sense.
+        """
+        if self._ask is None:
+            msg = "there is nobody to ask"
+            raise ValueError(msg)
+        return await self._ask(topic, params)
 
 
 _SILENCE_S: Final = 15

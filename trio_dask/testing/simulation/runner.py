@@ -6,7 +6,7 @@ from functools import partial
 from heapq import heappop, heappush
 from typing import TYPE_CHECKING, Final
 
-from trio_dask.messages import nested, sealing, tasks as words, values as data
+from trio_dask.messages import inquiring, nested, sealing, tasks as words, values as data
 from trio_dask.testing.simulation.nest import SimNest
 from trio_dask.testing.simulation.plan import HELD, INLINE, PINNED
 from trio_dask.testing.simulation.truth import BOUND, FAILURE
@@ -104,6 +104,8 @@ class SimRunner:
                 self._on_interrupt(message)
             case data.Fetch():
                 self._on_fetch(message)
+            case inquiring.Inquire():
+                self.out.send([inquiring.Told(message.serial, ok=True, said=[b"seen"])])
             case nested.Numbers():
                 self._numbers += zip(message.numbers, message.firsts, strict=True)
                 while self._numbers and self._unnumbered:

@@ -6,6 +6,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 from trio_dask.messages import session, values
+from trio_dask.messages.inquiring import Told
 from trio_dask.testing.simulation.coverage import AttemptWatch
 from trio_dask.testing.simulation.network import RETRY_S, Pipe
 from trio_dask.testing.simulation.runner import SimRunner
@@ -16,6 +17,7 @@ from trio_dask.worker.core import (
     DrainRules,
     FetchFrom,
     KillRunner,
+    LookUp,
     Restart,
     RestartRules,
     Restarts,
@@ -317,7 +319,7 @@ class SimWorker:
             self._watch.does(actions)
         return actions
 
-    def _perform(self, action: Action) -> None:
+    def _perform(self, action: Action) -> None:  # noqa: C901 - a case for each action
         match action:
             case ToScheduler() if not self.registered:
                 self._held_back += action.messages
@@ -338,6 +340,8 @@ class SimWorker:
                 self._world.after(0.001, "drained", partial(self._drained, action.session))
             case KillRunner():
                 self._end_runner({"signal": 9, "on_purpose": True})
+            case LookUp():
+                self.core.told(Told(action.serial, ok=True, said=[b"looked up"]))
             case Depart():
                 self._depart()
 

@@ -136,6 +136,8 @@ def dynamic(make: Maker) -> list[Step]:
             for _ in range(make.chance.randint(1, 6))
         )
         steps.append(Step(do="submit", needs=known[:1], tasks=tasks))
+        topic = ("call_stack", "profile")[len(steps) % 2]
+        steps.append(Step(do="ask", options={"topic": topic}))
         known = numbers_of(tasks)
     return steps
 

@@ -6,7 +6,7 @@ One `WorkerCore.flush` has at most one action for each destination.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 if TYPE_CHECKING:
     from trio_dask.messages import Message
@@ -65,6 +65,15 @@ class KillRunner:
 
 
 @dataclass(frozen=True, slots=True)
+class LookUp:
+    """See what is known about `topic` beside the core, and call `WorkerCore.told` with it."""
+
+    serial: int
+    topic: str
+    params: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
 class Depart:
     """The worker may go: say goodbye to the scheduler, and end.
 
@@ -74,4 +83,6 @@ class Depart:
     farewell: Farewell | None
 
 
-Action: TypeAlias = ToScheduler | ToRunner | ToPeer | FetchFrom | AwaitDrain | KillRunner | Depart
+Action: TypeAlias = (
+    ToScheduler | ToRunner | ToPeer | FetchFrom | AwaitDrain | KillRunner | LookUp | Depart
+)

@@ -22,6 +22,7 @@ def violations(state: WorkerState) -> list[str]:
     rule(state.abandoned <= state.stopping.keys(), "what was reported early is being stopped")
     inside = (state.given, state.waiting, state.held, state.functions)
     rule(state.up or not any(inside), "without a runner nothing is in it")
+    rule(state.up or not state.inquired, "without a runner none is asked")
     for attempt, row in state.waiting.items():
         rule(row.missing, f"attempt {attempt:x}, which waits, misses an input")
         wanted = all(

@@ -8,6 +8,7 @@ from trio_dask.errors import RemoteProtocolError
 from trio_dask.messages import (
     Message,
     fleet,
+    inquiring as looking,
     nested as inner,
     sealing as seals,
     session as hello,
@@ -19,6 +20,7 @@ from trio_dask.worker.core import (
     copying,
     draining,
     inputs,
+    inquiring,
     limits,
     nested,
     renewing,
@@ -51,6 +53,7 @@ _FROM_SCHEDULER: Final[dict[type[Message], Callable[[WorkerState, Any], None]]] 
     fleet.Dismiss: draining.on_dismiss,
     fleet.Farewell: draining.on_farewell,
     fleet.Renew: renewing.on_renew,
+    looking.Inquire: inquiring.on_inquire,
 }
 _FROM_RUNNER: Final[dict[type[Message], Callable[[WorkerState, Any], None]]] = {
     words.Done: attempts.on_done,
@@ -63,6 +66,7 @@ _FROM_RUNNER: Final[dict[type[Message], Callable[[WorkerState, Any], None]]] = {
     inner.Parked: nested.on_parked,
     inner.NestedFetch: nested.on_fetch,
     inner.NestedStore: nested.on_store,
+    looking.Told: inquiring.on_told,
 }
 _FROM_PEER: Final[dict[type[Message], Callable[[WorkerState, Session, Any], None]]] = {
     hello.RegisterPeer: serving.on_register,
@@ -183,6 +187,10 @@ class WorkerCore:
             found.unsent, found.draining = 0, False
             serving.pump(self.state, found)
 
+    def told(self, message: looking.Told) -> None:
+        """The answer to a `LookUp`."""
+        inquiring.told(self.state, message)
+
     def peer_left(self, session: int) -> None:
         """The data connection ended."""
         found = self.state.sessions.pop(session)
@@ -278,4 +286,5 @@ class WorkerCore:
             "stopping": len(state.stopping),
             "nested": len(state.nested.known) + len(state.nested.asked),
             "limits": len(state.limits),
+            "inquired": len(state.inquired),
         }

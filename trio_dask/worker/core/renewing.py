@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from trio_dask.messages.fleet import Renewed
 from trio_dask.messages.tasks import RunnerDied, Slots
-from trio_dask.worker.core import serving
+from trio_dask.worker.core import inquiring, serving
 
 if TYPE_CHECKING:
     from trio_dask.messages.fleet import Renew
@@ -47,6 +47,7 @@ def empty(state: WorkerState) -> None:
     state.stopping.clear()
     state.abandoned.clear()
     state.nested.clear()
+    inquiring.runner_died(state)
     state.doomed = None
     serving.runner_died(state)
 

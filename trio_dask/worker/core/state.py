@@ -13,6 +13,7 @@ from trio_dask.worker.core.actions import (
     Depart,
     FetchFrom,
     KillRunner,
+    LookUp,
     ToPeer,
     ToRunner,
     ToScheduler,
@@ -33,7 +34,9 @@ VALUES_MAX: Final = 1024
 class Outbox:
     """What is to be said and done since the last flush."""
 
-    __slots__ = ("depart", "drains", "fetches", "kill", "peers", "runner", "scheduler")
+    __slots__ = (
+        "depart", "drains", "fetches", "kill", "look_ups", "peers", "runner", "scheduler",
+    )  # fmt: skip
 
     def __init__(self) -> None:
         self.scheduler: list[Message] = []
@@ -42,6 +45,7 @@ class Outbox:
         self.fetches: dict[str, list[int]] = {}
         self.drains: dict[int, None] = {}
         self.kill = ""  # why the runner is to be ended
+        self.look_ups: list[LookUp] = []
         self.depart: Depart | None = None
 
     def returned(self, attempts: list[int]) -> None:
@@ -97,6 +101,9 @@ class Outbox:
         if self.kill:
             out.append(KillRunner(self.kill))
             self.kill = ""
+        if self.look_ups:
+            out += self.look_ups
+            self.look_ups = []
         if self.depart is not None:
             out.append(self.depart)
             self.depart = None
@@ -196,6 +203,7 @@ class WorkerState:
     renewals: list[int] = field(default_factory=list)  # to be answered by the next runner
     forgotten: bool = False  # the runner that is about to end: nothing that it says counts
     nested: NestedBooks = field(default_factory=NestedBooks)
+    inquired: dict[int, None] = field(default_factory=dict)  # serials that the runner is to answer
     out: Outbox = field(default_factory=Outbox)
 
     def next_serial(self) -> int:

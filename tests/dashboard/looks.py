@@ -1,0 +1,56 @@
+"""What made-up workers say of themselves: a profile, and what their tasks are doing."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from trio_dask.messages.inquiring import packed
+from trio_dask.messages.profiles import Frame, Profile
+
+_LIB: Final = "/opt/env/lib/python3.11/site-packages"
+_OWN: Final = "/home/ann/project"
+
+#: What tasks call, and how often that is seen.
+PATHS: Final[list[tuple[int, str, list[tuple[str, str, int]]]]] = [
+    (40, "load_partition", [("load_partition", f"{_OWN}/pipeline.py", 12), ("read_parquet", f"{_LIB}/pandas/io/parquet.py", 447), ("read", f"{_LIB}/pyarrow/parquet/core.py", 1410)]),
+    (8, "load_partition", [("load_partition", f"{_OWN}/pipeline.py", 12), ("open", f"{_LIB}/fsspec/core.py", 101)]),
+    (30, "clean", [("clean", f"{_OWN}/pipeline.py", 31), ("DataFrame.astype", f"{_LIB}/pandas/core/generic.py", 6400), ("astype_array", f"{_LIB}/pandas/core/dtypes/astype.py", 157)]),
+    (9, "clean", [("clean", f"{_OWN}/pipeline.py", 31), ("strip_all", f"{_OWN}/text.py", 8)]),
+    (55, "tokenize", [("tokenize", f"{_OWN}/text.py", 20), ("Tokenizer.words", f"{_OWN}/text.py", 44), ("finditer", "/usr/lib/python3.11/re/__init__.py", 220)]),
+    (20, "tokenize", [("tokenize", f"{_OWN}/text.py", 20), ("Tokenizer.words", f"{_OWN}/text.py", 44), ("lower", f"{_OWN}/text.py", 61)]),
+    (130, "train_model", [("train_model", f"{_OWN}/model.py", 9), ("fit", f"{_LIB}/sklearn/linear_model/_logistic.py", 1200), ("minimize", f"{_LIB}/scipy/optimize/_minimize.py", 53), ("_minimize_lbfgsb", f"{_LIB}/scipy/optimize/_lbfgsb_py.py", 290), ("fun", f"{_LIB}/sklearn/linear_model/_linear_loss.py", 300)]),
+    (25, "train_model", [("train_model", f"{_OWN}/model.py", 9), ("fit", f"{_LIB}/sklearn/linear_model/_logistic.py", 1200), ("check_X_y", f"{_LIB}/sklearn/utils/validation.py", 1150)]),
+    (14, "evaluate", [("evaluate", f"{_OWN}/model.py", 40), ("predict", f"{_LIB}/sklearn/linear_model/_base.py", 440)]),
+    (12, "write_parquet", [("write_parquet", f"{_OWN}/pipeline.py", 70), ("to_parquet", f"{_LIB}/pandas/core/frame.py", 2980)]),
+    (4, "checksum", [("checksum", f"{_OWN}/pipeline.py", 90)]),
+]  # fmt: skip
+
+
+def profile(name: str = "") -> bytes:
+    """What a worker answers: all of the last minutes, or what one function did."""
+    tree, total = Profile(), dict[str, int]()
+    for count, task, calls in PATHS:
+        total[task] = total.get(task, 0) + count
+        if name in ("", task):
+            tree.add([Frame(task), *(Frame(*each) for each in calls)], count * 20)
+    times = [
+        [ago * 10.0 + 5.0, 10.0, {each: count * (40 - ago) // 40 for each, count in total.items()}]
+        for ago in range(40)
+    ]
+    return packed({"interval_s": 0.01, "profile": tree.columns(1_000), "times": times})
+
+
+def stacks(tasks: list[tuple[str, str]]) -> bytes:
+    """What a worker answers: the calls of these tasks, by key and function."""
+    found = []
+    for key, name in tasks:
+        calls = next((calls for _, task, calls in PATHS if task == name), [])
+        frames = [[function, file, line + 3] for function, file, line in calls]
+        found.append({"key": key, "name": name, "attempt": 1, "waits": False, "frames": frames,
+                      "left_out": 0})  # fmt: skip
+    return packed({"stacks": found, "left_out": 0})
+
+
+def answers(said: dict[str, bytes]) -> dict[str, Any]:
+    """As the scheduler answers."""
+    return {"said": said, "refused": {}, "silent": []}
