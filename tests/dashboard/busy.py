@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import random
+from functools import cache
 from typing import Any
 
 from tests.dashboard import looks
@@ -11,6 +12,7 @@ from trio_dask.messages import Message, session, tasks as words
 from trio_dask.messages.failure import Failure
 from trio_dask.messages.ids import first_id
 from trio_dask.scheduler import CoreSettings, SchedulerCore
+from trio_dask.scheduler.hand import NAME, Hand
 from trio_dask.scheduler.observing import SchedulerView
 
 NAMES = [
@@ -24,6 +26,7 @@ _TRACEBACK = (
     "    return table.astype({{'price': float}})\nValueError: could not convert string to float: 'n/a {0}'\n"
 )
 _CLIENT = 1
+_HAND = 2
 
 
 class BusyCluster:
@@ -71,6 +74,8 @@ class BusyCluster:
         if None in found:
             msg = f"there is no worker {workers[found.index(None)]!r}"
             raise ValueError(msg)
+        if topic not in ("profile", "call_stack"):
+            return await self._hand().ask(topic, params)
         if topic == "profile":
             said = looks.profile(params.get("name", ""))
             return looks.answers({each.address: said for each in found if each is not None})
@@ -85,6 +90,17 @@ class BusyCluster:
             if each is not None
         }
         return looks.answers({address: looks.stacks(some) for address, some in running.items()})
+
+    @cache  # noqa: B019 - it lives as long as the tests' cluster
+    def _hand(self) -> Hand:
+        """What orders come by, as in a scheduler."""
+        self.core.local_joined(_HAND, NAME)
+
+        def say(message: Message) -> None:
+            self.tell(_HAND, message)
+            self.flush()
+
+        return Hand(say)
 
     def tell(self, peer: int, message: Message) -> None:
         """A peer says something."""
@@ -160,6 +176,8 @@ class BusyCluster:
         while self.core.busy:
             self.core.work(8)
         for peer, messages in self.core.flush():
+            if peer == _HAND:
+                self._hand().hear(messages)
             for message in messages if peer in self._queued else []:
                 if isinstance(message, words.Functions):
                     self._names |= dict(zip(message.fids, message.names, strict=True))

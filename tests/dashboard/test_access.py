@@ -5,8 +5,15 @@ from __future__ import annotations
 import pytest
 
 from trio_dask.comm import keys_from_token
-from trio_dask.dashboard import dashboard_token, login_ticket
-from trio_dask.dashboard.access import SESSION_S, TICKET_S, Asked, Door
+from trio_dask.dashboard import control_token, dashboard_token, login_ticket
+from trio_dask.dashboard.access import (
+    MARK,
+    ORDER_SESSION_S,
+    SESSION_S,
+    TICKET_S,
+    Asked,
+    Door,
+)
 
 TOKEN = "0123456789abcdef" * 4
 KEYS = keys_from_token(TOKEN)
@@ -122,3 +129,81 @@ def test_a_session_is_no_ticket_and_a_ticket_no_session() -> None:
 def test_odd_tickets_are_refused(text: str) -> None:
     """Without a fault."""
     assert Door(KEYS).login_refusal(Asked("POST", "192.0.2.7"), text, NOW) is not None
+
+
+# ---------------------------------------------------------------- orders
+
+HOST = {"host": "192.0.2.1:8787"}
+OURS = HOST | {"origin": "http://192.0.2.1:8787"}
+
+
+def ordered(headers: dict[str, str], *, client: str = "192.0.2.7", now: float = NOW) -> int:
+    """The status of the refusal of an order; 0 for none."""
+    refusal = Door(KEYS).order_refusal(Asked("POST", client, headers), now)
+    return refusal.status if refusal is not None else 0
+
+
+@pytest.mark.parametrize(
+    ("client", "headers", "expected"),
+    [
+        ("192.0.2.7", {"authorization": f"Bearer {control_token(KEYS)}"}, 0),
+        ("192.0.2.7", {"authorization": f"Bearer {control_token(OTHERS)}"}, 401),
+        ("192.0.2.7", {"authorization": f"Bearer {TOKEN}"}, 401),
+        ("192.0.2.7", {"authorization": f"Bearer {dashboard_token(KEYS)}"}, 403),  # it may look
+        ("127.0.0.1", LOCAL, 403),  # so may everybody on this machine
+        ("192.0.2.7", OURS, 401),
+    ],
+)
+def test_orders_take_a_token_of_their_own(
+    client: str, headers: dict[str, str], expected: int
+) -> None:
+    """Also from the same machine; who may look is told that he may not do this."""
+    assert ordered(headers, client=client) == expected
+
+
+def controls(now: float = NOW) -> dict[str, str]:
+    """The cookie of a browser that may give orders."""
+    return cookie_of(Door(KEYS).cookie(Asked("POST", "192.0.2.7"), "", now, control=True))
+
+
+def test_a_browser_gives_orders_from_our_pages_alone() -> None:
+    """It takes the cookie, our origin, and the mark that only our pages can read."""
+    door, cookie = Door(KEYS), controls()
+    mark = door.mark(Asked("GET", "192.0.2.7", cookie), NOW)
+    good = OURS | cookie | {MARK: mark}
+    assert ordered(good) == 0
+    assert ordered(good | {"origin": "http://evil.example"}) == 403
+    assert ordered(good | {"origin": "null"}) == 403
+    assert ordered(HOST | cookie | {MARK: mark}) == 403  # browsers always say where from
+    assert ordered(OURS | cookie) == 403
+    assert ordered(good | {MARK: mark + "x"}) == 403
+    assert ordered(good | {MARK: "é"}) == 403
+    assert ordered(OURS | controls(NOW + 60) | {MARK: mark}) == 403  # another browser's mark
+    assert ordered(OURS | {MARK: mark}) == 401
+    assert ordered(good, now=NOW + ORDER_SESSION_S + 1) == 401
+
+
+def test_who_may_look_has_no_mark() -> None:
+    """And who may give orders may look, too, with either cookie or token."""
+    door = Door(KEYS)
+    looks = cookie_of(door.cookie(Asked("POST", "192.0.2.7"), "", NOW))
+    assert door.mark(Asked("GET", "192.0.2.7", looks), NOW) == ""
+    renamed = {"cookie": looks["cookie"].replace(door.cookie_name, door.control_cookie_name)}
+    assert door.mark(Asked("GET", "192.0.2.7", renamed), NOW) == ""
+    assert status(Asked("GET", "192.0.2.7", controls())) == 0
+    bearer = {"authorization": f"Bearer {control_token(KEYS)}"}
+    assert status(Asked("GET", "192.0.2.7", bearer)) == 0
+
+
+def test_a_link_for_control_logs_in_once() -> None:
+    """As the other does; each is known for what it is."""
+    door, asked = Door(KEYS), Asked("POST", "192.0.2.7", HOST)
+    ticket, other = login_ticket(KEYS, NOW, control=True), login_ticket(KEYS, NOW)
+    assert door.controls(ticket, NOW)
+    assert door.controls(control_token(KEYS), NOW)
+    assert not door.controls(other, NOW)
+    assert not door.controls(dashboard_token(KEYS), NOW)
+    assert not door.controls(ticket, NOW + TICKET_S + 1)
+    assert door.login_refusal(asked, ticket, NOW) is None
+    assert door.login_refusal(asked, ticket, NOW) is not None
+    assert door.login_refusal(asked, control_token(KEYS), NOW) is None

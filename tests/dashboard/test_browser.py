@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import asynccontextmanager
+from datetime import UTC, datetime
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +13,7 @@ import trio
 from tests.dashboard import browser
 from tests.dashboard.busy import BusyCluster
 from trio_dask.comm import keys_from_token
-from trio_dask.dashboard import DashboardOptions, run_dashboard
+from trio_dask.dashboard import DashboardOptions, login_ticket, run_dashboard
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -252,6 +253,46 @@ async def test_what_tasks_are_doing() -> None:
         for worker in ("node-000-0", "node-000-1"):
             await page.open(site.at(f"workers/{worker}"))
             await page.wait_for("document.querySelector('.stack-row summary')")
+        assert page.complaints == []
+
+
+async def test_orders_are_for_those_who_may_give_them() -> None:
+    """No buttons without the link for control; with it they ask first, and do it then."""
+    buttons = (
+        "[...document.querySelectorAll('.orders:not([hidden]) button')].map((e) => e.innerText)"
+    )
+    async with open_site() as (site, page):
+        site.busy.stuck.add("train_model")
+        tid = site.busy.submit("train_model", 1)[0]
+        path = f"tasks/train_model-{tid:x}"
+        await page.open(site.at("system"))
+        await page.wait_for(
+            "document.querySelector('main').innerText.includes('token link --control')"
+        )
+        await page.open(site.at(path))
+        await page.wait_for("document.querySelector('.stack-row')")
+        assert await page.run(buttons) == []
+        ticket = login_ticket(KEYS, datetime.now(UTC).timestamp(), control=True)
+        await page.open(site.at(f"login#ticket={ticket}"))
+        await page.wait_for(f"location.pathname === '/status' && {LIVE}")
+        await page.open(site.at(path))
+        await page.wait_for(f"{buttons}.includes('Cancel it')")
+        dialog, click = (
+            "document.querySelector('dialog.order')",
+            "document.querySelector('.orders button').click()",
+        )
+        await page.run(click)
+        assert await page.run(f"{dialog}.open && document.activeElement.innerText") == "No, go back"
+        await page.press("Escape")
+        assert tid not in site.busy.core.state.cancelling
+        await page.run(click)
+        await page.run(f"{dialog}.querySelector('.danger').click()")
+        await page.wait_for("document.querySelector('.orders').innerText.includes('being stopped')")
+        assert tid in site.busy.core.state.cancelling
+        await page.open(site.at("workers/node-000-0"))
+        await page.wait_for(f"{buttons}.includes('Retire it')")
+        await page.open(site.at("system"))
+        await page.wait_for(f"{buttons}.includes('Forget all tasks')")
         assert page.complaints == []
 
 

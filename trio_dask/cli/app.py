@@ -208,6 +208,11 @@ token.command(
     help="Print what lets somebody look at the dashboard, and do nothing else.",
 )
 token.command(
+    "trio_dask.cli.token:control",
+    name="control",
+    help="Print what lets somebody give orders on the dashboard: cancel, retire, restart.",
+)
+token.command(
     "trio_dask.cli.token:link",
     name="link",
     help="Print a link that logs a browser in to the dashboard, once.",

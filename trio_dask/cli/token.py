@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 
 from trio_dask.comm import own_keys, parse_address
 from trio_dask.config import ensure_token, find_token, load_config, replace_token, token_path
-from trio_dask.dashboard import dashboard_token, login_ticket
+from trio_dask.dashboard import control_token, dashboard_token, login_link, login_ticket
 from trio_dask.errors import AuthenticationError, ConfigError
 
 
@@ -31,11 +31,24 @@ def dashboard() -> None:
     print(dashboard_token(own_keys(find_token(config), config)))
 
 
-def link(address: str) -> None:
+def control() -> None:
+    """Print the token that lets somebody look at the dashboard and give orders there.
+
+    Orders are: cancel a task, retire workers, replace their processes, forget all tasks.
+    Programs send it as `Authorization: Bearer …`; for a browser, `trio-dask token link
+    --control` makes a link. It is needed on the scheduler's own machine, too.
+    """
+    config = load_config()
+    print(control_token(own_keys(find_token(config), config)))
+
+
+def link(address: str, *, control: bool = False) -> None:
     """Print a link that logs a browser in, once, within five minutes.
 
     Args:
         address: Where the dashboard is, as the scheduler says: `http://192.0.2.10:8787/status`.
+        control: Let the browser give orders, for twelve hours: cancel tasks, retire workers,
+            restart.
     """
     scheme, separator, rest = address.rpartition("://")
     scheme = scheme if separator else "http"
@@ -44,10 +57,9 @@ def link(address: str) -> None:
         msg = f"{address!r} is no address of a dashboard: write http://host:port"
         raise ConfigError(msg)
     config = load_config()
-    ticket = login_ticket(own_keys(find_token(config), config), datetime.now(UTC).timestamp())
-    prefix = path.rstrip("/").removesuffix("status").strip("/")
-    root = f"{scheme}://{place}/{prefix + '/' if prefix else ''}"
-    print(f"{root}login#ticket={ticket}")
+    keys, now = own_keys(find_token(config), config), datetime.now(UTC).timestamp()
+    ticket = login_ticket(keys, now, control=control)
+    print(login_link(f"{scheme}://{place}/{path}", ticket))
 
 
 def create(*, replace: bool = False) -> None:

@@ -11,7 +11,7 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any, Final
 
-from trio_dask.dashboard.access import dashboard_token, login_ticket
+from trio_dask.dashboard.access import control_token, dashboard_token, login_link, login_ticket
 from trio_dask.dashboard.options import DashboardOptions
 
 if TYPE_CHECKING:
@@ -48,7 +48,9 @@ __all__ = [
     "Recorder",
     "Source",
     "app",
+    "control_token",
     "dashboard_token",
+    "login_link",
     "login_ticket",
     "report_page",
     "run_dashboard",

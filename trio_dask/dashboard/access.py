@@ -3,6 +3,9 @@
 Reading is open from the same machine. From elsewhere it takes the dashboard's token, which is
 made from the cluster's and is not it: who may look may not run code. A scraper sends it as a
 bearer token, a browser trades a one-time link for a cookie.
+
+To change something takes another token, made in the same way, from the same machine, too; and
+of a browser, beside its cookie, a mark that only our own pages can know.
 """
 
 from __future__ import annotations
@@ -24,6 +27,10 @@ if TYPE_CHECKING:
 #: How long a link may lie about, and how long a browser stays known, seconds.
 TICKET_S: Final = 300
 SESSION_S: Final = 7 * 24 * 3600
+#: The same where it may change something.
+ORDER_SESSION_S: Final = 12 * 3600
+#: The header with the mark.
+MARK: Final = "x-trio-dask-mark"
 #: What a proxy adds: then the peer's address says nothing about who asks.
 _PROXY_HEADERS: Final = ("forwarded", "via", "x-forwarded-for", "x-forwarded-host", "x-real-ip")
 _NONCE_BYTES: Final = 12
@@ -35,9 +42,26 @@ def dashboard_token(keys: Keys) -> str:
     return _text(_proof(keys, b"bearer"))
 
 
-def login_ticket(keys: Keys, now: float) -> str:
-    """A ticket for one login within `TICKET_S`; `now` is the time of day, in seconds since 1970."""
-    return _signed(keys, b"ticket", int(now) + TICKET_S)
+def control_token(keys: Keys) -> str:
+    """What lets people and programs look and give orders: cancel, retire, restart."""
+    return _text(_proof(keys, b"control"))
+
+
+def login_ticket(keys: Keys, now: float, *, control: bool = False) -> str:
+    """A ticket for one login within `TICKET_S`; `now` is the time of day, in seconds since 1970.
+
+    With `control` the browser may give orders.
+    """
+    return _signed(keys, b"control ticket" if control else b"ticket", int(now) + TICKET_S)
+
+
+def login_link(link: str, ticket: str) -> str:
+    """A dashboard's link, with a ticket where browsers send it to nobody.
+
+    >>> login_link("http://192.0.2.10:8787/dask/status", "9.x.y")
+    'http://192.0.2.10:8787/dask/login#ticket=9.x.y'
+    """
+    return f"{link.rstrip('/').removesuffix('/status')}/login#ticket={ticket}"
 
 
 def _proof(keys: Keys, label: bytes) -> bytes:
@@ -94,6 +118,35 @@ class Door:
         """One for each cluster: cookies do not know ports."""
         return f"trio_dask_{_proof(self.keys, b'cookie').hex()[:12]}"
 
+    @property
+    def control_cookie_name(self) -> str:
+        """The same for those who may give orders."""
+        return f"{self.cookie_name}_control"
+
+    def order_refusal(self, asked: Asked, now: float) -> Refusal | None:
+        """Why this may not change anything; None if it may."""
+        bearer = _bearer(asked)
+        if bearer and self.is_token(bearer, control=True):
+            return None
+        session = self._session(asked, now, control=True)
+        if session is None:
+            known = self.refusal(Asked("GET", asked.client, asked.headers), now) is None
+            return Refusal(403 if known else 401, "This needs the token for control.")
+        if _host_of(asked.headers.get("origin", "")) != asked.headers.get("host", ""):
+            return Refusal(403, "This was sent by another page.")
+        mark = asked.headers.get(MARK, "").encode(errors="replace")
+        if not hmac.compare_digest(mark, self._mark(session).encode()):
+            return Refusal(403, f"This was not sent by our page: {MARK} is missing, or another's.")
+        return None
+
+    def mark(self, asked: Asked, now: float) -> str:
+        """What a page of ours adds to orders; empty for who may give none."""
+        session = self._session(asked, now, control=True)
+        return self._mark(session) if session is not None else ""
+
+    def _mark(self, session: str) -> str:
+        return _text(_proof(self.keys, b"mark " + session.encode()))
+
     def refusal(self, asked: Asked, now: float) -> Refusal | None:
         """Why this may not be answered; None if it may. `now` is the time of day."""
         if asked.method not in {"GET", "HEAD"}:
@@ -111,30 +164,45 @@ class Door:
 
     def is_known(self, asked: Asked, now: float) -> bool:
         """Whether it has proved something, by a token or a cookie."""
-        scheme, _, given = asked.headers.get("authorization", "").partition(" ")
-        if scheme.lower() == "bearer" and self.is_token(given.strip()):
+        bearer = _bearer(asked)
+        if bearer and (self.is_token(bearer) or self.is_token(bearer, control=True)):
             return True
-        try:
-            cookie = SimpleCookie(asked.headers.get("cookie", "")).get(self.cookie_name)
-        except CookieError:
-            return False
-        return cookie is not None and _is_signed(self.keys, b"session", cookie.value, now)
+        found = (self._session(asked, now, control=each) for each in (False, True))
+        return any(each is not None for each in found)
 
-    def is_token(self, given: str) -> bool:
-        """Whether it is the dashboard's token."""
-        return hmac.compare_digest(
-            given.encode(errors="replace"), dashboard_token(self.keys).encode()
+    def _session(self, asked: Asked, now: float, *, control: bool) -> str | None:
+        """What is in the cookie of a browser that is known."""
+        name = self.control_cookie_name if control else self.cookie_name
+        try:
+            cookie = SimpleCookie(asked.headers.get("cookie", "")).get(name)
+        except CookieError:
+            return None
+        use = b"control session" if control else b"session"
+        good = cookie is not None and _is_signed(self.keys, use, cookie.value, now)
+        return cookie.value if cookie is not None and good else None
+
+    def is_token(self, given: str, *, control: bool = False) -> bool:
+        """Whether it is the dashboard's token, or that for control."""
+        genuine = control_token(self.keys) if control else dashboard_token(self.keys)
+        return hmac.compare_digest(given.encode(errors="replace"), genuine.encode())
+
+    def controls(self, given: str, now: float) -> bool:
+        """Whether this ticket, or token, is one for control."""
+        given = given.strip()
+        return self.is_token(given, control=True) or _is_signed(
+            self.keys, b"control ticket", given, now
         )
 
     def login_refusal(self, asked: Asked, given: str, now: float) -> Refusal | None:
         """Why this ticket, or token, does not get a browser in; None if it does, once."""
         origin = asked.headers.get("origin", "")
-        if origin and origin.partition("://")[2] != asked.headers.get("host", ""):
+        if origin and _host_of(origin) != asked.headers.get("host", ""):
             return Refusal(403, "This was sent by another page.")
         given = given.strip()
-        if self.is_token(given):
+        if self.is_token(given) or self.is_token(given, control=True):
             return None
-        if not _is_signed(self.keys, b"ticket", given, now):
+        uses = (b"ticket", b"control ticket")
+        if not any(_is_signed(self.keys, use, given, now) for use in uses):
             return Refusal(403, "This link, or token, is of no use here, or not any more.")
         if given in self._used:
             return Refusal(403, "This link has been used.")
@@ -145,14 +213,26 @@ class Door:
         self._used[given] = now + TICKET_S
         return None
 
-    def cookie(self, asked: Asked, path: str, now: float) -> str:
+    def cookie(self, asked: Asked, path: str, now: float, *, control: bool = False) -> str:
         """The header that makes a browser known."""
-        value = _signed(self.keys, b"session", int(now) + SESSION_S)
+        name, use, lasts_s = self.cookie_name, b"session", SESSION_S
+        if control:
+            name, use, lasts_s = self.control_cookie_name, b"control session", ORDER_SESSION_S
+        value = _signed(self.keys, use, int(now) + lasts_s)
         secure = "; Secure" if asked.scheme == "https" else ""
         return (
-            f"{self.cookie_name}={value}; Path={path or '/'}; Max-Age={SESSION_S}; "
+            f"{name}={value}; Path={path or '/'}; Max-Age={lasts_s}; "
             f"HttpOnly; SameSite=Strict{secure}"
         )
+
+
+def _bearer(asked: Asked) -> str:
+    scheme, _, given = asked.headers.get("authorization", "").partition(" ")
+    return given.strip() if scheme.lower() == "bearer" else ""
+
+
+def _host_of(origin: str) -> str:
+    return origin.partition("://")[2]
 
 
 def is_loopback(host: str) -> bool:

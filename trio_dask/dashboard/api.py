@@ -61,6 +61,8 @@ class Api:
             "/api/v1/clients": self.clients,
             "/api/v1/system": self.system,
             "/api/v1/get_workers": self.get_workers,
+            "/api/v1/adaptive_target": self.adaptive_target,
+            "/api/v1/may": self.may,
             "/json/counts.json": self.counts,
             "/json/identity.json": self.identity,
             "/individual-plots.json": self.plots,
@@ -215,6 +217,18 @@ class Api:
         workers = self._view.workers(anyio.current_time())
         listed = [{"name": each["name"], "address": each["address"]} for each in workers]
         return _json({"num_workers": len(workers), "workers": listed})
+
+    async def adaptive_target(self, request: Request) -> Response:
+        """How many workers there should be for what there is to do."""
+        try:
+            answer = await self._view.ask("workers_wanted", {})
+        except ValueError as error:
+            return _json({"error": str(error)}, 503)
+        return _json({"workers": answer["wanted"]})
+
+    async def may(self, request: Request) -> Response:
+        """What a viewer may do where nobody is asked who he is: look."""
+        return _json({"orders": False, "mark": ""})
 
     async def counts(self, request: Request) -> Response:
         """Dask's numbers, as far as they make sense here."""

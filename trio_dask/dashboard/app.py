@@ -14,6 +14,7 @@ from trio_dask.dashboard.events import Events
 from trio_dask.dashboard.feed import Feed
 from trio_dask.dashboard.gate import Gate
 from trio_dask.dashboard.looking import Looking
+from trio_dask.dashboard.orders import Orders
 from trio_dask.dashboard.view import PAGES
 
 if TYPE_CHECKING:
@@ -53,6 +54,7 @@ def app(
             Route("/static/{version}/{name}", shell.static),
             *Api(view, feed).routes(),
             *Looking(view).routes(),
+            *Orders(view).routes(),
             *pages,
         ],
         redirect_slashes=False,

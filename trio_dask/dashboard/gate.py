@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 from starlette.responses import JSONResponse, RedirectResponse, Response
 
 from trio_dask.dashboard.access import Asked, Door, Refusal
+from trio_dask.dashboard.orders import is_order
 from trio_dask.dashboard.shell import login_page, root_of
 
 if TYPE_CHECKING:
@@ -35,6 +36,12 @@ _HELP: Final = (
     "`trio-dask token dashboard`, where the scheduler runs, prints the token: send it as "
     "`Authorization: Bearer …`. For a browser, `trio-dask token link` makes a link."
 )
+_CONTROL_HELP: Final = (
+    "`trio-dask token control`, where the scheduler runs, prints it: send it as "
+    "`Authorization: Bearer …`. For a browser, `trio-dask token link --control` makes a link."
+)
+#: What this browser may do.
+MAY: Final = "/api/v1/may"
 
 
 class Gate:
@@ -70,11 +77,23 @@ class Gate:
         now = datetime.now(UTC).timestamp()
         if path == LOGIN:
             return await self._login(scope, asked, receive, now)
+        if is_order(asked.method, path):
+            refusal = self._door.order_refusal(asked, now)
+            return _said(refusal, _CONTROL_HELP) if refusal is not None else None
         if path.startswith(_PUBLIC) and asked.method in {"GET", "HEAD"}:
             return None
         refusal = self._door.refusal(asked, now)
-        if refusal is None:
+        return self._seen(asked, path, now) if refusal is None else self._refused(scope, refusal)
+
+    def _seen(self, asked: Asked, path: str, now: float) -> Response | None:
+        """Of one who may look: what only the door can answer."""
+        if path != MAY or self._door is None:
             return None
+        mark = self._door.mark(asked, now)
+        return JSONResponse({"orders": bool(mark), "mark": mark})
+
+    def _refused(self, scope: Scope, refusal: Refusal) -> Response:
+        asked = asked_of(scope)
         if "text/html" in asked.headers.get("accept", "") and refusal.status != _NOT_ALLOWED:
             return login_page(root_of(scope), refusal.why, refusal.status)
         return _said(refusal)
@@ -92,7 +111,8 @@ class Gate:
         if refusal is not None:
             return login_page(root_of(scope), refusal.why, refusal.status)
         answer = RedirectResponse(root_of(scope) + "status", status_code=303)
-        answer.headers["set-cookie"] = self._door.cookie(asked, self._prefix, now)
+        control = self._door.controls(_ticket_in(body), now)
+        answer.headers["set-cookie"] = self._door.cookie(asked, self._prefix, now, control=control)
         return answer
 
 
@@ -131,11 +151,10 @@ def _ticket_in(body: bytes) -> str:
     return fields.get("ticket", [""])[0]
 
 
-def _said(refusal: Refusal) -> Response:
+def _said(refusal: Refusal, hint: str = "") -> Response:
     headers = {"www-authenticate": "Bearer"} if refusal.status == _UNKNOWN else {}
-    content = {"error": refusal.why, "help": _HELP} if refusal.status == _UNKNOWN else {
-        "error": refusal.why
-    }  # fmt: skip
+    hint = hint or (_HELP if refusal.status == _UNKNOWN else "")
+    content = {"error": refusal.why, **({"help": hint} if hint else {})}
     return JSONResponse(content, refusal.status, headers)
 
 

@@ -94,51 +94,87 @@ def openapi(version: str) -> dict[str, Any]:
         "info": {"title": "trio_dask scheduler", "version": version},
         "security": [{"token": []}, {}],
         "components": {
-            "securitySchemes": {"token": {"type": "http", "scheme": "bearer"}},
+            "securitySchemes": {
+                "token": {"type": "http", "scheme": "bearer"},
+                "control": {"type": "http", "scheme": "bearer"},
+            },
             "schemas": _SCHEMAS,
         },
-        "paths": {
-            "/api/v1/cluster": _get("The cluster in a few numbers", _ref("Cluster")),
-            "/api/v1/workers": _get("Every worker", _list("workers", "Worker")),
-            "/api/v1/workers/{name}": _get(
-                "One worker, by name or address", _ref("WorkerPage"), path="name"
-            ),
-            "/api/v1/groups": _get("Tasks by function", _list("groups", "Group")),
-            "/api/v1/tasks": _get(
-                "Tasks that fit",
-                _object(tasks={"type": "array", "items": _ref("TaskLine")}, complete=_FLAG, seen=_WHOLE),
-                query={
-                    "text": _TEXT, "name": _TEXT, "limit": {"type": "integer", "default": 50},
-                    "state": {"type": "string", "enum": list(STATES)},
-                },
-            ),
-            "/api/v1/tasks/{key}": _get(
-                "One task, and why it is where it is", _ref("Task"), path="key"
-            ),
-            "/api/v1/failures": _get("The last failures", _list("failures", "Failure")),
-            "/api/v1/events": _get("What has happened to the cluster", _list("events", "Event")),
-            "/api/v1/logs": _get("The last lines of the log", _list("lines", "LogLine")),
-            "/api/v1/graph": _get(
-                "Which functions take whose values; of a few tasks, which takes which",
-                _ref("Graph"),
-                query={"tasks": {"type": "integer", "default": 0}, "name": _TEXT},
-            ),
-            "/api/v1/timeline": _get(
-                "The task stream in the format of chrome://tracing",
-                _object(traceEvents={"type": "array", "items": {"type": "object"}}),
-            ),
-            "/api/v1/profile": _get(
-                "Where time went: a tree of calls in columns, parents before their children",
-                _ref("Profile"),
-                query={"name": _TEXT, "since": _NUMBER, "until": _NUMBER, "worker": _TEXT},
-            ),
-            "/api/v1/stacks": _get(
-                "What running tasks do at the moment", _list("stacks", "Stack"),
-                query={"worker": _TEXT, "task": _TEXT},
-            ),
-            "/api/v1/clients": _get("Who is connected", _list("clients", "Client")),
-            "/api/v1/system": _get("The scheduler's own process", _ref("System")),
-        },
+        "paths": {**_reading(), **_orders()},
+    }
+
+
+def _reading() -> dict[str, Any]:
+    return {
+        "/api/v1/cluster": _get("The cluster in a few numbers", _ref("Cluster")),
+        "/api/v1/workers": _get("Every worker", _list("workers", "Worker")),
+        "/api/v1/workers/{name}": _get(
+            "One worker, by name or address", _ref("WorkerPage"), path="name"
+        ),
+        "/api/v1/groups": _get("Tasks by function", _list("groups", "Group")),
+        "/api/v1/tasks": _get(
+            "Tasks that fit",
+            _object(tasks={"type": "array", "items": _ref("TaskLine")}, complete=_FLAG, seen=_WHOLE),
+            query={
+                "text": _TEXT, "name": _TEXT, "limit": {"type": "integer", "default": 50},
+                "state": {"type": "string", "enum": list(STATES)},
+            },
+        ),
+        "/api/v1/tasks/{key}": _get(
+            "One task, and why it is where it is", _ref("Task"), path="key"
+        ),
+        "/api/v1/failures": _get("The last failures", _list("failures", "Failure")),
+        "/api/v1/events": _get("What has happened to the cluster", _list("events", "Event")),
+        "/api/v1/logs": _get("The last lines of the log", _list("lines", "LogLine")),
+        "/api/v1/graph": _get(
+            "Which functions take whose values; of a few tasks, which takes which",
+            _ref("Graph"),
+            query={"tasks": {"type": "integer", "default": 0}, "name": _TEXT},
+        ),
+        "/api/v1/timeline": _get(
+            "The task stream in the format of chrome://tracing",
+            _object(traceEvents={"type": "array", "items": {"type": "object"}}),
+        ),
+        "/api/v1/profile": _get(
+            "Where time went: a tree of calls in columns, parents before their children",
+            _ref("Profile"),
+            query={"name": _TEXT, "since": _NUMBER, "until": _NUMBER, "worker": _TEXT},
+        ),
+        "/api/v1/stacks": _get(
+            "What running tasks do at the moment", _list("stacks", "Stack"),
+            query={"worker": _TEXT, "task": _TEXT},
+        ),
+        "/api/v1/adaptive_target": _get(
+            "How many workers there should be", _object(workers=_WHOLE)
+        ),
+        "/api/v1/may": _get(
+            "What this browser may do; the mark is to be in the header of its orders",
+            _object(orders=_FLAG, mark=_TEXT),
+        ),
+        "/api/v1/clients": _get("Who is connected", _list("clients", "Client")),
+        "/api/v1/system": _get("The scheduler's own process", _ref("System")),
+    }  # fmt: skip
+
+
+def _orders() -> dict[str, Any]:
+    return {
+        "/api/v1/retire_workers": _post(
+            "Workers leave in good order",
+            _object(workers={"type": "object"}, stayed={"type": "object"}),
+            body={"workers": _TEXTS, "n": _WHOLE, "minimum": _WHOLE},
+        ),
+        "/api/v1/restart_workers": _post(
+            "Workers get new processes for their tasks", _object(workers={"type": "object"}),
+            body={"workers": _TEXTS},
+        ),
+        "/api/v1/restart": _post(
+            "All tasks are forgotten, all processes that run them replaced",
+            _object(workers={"type": "object"}),
+        ),
+        "/api/v1/tasks/{key}/cancel": _post(
+            "A task is stopped for all who want it",
+            _object(stopped=_TEXTS, ended=_TEXTS, unknown=_TEXTS), path="key",
+        ),
     }  # fmt: skip
 
 
@@ -156,3 +192,21 @@ def _get(
         missing = {"application/json": {"schema": _ref("Missing")}}
         responses["404"] = {"description": "There is none", "content": missing}
     return {"get": {"summary": about, "parameters": parameters, "responses": responses}}
+
+
+def _post(
+    about: str, schema: Any, *, path: str = "", body: dict[str, Any] | None = None
+) -> dict[str, Any]:
+    order = _get(about, schema, path=path)["get"]
+    refused = {"application/json": {"schema": _ref("Missing")}}
+    order["security"] = [{"control": []}]
+    order["responses"] |= {
+        "202": {"description": "It is under way, and takes longer"},
+        "400": {"description": "It makes no sense", "content": refused},
+        "401": {"description": "It needs the token for control", "content": refused},
+        "403": {"description": "It may not come from here", "content": refused},
+    }
+    if body is not None:
+        content = {"application/json": {"schema": _object(**body)}}
+        order["requestBody"] = {"content": content}
+    return {"post": order}

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from trio_dask.client import as_html, refuse_running_loop
 from trio_dask.deploy.adaptive import AdaptiveSettings
+from trio_dask.deploy.control import control_link
 from trio_dask.deploy.engine import Engine
 from trio_dask.deploy.handle import checked_count
 from trio_dask.deploy.local import open_plan
@@ -60,6 +61,15 @@ class ClusterBase:
     def dashboard_link(self) -> str:
         """Where its dashboard is; empty if it has none."""
         return self._handle.dashboard_link
+
+    @property
+    def control_link(self) -> str:
+        """Where its dashboard lets a browser give orders: once, within five minutes.
+
+        Another one each time. Who has followed it may cancel tasks, retire workers and restart
+        the cluster there, for twelve hours. Empty if there is no dashboard.
+        """
+        return control_link(self._handle)
 
     @property
     def token(self) -> str:

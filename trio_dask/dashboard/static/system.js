@@ -3,6 +3,8 @@ import { at, every, get, h, put, say } from "./dom.js";
 import { Curves, ink } from "./draw.js";
 import { bytes, count, rate, seconds } from "./format.js";
 import { live } from "./live.js";
+import { allowed, orderBar } from "./orders.js";
+import { code } from "./status.js";
 
 const PAST = 300;
 const ROUTES = [
@@ -27,6 +29,12 @@ export class System {
     this.memories = [];
     this.lags = [];
     this.note = h("p", { class: "lead" });
+    const orders = h("section", { class: "card" }, h("header", null, h("h2", null, "Orders")));
+    allowed().then(({ orders: yes }) => orders.append(yes
+      ? h("p", null, "This browser may cancel tasks, on their pages, retire workers, on theirs, and:")
+      : h("p", null, "This browser may look, and change nothing. To cancel tasks, retire workers and restart, make it a link where the scheduler runs:"),
+    yes ? orderBar([{ verb: "Forget all tasks", title: "Forget all tasks?", text: "Futures of all clients are cancelled, all values are dropped, and all processes that run tasks are replaced.", path: "api/v1/restart", done: () => "Done: all workers have new processes." }])
+      : code(`trio-dask token link --control ${at("status")}`)));
     this.node = h("div", null, h("h1", null, "System"), this.note,
       h("div", { class: "grid three" },
         h("section", { class: "card" }, h("header", null, h("h2", null, "CPU of the scheduler")), canvases[0]),
@@ -34,7 +42,7 @@ export class System {
         h("section", { class: "card" }, h("header", null, h("h2", null, "How late its loop was")), canvases[2])),
       h("div", { class: "grid two" },
         h("section", { class: "card" }, h("header", null, h("h2", null, "Process")), this.facts),
-        h("section", { class: "card" }, h("header", null, h("h2", null, "Clients")), this.clients),
+        h("section", { class: "card" }, h("header", null, h("h2", null, "Clients")), this.clients), orders,
         h("section", { class: "card" }, h("header", null, h("h2", null, "For programs")),
           h("dl", { class: "facts" }, ROUTES.map(([path, about]) => [h("dt", null, h("a", { href: at(path) }, `/${path}`)), h("dd", null, about)])))));
   }

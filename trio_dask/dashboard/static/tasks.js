@@ -4,6 +4,7 @@ import { colour } from "./draw.js";
 import { ago, bytes, count, plural, seconds, short } from "./format.js";
 import { failureBody } from "./failures.js";
 import { live } from "./live.js";
+import { orderBar } from "./orders.js";
 import { Stacks } from "./stacks.js";
 import { groupParts, legend, pending } from "./status.js";
 import { Table } from "./table.js";
@@ -115,9 +116,13 @@ export class Task {
     this.history = h("ol", { class: "steps" });
     this.seen = [];
     this.stacks = null;
+    this.orders = orderBar([
+      { verb: "Cancel it", title: "Cancel this task?", text: "It is stopped for everybody who wants it, also while it runs, and what waits for its value is cancelled with it.",
+        path: `api/v1/tasks/${part(key)}/cancel`, done: (answer) => (answer.stopped.length ? "It is being stopped." : "It had ended already.") },
+    ]);
     this.node = h("div", null,
       h("nav", { class: "crumbs", "aria-label": "Where this is" }, h("a", { href: at("tasks"), "data-nav": true }, "Tasks"), " / "),
-      h("h1", { class: "key" }, key), this.body);
+      h("h1", { class: "key" }, key), this.orders, this.body);
   }
 
   start() { this.stop = every(this.node, 2000, () => this.ask()); }

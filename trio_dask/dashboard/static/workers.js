@@ -6,6 +6,7 @@ import { live } from "./live.js";
 import { code, level } from "./status.js";
 import { Table } from "./table.js";
 import { eventList } from "./events.js";
+import { orderBar } from "./orders.js";
 import { Stacks } from "./stacks.js";
 import { runningList, taskList } from "./tasks.js";
 
@@ -80,13 +81,19 @@ export class Worker {
     this.events = h("div");
     this.stacks = new Stacks(`worker=${part(name)}`);
     this.note = h("p", { class: "lead" });
+    this.orders = orderBar([
+      { verb: "Retire it", title: `Retire ${name}?`, text: "It is given no more tasks, what only it holds moves to other workers, and then it ends. Tasks that run get a few seconds, and then run elsewhere.",
+        path: "api/v1/retire_workers", body: { workers: [name] }, done: (answer) => { const stayed = Object.values(answer.stayed || {}); return stayed.length ? `It stays: ${stayed[0]}.` : "It has left."; } },
+      { verb: "Replace its process", title: `Replace the process of ${name}?`, text: "What runs there runs again, here or elsewhere; results that are only in that process are computed again.",
+        path: "api/v1/restart_workers", body: { workers: [name] }, done: () => "It has a new process." },
+    ]);
     this.cpuCanvas = h("canvas", { class: "curve", role: "img", "aria-label": "Processor time" });
     this.memoryCanvas = h("canvas", { class: "curve", role: "img", "aria-label": "Memory" });
     this.cpu = new Curves(this.cpuCanvas, (v) => `${Math.round(v)} %`, { span: 120, floor: 100 });
     this.memory = new Curves(this.memoryCanvas, mib, { span: 120, floor: 64, binary: true });
     this.node = h("div", null,
       h("nav", { class: "crumbs", "aria-label": "Where this is" }, h("a", { href: at("workers"), "data-nav": true }, "Workers"), " / "),
-      h("h1", null, name), this.note,
+      h("h1", null, name), this.note, this.orders,
       h("div", { class: "grid two" },
         h("section", { class: "card" }, h("header", null, h("h2", null, "CPU")), this.cpuCanvas),
         h("section", { class: "card" }, h("header", null, h("h2", null, "Memory")), this.memoryCanvas),

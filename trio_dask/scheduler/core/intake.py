@@ -365,15 +365,21 @@ def on_cancel(
             if tid in wants(task):
                 client.out.cancelled(tid, message.reason)
                 unwant(state, tid)
-        elif is_awaited(task):  # what needs it does not come to an end that nobody asked for
-            end(state, task, st.LOST, packed(message.reason))
-        elif task.state == st.ASSIGNED:
-            state.cancelling[task.tid] = message.reason
-            state.cancellers[task.tid] = client.name
-            interrupt(task)
         else:
-            state.cancellers[task.tid] = client.name
-            end(state, task, st.CANCELLED, packed(message.reason))
+            stop(state, task, message.reason, client.name)
+
+
+def stop(state: ClusterState, task: Task, reason: str, who: str) -> None:
+    """Stop what has not ended, for all who want it."""
+    if is_awaited(task):  # what needs it does not come to an end that nobody asked for
+        end(state, task, st.LOST, packed(reason))
+    elif task.state == st.ASSIGNED:
+        state.cancelling[task.tid] = reason
+        state.cancellers[task.tid] = who
+        interrupt(task)
+    else:
+        state.cancellers[task.tid] = who
+        end(state, task, st.CANCELLED, packed(reason))
 
 
 def _own(state: ClusterState, client: Client, tid: int) -> Task | None:

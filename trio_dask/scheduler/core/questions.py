@@ -12,6 +12,7 @@ from trio_dask.scheduler.core import (
     publishing,
     restarting,
     retiring,
+    stopping,
     why,
 )
 from trio_dask.scheduler.core.coordination_page import coordination_page
@@ -154,6 +155,7 @@ _ORDERS: dict[str, Callable[[ClusterState, Client, Ask], str | None]] = {
     "retire_workers": retiring.on_retire,
     "restart_workers": restarting.on_restart_workers,
     "shutdown": _on_shutdown,
+    "cancel_keys": stopping.on_cancel_keys,
     **dict.fromkeys(inquiring.TOPICS, inquiring.on_ask),
     **dict.fromkeys(_KEPT, _on_kept),
 }
