@@ -131,7 +131,9 @@ def other(session: nox.Session) -> None:
 def simulate(session: nox.Session) -> None:
     """Clusters simulated from seeds: three minutes at most; ``-- --seeds N`` or ``-- --minutes N``."""
     install(session, "test")
-    session.run("pytest", *TWO, "-m", "simulation and not nightly", "--seeds", "20")
+    # A broken rule may take minutes of a busy machine to be found.
+    patient = ("-o", "faulthandler_timeout=300")
+    session.run("pytest", *TWO, *patient, "-m", "simulation and not nightly", "--seeds", "20")
     asked = session.posargs or ["--seeds", SEEDS]
     session.run("python", "-m", "trio_dask.testing.simulation", "--jobs", "2", *asked)
 

@@ -20,6 +20,7 @@ from tests.runner.runner_tasks import Ref, inc
 from trio_dask.messages.session import Goodbye
 from trio_dask.messages.tasks import Done, Free, Functions, Recall, Returned
 from trio_dask.messages.values import Fetch, Prepare, Ready, Values
+from trio_dask.runner.wire import Outbox
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -340,3 +341,18 @@ def test_a_hosted_runner_leaves_its_process_alone(gate: Path) -> None:
             thread.join(PATIENCE_S)
     assert signal.getsignal(signal.SIGINT) is not None
     assert [each.name for each in threading.enumerate() if each.name.startswith("slot-")] == []
+
+
+def test_a_hosted_runner_at_rest_ends_with_all_its_threads(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also with one that takes its time: who waits for its end finds nothing left."""
+    real, moment = Outbox.run_writer, threading.Event()
+
+    def run_writer(outbox: Outbox) -> None:
+        real(outbox)
+        moment.wait(0.1)
+
+    monkeypatch.setattr(Outbox, "run_writer", run_writer)
+    runner = Runner(2, hosted=True)
+    assert runner.close() is None
+    left = [each.name for each in threading.enumerate()]
+    assert [name for name in left if name.startswith(("slot-", "writer"))] == []

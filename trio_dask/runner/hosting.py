@@ -46,3 +46,4 @@ def _run(sock: socket.socket, board_fd: int) -> None:
             runner.read()
         finally:
             runner.close()
+            runner.join()

@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 from itertools import islice, repeat
 from threading import Thread
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from trio_dask.errors import RemoteProtocolError
 from trio_dask.messages import Handle, decode
@@ -43,6 +43,9 @@ if TYPE_CHECKING:
     from trio_dask.messages import Message
     from trio_dask.messages.ids import Attempt, FunctionId, TaskId
     from trio_dask.runner.board import Board
+
+#: A thread that has nothing to do any more has so long to end, seconds.
+_END_S: Final = 1.0
 
 
 class Runner:
@@ -89,10 +92,11 @@ class Runner:
 
     def start(self, slots: range, *, read: Callable[[], None] | None = None) -> None:
         """Start the threads of these slots, the writer, and, where the caller is not it, the reader."""
-        threads = [
+        self._slots = [
             Thread(target=self.slots.run, args=(slot,), name=f"slot-{slot}") for slot in slots
         ]
-        threads.append(Thread(target=self.outbox.run_writer, name="writer"))
+        self._writer = Thread(target=self.outbox.run_writer, name="writer")
+        threads = [*self._slots, self._writer]
         if read is not None:
             threads.append(Thread(target=read, name="reader"))
         for thread in threads:
@@ -133,6 +137,12 @@ class Runner:
         self._exports.close()
         self.slots.close()
         self._acts.clear()  # a cycle, that would keep every value until somebody collects garbage
+
+    def join(self) -> None:
+        """After `close`, wait until the threads have ended, but for those that run tasks."""
+        slots = zip(range(self.slots.count), self._slots, strict=True)
+        for thread in [self._writer, *(each for slot, each in slots if self.slots.idle(slot))]:
+            thread.join(_END_S)
 
     # -------------------------------------------------------------------------- messages
 
