@@ -65,7 +65,9 @@ if TYPE_CHECKING:
         TaskTimeout as TaskTimeout,
         TrioDaskError as TrioDaskError,
     )
+    from trio_dask.messages.foreign import register_pickle_by_value as register_pickle_by_value
     from trio_dask.runner import (
+        WorkerPlugin as WorkerPlugin,
         check_cancelled as check_cancelled,
         current_deadline as current_deadline,
         get_worker as get_worker,
@@ -73,6 +75,7 @@ if TYPE_CHECKING:
         secede as secede,
         shield as shield,
     )
+    from trio_dask.scheduler import SchedulerPlugin as SchedulerPlugin
 
 __version__ = "2026.11.0"
 
@@ -126,6 +129,9 @@ _HOMES: Final[dict[str, str]] = {
     "TaskError": "trio_dask.errors",
     "TaskTimeout": "trio_dask.errors",
     "TrioDaskError": "trio_dask.errors",
+    "SchedulerPlugin": "trio_dask.scheduler",
+    "WorkerPlugin": "trio_dask.runner",
+    "register_pickle_by_value": "trio_dask.messages.foreign",
     "check_cancelled": "trio_dask.runner",
     "current_deadline": "trio_dask.runner",
     "get_worker": "trio_dask.runner",
@@ -165,6 +171,7 @@ __all__ = [
     "RemoteError",
     "RemoteProtocolError",
     "Reschedule",
+    "SchedulerPlugin",
     "SchedulerUnreachable",
     "Security",
     "Semaphore",
@@ -174,6 +181,7 @@ __all__ = [
     "TaskTimeout",
     "TrioDaskError",
     "Variable",
+    "WorkerPlugin",
     "as_completed",
     "check_cancelled",
     "current_deadline",
@@ -184,6 +192,7 @@ __all__ = [
     "performance_report",
     "print",
     "progress",
+    "register_pickle_by_value",
     "rejoin",
     "secede",
     "shield",

@@ -113,6 +113,7 @@ BAD = {
         ("idle-timeout", "soon", 'write seconds, or a unit as in "500ms"'),
         ("preload", "no_such_module_here", "cannot be imported"),
         ("preload", "setup.py", "no import path"),
+        ("preload", "logging:NoSuchClass", "cannot be imported"),
         ("preload", "https://x.example/a.py", "no import path"),
         ("scheduler-file", "/no/such/place", "no directory"),
         ("pid-file", "/no/such/place", "no directory"),
@@ -307,6 +308,14 @@ def test_preload_of_a_scheduler(
                 said.append(scheduler.address)
             def dask_teardown(scheduler):
                 said.append("bye")
+            from trio_dask import SchedulerPlugin
+            class Quiet(SchedulerPlugin):
+                pass
+            class Plugin:
+                def start(self, scheduler):
+                    said.append("a plugin of " + scheduler.address)
+                async def close(self):
+                    said.append("its end")
         """)
     )
     monkeypatch.syspath_prepend(tmp_path)
@@ -314,12 +323,12 @@ def test_preload_of_a_scheduler(
     async def check(said: Said) -> None:
         [address] = await said.wait_for("Scheduler at:")
         await trio.testing.wait_all_tasks_blocked()
-        assert sys.modules["operators_own"].said == [address]
+        assert sys.modules["operators_own"].said == [address, f"a plugin of {address}"]
 
-    assert (
-        here.scheduler(*LOOPBACK, "--port=0", *QUIET, "--preload=operators_own", check=check) == 0
-    )
-    assert sys.modules.pop("operators_own").said[1:] == ["bye"]
+    words = ["--preload=operators_own", "--preload=operators_own:Plugin"]
+    words.append("--preload=operators_own:Quiet")
+    assert here.scheduler(*LOOPBACK, "--port=0", *QUIET, *words, check=check) == 0
+    assert sys.modules.pop("operators_own").said[2:] == ["its end", "bye"]
 
 
 # ------------------------------------------------------------------------ workers

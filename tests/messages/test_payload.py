@@ -16,7 +16,9 @@ import numpy as np
 import pytest
 from hypothesis import given as given_by, strategies as st
 
+from trio_dask import register_pickle_by_value
 from trio_dask.errors import RemoteProtocolError, SubmitError
+from trio_dask.messages import foreign
 from trio_dask.messages.payload import (
     collecting,
     function_name,
@@ -373,6 +375,42 @@ def test_modules_made_by_hand_travel_by_value(monkeypatch: pytest.MonkeyPatch) -
     blob = pack_function(module.f)
     monkeypatch.delitem(sys.modules, "made_by_hand")
     assert unpack_function(blob)() == 6
+
+
+@pytest.mark.parametrize("whose", ["ours", "cloudpickle's"])
+def test_packages_that_are_named_travel_by_value(
+    whose: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Though they are installed, modules inside them, too; and not any more when that is undone."""
+    cloudpickle = pytest.importorskip("cloudpickle")
+    folder = tmp_path / "own_package"
+    folder.mkdir()
+    (folder / "__init__.py").write_text("")
+    (folder / "inside.py").write_text(
+        "class Thing:\n    x = 5\ndef make():\n    return Thing().x\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setitem(foreign._verdicts, "own_package", False)  # as if it were installed
+    package = importlib.import_module("own_package")
+    module = importlib.import_module("own_package.inside")
+    assert len(pack_function(module.make)) < 60
+    name = register_pickle_by_value if whose == "ours" else cloudpickle.register_pickle_by_value
+    name(package)
+    try:
+        function, value = pack_function(module.make), joined(module.Thing())
+        assert foreign.refers_to_foreign(pickle.dumps(module.make))
+        with foreign.by_value():
+            assert foreign.refers_to_foreign(pickle.dumps(module.make))
+    finally:
+        cloudpickle.unregister_pickle_by_value(package)
+    assert len(pack_function(module.make)) < 60
+    for each in ("own_package", "own_package.inside"):
+        monkeypatch.delitem(sys.modules, each)
+    monkeypatch.setattr(sys, "path", [each for each in sys.path if each != str(tmp_path)])
+    assert unpack_function(function)() == 5
+    assert unpack(value).x == 5
+    with pytest.raises(ValueError, match="module"):
+        register_pickle_by_value(None)  # type: ignore[arg-type]
 
 
 def test_others_use_of_cloudpickle_is_left_alone() -> None:

@@ -23,6 +23,7 @@ from trio_dask.scheduler.core import (
     lifecycle,
     machine as core,
     nested as scheduler_nested,
+    plugins,
     restarting,
     runs,
 )
@@ -37,6 +38,7 @@ from trio_dask.worker.core import (
     draining as worker_draining,
     machine,
     nested as worker_nested,
+    plugins as worker_plugins,
     renewing,
 )
 from trio_dask.worker.core.machine import WorkerCore
@@ -386,6 +388,21 @@ def tell_nobody_of_a_restart() -> AbstractContextManager[Any]:
     return patch.object(restarting, "_take_leave", take_leave)
 
 
+def forget_plugins_of_new_workers() -> AbstractContextManager[Any]:
+    """A worker that joins is not told which plugins there are."""
+    return patch.object(plugins, "joined", lambda *_: None)
+
+
+def forget_plugins_of_new_runners() -> AbstractContextManager[Any]:
+    """A runner that takes the place of another is not told which plugins there are."""
+    return patch.object(worker_plugins, "runner_ready", lambda _: None)
+
+
+def wait_for_plugins_of_the_gone() -> AbstractContextManager[Any]:
+    """A worker that has left is still to set a plugin up."""
+    return patch.object(plugins, "gone", lambda *_: None)
+
+
 def give_up_what_was_sealed() -> AbstractContextManager[Any]:
     """When a runner dies, all that it held is said to be lost."""
     return patch.object(Store, "holds", lambda *_: False)
@@ -434,6 +451,9 @@ MUTATIONS: Final[dict[str, Mutation]] = {
         remember_what_is_forgotten,
         forget_that_a_runner_was_renewed,
         tell_nobody_of_a_restart,
+        forget_plugins_of_new_workers,
+        forget_plugins_of_new_runners,
+        wait_for_plugins_of_the_gone,
         give_up_what_was_sealed,
     )
 }

@@ -7,7 +7,6 @@ import logging
 import os
 from functools import partial
 from pathlib import Path
-from types import ModuleType
 from typing import Annotated
 
 import trio
@@ -99,7 +98,8 @@ def scheduler(
         dashboard_prefix: The path under which a proxy shows it, if the proxy leaves that in.
         idle_timeout: End when there has been nothing to do for so long, as `1h`.
         preload: A module to import first, as `package.module`; its `dask_setup(scheduler)` is
-            called, and `dask_teardown` at the end. May be given several times.
+            called, and `dask_teardown` at the end. Of `package.module:Class` an object is made,
+            whose `start(scheduler)` and `close()` are called. May be given several times.
         scheduler_file: Write address and token to this file, for workers and clients on the
             same file system.
         pid_file: Write the process id to this file.
@@ -155,7 +155,7 @@ async def _serve(
     scheduler_path: Path | None,
     pid_path: Path | None,
     tie: Tie | None,
-    modules: list[ModuleType],
+    modules: list[object],
 ) -> None:
     found = config.token or token_path().exists()
     token = ensure_token(config)

@@ -11,7 +11,6 @@ from dataclasses import replace
 from functools import partial
 from importlib.machinery import PathFinder
 from pathlib import Path
-from types import ModuleType
 from typing import Annotated
 
 import trio
@@ -289,9 +288,7 @@ def _check_preload(name: str) -> None:
         raise ConfigError(msg)
 
 
-async def _around(
-    modules: list[ModuleType], serve: Callable[[], Awaitable[None]], crew: _Crew
-) -> None:
+async def _around(modules: list[object], serve: Callable[[], Awaitable[None]], crew: _Crew) -> None:
     async with preloaded(modules, crew):
         await serve()
 

@@ -23,6 +23,12 @@ _OURS: Final = __name__.partition(".")[0]
 #: Top-level names of modules, and whether they have to travel.
 _verdicts: dict[str, bool] = {"__main__": True, _OURS: False}
 _looked_at = 0
+#: Modules that a user has named to cloudpickle, which keeps this set; of them, and those inside
+#: them, the same is true. While it lasts, `by_value` names some more.
+_named: set[str] = set()
+_named_by_us: frozenset[str] = frozenset()
+_named_before: frozenset[str] = frozenset()
+_CLOUDPICKLE: Final = "cloudpickle.cloudpickle"
 _needles: tuple[bytes, ...] = ()
 _lock = threading.RLock()
 
@@ -38,9 +44,26 @@ MAIN: Final = in_pickle("__main__")
 
 def refers_to_foreign(pickled: bytes) -> bool:
     """Whether a pickle names a module that another process cannot import."""
-    if len(sys.modules) != _looked_at:
+    if len(sys.modules) != _looked_at or (
+        (_named or _named_before) and _named - _named_by_us != _named_before
+    ):
         _look_again()
     return any(needle in pickled for needle in _needles)
+
+
+def register_pickle_by_value(module: ModuleType) -> None:
+    """Have what a module defines, or a package, travel with the tasks though it can be imported.
+
+    For a package that you work on, and that is installed where the workers are in another
+    version. Modules beside a script travel by themselves. Call it before functions of the
+    module are submitted. It is cloudpickle's function of that name, which will do as well.
+
+    Raises:
+        ValueError: it is no module, or was not imported.
+    """
+    import cloudpickle
+
+    cloudpickle.register_pickle_by_value(module)
 
 
 @contextmanager
@@ -48,6 +71,7 @@ def by_value() -> Iterator[None]:
     """While it lasts, cloudpickle takes foreign modules by value."""
     import cloudpickle
 
+    global _named_by_us  # noqa: PLW0603 - as cloudpickle's list is one
     with _lock:
         known = set(cloudpickle.list_registry_pickle_by_value())
         modules = [
@@ -55,6 +79,8 @@ def by_value() -> Iterator[None]:
             for name in _foreign_modules()
             if name not in known and isinstance(module := sys.modules.get(name), ModuleType)
         ]
+        before = _named_by_us
+        _named_by_us = before | {module.__name__ for module in modules}
         for module in modules:
             cloudpickle.register_pickle_by_value(module)
         try:
@@ -62,6 +88,7 @@ def by_value() -> Iterator[None]:
         finally:
             for module in modules:
                 cloudpickle.unregister_pickle_by_value(module)
+            _named_by_us = before
 
 
 def _foreign_modules() -> list[str]:
@@ -76,12 +103,22 @@ def _foreign_modules() -> list[str]:
 
 
 def _look_again() -> None:
-    global _looked_at, _needles  # noqa: PLW0603 - a cache of what `sys.modules` holds
+    global _looked_at, _needles, _named, _named_before  # noqa: PLW0603 - a cache
     with _lock:
         count = len(sys.modules)
-        names = dict.fromkeys(["__main__", *_foreign_modules()])
+        _named = getattr(sys.modules.get(_CLOUDPICKLE), "_PICKLE_BY_VALUE_MODULES", _named)
+        _named_before = frozenset(_named - _named_by_us)
+        names = dict.fromkeys(["__main__", *_foreign_modules(), *_named_modules()])
         _needles = tuple(map(in_pickle, names))
         _looked_at = count
+
+
+def _named_modules() -> list[str]:
+    """Modules that the user has named, and those inside them."""
+    if not _named_before:
+        return []
+    inside = tuple(f"{name}." for name in _named_before)
+    return [name for name in list(sys.modules) if name in _named_before or name.startswith(inside)]
 
 
 def _is_foreign(top: str) -> bool:

@@ -30,6 +30,11 @@ if TYPE_CHECKING:
         secede as secede,
     )
     from trio_dask.runner.nests import Nest as Nest, current as current
+    from trio_dask.runner.plugin_kinds import (
+        Callback as Callback,
+        UploadFile as UploadFile,
+        WorkerPlugin as WorkerPlugin,
+    )
     from trio_dask.runner.shielding import current_deadline as current_deadline, shield as shield
 
 _HOMES: Final[dict[str, str]] = {
@@ -37,8 +42,11 @@ _HOMES: Final[dict[str, str]] = {
     "ActorHere": "actors",
     "ActorMaker": "actors",
     "Board": "board",
+    "Callback": "plugin_kinds",
     "Nest": "nests",
     "TaskWorker": "inside",
+    "UploadFile": "plugin_kinds",
+    "WorkerPlugin": "plugin_kinds",
     "call_actor": "actors",
     "call_actor_async": "actors",
     "check_cancelled": "cancelling",
@@ -59,8 +67,11 @@ __all__ = [
     "ActorHere",
     "ActorMaker",
     "Board",
+    "Callback",
     "Nest",
     "TaskWorker",
+    "UploadFile",
+    "WorkerPlugin",
     "call_actor",
     "call_actor_async",
     "check_cancelled",

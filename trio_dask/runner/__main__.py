@@ -46,7 +46,7 @@ def main(arguments: list[str]) -> NoReturn:
     runner.slots.run(0)
     with suppress(BaseException):
         atexit._run_exitfuncs()  # noqa: SLF001 - and then leave without waiting for threads
-    _leave()
+    _leave(int(runner.failed))
 
 
 def _preloaded(runner: Runner) -> bool:
@@ -81,7 +81,7 @@ def _read(runner: Runner, parent: int) -> None:
     if runner.slots.idle(0):
         # The main thread leaves by itself, after the users' exit functions.
         time.sleep(_LEAVE_S)
-    _leave()
+    _leave(int(runner.failed))
 
 
 def _die_with(parent: int) -> None:

@@ -18,16 +18,21 @@ _PICKLE_BYTES_MAX: Final = 256 * 1024
 
 def failure_of(error: BaseException, task: Task, settings: dict[str, Any]) -> bytes:
     """The encoded failure of a task, with where it happened. Never raises."""
+    _, _, attempt, tid, function, _, _, key = task
+    about = {"key": key or auto_key(function.name, tid), "attempt": attempt}
+    return failure_at(error, about, settings)
+
+
+def failure_at(error: BaseException, about: dict[str, Any], settings: dict[str, Any]) -> bytes:
+    """The encoded failure of users' code in this runner; `about` says of what. Never raises."""
     from trio_dask.messages.exceptions import describe  # only failing tasks pay for it
 
-    _, _, attempt, tid, function, _, _, key = task
     origin = {
-        "key": key or auto_key(function.name, tid),
         "worker": settings.get("name", ""),
         "address": settings.get("address", ""),
         "host": os.uname().nodename,
         "pid": os.getpid(),
-        "attempt": attempt,
+        **about,
     }
     return bounded(describe(error, origin=origin, pickle_limit=_PICKLE_BYTES_MAX))
 

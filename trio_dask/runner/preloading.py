@@ -18,8 +18,7 @@ def preload(settings: dict[str, Any]) -> None:
     named = settings.get("preload") or ()
     if not named:
         return
-    about = ("name", "address", "scheduler_address", "nthreads", "local_directory")
-    worker = SimpleNamespace(**{name: settings.get(name) for name in about})
+    worker = view_of(settings)
     for each in named:
         module = _file(each) if each.endswith(".py") else importlib.import_module(each)
         setup = getattr(module, "dask_setup", None)
@@ -28,6 +27,12 @@ def preload(settings: dict[str, Any]) -> None:
         teardown = getattr(module, "dask_teardown", None)
         if teardown is not None:
             atexit.register(teardown, worker)
+
+
+def view_of(settings: dict[str, Any]) -> SimpleNamespace:
+    """What users' code sees of the worker that this runner is part of."""
+    about = ("name", "address", "scheduler_address", "nthreads", "local_directory")
+    return SimpleNamespace(**{name: settings.get(name) for name in about})
 
 
 def _file(path: str) -> ModuleType:

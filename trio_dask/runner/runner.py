@@ -16,6 +16,7 @@ from trio_dask.errors import RemoteProtocolError
 from trio_dask.messages import Handle, decode
 from trio_dask.messages.inquiring import CALL_STACK, Inquire, Told
 from trio_dask.messages.nested import Nested, NestedGot, Numbers
+from trio_dask.messages.plugins import Plugins
 from trio_dask.messages.sealing import Rewrite
 from trio_dask.messages.tasks import (
     HERE,
@@ -33,6 +34,7 @@ from trio_dask.messages.tasks import (
 from trio_dask.messages.values import Fetch, Give, Prepare, Ready, Stop
 from trio_dask.runner.exports import Exports
 from trio_dask.runner.holdings import Function, Missing, Packed
+from trio_dask.runner.plugins import PluginHost
 from trio_dask.runner.slots import Slots, Task
 from trio_dask.runner.wire import Outbox, read_messages
 from trio_dask.store import Segment
@@ -73,6 +75,7 @@ class Runner:
         self._functions: dict[FunctionId, Function] = {}
         self._exports = Exports(self._held, self.outbox, self.slots.sealer)
         self._serial = 0
+        self._plugins = PluginHost(self.slots, fd)
         self._acts: dict[type[Message], Callable[[Any], None]] = {
             Run: self._on_run,
             Functions: self._on_functions,
@@ -87,6 +90,7 @@ class Runner:
             Numbers: self.slots.numbers.arrived,
             Rewrite: self.slots.sealer.rewrite,
             Inquire: self._on_inquire,
+            Plugins: self._plugins.take,
             Stop: self._on_stop,
         }
 
@@ -129,9 +133,15 @@ class Runner:
                 raise RemoteProtocolError(msg)
             act(message)
 
+    @property
+    def failed(self) -> bool:
+        """Whether it ends because something is not there that its tasks rely on."""
+        return self._plugins.failed
+
     def close(self) -> None:
         """Start nothing more, send what is finished, and let the threads end."""
         self.slots.stop()
+        self._plugins.close()
         self.outbox.flush()
         self.outbox.close()
         self._exports.close()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from heapq import heappop, heappush
 from math import inf
-from threading import Thread
+from threading import Lock, Thread
 from time import monotonic
 from types import CodeType, CoroutineType
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
@@ -63,10 +63,42 @@ class Queue:
         self.heap: list[Task] = []
         self.waiting: dict[Attempt, None] = {}
         self.stopping = False
+        #: Once tasks had to wait for something else, a lock sees to who takes them in.
+        self.gate: Lock | None = None
+        self.holds = 0
+        self._aside: list[Task] = []
 
     def push(self, tasks: list[Task]) -> None:
         """Take tasks in."""
         self.waiting.update(dict.fromkeys(task[2] for task in tasks))
+        if self.gate is None:
+            self._push(tasks)
+            return
+        with self.gate:
+            if self.holds:
+                self._aside += tasks
+            else:
+                self._push(tasks)
+
+    def hold(self) -> None:
+        """Let nothing begin that comes from now on."""
+        if self.gate is None:
+            self.gate = Lock()
+        with self.gate:
+            self.holds += 1
+
+    def let_go(self) -> int:
+        """One reason less to hold: how many may begin now."""
+        assert self.gate is not None
+        with self.gate:
+            self.holds -= 1
+            if self.holds or not self._aside:
+                return 0
+            tasks, self._aside = self._aside, []
+            self._push(tasks)
+            return len(tasks)
+
+    def _push(self, tasks: list[Task]) -> None:
         if not self.heap:
             tasks.sort()
             self.heap.extend(tasks)  # a sorted list is a heap
@@ -166,6 +198,14 @@ class Slots:
         self.seats.wake(count)
         if self.sampler.resting:
             self.sampler.wake(self)
+
+    def hold(self) -> None:
+        """Let nothing begin that is pushed from now on, until `let_go` was called as often."""
+        self.queue.hold()
+
+    def let_go(self) -> None:
+        """One reason less to hold: what was pushed meanwhile may begin."""
+        self.seats.wake(self.queue.let_go())
 
     def idle(self, row: int) -> bool:
         """Whether a thread runs no task."""

@@ -6,7 +6,7 @@ import _socket  # `socket` takes long to load
 import os
 import sys
 from collections import deque
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from queue import SimpleQueue
 from threading import Lock
 from typing import TYPE_CHECKING, Final, TypeAlias
@@ -83,6 +83,12 @@ def borrowed(fd: int) -> Iterator[_socket.socket]:
         yield sock
     finally:
         sock.detach()
+
+
+def read_nothing_more(fd: int) -> None:
+    """Have `read_messages` come to its end."""
+    with suppress(OSError), borrowed(fd) as sock:
+        sock.shutdown(_socket.SHUT_RD)
 
 
 class Outbox:

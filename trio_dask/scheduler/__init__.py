@@ -8,6 +8,7 @@ an event log of what the core is told, `replaying` tells it again.
 from trio_dask.scheduler.core import CoreSettings, Misuse, SchedulerCore
 from trio_dask.scheduler.importing import find_placement
 from trio_dask.scheduler.observing import SchedulerView
+from trio_dask.scheduler.plugin import SchedulerPlugin
 from trio_dask.scheduler.policies.proposals import Placement
 from trio_dask.scheduler.policies.views import TaskView, WorkerView
 from trio_dask.scheduler.replaying import ReplayedScheduler
@@ -20,6 +21,7 @@ __all__ = [
     "ReplayedScheduler",
     "SchedulerCore",
     "SchedulerHandle",
+    "SchedulerPlugin",
     "SchedulerView",
     "TaskView",
     "WorkerView",

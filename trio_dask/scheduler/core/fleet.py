@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from trio_dask.messages.session import Welcome
-from trio_dask.scheduler.core import draining, restarting, state as st
+from trio_dask.scheduler.core import draining, plugins, restarting, state as st
 from trio_dask.scheduler.core.brief import MEMORY_MAX, NTHREADS_MAX, is_brief
 from trio_dask.scheduler.core.drawing import look_again
 from trio_dask.scheduler.core.intake import SLICE, is_amount, place_put, replace_puts
@@ -61,6 +61,7 @@ def worker_joined(state: ClusterState, peer: int, message: RegisterWorker, now: 
     worker.parting = state.parting
     state.workers[worker.address] = worker
     state.worker_names[worker.name] = worker
+    plugins.joined(state, worker)
     touch(state, worker)
     look_again(state)
     waiting, state.waiting_puts = state.waiting_puts, []
@@ -84,6 +85,7 @@ def worker_lost(state: ClusterState, worker: Worker, reason: str) -> Generator[N
         draining.gone(state, worker)
     if state.renewals:
         restarting.gone(state, worker)
+    plugins.gone(state, worker)
     touch(state, worker)
     look_again(state)
     replace_puts(state, worker)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from trio_dask.scheduler.core import state as st
+from trio_dask.scheduler.core import plugins, state as st
 from trio_dask.scheduler.core.alone import beside_alone
 
 if TYPE_CHECKING:
@@ -21,6 +21,7 @@ def violations(state: ClusterState) -> list[str]:
     tasks = dict.fromkeys(state.tasks.values())
     found = [f"{task}: {broken}" for task in tasks for broken in _of_task(state, task)]
     found += _of_limits(state)
+    found += plugins.violations(state)
     for worker in state.workers.values():
         found += (f"{task}: {broken}" for task, broken in _of_places(worker, tasks))
         found += (f"{worker}: {broken}" for broken in _of_worker(state, worker))

@@ -14,6 +14,7 @@ from trio_dask.messages import (
     fleet as moving,
     inquiring as looking,
     nested as inner,
+    plugins as plugging,
     session,
     tasks as words,
 )
@@ -28,6 +29,7 @@ from trio_dask.scheduler.core import (
     leaving,
     limits,
     nested,
+    plugins,
     questions,
     restarting,
     runs,
@@ -76,6 +78,7 @@ _FROM_WORKER: Final[dict[type, Callable[..., None]]] = {
     moving.Uncopied: draining.on_uncopied,
     moving.Renewed: restarting.on_renewed,
     looking.Told: inquiring.on_told,
+    plugging.PluginsDone: plugins.on_done,
 }
 
 

@@ -9,6 +9,7 @@ from trio_dask.scheduler.coordination import Refusal
 from trio_dask.scheduler.core import (
     coordinating,
     inquiring,
+    plugins,
     publishing,
     restarting,
     retiring,
@@ -127,7 +128,7 @@ def _flush(state: ClusterState, params: dict[str, Any]) -> dict[str, Any]:
 
 
 #: What concerns records that the cluster keeps.
-_KEPT = coordinating.ORDERS | publishing.ORDERS
+_KEPT = coordinating.ORDERS | publishing.ORDERS | plugins.ORDERS
 
 
 def _on_kept(state: ClusterState, client: Client, message: Ask) -> str | None:

@@ -18,6 +18,7 @@ from trio_dask.messages.tasks import INTERRUPT
 from trio_dask.scheduler.coordination import Records
 from trio_dask.scheduler.core.chronicle import KEPT as _HAPPENED_KEPT
 from trio_dask.scheduler.core.pacing import Pace
+from trio_dask.scheduler.core.plugin_books import PluginBooks
 from trio_dask.scheduler.core.ready import ReadyQueue
 from trio_dask.scheduler.policies.placement import home_of, load_s, worth_moving
 
@@ -411,6 +412,7 @@ class ClusterState:
     #: Questions that workers are to answer, by the serial that each was asked with.
     inquiries: dict[int, tuple[Inquiry, Worker]] = field(default_factory=dict)
     inquiries_ever: int = 0
+    plugins: PluginBooks = field(default_factory=PluginBooks)  # in all runners
     closing: str = ""  # why all of it is to end
     records: Records = field(default_factory=Records)  # what the cluster keeps for clients
     pace: Pace = field(init=False)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from trio_dask.testing.simulation.client import DIED
 from trio_dask.testing.simulation.plan import Fault
+from trio_dask.testing.simulation.runner import BAD_PLUGIN
 
 if TYPE_CHECKING:
     import random
@@ -22,6 +23,8 @@ FOR_S: Final = 1.5
 STARVE_S: Final = 0.08
 #: Of the clusters in which something goes wrong, this part loses its scheduler.
 SCHEDULER_DIES: Final = 0.15
+#: Of plugins, which are numbers, this one cannot be set up.
+_BAD: Final = 3
 
 
 # ---------------------------------------------------------------- what they do
@@ -91,6 +94,16 @@ def workers_restart(cluster: Cluster, fault: Fault) -> None:
     worker = cluster.worker(fault.host)
     if worker is not None and worker.registered:
         cluster.clients[fault.other].ask("restart_workers", {"workers": [worker.name]})
+
+
+def plugin_comes(cluster: Cluster, fault: Fault) -> None:
+    """A client registers a plugin, perhaps one that cannot be set up, or takes one back."""
+    client, number = cluster.clients[fault.host], int(fault.factor)
+    if fault.seconds:
+        client.ask("plugin.unregister", {"name": f"p{number % 2}"})
+    else:
+        data = BAD_PLUGIN if number == _BAD else b"good %d" % number
+        client.ask("plugin.register", {"name": f"p{number % 2}", "data": data})
 
 
 def client_dies(cluster: Cluster, fault: Fault) -> None:
@@ -164,6 +177,7 @@ FAULTS: Final[dict[str, Callable[[Cluster, Fault], None]]] = {
     "worker is retired": worker_is_retired,
     "cluster restarts": cluster_restarts,
     "workers restart": workers_restart,
+    "plugin comes": plugin_comes,
     "worker is cut off": worker_is_cut_off,
     "client is cut off": client_is_cut_off,
     "data connections break": data_connections_break,
@@ -246,6 +260,9 @@ def _some_fault(  # noqa: C901 - a case for each kind
     match kind:
         case "client dies" | "client is cut off" | "cluster restarts":
             more = {"host": client}
+        case "plugin comes":
+            seconds = chance.choice((0.0, 0.0, 0.0, 1.0))
+            more = {"host": client, "factor": float(chance.randrange(_BAD + 1)), "seconds": seconds}
         case "memory runs out":
             more["seconds"] = chance.choice((0.0, 0.0, 0.2, 1.0))
         case "worker dies" | "process drains" | "worker drains":

@@ -201,6 +201,19 @@ def books_agree_on_functions(cluster: Cluster) -> Iterator[str]:
             yield f"{worker.address} lacks the functions {sorted(missing)}"
 
 
+def plugins_are_everywhere(cluster: Cluster) -> Iterator[str]:
+    """Each worker, and the runner that runs its tasks, has the plugins that there are, in order."""
+    there = cluster.scheduler.core.state.plugins.there
+    for worker, _ in cluster.registered():
+        state = worker.core.state
+        if list(state.plugins.items()) != list(there.items()):
+            yield f"{worker.address} has the plugins {list(state.plugins)}, not {list(there)}"
+        has = worker.runner.plugins
+        settled = worker.runner.alive and not worker.runner.holds
+        if settled and state.up and list(has.items()) != list(there.items()):
+            yield f"the runner of {worker.address} has the plugins {list(has)}, not {list(there)}"
+
+
 def _holders(cluster: Cluster) -> Iterator[SimClient | SimNest]:
     """All clients, also those inside tasks."""
     yield from cluster.clients.values()
@@ -326,6 +339,8 @@ def nothing_is_left_at_the_scheduler(cluster: Cluster) -> Iterator[str]:
         table = getattr(state, name)
         if table:
             yield f"the scheduler's table {name!r} has {len(table)} rows left"
+    for change in state.plugins.changes.values():
+        yield f"somebody waits for the plugin {change.name}"
     for worker in state.workers.values():
         left: dict[str, Sized] = {
             "window": worker.window,
@@ -355,6 +370,7 @@ def nothing_is_left_at_workers(cluster: Cluster) -> Iterator[str]:
         books["runner"] = len(runner.values) + len(runner.running) + len(runner.unbegun)
         books["inside"] = len(runner.parked) + len(runner.nests)
         books["store"] = len(worker.core.state.store)
+        books["plugging"] = len(worker.core.state.plugging)
         left = {name: count for name, count in books.items() if count}
         if left:
             yield f"{worker.address} has left {left}"
@@ -391,6 +407,7 @@ WHEN_QUIET: Final[tuple[Rule, ...]] = (
     books_agree_on_values,
     books_agree_on_slots,
     books_agree_on_functions,
+    plugins_are_everywhere,
     books_agree_on_who_waits,
     nobody_outlives_its_task,
     wanted_is_what_clients_hold,

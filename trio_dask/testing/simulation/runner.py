@@ -6,7 +6,7 @@ from functools import partial
 from heapq import heappop, heappush
 from typing import TYPE_CHECKING, Final
 
-from trio_dask.messages import inquiring, nested, sealing, tasks as words, values as data
+from trio_dask.messages import inquiring, nested, plugins, sealing, tasks as words, values as data
 from trio_dask.testing.simulation.nest import SimNest
 from trio_dask.testing.simulation.plan import HELD, INLINE, PINNED
 from trio_dask.testing.simulation.truth import BOUND, FAILURE
@@ -28,6 +28,9 @@ _SEALED: Final = 0
 _SEALED_FOR_OTHERS: Final = 1
 #: A task that stops takes so long for it.
 _STOP_S: Final = 0.001
+#: Setting up a plugin takes so long; this one cannot be.
+_SET_UP_S: Final = 0.002
+BAD_PLUGIN: Final = b"bad"
 
 
 class Row:
@@ -71,7 +74,11 @@ class SimRunner:
         self._going: list[SimNest] = []  # that wait for a slot
         self._numbers: list[tuple[int, int]] = []
         self._unnumbered: list[Row] = []  # that wait for a number
+        self.plugins: dict[str, bytes] = {}
+        self.holds = 0  # plugins that are being set up: nothing begins
         self.alive = True
+        #: Ends it.
+        self.crash: Callable[[], object] = lambda: None
 
     def receive(self, messages: list[Message]) -> None:
         """What the worker said."""
@@ -114,11 +121,32 @@ class SimRunner:
                 self.nests[message.attempt].hear(message)
             case nested.NestedGot() if message.attempt in self.nests:
                 self.nests[message.attempt].got(message)
+            case plugins.Plugins():
+                self.holds += 1
+                done = partial(self._set_up, message)
+                self._world.after(_SET_UP_S, f"plugin {message.names}", done)
             case nested.Nested() | nested.NestedGot():
                 pass  # the task has ended
             case _:
                 msg = f"a runner is not told {message}"
                 raise AssertionError(msg)
+
+    def _set_up(self, message: plugins.Plugins) -> None:
+        if not self.alive:
+            return
+        failures = []
+        for name, blob in zip(message.names, message.blobs, strict=True):
+            self.plugins.pop(name, None)
+            fails = blob == BAD_PLUGIN
+            failures.append(b"fails" if fails else b"")
+            if blob and not fails:
+                self.plugins[name] = blob
+        if any(failures) and not message.serial:
+            self.crash()
+            return
+        self.holds -= 1
+        self.out.send([plugins.PluginsDone(message.serial, failures)])
+        self._start()
 
     def _on_interrupt(self, message: words.Interrupt) -> None:
         unbegun = [each for each in message.attempts if self.unbegun.pop(each, None) is not None]
@@ -183,6 +211,8 @@ class SimRunner:
         self._start()
 
     def _start(self) -> None:
+        if self.holds:
+            return
         while self._going and len(self.running) < self._plan.nthreads:
             self._go_on(self._going.pop(0))
         while self._queue and len(self.running) < self._plan.nthreads:

@@ -224,6 +224,7 @@ class SimWorker:
         out = Pipe(network, f"{name} says", here, chance, delays=LOCAL_S)
         runner = SimRunner(network, self.plan, self.cluster.truth, out)
         out.receive = self._from_runner
+        runner.crash = self.crash_runner
         self._to_runner = Pipe(network, f"{name} hears", here, chance, delays=LOCAL_S)
         self._to_runner.receive = runner.receive
         self.runner = runner

@@ -10,6 +10,7 @@ from trio_dask.messages import (
     fleet,
     inquiring as looking,
     nested as inner,
+    plugins as plugging,
     sealing as seals,
     session as hello,
     tasks as words,
@@ -23,6 +24,7 @@ from trio_dask.worker.core import (
     inquiring,
     limits,
     nested,
+    plugins,
     renewing,
     sealing,
     serving,
@@ -54,6 +56,7 @@ _FROM_SCHEDULER: Final[dict[type[Message], Callable[[WorkerState, Any], None]]] 
     fleet.Farewell: draining.on_farewell,
     fleet.Renew: renewing.on_renew,
     looking.Inquire: inquiring.on_inquire,
+    plugging.Plugins: plugins.on_plugins,
 }
 _FROM_RUNNER: Final[dict[type[Message], Callable[[WorkerState, Any], None]]] = {
     words.Done: attempts.on_done,
@@ -67,6 +70,7 @@ _FROM_RUNNER: Final[dict[type[Message], Callable[[WorkerState, Any], None]]] = {
     inner.NestedFetch: nested.on_fetch,
     inner.NestedStore: nested.on_store,
     looking.Told: inquiring.on_told,
+    plugging.PluginsDone: plugins.on_done,
 }
 _FROM_PEER: Final[dict[type[Message], Callable[[WorkerState, Session, Any], None]]] = {
     hello.RegisterPeer: serving.on_register,
@@ -130,6 +134,7 @@ class WorkerCore:
         state.up, state.forgotten, state.answered = True, False, 0
         if state.died:
             state.out.scheduler.append(words.Slots(state.nthreads))
+        plugins.runner_ready(state)
         renewing.runner_ready(state)
 
     def runner_died(self, running: Iterable[int], certificate: dict[str, Any]) -> None:

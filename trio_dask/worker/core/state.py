@@ -22,6 +22,7 @@ from trio_dask.worker.core.nested_books import NestedBooks
 
 if TYPE_CHECKING:
     from trio_dask.messages import Message, Payload
+    from trio_dask.messages.plugins import Plugins
     from trio_dask.worker.core.draining import Draining, DrainRules
     from trio_dask.worker.core.limits import Limited, Limits
     from trio_dask.worker.core.stopping import Stopping
@@ -201,6 +202,8 @@ class WorkerState:
     draining: Draining | None = None  # the worker is to leave
     sealed: dict[int, Payload] = field(default_factory=dict)  # of attempts that are about to end
     renewals: list[int] = field(default_factory=list)  # to be answered by the next runner
+    plugins: dict[str, bytes] = field(default_factory=dict)  # of every runner, by name
+    plugging: dict[int, Plugins] = field(default_factory=dict)  # to be answered, by serial
     forgotten: bool = False  # the runner that is about to end: nothing that it says counts
     nested: NestedBooks = field(default_factory=NestedBooks)
     inquired: dict[int, None] = field(default_factory=dict)  # serials that the runner is to answer

@@ -1,0 +1,67 @@
+"""Plugins: every runner has them before its first task, and who asked for one is answered."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.worker.worker_driver import new_core, ready_core, run
+from trio_dask.errors import RemoteProtocolError
+from trio_dask.messages.plugins import Plugins, PluginsDone
+from trio_dask.messages.tasks import Run
+from trio_dask.worker.core import ToRunner, ToScheduler
+
+
+def test_a_runner_that_is_there_sets_it_up() -> None:
+    """And the scheduler hears what became of it, if it has asked."""
+    core = ready_core()
+    core.on_scheduler(Plugins(0, ["p"], [b"P"]))
+    core.on_scheduler(Plugins(5, ["q"], [b"Q"]))
+    said = [Plugins(0, ["p"], [b"P"]), Plugins(5, ["q"], [b"Q"])]
+    assert core.flush() == [ToRunner([*said])]
+    core.on_runner(PluginsDone(0, [b""]))
+    core.on_runner(PluginsDone(5, [b"why"]))
+    core.on_runner(PluginsDone(5, [b"again"]))
+    assert core.flush() == [ToScheduler([PluginsDone(5, [b"why"])])]
+    assert core.state.plugging == {}
+
+
+def test_the_next_runner_has_them_before_its_tasks() -> None:
+    """In their order; one that somebody waits for is still waited for, and comes last."""
+    core = new_core()
+    for serial, name in ((0, "p"), (5, "q"), (0, "p"), (6, "r")):
+        core.on_scheduler(Plugins(serial, [name], [name.encode()]))
+    assert core.flush() == []
+    core.runner_ready()
+    core.on_scheduler(run((1, {})))
+    [to_runner] = [each for each in core.flush() if isinstance(each, ToRunner)]
+    said = [each for each in to_runner.messages if not isinstance(each, Run)]
+    assert said == [
+        Plugins(0, ["p"], [b"p"]), Plugins(5, ["q"], [b"q"]), Plugins(6, ["r"], [b"r"])
+    ]  # fmt: skip
+    core.on_runner(PluginsDone(0, [b""]))
+    core.runner_died([], {})
+    core.flush()
+    core.runner_ready()
+    assert ToRunner(said) in core.flush()
+    core.on_runner(PluginsDone(0, [b""]))
+    core.on_runner(PluginsDone(5, [b""]))
+    assert core.flush() == [ToScheduler([PluginsDone(5, [b""])])]
+
+
+def test_what_was_taken_back_is_forgotten() -> None:
+    """The next runner knows nothing of it."""
+    core = ready_core()
+    core.on_scheduler(Plugins(0, ["p"], [b"P"]))
+    core.on_scheduler(Plugins(0, ["p"], [b""]))
+    core.runner_died([], {})
+    core.flush()
+    core.runner_ready()
+    assert not any(isinstance(each, ToRunner) for each in core.flush())
+
+
+def test_outcomes_that_do_not_add_up() -> None:
+    """The runner is to be ended."""
+    core = ready_core()
+    core.on_scheduler(Plugins(5, ["p"], [b"P"]))
+    with pytest.raises(RemoteProtocolError, match="2 outcomes for 1 plugins"):
+        core.on_runner(PluginsDone(5, [b"", b""]))

@@ -1,0 +1,132 @@
+"""Plugins: what is to be set up in every runner, those to come included.
+
+A plugin is there everywhere or nowhere: where it cannot be set up on one of the workers
+that are there, it is taken back from all of them. What it is nobody knows here.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+from trio_dask.messages.plugins import (
+    PLUGIN_BYTES_MAX,
+    PLUGINS_BYTES_MAX,
+    PLUGINS_MAX,
+    Plugins,
+    PluginsDone,
+)
+from trio_dask.messages.session import Answer
+from trio_dask.scheduler.coordination import Refusal
+from trio_dask.scheduler.core.chronicle import CLUSTER, note
+from trio_dask.scheduler.core.coordinating import name_in
+from trio_dask.scheduler.core.plugin_books import Change
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from trio_dask.messages.session import Ask
+    from trio_dask.scheduler.core.state import Client, ClusterState, Worker
+
+
+def _on_register(state: ClusterState, client: Client, message: Ask) -> None:
+    books, name, blob = state.plugins, name_in(message.params), message.params.get("data")
+    if type(blob) is not bytes or not 0 < len(blob) <= PLUGIN_BYTES_MAX:
+        msg = f"a plugin is 1 to {PLUGIN_BYTES_MAX:,} bytes"
+        raise Refusal(msg)
+    others = [len(each) for known, each in books.there.items() if known != name]
+    if len(others) >= PLUGINS_MAX or sum(others) + len(blob) > PLUGINS_BYTES_MAX:
+        msg = (
+            f"plugins are at most {PLUGINS_MAX:,}, of {PLUGINS_BYTES_MAX:,} bytes together; "
+            "unregister some"
+        )
+        raise Refusal(msg)
+    if name in books.there and message.params.get("idempotent") is True:
+        client.out.add(Answer(message.serial, ok=True, data={"workers": [], "failures": {}}))
+        return
+    books.there.pop(name, None)  # it goes to the end, as it is set up after those that are there
+    books.there[name] = blob
+    note(state, CLUSTER, client.name, f"registered the plugin {name}")
+    _begin(state, Change(0, client, message.serial, name, blob))
+
+
+def _on_unregister(state: ClusterState, client: Client, message: Ask) -> None:
+    name = name_in(message.params)
+    if state.plugins.there.pop(name, None) is None:
+        msg = f"there is no plugin {name!r}"
+        raise Refusal(msg)
+    note(state, CLUSTER, client.name, f"unregistered the plugin {name}")
+    _begin(state, Change(0, client, message.serial, name, b""))
+
+
+def _on_list(state: ClusterState, client: Client, message: Ask) -> None:
+    names = list(state.plugins.there)
+    client.out.add(Answer(message.serial, ok=True, data={"names": names}))
+
+
+def _begin(state: ClusterState, change: Change) -> None:
+    books = state.plugins
+    books.changes_ever += 1
+    change.number = books.changes_ever
+    books.changes[change.number] = change
+    for worker in state.workers.values():
+        change.left[worker] = None
+        worker.out.add(Plugins(change.number, [change.name], [change.blob]))
+    _end_if_done(state, change)
+
+
+def _end_if_done(state: ClusterState, change: Change) -> None:
+    """Answer once no worker is left to wait for."""
+    if change.left:
+        return
+    books = state.plugins
+    del books.changes[change.number]
+    if change.failures and change.blob and books.there.get(change.name) is change.blob:
+        del books.there[change.name]
+        for worker in state.workers.values():
+            worker.out.add(Plugins(0, [change.name], [b""]))
+    if state.clients.get(change.client.number) is change.client:
+        data = {"workers": list(state.workers), "failures": change.failures}
+        change.client.out.add(Answer(change.question, ok=True, data=data))
+
+
+def on_done(state: ClusterState, worker: Worker, message: PluginsDone) -> None:
+    """A worker's runner has done what it was to do."""
+    change = state.plugins.changes.get(message.serial)
+    if change is None or worker not in change.left:
+        return
+    del change.left[worker]
+    failure = message.failures[0] if message.failures else b""
+    if failure:
+        change.failures[worker.address] = failure
+    _end_if_done(state, change)
+
+
+def joined(state: ClusterState, worker: Worker) -> None:
+    """A worker is there: it gets what all have."""
+    for name, blob in state.plugins.there.items():
+        worker.out.add(Plugins(0, [name], [blob]))
+
+
+def gone(state: ClusterState, worker: Worker) -> None:
+    """A worker has left, or is lost: nobody waits for it."""
+    for change in list(state.plugins.changes.values()):
+        if worker in change.left:
+            del change.left[worker]
+            _end_if_done(state, change)
+
+
+ORDERS: Final[dict[str, Callable[[ClusterState, Client, Ask], None]]] = {
+    "plugin.register": _on_register,
+    "plugin.unregister": _on_unregister,
+    "plugin.list": _on_list,
+}
+
+
+def violations(state: ClusterState) -> list[str]:
+    """What is wrong in the books."""
+    wrong: list[Any] = [
+        change.name
+        for change in state.plugins.changes.values()
+        if not change.left or any(not worker.alive for worker in change.left)
+    ]
+    return [f"nobody is left to set the plugin {name} up, and it is waited for" for name in wrong]
