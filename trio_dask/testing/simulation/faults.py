@@ -190,7 +190,8 @@ FAULTS: Final[dict[str, Callable[[Cluster, Fault], None]]] = {
 }
 #: Those that there are many of; without a scheduler most others mean little.
 _ANY: Final = tuple(kind for kind in FAULTS if kind != "scheduler dies")
-_LEAVING: Final = ("process drains", "worker drains", "worker is retired")
+#: While these happen it is worth seeing what becomes of another worker.
+_WITH_OTHERS: Final = ("process drains", "worker drains", "worker is retired", "plugin comes")
 _OFTEN: Final = (
     "runner dies", "runner dies", "worker dies", "data connections break", "process drains",
 )  # fmt: skip
@@ -220,7 +221,7 @@ def some_faults(chance: random.Random, workers: int, clients: int) -> tuple[Faul
     for _ in range(count):
         kind = favourite or chance.choice((*_ANY, *_OFTEN))
         made.append(_some_fault(chance, kind, workers, clients))
-        if kind in _LEAVING and workers > 1 and chance.random() < 0.5:
+        if kind in _WITH_OTHERS and workers > 1 and chance.random() < 0.5:
             made.append(_meanwhile(chance, made[-1], workers, clients))
     if made and chance.random() < SCHEDULER_DIES:
         made += _deaths_of_the_scheduler(chance)
@@ -228,7 +229,7 @@ def some_faults(chance: random.Random, workers: int, clients: int) -> tuple[Faul
 
 
 def _meanwhile(chance: random.Random, leaving: Fault, workers: int, clients: int) -> Fault:
-    """Something happens to another worker while this one leaves."""
+    """Something happens to another worker while this one leaves, or sets something up."""
     kind = chance.choice(("worker dies", "process drains", "stalled host", "runner dies"))
     others = [host for host in map("w{}".format, range(workers)) if host != leaving.host]
     fault = _some_fault(chance, kind, workers, clients)
