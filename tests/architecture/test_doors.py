@@ -30,6 +30,7 @@ SIDE_DOORS = frozenset({
     "trio_dask.messages.payload",
     "trio_dask.messages.profiles",
     "trio_dask.messages.plugins",
+    "trio_dask.messages.reunion",
     "trio_dask.messages.sealing",
     "trio_dask.messages.session",
     "trio_dask.messages.tasks",

@@ -11,7 +11,7 @@ import trio
 
 from trio_dask.client import AsyncClient, Client
 from trio_dask.comm import AnyioConnection, anyio_connection_pair
-from trio_dask.config import Config
+from trio_dask.config import ClientConfig, Config
 from trio_dask.errors import CommError, PeerClosed
 from trio_dask.messages import Message, payload_bytes, session, tasks, values
 from trio_dask.messages.exceptions import describe
@@ -30,7 +30,7 @@ ANSWERS: dict[str, tuple[bool, dict[str, Any]]] = {
     "nthreads": (True, dict.fromkeys(WORKERS, 1)),
     "nonsense": (False, {"error": "what?"}),
 }
-CONFIG = Config(token="0123456789abcdef" * 4)
+CONFIG = Config(token="0123456789abcdef" * 4, client=ClientConfig(reconnect_s=0.0))
 
 
 class FakeCluster:
@@ -78,6 +78,11 @@ class FakeCluster:
 
         with suppress(CommError):  # tests cut connections
             await connection.run(handle)
+
+    def die(self) -> None:
+        """The scheduler is gone, and does not come back."""
+        self.dead.add(SCHEDULER)
+        self.connections[0].cut("the cable")
 
     def told(self, kind: type[Message]) -> list[Any]:
         """All messages of one type that reached the scheduler."""

@@ -357,7 +357,7 @@ def test_losing_the_scheduler() -> None:
         fake.held = True
         future = client.submit(inc, 1)
         client.flush()
-        on_loop(client, fake.connections[0].cut, "the cable")
+        on_loop(client, fake.die)
         with pytest.raises(SchedulerUnreachable):
             future.result()
         with pytest.raises(SchedulerUnreachable):

@@ -174,7 +174,7 @@ async def test_losing_the_scheduler_ends_the_waiting() -> None:
             async with client.scope() as scope:
                 scope.map(inc, range(10))
                 await client.flush()
-                fake.connections[0].cut("the cable")
+                fake.die()
         assert caught.group_contains(SchedulerUnreachable)
         assert len(caught.value.exceptions) == 1
 

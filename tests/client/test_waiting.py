@@ -238,7 +238,7 @@ async def test_lost_scheduler_wakes_everybody() -> None:
             group.start_soon(waiter, as_completed(pending[:2]).__anext__)
             group.start_soon(waiter, lambda: client.live.ask("never", {}))
             await anyio.wait_all_tasks_blocked()
-            fake.connections[0].cut("test")
+            fake.die()
         assert len(errors) == 5
         assert "tcp://scheduler:8786" in errors[0]
         assert await good == 2

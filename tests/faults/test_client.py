@@ -11,7 +11,7 @@ import pytest
 from tests.client.fake_cluster import SCHEDULER, WORKERS, FakeCluster, client_of
 from tests.faults.lines import Line
 from trio_dask.comm import AnyioConnection, Hello
-from trio_dask.errors import SchedulerUnreachable
+from trio_dask.errors import PeerClosed, SchedulerUnreachable
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -41,6 +41,8 @@ class FaultyCluster(FakeCluster):
     ) -> AnyioConnection:
         """How a client connects."""
         self.dials += 1
+        if address in self.dead:
+            raise PeerClosed(f"nobody answers at {address}")
         line = self.lines[address] = Line()
         line.change(**self.faults)
         theirs = AnyioConnection(line.called_on_anyio(), Hello(role, "", ""))
@@ -93,6 +95,7 @@ async def test_the_schedulers_line_is_torn(bytes_left: int) -> None:
         await client.scheduler_info()
         line = fake.lines[SCHEDULER]
         line.back.change(cut_after=line.back.passed + bytes_left)
+        fake.dead.add(SCHEDULER)  # for those who look for it again
         fake.run()
         with pytest.raises(SchedulerUnreachable, match="in the middle of a frame"):
             await client.gather(futures)

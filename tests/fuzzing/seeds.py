@@ -16,6 +16,7 @@ from trio_dask.messages import (
     kept,
     nested,
     plugins,
+    reunion,
     sealing,
     session,
     tasks as words,
@@ -127,6 +128,13 @@ def of_worker() -> list[Message]:
         plugins.PluginsDone(7, []),
         fleet.Leave("it is told to", at_once=False),
         fleet.Leave("it is told to", at_once=True),
+        reunion.Members("c", 1, 3, True, ["tcp://x:1"], [1, 2], ["tcp://y:1"], [3]),
+        reunion.Holdings([FIRST, FIRST + 1], [8, 8]),
+        reunion.Attempts(some[:2], [FIRST, FIRST + 1], [0, 1]),
+        reunion.Announced(2, [FID]),
+        reunion.Known([THEIRS, THEIRS + 1], [0, 1], [b"v", b""], [THEIRS, THEIRS + 1]),
+        session.Heard(3),
+        session.Resume("secret of somebody", 2),
     ]  # fmt: skip
 
 
@@ -161,6 +169,9 @@ def to_worker() -> list[Message]:
             [6, 7], [106, 107], [FID] * 2, [6, 7], [b"x"] * 2, [], [], [], [], [], [], [],
             [1.5, float("inf")], [float("inf"), 60.0], [words.INTERRUPT, words.KILL],
         ),
+        reunion.Disown([1, 5, 9]),
+        session.Heard(2),
+        session.Resumed(1),
     ]  # fmt: skip
 
 

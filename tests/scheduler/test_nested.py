@@ -9,7 +9,7 @@ import pytest
 from trio_dask.messages import Message, decode, encode, nested, session, tasks as words
 from trio_dask.messages.ids import first_id
 from trio_dask.scheduler.core import Misuse, nests
-from trio_dask.scheduler.core.nested import NUMBERS_MAX
+from trio_dask.scheduler.core.nests import NUMBERS_MAX
 from trio_dask.scheduler.inside import Inside
 
 if TYPE_CHECKING:

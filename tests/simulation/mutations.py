@@ -10,6 +10,7 @@ from contextlib import AbstractContextManager, contextmanager
 from typing import Any, Final
 from unittest.mock import patch
 
+from tests.simulation.reunion_mutations import REUNION_MUTATIONS
 from trio_dask.client.core.table import Table
 from trio_dask.client.core.watching import Watching
 from trio_dask.messages.nested import Nested, Parked
@@ -456,7 +457,7 @@ MUTATIONS: Final[dict[str, Mutation]] = {
         wait_for_plugins_of_the_gone,
         give_up_what_was_sealed,
     )
-}
+} | REUNION_MUTATIONS
 
 
 def first_failing(seeds: range = range(SEEDS_MAX)) -> int | None:

@@ -96,6 +96,7 @@ class FakeScheduler:
         self.address = address
         self.talks: dict[str, Talk] = {}
         self.registrations: dict[str, RegisterWorker] = {}
+        self.gone = False  # who connects is not listened to
         self._answer = answer
         self._changed = trio.Event()
 
@@ -106,6 +107,8 @@ class FakeScheduler:
 
     async def handler(self, connection: Connection) -> None:
         """Serve one worker."""
+        if self.gone:
+            return
         talk = Talk(connection)
         async with trio.open_nursery() as nursery:
             nursery.start_soon(talk.run)

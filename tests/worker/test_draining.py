@@ -7,6 +7,7 @@ import pytest
 from tests.worker.worker_driver import ME, A, B, absent, found, ready_core, run
 from trio_dask.errors import RemoteProtocolError
 from trio_dask.messages.fleet import Copy, Dismiss, Farewell, Leave, Uncopied
+from trio_dask.messages.reunion import Announced
 from trio_dask.messages.tasks import (
     ASK,
     OK_HELD,
@@ -29,7 +30,9 @@ from trio_dask.worker.core import (
     ToScheduler,
     WorkerCore,
 )
+from trio_dask.worker.core.announcing import announcement
 from trio_dask.worker.core.draining import ANSWER_S, DEAF_S, GIVE_BACK_S
+from trio_dask.worker.core.resuming import Bond
 
 GRACE_S = MOVE_S = 5.0
 SAYS = Leave("SIGTERM", at_once=False)
@@ -252,3 +255,11 @@ def test_copies_from_nowhere_are_refused(at: list[int]) -> None:
     with pytest.raises(RemoteProtocolError, match="places that are not named"):
         core.on_scheduler(Copy([8, 9], at, [A]))
     assert core.flush() == []
+
+
+def test_a_new_scheduler_is_told_of_it() -> None:
+    """Else it would give work that comes back at once, for ever."""
+    core = draining_core()
+    told = announcement(core.state, Bond("secret"))
+    assert isinstance(told[-1], Announced)
+    assert told[-2] == SAYS

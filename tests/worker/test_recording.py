@@ -201,13 +201,21 @@ def test_simulated_workers_happen_again(
         indices = itertools.count()
 
         def make(
-            name: str, address: str, nthreads: int, store: Store, *, drain_rules: DrainRules
+            name: str,
+            address: str,
+            nthreads: int,
+            store: Store,
+            *,
+            secret: str,
+            drain_rules: DrainRules,
         ) -> RecordedCore:
             if id(store) not in processes:
                 path = tmp_path / str(len(processes))
                 log = stack.enter_context(open_event_log(str(path), "worker", {}))
                 processes[id(store)] = store, log
-            core = WorkerCore(name, address, nthreads, store, drain_rules=drain_rules)
+            core = WorkerCore(
+                name, address, nthreads, store, secret=secret, drain_rules=drain_rules
+            )
             return RecordedCore(core, processes[id(store)][1], next(indices))
 
         monkeypatch.setattr(simulated, "WorkerCore", make)

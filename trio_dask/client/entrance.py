@@ -39,6 +39,7 @@ class Entrance:
     connect_timeout_s: float
     argument_bytes_max: int
     full_tracebacks: bool = False
+    reconnect_s: float = 10.0
 
     @classmethod
     def unknown(cls, config: Config) -> Self:
@@ -90,6 +91,7 @@ class Entrance:
             connect_timeout_s=config.comm.connect_timeout_s if timeout is None else timeout,
             argument_bytes_max=config.client.argument_bytes_max,
             full_tracebacks=config.client.full_tracebacks,
+            reconnect_s=config.client.reconnect_s,
         )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import logging
 import os
+import secrets
 import threading
 import time
 from collections import deque
@@ -21,10 +22,11 @@ from trio_dask.client.waits import LoopWaits
 from trio_dask.errors import (
     HandshakeRefused,
     LocalProtocolError,
+    PeerClosed,
     SchedulerUnreachable,
     TrioDaskError,
 )
-from trio_dask.messages.session import Answer, Refused
+from trio_dask.messages.session import Answer, Refused, Resumed
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
@@ -40,6 +42,7 @@ logger = logging.getLogger("trio_dask.client")
 CLOSE_S: Final = 3.0
 KEEP_S: Final = 10.0
 _REGISTER_S_MIN: Final = 1.0
+_AGAIN_S: Final = 0.2
 _CLOSED: Final = "the client was closed"
 
 
@@ -66,7 +69,7 @@ class Live:
         on_loop: bool,
     ) -> None:
         self.entrance = entrance
-        self.core: Final = ClientCore(name, owner)
+        self.core: Final = ClientCore(name, owner, secrets.token_hex(16))
         self.lock: Final = threading.RLock()
         self.waits: Final = waits
         #: Send what is to be sent, now or as soon as the loop comes to it.
@@ -76,6 +79,7 @@ class Live:
         )
         self.waits_on_loop = on_loop
         self._kind = type(owner).__name__
+        self._lost_at: float | None = None  # since when the scheduler is being looked for
         self._pid = os.getpid()
         #: Whether something is to arrive even if we leave at once.
         self.must_arrive = False
@@ -177,6 +181,8 @@ class Live:
                 self._data.close(_CLOSED)
             if self._connection is not None:
                 self._connection.close(_CLOSED)
+            if self.core.away:
+                self._scope.cancel()  # there is nobody to say goodbye to
             with anyio.move_on_after(CLOSE_S):
                 await self._finished.wait()
             self._scope.cancel()
@@ -218,11 +224,52 @@ class Live:
             self._finished.set()
 
     async def _talk(self, connection: AnyioConnection) -> None:
+        """The conversation with the scheduler, over as many connections as it takes."""
+        while True:
+            try:
+                reason = await connection.run(self._on_messages)
+            except PeerClosed as error:
+                reason = str(error)
+                if not self._closing and not self._time_is_up():
+                    found = await self._find_again(reason)
+                    if found is not None:
+                        connection = found
+                        continue
+                    return
+            except (TrioDaskError, OSError) as error:
+                reason = str(error)
+            address = self.entrance.address
+            self._on_end(f"the connection to the scheduler at {address} ended: {reason}")
+            return
+
+    def _time_is_up(self) -> bool:
+        limit_s = self.entrance.reconnect_s
+        return self._lost_at is not None and anyio.current_time() > self._lost_at + limit_s
+
+    async def _find_again(self, why: str) -> AnyioConnection | None:
+        """Another connection to the scheduler that was lost; None if there is none to be had."""
+        entrance = self.entrance
+        with self.lock:
+            self.core.lost()
+        now = anyio.current_time()
+        if self._lost_at is None:
+            self._lost_at = now
+            logger.warning("lost the scheduler at %s, looking for it: %s", entrance.address, why)
+        else:
+            await anyio.sleep(_AGAIN_S)  # somebody is there, and does not talk to us
+        left_s = max(0.0, self._lost_at + entrance.reconnect_s - now)
         try:
-            reason = await connection.run(self._on_messages)
+            connection = await reach_scheduler(
+                entrance.address, entrance.keys, left_s, self._dial, quiet=True
+            )
         except (TrioDaskError, OSError) as error:
-            reason = str(error)
-        self._on_end(f"the connection to the scheduler at {self.entrance.address} ended: {reason}")
+            self._on_end(f"the scheduler at {entrance.address} was lost ({why}): {error}")
+            return None
+        self._connection = connection
+        connection.send(self.core.resume())
+        if self._closing:
+            connection.close(_CLOSED)
+        return connection
 
     def _on_end(self, reason: str) -> None:
         with self.lock:
@@ -232,12 +279,15 @@ class Live:
     def _on_messages(self, messages: list[Message]) -> None:
         with self.lock:
             self.core.handle(messages)
-        if not self._registered.is_set():
-            for message in messages:
-                if isinstance(message, Refused):
-                    self._refused = message.reason
-            if self.core.number or self._refused:
-                self._registered.set()
+        strange = any(type(each) is Resumed and each.heard < 0 for each in messages)
+        if strange and self._connection is not None:
+            self._connection.send(self.core.register())
+        self._lost_at = None
+        for message in messages:
+            if isinstance(message, Refused):
+                self._refused = message.reason
+        if not self._registered.is_set() and (self.core.number or self._refused):
+            self._registered.set()
         self.flush_now()
 
     def _on_data(self, address: str, messages: list[Message]) -> None:

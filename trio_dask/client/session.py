@@ -40,9 +40,11 @@ class Dial(Protocol):
 
 
 async def reach_scheduler(
-    address: str, keys: Keys, timeout_s: float, dial: Dial = connect_anyio
+    address: str, keys: Keys, timeout_s: float, dial: Dial = connect_anyio, *, quiet: bool = False
 ) -> AnyioConnection:
     """A connection to the scheduler; keeps trying, and says so, until the time is up.
+
+    With `quiet` it was there before, and is said to be looked for.
 
     Raises:
         SchedulerUnreachable: the time is up.
@@ -68,7 +70,8 @@ async def reach_scheduler(
             if left <= 0:
                 msg = f"no scheduler answers at {address} within {timeout_s:g} s: {error}"
                 raise SchedulerUnreachable(msg) from error
-            logger.warning("no scheduler answers at %s, trying again: %s", address, error)
+            if not quiet:
+                logger.warning("no scheduler answers at %s, trying again: %s", address, error)
             await anyio.sleep(min(wait_s, left))
             wait_s = min(wait_s * 2, _RETRY_S_MAX)
 

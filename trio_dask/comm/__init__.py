@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from trio_dask.comm.auth import Keys, keys_from_token
     from trio_dask.comm.certificates import Authority, good_until, new_authority
     from trio_dask.comm.connection import Connection
-    from trio_dask.comm.dialing import connect
+    from trio_dask.comm.dialing import connect, nobody_listens
     from trio_dask.comm.framing import (
         CARRIED_MAX,
         FrameDecoder,
@@ -70,6 +70,7 @@ _HOMES: Final[dict[str, str]] = {
     "keys_from_token": "auth",
     "listening_places": "places",
     "new_authority": "certificates",
+    "nobody_listens": "dialing",
     "open_listener": "listening",
     "open_listeners": "listening",
     "own_keys": "from_settings",
@@ -113,6 +114,7 @@ __all__ = [
     "keys_from_token",
     "listening_places",
     "new_authority",
+    "nobody_listens",
     "open_listener",
     "open_listeners",
     "own_keys",

@@ -14,7 +14,7 @@ from trio_dask.comm.identity import local_hello
 from trio_dask.comm.sockets import CONNECT_S, address_of, no_answer, unreachable, why
 from trio_dask.comm.stream import SocketByteStream, adopt
 from trio_dask.comm.tls import tls_of
-from trio_dask.errors import CommError, PeerClosed
+from trio_dask.errors import CommError, ConfigError, PeerClosed
 
 if TYPE_CHECKING:
     from trio_dask.comm.auth import Keys
@@ -105,3 +105,27 @@ async def _encrypted(
     assert keys.tls is not None
     side = keys.tls.connecting(host)
     return await encrypt(sock, side.context, server_hostname=side.name)
+
+
+async def nobody_listens(address: str, *, timeout_s: float = CONNECT_S) -> bool:
+    """Whether the machine at `address` is there and says that nobody listens.
+
+    A process that is gone is known at once by this, while one that cannot be reached, or
+    does not answer, may be as well as ever.
+    """
+    with trio.move_on_after(timeout_s):
+        try:
+            contact = parse_contact(address)
+            stream = await trio.open_tcp_stream(contact.host, contact.port)
+        except (OSError, ConfigError) as error:
+            return _is_refusal(error)
+        await trio.aclose_forcefully(stream)
+    return False
+
+
+def _is_refusal(error: BaseException) -> bool:
+    if isinstance(error, BaseExceptionGroup):
+        return all(map(_is_refusal, error.exceptions))
+    if isinstance(error.__cause__, OSError | BaseExceptionGroup):
+        return _is_refusal(error.__cause__)
+    return isinstance(error, ConnectionRefusedError)

@@ -167,6 +167,11 @@ class SchedulerConfig:
     idle_timeout_s: float | None = _setting(
         None, "End when there has been nothing to do for so long; never: stay.", optional_seconds
     )
+    reconnect_s: float = _setting(
+        10.0,
+        "Who has lost the connection may come back for so long before it is given up.",
+        parse_seconds,
+    )
     event_log: str = _setting(
         "", "Record all that the scheduler is told in this file; empty: do not.", text
     )
@@ -222,6 +227,11 @@ class WorkerConfig:
     )
     death_timeout_s: float | None = _setting(
         None, "Give up when no scheduler answers for so long; never: keep trying.", optional_seconds
+    )
+    reconnect_s: float = _setting(
+        30.0,
+        "A worker that has lost the scheduler looks for it for so long, or for death-timeout.",
+        parse_seconds,
     )
     local_directory: str = _setting(
         "", "Where tasks may write; empty: the temporary directory.", text
@@ -286,6 +296,9 @@ class ClientConfig:
         64 * KIB,
         "Larger arguments go to a worker directly, never through the scheduler.",
         parse_bytes,
+    )
+    reconnect_s: float = _setting(
+        10.0, "A client that has lost the scheduler looks for it for so long.", parse_seconds
     )
     full_tracebacks: bool = _setting(
         False, "Show our own frames, too, in the tracebacks of tasks' errors.", flag

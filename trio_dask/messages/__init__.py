@@ -10,6 +10,7 @@ from trio_dask.messages import (
     nested,
     plugins,
     recorded,
+    reunion,
     sealing,
     session,
     tasks,
@@ -17,10 +18,14 @@ from trio_dask.messages import (
 )
 from trio_dask.messages.codec import Message, decode, encode, message, message_types, payload_bytes
 from trio_dask.messages.columns import Buffer, Handle, Payload
+from trio_dask.messages.lasting import Lasting
+from trio_dask.messages.members import Memory
 
 __all__ = [
     "Buffer",
     "Handle",
+    "Lasting",
+    "Memory",
     "Message",
     "Payload",
     "decode",
@@ -34,6 +39,7 @@ __all__ = [
     "payload_bytes",
     "plugins",
     "recorded",
+    "reunion",
     "sealing",
     "session",
     "tasks",

@@ -20,9 +20,17 @@ class Goodbye(Message):
 
 @message(2)
 class RegisterClient(Message):
-    """The first message of a client to the scheduler."""
+    """The first message of a client to the scheduler.
+
+    With a `secret` the conversation outlasts its connection: see `Resume`. One that was
+    client `number` of a cluster before says so, and then tells all it wants: see `reunion`.
+    """
 
     name: str
+    secret: str = ""
+    number: int = 0
+    cluster: str = ""
+    epoch: int = 0
 
 
 @message(3)
@@ -30,7 +38,8 @@ class RegisterWorker(Message):
     """The first message of a worker to the scheduler.
 
     `info` holds what `scheduler_info` shows and nothing depends on: host, pid,
-    versions, local directory, process it lives in.
+    versions, local directory, process it lives in. `secret` is as in `RegisterClient`;
+    one that was in a cluster before says so, and then tells all it has: see `reunion`.
     """
 
     name: str
@@ -39,6 +48,9 @@ class RegisterWorker(Message):
     memory_limit: int
     resources: Plain
     info: Plain
+    secret: str = ""
+    cluster: str = ""
+    epoch: int = 0
 
 
 @message(4)
@@ -87,6 +99,34 @@ class Answer(Message):
     serial: int
     ok: bool
     data: Plain
+
+
+@message(10)
+class Resume(Message):
+    """The first message on a new connection of somebody whose last one broke.
+
+    `secret` is what it registered with, `heard` how many messages it has heard since.
+    """
+
+    secret: str
+    heard: int
+
+
+@message(11)
+class Resumed(Message):
+    """The answer to `Resume`: so many messages were heard; what was not is said again, both ways.
+
+    With -1 there is no such conversation (any more): whoever asks may register.
+    """
+
+    heard: int
+
+
+@message(12)
+class Heard(Message):
+    """So many messages have been heard so far, and need not be kept."""
+
+    count: int
 
 
 #: Roles in the handshake, in order of trust: none of them is trusted with another's messages.

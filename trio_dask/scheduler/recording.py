@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from contextlib import contextmanager
-from dataclasses import asdict
-from typing import TYPE_CHECKING, TypeAlias
+from dataclasses import asdict, replace
+from hashlib import blake2b
+from typing import TYPE_CHECKING, TypeAlias, TypeVar
 
 from trio_dask.eventlog import EventLog, digest, open_event_log
 from trio_dask.messages import nested, session
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
     from trio_dask.scheduler.core import Misuse
     from trio_dask.scheduler.core.state import ClusterState
 
+Secretive = TypeVar("Secretive", session.RegisterClient, session.RegisterWorker, session.Resume)
+
 
 class RecordedCore:
     """The scheduler's core behind a log. Without a log it is not in the way at all."""
@@ -27,10 +30,10 @@ class RecordedCore:
 
     # ------------------------------------------------------------ told
 
-    def client_joined(self, peer: int, message: session.RegisterClient) -> None:
+    def client_joined(self, peer: int, message: session.RegisterClient, now: float = 0.0) -> None:
         """See `SchedulerCore`."""
-        self._log.tell("client_joined", peer, message)
-        self._core.client_joined(peer, message)
+        self._log.tell("client_joined", peer, _veiled(message), now=now)
+        self._core.client_joined(peer, message, now)
 
     def nested_joined(self, peer: int, at: int, join: nested.NestedJoin) -> None:
         """See `SchedulerCore`."""
@@ -44,13 +47,33 @@ class RecordedCore:
 
     def worker_joined(self, peer: int, message: session.RegisterWorker, now: float) -> None:
         """See `SchedulerCore`."""
-        self._log.tell("worker_joined", peer, message, now=now)
+        self._log.tell("worker_joined", peer, _veiled(message), now=now)
         self._core.worker_joined(peer, message, now)
 
     def shown_at(self, link: str) -> None:
         """See `SchedulerCore`."""
         self._log.tell("shown_at", 0, session.Goodbye(link))
         self._core.shown_at(link)
+
+    def resume(self, message: session.Resume, now: float) -> int | None:
+        """See `SchedulerCore`."""
+        self._log.tell("resume", 0, _veiled(message), now=now)
+        return self._core.resume(message, now)
+
+    def lost(self, peer: int, reason: str, now: float) -> None:
+        """See `SchedulerCore`."""
+        self._log.tell("lost", peer, session.Goodbye(reason), now=now)
+        self._core.lost(peer, reason, now)
+
+    def heard(self, peer: int, message: Message) -> None:
+        """See `SchedulerCore`."""
+        self._log.tell("heard", peer, message)
+        self._core.heard(peer, message)
+
+    def said(self, peer: int, message: Message) -> None:
+        """See `SchedulerCore`."""
+        self._log.tell("said", peer, message)
+        self._core.said(peer, message)
 
     def left(self, peer: int, reason: str) -> None:
         """See `SchedulerCore`."""
@@ -88,6 +111,10 @@ class RecordedCore:
 
     # ------------------------------------------------------------ asked
 
+    def awaited(self, peer: int) -> str | None:
+        """See `SchedulerCore`."""
+        return self._core.awaited(peer)
+
     def name_of(self, peer: int) -> str:
         """See `SchedulerCore`."""
         return self._core.name_of(peer)
@@ -111,6 +138,14 @@ class RecordedCore:
     def shrinks(self) -> int:
         """See `SchedulerCore`."""
         return self._core.shrinks
+
+
+def _veiled(message: Secretive) -> Secretive:
+    """The same with another secret, always the same for one: who reads a log learns none."""
+    if not message.secret:
+        return message
+    digested = blake2b(message.secret.encode(errors="surrogatepass"), digest_size=16)
+    return replace(message, secret=digested.hexdigest())
 
 
 Core: TypeAlias = SchedulerCore | RecordedCore

@@ -71,7 +71,7 @@ class ReplayedScheduler:
             case "expire", None:
                 core.expire(event.now)
             case "client_joined", session.RegisterClient():
-                core.client_joined(peer, message)
+                core.client_joined(peer, message, event.now)
                 self._seen["clients"] += 1
             case "worker_joined", session.RegisterWorker():
                 core.worker_joined(peer, message, event.now)
@@ -83,11 +83,29 @@ class ReplayedScheduler:
                 core.local_joined(peer, name)
             case "shown_at", session.Goodbye(link):
                 core.shown_at(link)
-            case "left", session.Goodbye(reason):
-                core.left(peer, reason)
+            case _, message if message is not None and self._tell_of_lines(event, message):
+                pass
             case _:
                 msg = f"{event.what!r} with {type(message).__name__} is nothing a scheduler is told"
                 raise RemoteProtocolError(msg)
+
+    def _tell_of_lines(self, event: recorded.Event, message: Message) -> bool:
+        """Tell the core what happened to a connection; whether it was that."""
+        core, peer = self.core, event.who
+        match event.what, message:
+            case "heard", _:
+                core.heard(peer, message)
+            case "said", _:
+                core.said(peer, message)
+            case "resume", session.Resume():
+                core.resume(message, event.now)
+            case "lost", session.Goodbye(reason):
+                core.lost(peer, reason, event.now)
+            case "left", session.Goodbye(reason):
+                core.left(peer, reason)
+            case _:
+                return False
+        return True
 
     def _flush(self, digest: int, at: float) -> str:
         said = self.core.flush(at)

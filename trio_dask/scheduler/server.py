@@ -15,14 +15,16 @@ import math
 import secrets
 from collections import Counter
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 import trio
 
-from trio_dask.comm import listening_places, open_listeners, serve
+from trio_dask.comm import listening_places, nobody_listens, open_listeners, serve
 from trio_dask.config import port_choices
-from trio_dask.errors import CommError, LocalProtocolError
+from trio_dask.errors import CommError, LocalProtocolError, PeerClosed
 from trio_dask.messages import session
+from trio_dask.messages.ids import CLIENT_MAX
 from trio_dask.messages.nested import Nested
 from trio_dask.scheduler.core import CoreSettings, Misuse, SchedulerCore
 from trio_dask.scheduler.hand import NAME, Hand
@@ -51,6 +53,9 @@ _STOOD_STILL_S: Final = 2.0
 _TOGETHER_S: Final = 0.01
 _READ_FIRST_S: Final = 0.1
 _REASON_MAX: Final = 1000
+#: Schedulers give out numbers of clients from different places on, and have enough of them.
+_CLIENT_BLOCK: Final = 1024
+_CLIENT_BLOCKS: Final = CLIENT_MAX // 2 // _CLIENT_BLOCK
 WORK_SLICES: Final = 4  # of large jobs, between two looks at the sockets
 
 
@@ -94,24 +99,28 @@ async def run_scheduler(
         )
         with recorded(core, settings.event_log) as told, kept_lines(trio.current_time) as lines:
             stopping = trio.Event()
-            server = _Server(told, stopping)
             idle = Idleness(settings.idle_timeout_s, trio.current_time())
-            view = SchedulerView(
-                core.state, server.overhear, address=listener.address, now=trio.current_time(),
-                logs=lines.lines, ask=server.ask,
-            )  # fmt: skip
-            handle = SchedulerHandle(
-                listener.address,
-                core.state.cluster,
-                core,
-                view,
-                told.shown_at,
-                listener.addresses[1:],
-            )
             async with trio.open_nursery() as outside:
                 outside.start_soon(_set_when_cancelled, stopping)
                 with trio.CancelScope(shield=True):
                     async with trio.open_nursery() as nursery:
+                        server = _Server(told, nursery, stopping)
+                        view = SchedulerView(
+                            core.state,
+                            server.overhear,
+                            address=listener.address,
+                            now=trio.current_time(),
+                            logs=lines.lines,
+                            ask=server.ask,
+                        )
+                        handle = SchedulerHandle(
+                            listener.address,
+                            core.state.cluster,
+                            core,
+                            view,
+                            told.shown_at,
+                            listener.addresses[1:],
+                        )
                         await nursery.start(server.serve, listener, keys)
                         nursery.start_soon(server.tick, settings.tick_s, idle)
                         nursery.start_soon(server.watch_limits)
@@ -137,6 +146,8 @@ def core_settings(settings: SchedulerConfig) -> CoreSettings:
         window_max=settings.window_max,
         worker_ttl_s=settings.worker_ttl_s,
         placement=settings.placement,
+        reconnect_s=settings.reconnect_s,
+        clients_from=secrets.randbelow(_CLIENT_BLOCKS) * _CLIENT_BLOCK,
     )
 
 
@@ -147,10 +158,19 @@ async def _set_when_cancelled(event: trio.Event) -> None:
         event.set()
 
 
+@dataclass(slots=True, eq=False)
+class _Visit:
+    """A connection, and the peer that it has turned out to be."""
+
+    connection: Connection
+    peer: int = 0
+
+
 class _Server:
     """Sessions by peer number."""
 
-    def __init__(self, core: Core, stopping: trio.Event) -> None:
+    def __init__(self, core: Core, nursery: trio.Nursery, stopping: trio.Event) -> None:
+        self._nursery = nursery
         self._core = core
         self._stopping = stopping
         self._inside = Inside(core)
@@ -247,7 +267,7 @@ class _Server:
             self._work_waits = trio.Event()
             while self._core.busy:
                 for peer, error in self._core.work(WORK_SLICES):
-                    self._turn_away(peer, str(error))
+                    self._turn_away_peer(peer, str(error))
                 self._flush()
                 await trio.lowlevel.checkpoint()
 
@@ -292,68 +312,98 @@ class _Server:
     # ------------------------------------------------------------ one peer
 
     async def _serve_peer(self, connection: Connection) -> None:
-        self._peers += 1
-        peer = self._peers
-        self._sessions[peer] = connection
-        receive = self._receiver(peer, connection)
-        reason = "it was cancelled"
+        visit = _Visit(connection)
+        reason, broken = "it was cancelled", False
         try:
-            reason = await connection.run(receive)
+            reason = await connection.run(partial(self._receive, visit))
         except CommError as error:
-            reason = str(error)
+            reason, broken = str(error), isinstance(error, PeerClosed)
         finally:
-            del self._sessions[peer]
             self._sessions_ended = True
-            who = self._core.name_of(peer) or _name(connection)
-            self._core.left(peer, reason)
-            self._flush()
-            logger.info("%s left: %s", who, reason)
+            if self._sessions.get(visit.peer) is connection:
+                del self._sessions[visit.peer]
+                self._part_from(visit.peer, _name(connection), reason, broken=broken)
             if self._parting and not self._sessions:
                 self._all_gone.set()
 
-    def _receiver(self, peer: int, connection: Connection) -> Callable[[list[Message]], None]:
-        works = connection.peer.role == session.WORKER
-        registered = False
+    def _part_from(self, peer: int, name: str, reason: str, *, broken: bool) -> None:
+        core = self._core
+        who = core.name_of(peer) or name
+        if broken and not self._parting:
+            core.lost(peer, reason, trio.current_time())
+        else:
+            core.left(peer, reason)
+        self._flush()
+        address = core.awaited(peer)
+        if address is None:
+            logger.info("%s left: %s", who, reason)
+            return
+        logger.info("%s has lost its connection, and may come back: %s", who, reason)
+        if address:
+            self._nursery.start_soon(self._probe, peer, who, address)
 
-        def receive(messages: list[Message]) -> None:
-            nonlocal registered
-            now = trio.current_time()
-            try:
-                for message in messages:
-                    if type(message) is Nested and works:
-                        self._hear_inside(peer, message, now)
-                    elif registered:
-                        self._handle(peer, message, now)
-                    else:
-                        self._register(peer, connection, message, now)
-                        registered = True
-            except Misuse as error:
-                self._turn_away(peer, str(error))
+    async def _probe(self, peer: int, who: str, address: str) -> None:
+        """See at once that a worker will not come back, where its process has ended."""
+        if await nobody_listens(address) and self._core.awaited(peer) is not None:
+            self._core.left(peer, "its process has ended")
+            logger.info("%s left: its process has ended", who)
             self._flush()
 
-        return receive
+    def _receive(self, visit: _Visit, messages: list[Message]) -> None:
+        now = trio.current_time()
+        try:
+            for message in messages:
+                if type(message) is Nested and visit.peer:
+                    self._hear_inside(visit.peer, message, now)
+                elif visit.peer:
+                    self._handle(visit.peer, message, now)
+                elif isinstance(message, session.Resume):
+                    self._resume(visit, message, now)
+                else:
+                    self._register(visit, message, now)
+        except Misuse as error:
+            self._turn_away(visit.connection, str(error))
+        self._flush()
 
-    def _register(self, peer: int, connection: Connection, message: Message, now: float) -> None:
+    def _resume(self, visit: _Visit, message: session.Resume, now: float) -> None:
+        peer = self._core.resume(message, now)
+        if peer is None:
+            visit.connection.send(session.Resumed(-1))
+            return
+        before = self._sessions.get(peer)
+        visit.peer, self._sessions[peer] = peer, visit.connection
+        logger.info("%s is back", self._core.name_of(peer))
+        if before is not None:  # half open, as we have not noticed its end
+            before.cut("its peer has come back on another")
+
+    def _register(self, visit: _Visit, message: Message, now: float) -> None:
+        connection = visit.connection
         role = connection.peer.role
+        peer = self._peers + 1
         if isinstance(message, session.RegisterClient) and role == session.CLIENT:
-            self._core.client_joined(peer, message)
-            logger.info("%s joined from %s", self._core.name_of(peer), connection.remote_address)
+            self._core.client_joined(peer, message, now)
         elif isinstance(message, session.RegisterWorker) and role == session.WORKER:
             self._core.worker_joined(peer, message, now)
-            logger.info("%s joined", self._core.name_of(peer))
         else:
             msg = f"a {role} does not begin with {type(message).__name__}"
             raise Misuse(msg)
+        self._peers = visit.peer = peer
+        self._sessions[peer] = connection
+        place = f" from {connection.remote_address}" if role == session.CLIENT else ""
+        logger.info("%s joined%s", self._core.name_of(peer), place)
 
     def _hear_inside(self, worker: int, envelope: Nested, now: float) -> None:
+        self._core.heard(worker, envelope)
         for peer, message in self._inside.hear(worker, envelope, now):
-            self._say(peer, message)
+            self._say_inside(peer, message)
 
-    def _turn_away(self, peer: int, reason: str) -> None:
+    def _turn_away_peer(self, peer: int, reason: str) -> None:
         if peer < 0:
-            self._say(*self._inside.refuse(peer, reason))
-            return
-        connection = self._sessions.get(peer)
+            self._say_inside(*self._inside.refuse(peer, reason))
+        else:
+            self._turn_away(self._sessions.get(peer), reason)
+
+    def _turn_away(self, connection: Connection | None, reason: str) -> None:
         if connection is not None:
             reason = reason[:_REASON_MAX]  # it quotes what the peer said
             logger.warning("%s is let go: %s", _name(connection), reason)
@@ -361,17 +411,24 @@ class _Server:
             connection.close(reason)
 
     def _flush(self) -> None:
-        for peer, messages in self._core.flush(trio.current_time()):
+        said = self._core.flush(trio.current_time())
+        for peer, messages in said:
             if peer >= 0:
                 self._say(peer, *messages)
-            elif (addressed := self._inside.address(peer, messages)) is not None:
-                self._say(*addressed)
+        for peer, messages in said:  # after what their workers are told themselves
+            addressed = self._inside.address(peer, messages) if peer < 0 else None
+            if addressed is not None:
+                self._say_inside(*addressed)
         if self._core.busy:
             self._work_waits.set()
         if self._core.due_at < self._wakes_at:
             self._sooner.set()
         if self._core.state.closing:
             self._stopping.set()
+
+    def _say_inside(self, worker: int, message: Message) -> None:
+        self._core.said(worker, message)
+        self._say(worker, message)
 
     def _say(self, peer: int, *messages: Message) -> None:
         connection = self._sessions.get(peer)

@@ -6,41 +6,24 @@ import contextlib
 import logging
 import os
 import platform
+import secrets
 import socket
-import time
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 import psutil
 import trio
 
-from trio_dask.comm import (
-    connect,
-    listening_places,
-    open_listener,
-    parse_address,
-    parse_contact,
-    serve,
-)
+from trio_dask.comm import listening_places, open_listener, parse_address, parse_contact, serve
 from trio_dask.config import port_choices
-from trio_dask.errors import (
-    AuthenticationError,
-    CommError,
-    HandshakeRefused,
-    SchedulerUnreachable,
-)
-from trio_dask.messages.session import (
-    SCHEDULER,
-    WORKER,
-    Heartbeat,
-    Refused,
-    RegisterWorker,
-    Welcome,
-)
+from trio_dask.errors import CommError
+from trio_dask.messages.session import WORKER, RegisterWorker
 from trio_dask.store import sealed_max
 from trio_dask.worker.core import DrainRules, RestartRules, Store, WorkerCore
 from trio_dask.worker.coroner import Coroner
 from trio_dask.worker.leaving import age, see_off
+from trio_dask.worker.link import Calling, keep_link, reach_scheduler
 from trio_dask.worker.nanny import Nanny
 from trio_dask.worker.orphans import reap_orphans
 from trio_dask.worker.output import Outputs
@@ -54,15 +37,11 @@ if TYPE_CHECKING:
     from trio_dask.comm import Connection, Keys, Listener
     from trio_dask.config import WorkerConfig
     from trio_dask.eventlog import EventLog
-    from trio_dask.messages import Message
     from trio_dask.worker.hosting import HostedRunner, RunnerHost
 
 #: How long closing a connection that was never used may take.
 DROP_S: Final = 2.0
 TICK_S: Final = 1.0
-#: The wait between attempts to reach the scheduler: doubled each time.
-RETRY_S: Final = 0.5
-RETRY_MAX_S: Final = 30.0
 
 logger: Final = logging.getLogger("trio_dask.worker")
 
@@ -72,11 +51,10 @@ class Household:
     """What the workers of a process have in common, and how each of them lives."""
 
     settings: WorkerConfig
-    scheduler_address: str
+    calling: Calling
     keys: Keys
     host: RunnerHost
     directory: str
-    connect_s: float
     #: Whether the workers' names have numbers.
     numbered: bool
     store: Store = field(default_factory=Store)
@@ -103,7 +81,7 @@ class Household:
         goodbye, or by cancelling, which says goodbye to the scheduler.
         """
         settings = self.settings
-        scheduler = await self._reach_scheduler()
+        scheduler = await reach_scheduler(self.calling, self.settings.death_timeout_s)
         try:
             listener = await self._listen(scheduler, number)
         except BaseException:
@@ -111,10 +89,15 @@ class Household:
                 await _drop(scheduler)
             raise
         logger.info("Start worker at:  %s", listener.address)
-        rules = DrainRules(grace_s=settings.drain_grace_s, move_s=settings.drain_move_s)
         address = self._contact(listener)
-        name = self._name(number, address)
-        core = WorkerCore(name, address, settings.nthreads, self.store, drain_rules=rules)
+        core = WorkerCore(
+            self._name(number, address),
+            address,
+            settings.nthreads,
+            self.store,
+            secret=secrets.token_hex(16),
+            drain_rules=DrainRules(grace_s=settings.drain_grace_s, move_s=settings.drain_move_s),
+        )
         told = core if self.log is None else RecordedCore(core, self.log, number)
         worker = Worker(told, scheduler, self.keys, self.neighbours)
         worker.profiles = Profiles(settings.profile_interval_s)
@@ -134,7 +117,7 @@ class Household:
         """
         settings = self.settings
         host = settings.host or parse_address(scheduler.local_address).host
-        protocol = settings.protocol or parse_address(self.scheduler_address).scheme
+        protocol = settings.protocol or parse_address(self.calling.address).scheme
         ports = port_choices(settings.port)
         if len(ports) == 1:
             ports = (ports[0] + number,) if ports[0] else ports
@@ -161,7 +144,7 @@ class Household:
         prepare = {
             "name": worker.name,
             "address": worker.address,
-            "scheduler_address": self.scheduler_address,
+            "scheduler_address": self.calling.address,
             "nthreads": settings.nthreads,
             "inline_bytes_max": settings.inline_bytes_max,
             "local_directory": self.directory,
@@ -173,7 +156,7 @@ class Household:
         }
         nanny = Nanny(worker, self.start_runner, self.coroner, rules=rules, settings=prepare)
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(self._keep_link, worker, nanny, nursery)
+            nursery.start_soon(keep_link, worker, self.calling, nanny, nursery)
             await nursery.start(worker.peers.run)
 
             async def serve_peers(*, task_status: trio.TaskStatus[Listener]) -> None:
@@ -190,7 +173,8 @@ class Household:
             nursery.start_soon(nanny.climb)
             # Who is registered is given work, so first there is somebody to do it.
             await nanny.any_ready.wait()
-            worker.scheduler.send(self._registration(worker))
+            worker.registration = partial(self._registration, worker)
+            worker.scheduler.send(worker.registration())
             await worker.registered.wait()
             # Of several the line says which; the address alone comes first, as it always did.
             which = f" as {worker.name}" if self.numbered else ""
@@ -220,42 +204,10 @@ class Household:
             settings.memory_limit,
             dict(settings.resources),
             info,
+            worker.core.resume().secret,
+            worker.core.memory.cluster,
+            worker.core.memory.epoch,
         )
-
-    async def _keep_link(self, worker: Worker, nanny: Nanny, nursery: trio.Nursery) -> None:
-        """The conversation with the scheduler; its end is the worker's."""
-
-        def on_messages(messages: list[Message]) -> None:
-            for message in messages:
-                if worker.registered.is_set():
-                    worker.core.on_scheduler(message, time.monotonic())
-                elif type(message) is Welcome:
-                    worker.on_registered()
-                elif type(message) is Refused:
-                    raise HandshakeRefused(f"{self.scheduler_address}: {message.reason}")
-            worker.perform()
-
-        async def say_goodbye_at_the_end() -> None:
-            try:
-                await trio.sleep_forever()
-            finally:
-                nanny.stop()
-                worker.scheduler.close("the worker ends")
-
-        async with trio.open_nursery() as parting:
-            parting.start_soon(say_goodbye_at_the_end)
-            with trio.CancelScope(shield=True):  # bounded: `close` ends it within two seconds
-                try:
-                    reason = await worker.scheduler.run(on_messages)
-                except HandshakeRefused:
-                    raise
-                except CommError as error:
-                    reason = _lost(worker, error)
-            parting.cancel_scope.cancel("the conversation is over")
-        if not worker.registered.is_set():
-            raise CommError(f"{worker.scheduler.remote_address} is not taking workers: {reason}")
-        logger.info("End worker %s: %s", worker.name, reason)
-        nursery.cancel_scope.cancel("the scheduler said goodbye")
 
     async def _tick(self, worker: Worker, nanny: Nanny) -> None:
         beat_at = 0.0
@@ -263,48 +215,14 @@ class Household:
             now = trio.current_time()
             if now >= beat_at:
                 beat_at = now + self.settings.heartbeat_s
-                worker.scheduler.send(Heartbeat(_metrics(worker, nanny)))
+                worker.core.beat(_metrics(worker, nanny))
+                worker.perform()
             await trio.sleep(min(TICK_S, self.settings.heartbeat_s))
             nanny.tick()
             worker.peers.tick()
             reap_orphans()
             if self.log is not None:
                 self.log.write_out()
-
-    async def _reach_scheduler(self) -> Connection:
-        """A connection to the scheduler, as soon as there is one.
-
-        Raises:
-            SchedulerUnreachable: not within the death timeout.
-            AuthenticationError, HandshakeRefused: there is one that we do not belong to.
-        """
-        limit_s = self.settings.death_timeout_s
-        deadline = float("inf") if limit_s is None else trio.current_time() + limit_s
-        delay, why = RETRY_S, "no answer"
-        with trio.CancelScope(deadline=deadline):
-            while True:
-                try:
-                    return await connect(
-                        self.scheduler_address, keys=self.keys, role=WORKER, expect=SCHEDULER,
-                        timeout_s=self.connect_s,
-                    )  # fmt: skip
-                except (AuthenticationError, HandshakeRefused):
-                    raise
-                except CommError as error:
-                    why = str(error)
-                logger.warning("Waiting for the scheduler: %s; next try in %g s", why, delay)
-                await trio.sleep(delay)
-                delay = min(2 * delay, RETRY_MAX_S)
-        msg = f"Timed out starting worker: no scheduler within {limit_s:g} s: {why}"
-        raise SchedulerUnreachable(msg)
-
-
-def _lost(worker: Worker, error: CommError) -> str:
-    """The scheduler is lost: why a worker that was to leave anyway ends; for others it is an error."""
-    reason = f"the scheduler is lost: {error}"
-    if not worker.core.draining:
-        raise CommError(reason) from error
-    return reason
 
 
 async def _drop(connection: Connection) -> None:

@@ -7,7 +7,7 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from trio_dask.eventlog import EventLog, digest
-from trio_dask.messages import Message, inquiring, session as hello, tasks as words, values
+from trio_dask.messages import Memory, Message, inquiring, session as hello, tasks as words, values
 from trio_dask.worker.core import (
     AwaitDrain,
     Depart,
@@ -36,10 +36,12 @@ class RecordedCore:
         self._log = log
         self._index = index
         state = core.state
+        lasting = "kept from logs" if state.bond is not None else ""
         rules = asdict(state.drain_rules)
-        self._tell(
-            "made", hello.RegisterWorker(state.name, state.address, state.nthreads, 0, rules, {})
+        made = hello.RegisterWorker(
+            state.name, state.address, state.nthreads, 0, rules, {}, secret=lasting
         )
+        self._tell("made", made)
 
     def _tell(self, what: str, message: Message | None = None, number: int = 0) -> None:
         self._log.tell(what, self._index, message, number=number, now=time.monotonic())
@@ -51,6 +53,16 @@ class RecordedCore:
         now = time.monotonic() if now is None else now
         self._log.tell("on_scheduler", self._index, message, now=now)
         self._core.on_scheduler(message, now)
+
+    def scheduler_lost(self) -> None:
+        """See `WorkerCore`."""
+        self._tell("scheduler_lost")
+        self._core.scheduler_lost()
+
+    def beat(self, metrics: dict[str, Any]) -> None:
+        """See `WorkerCore`."""
+        self._tell("beat", hello.Heartbeat(metrics))
+        self._core.beat(metrics)
 
     def on_runner(self, message: Message) -> None:
         """See `WorkerCore`."""
@@ -164,6 +176,15 @@ class RecordedCore:
     def answered(self) -> int:
         """See `WorkerCore`."""
         return self._core.answered
+
+    def resume(self) -> hello.Resume:
+        """See `WorkerCore`."""
+        return self._core.resume()
+
+    @property
+    def memory(self) -> Memory:
+        """See `WorkerCore`."""
+        return self._core.memory
 
     def fetching_from(self) -> list[str]:
         """See `WorkerCore`."""

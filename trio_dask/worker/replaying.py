@@ -40,7 +40,12 @@ class ReplayedWorkers:
                 msg = f"a worker with settings of another version: {error}"
                 raise RemoteProtocolError(msg) from error
             self.cores[event.who] = WorkerCore(
-                message.name, message.address, message.nthreads, self.store, drain_rules=rules
+                message.name,
+                message.address,
+                message.nthreads,
+                self.store,
+                secret=message.secret,
+                drain_rules=rules,
             )
             return ""
         core = self.cores.get(event.who)
@@ -103,6 +108,8 @@ def _hear(core: WorkerCore, event: recorded.Event, message: Message | None) -> b
         match event.what, message:
             case "on_scheduler", _:
                 core.on_scheduler(message, event.now)
+            case "beat", hello.Heartbeat():
+                core.beat(message.metrics)
             case "on_runner", _:
                 core.on_runner(message)
             case "on_peer", _:
@@ -120,17 +127,15 @@ def _hear(core: WorkerCore, event: recorded.Event, message: Message | None) -> b
 
 def _notice(core: WorkerCore, event: recorded.Event, message: Message | None) -> bool:
     """Tell the core what happened; whether it was that."""
+    if _notice_peer(core, event):
+        return True
     match event.what, message:
         case "runner_ready", None:
             core.runner_ready()
+        case "scheduler_lost", None:
+            core.scheduler_lost()
         case "runner_died", words.RunnerDied():
             core.runner_died(message.running, message.certificate)
-        case "peer_joined" | "client_joined", None:
-            core.peer_joined(event.number, may_store=event.what == "client_joined")
-        case "drained", None:
-            core.drained(event.number)
-        case "peer_left", None:
-            core.peer_left(event.number)
         case "fetch_failed", words.Unreachable():
             core.fetch_failed(message.address)
         case "drain", hello.Goodbye(reason):
@@ -142,6 +147,20 @@ def _notice(core: WorkerCore, event: recorded.Event, message: Message | None) ->
             )
         case "leave", None:
             core.leave()
+        case _:
+            return False
+    return True
+
+
+def _notice_peer(core: WorkerCore, event: recorded.Event) -> bool:
+    """Tell the core what became of somebody who asks it for values; whether it was that."""
+    match event.what:
+        case "peer_joined" | "client_joined":
+            core.peer_joined(event.number, may_store=event.what == "client_joined")
+        case "drained":
+            core.drained(event.number)
+        case "peer_left":
+            core.peer_left(event.number)
         case _:
             return False
     return True

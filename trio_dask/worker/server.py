@@ -17,6 +17,7 @@ from trio_dask.eventlog import open_event_log
 from trio_dask.messages.session import WORKER
 from trio_dask.worker.hosting import ProcessHost
 from trio_dask.worker.life import Household
+from trio_dask.worker.link import Calling
 from trio_dask.worker.output import open_outputs
 from trio_dask.worker.scratch import scratch_directory
 
@@ -186,9 +187,20 @@ async def run_worker(
         runner_host = ProcessHost()
     with scratch_directory(settings.local_directory) as directory, ExitStack() as stack:
         household = Household(
-            settings, address, keys, runner_host, directory,
-            config.comm.connect_timeout_s, numbered or settings.nworkers > 1,
-        )  # fmt: skip
+            settings,
+            Calling(
+                address,
+                keys,
+                config.comm.connect_timeout_s,
+                settings.reconnect_s
+                if settings.death_timeout_s is None
+                else settings.death_timeout_s,
+            ),
+            keys,
+            runner_host,
+            directory,
+            numbered or settings.nworkers > 1,
+        )
         if settings.event_log:
             household.log = stack.enter_context(open_event_log(settings.event_log, WORKER, {}))
         try:

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from trio_dask.comm import Connection, Keys
     from trio_dask.messages import Message
     from trio_dask.messages.fleet import Farewell
+    from trio_dask.messages.session import RegisterWorker
     from trio_dask.worker.recording import Core
 
 #: How often a connection that is full is looked at: less and less, while it stays so.
@@ -67,10 +68,12 @@ class Worker:
         self.core: Final[Core] = core
         self.name: Final = core.state.name
         self.address: Final = core.state.address
-        self.scheduler: Final = scheduler
+        self.scheduler = scheduler  # another one, when this is lost
         self.runner: Connection | None = None
         self.lending = Lending()  # to the runner that is there
         self.registered = trio.Event()
+        self.lost_at: float | None = None  # since when the scheduler is being looked for
+        self.registration: Callable[[], RegisterWorker] = _nothing_to_say
         self.peers: Final = Peers(self, keys)
         #: Set when something is to be stopped, or may have to be before the nanny looks.
         self.stopping = trio.Event()
@@ -87,7 +90,6 @@ class Worker:
         self._nurseries: dict[int, trio.Nursery] = {}
         self._last_session = 0
         self._performing = False
-        self._held_back: list[Message] = []  # for the scheduler, until we are registered
 
     # ------------------------------------------------------------ performing
 
@@ -115,8 +117,6 @@ class Worker:
 
     def _perform_one(self, action: Action) -> None:  # noqa: C901 - a case for each action
         match action:
-            case ToScheduler(messages) if not self.registered.is_set():
-                self._held_back += messages
             case ToScheduler(messages):
                 _send_each(self.scheduler, messages)
             case ToRunner(messages):
@@ -178,12 +178,6 @@ class Worker:
         if type(message) is Sealed:
             self.lending.sealed(message)
         self.core.on_runner(message)
-
-    def on_registered(self) -> None:
-        """The scheduler knows us: it may hear the rest."""
-        self.registered.set()
-        _send_each(self.scheduler, self._held_back)
-        self._held_back.clear()
 
     def drain(self, reason: str, *, patient: bool) -> None:
         """It is to leave: see `WorkerCore.drain`."""
@@ -296,6 +290,12 @@ class Worker:
         session = self._session_of.pop(asker, None)
         if session is not None:
             self._leave(session)
+
+
+def _nothing_to_say() -> RegisterWorker:
+    """There is no runner yet: who registers is given work."""
+    msg = "the worker is not ready to register"
+    raise RuntimeError(msg)
 
 
 def _nobody(_reason: str) -> None:

@@ -14,6 +14,8 @@ from trio_dask.messages.ids import auto_key
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from trio_dask.client.core.remembering import Kept
+
 PENDING: Final = 0
 FINISHED: Final = 1
 ERROR: Final = 2
@@ -99,6 +101,7 @@ class Batch:
         "drops",
         "first",
         "functions",
+        "kept",
         "keys",
         "live",
         "names",
@@ -120,6 +123,7 @@ class Batch:
         self.names: list[str] = []  # one for all, or one each
         self.keys: list[str] | None = None  # "": an automatic one
         self.functions: dict[int, Function] = {}
+        self.kept: list[Kept] = []  # descriptions of its tasks
         self.pending = 0
         self.live = 0  # rows not released
         self.open = False  # whether rows may still be added

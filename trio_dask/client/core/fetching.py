@@ -66,6 +66,10 @@ class Fetcher:
             if tid != source:
                 self._sources[tid] = source
 
+    def source(self, tid: int) -> int:
+        """The id by which workers know the value."""
+        return self._sources.get(tid, tid)
+
     def forget(self, tids: Iterable[int]) -> None:
         """The values of these tasks will not be asked for any more."""
         if self._sources:

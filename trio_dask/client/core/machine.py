@@ -13,8 +13,11 @@ from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from trio_dask.client.core.batch import FINISHED, PENDING, SHARED_ROWS, Batch, Function, Watch
+from trio_dask.client.core.bond import Bond
 from trio_dask.client.core.fetching import Fetcher, Request
 from trio_dask.client.core.outflow import Outflow
+from trio_dask.client.core.remembering import Descriptions
+from trio_dask.client.core.returning import Everything, said_again
 from trio_dask.client.core.storing import Storer
 from trio_dask.client.core.submission import OpenSubmit, Rows, cut
 from trio_dask.client.core.table import Table
@@ -22,7 +25,7 @@ from trio_dask.client.core.watching import Groups, Watching
 from trio_dask.errors import RemoteProtocolError
 from trio_dask.messages.ids import CLIENT_MAX, first_id
 from trio_dask.messages.kept import Said
-from trio_dask.messages.session import Answer, Ask, RegisterClient, Welcome
+from trio_dask.messages.session import Answer, Ask, RegisterClient, Resume, Welcome
 from trio_dask.messages.tasks import (
     Again,
     Cancel,
@@ -35,6 +38,7 @@ from trio_dask.messages.tasks import (
     Lost,
     PutAt,
     Release,
+    Submit,
     Unreachable,
     Want,
 )
@@ -53,26 +57,33 @@ def _nothing(topic: str, event: bytes) -> None:
 class ClientCore:
     """What one client has asked for, and what has come of it."""
 
-    def __init__(self, name: str, owner: object = None) -> None:
+    def __init__(self, name: str, owner: object = None, secret: str = "") -> None:
+        """With a secret the conversation with the scheduler outlasts its connection."""
         self.name: Final = name
+        self._bond: Final = Bond(secret) if secret else None
         self.number = 0  # 0: not registered yet
-        self.cluster = ""
-        self.epoch = 0
         #: Why nothing more will be heard of the scheduler; empty while it is there.
         self.ended = ""
         self.watching: Final = Watching()
         self.table: Final = Table(
-            self if owner is None else owner, settled=self._on_settled, idle=self._on_idle
+            self if owner is None else owner,
+            settled=self._on_settled,
+            idle=self._on_idle,
+            gone=self._on_gone,
         )
         #: Called with each event that the client listens to.
         self.heard: Callable[[str, bytes], None] = _nothing
+        self.descriptions: Final = Descriptions(self.table, self.unuse)
+        self._by_fid: dict[int, Function] = {}
+        self._cancelling: dict[int, str] = {}  # until it has come to an end
+        self._keeping: dict[int, None] = {}  # the same
         self._serials = 0
         self._fids = 0
         self._functions: dict[bytes, Function] = {}
         self._open: OpenSubmit | None = None
         self._out: Final = Outflow(self._serial)
         self._data: list[tuple[str, Message]] = []
-        self._asked: dict[int, Answered] = {}
+        self._asked: dict[int, tuple[str, dict[str, Any], Answered]] = {}
         self._unheld: dict[int, None] = {}  # values to be released once they are stored
         self._fetcher: Final = Fetcher(self._send_data, self._serial, self._on_unfetchable)
         self._storer: Final = Storer(self._send, self._send_data, self._serial, self._on_unstorable)
@@ -92,7 +103,32 @@ class ClientCore:
 
     def register(self) -> RegisterClient:
         """The first message to the scheduler."""
-        return RegisterClient(self.name)
+        if self._bond is None:
+            return RegisterClient(self.name)
+        return RegisterClient(
+            self.name, self._bond.secret, self.number, self._bond.memory.cluster,
+            self._bond.memory.epoch,
+        )  # fmt: skip
+
+    def lost(self) -> None:
+        """The connection broke: what is to be sent waits for the next one."""
+        if self._bond is not None:
+            self._bond.lost()
+
+    def resume(self) -> Resume:
+        """The first message on the next connection."""
+        assert self._bond is not None, "only with a secret there is a next connection"
+        return self._bond.resume()
+
+    @property
+    def cluster(self) -> str:
+        """The cluster it belongs to."""
+        return self._bond.memory.cluster if self._bond is not None else ""
+
+    @property
+    def away(self) -> bool:
+        """Whether the scheduler cannot be spoken to at present."""
+        return self._bond is not None and self._bond.away
 
     def handle(self, messages: Iterable[Message]) -> None:
         """What the scheduler says.
@@ -101,6 +137,8 @@ class ClientCore:
             RemoteProtocolError: it makes no sense.
         """
         for message in messages:
+            if self._bond is not None and self._bond.hears(message):
+                continue
             handler = self._handlers.get(type(message))
             if handler is not None:
                 handler(message)
@@ -113,7 +151,8 @@ class ClientCore:
         self.drop()
         self._close_open()
         data, self._data = self._data, []
-        return self._out.take(now), data
+        said = self._out.take(now)
+        return said if self._bond is None else self._bond.says(said), data
 
     def _send(self, message: Message) -> None:
         self._close_open()
@@ -127,10 +166,16 @@ class ClientCore:
         return self._serials
 
     def _on_welcome(self, message: Welcome) -> None:
+        if self._bond is not None and self._bond.welcomed(message) and self.number:
+            if message.number != self.number:
+                msg = f"a welcome as client {message.number}, to {self.number}"
+                raise RemoteProtocolError(msg)
+            self._say_all_again()
+            return
         if self.number or not 0 < message.number <= CLIENT_MAX:
             msg = f"a welcome as client {message.number}, here {self.number}"
             raise RemoteProtocolError(msg)
-        self.number, self.cluster, self.epoch = message.number, message.cluster, message.epoch
+        self.number = message.number
         self._fids = first_id(message.number)
         self.table.begin(self._fids)
 
@@ -140,6 +185,21 @@ class ClientCore:
         self.table.begin(first)
         self._fids = first
 
+    def _say_all_again(self) -> None:
+        """Another scheduler knows nothing: describe what is wanted, and what came of it."""
+        assert self._bond is not None
+        self._close_open()
+        self._out.begin_again()
+        everything = Everything(
+            self._bond.memory, self.table, self.descriptions, self._by_fid, self._fetcher,
+            self._keeping, self._cancelling,
+        )  # fmt: skip
+        for message in said_again(everything):
+            self._out.append(message)
+        self._storer.ask_again()
+        for serial, (topic, params, _) in self._asked.items():
+            self._out.append(Ask(serial, topic, params))
+
     def end(self, reason: str) -> None:
         """The scheduler is gone, or the client is closed: wake all who wait."""
         if not self.ended:
@@ -147,7 +207,7 @@ class ClientCore:
             self.table.drops.end()
             self._storer.clear()
             self._asked, asked = {}, self._asked
-            for serial, answered in asked.items():
+            for serial, (_, _, answered) in asked.items():
                 answered(Answer(serial, ok=False, data={"error": reason}))
             self.watching.break_all()
             self._fetcher.break_all()
@@ -161,7 +221,7 @@ class ClientCore:
             return known
         function = Function(self._fids, name, blob)
         self._fids += 1
-        self._functions[blob] = function
+        self._functions[blob] = self._by_fid[function.fid] = function
         self._send(Functions([function.fid], [name], [blob]))
         return function
 
@@ -172,6 +232,7 @@ class ClientCore:
             self._on_idle(function)
 
     def _on_idle(self, function: Function) -> None:
+        self._by_fid.pop(function.fid, None)
         if self._functions.get(function.blob) is function:
             del self._functions[function.blob]
         if not self.ended:
@@ -186,7 +247,7 @@ class ClientCore:
         if count >= SHARED_ROWS:
             self._close_open()
             for message in cut(first, [function.fid], rows, options):
-                self._out.append(message)
+                self._describe(message)
             return batch, first
         opened = self._open
         if (
@@ -214,7 +275,15 @@ class ClientCore:
         opened, self._open = self._open, None
         if opened is not None:
             for message in opened.close():
-                self._out.append(message)
+                self._describe(message)
+
+    def _describe(self, message: Submit) -> None:
+        if self._bond is not None:
+            self.descriptions.keep(message, self._by_fid)
+        self._out.append(message)
+
+    def _on_gone(self, batch: Batch) -> None:
+        self.descriptions.on_gone(batch)
 
     def put(
         self,
@@ -255,10 +324,16 @@ class ClientCore:
     def cancel(self, tids: list[int], reason: str) -> None:
         """Stop these, for everyone; each comes to an end of some kind."""
         self._send(Cancel(tids, reason))
+        self._cancelling.update((tid, reason) for tid in tids if self._is_pending(tid))
+
+    def _is_pending(self, tid: int) -> bool:
+        batch = self.table.find(tid)
+        return batch is not None and batch.status[tid - batch.first] == PENDING
 
     def keep(self, tids: list[int]) -> None:
         """Run these to their end even if nobody wants them."""
         self._send(Keep(tids))
+        self._keeping.update((tid, None) for tid in tids if self._is_pending(tid))
 
     def release(self, tids: list[int]) -> None:
         """Nobody holds the futures of these any more."""
@@ -268,6 +343,8 @@ class ClientCore:
         for tid in pending:
             self._storer.forget(tid)
             self._unheld.pop(tid, None)
+            self._cancelling.pop(tid, None)
+            self._keeping.pop(tid, None)
         if released:
             self._fetcher.forget(released)
             self._send(Release(released))
@@ -281,6 +358,10 @@ class ClientCore:
         """Some tasks have ended: what was kept for their sake can go."""
         for row in rows:
             self._storer.forget(batch.first + row)
+        if self._cancelling or self._keeping:
+            for row in rows:
+                self._cancelling.pop(batch.first + row, None)
+                self._keeping.pop(batch.first + row, None)
         if self._unheld:
             tids = [batch.first + row for row in rows if batch.first + row in self._unheld]
             for tid in tids:
@@ -301,7 +382,7 @@ class ClientCore:
     def ask(self, topic: str, params: dict[str, Any], answered: Answered) -> int:
         """A question to the scheduler; `answered` is called once, at the end if need be."""
         serial = self._serial()
-        self._asked[serial] = answered
+        self._asked[serial] = topic, params, answered
         self._send(Ask(serial, topic, params))
         return serial
 
@@ -320,9 +401,9 @@ class ClientCore:
 
     def _on_answer(self, message: Answer) -> None:
         if not self._out.arrived(message.serial):
-            answered = self._asked.pop(message.serial, None)
-            if answered is not None:
-                answered(message)
+            asked = self._asked.pop(message.serial, None)
+            if asked is not None:
+                asked[2](message)
 
     # ------------------------------------------------------------ values
 

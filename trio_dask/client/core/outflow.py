@@ -60,6 +60,12 @@ class Outflow:
                 out.append(Ask(serial, "flush", {}))
         return out
 
+    def begin_again(self) -> None:
+        """Another scheduler listens: nothing is under way to it, and all is said anew."""
+        self._waiting.clear()
+        self._marks.clear()
+        self._since_mark = self._under_way = 0
+
     def arrived(self, serial: int) -> bool:
         """Whether this answer is to a marker; then there may be more to `take`."""
         nbytes = self._marks.pop(serial, None)

@@ -109,6 +109,12 @@ class Storer:
         for tid in tids:
             self._again(tid, reason)
 
+    def ask_again(self) -> None:
+        """Another scheduler is to say where the values should be."""
+        for tid, put in self._puts.items():
+            nbytes = payload_bytes(put.payload)
+            self._tell(Put([tid], [nbytes], put.workers, put.broadcast))
+
     def clear(self) -> None:
         """Nothing is stored any more."""
         self._puts, self._lines = {}, {}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from operator import attrgetter
 from typing import TYPE_CHECKING, Final
 
@@ -34,6 +34,7 @@ class Table:
     Args:
         settled: some of these tasks have come to an end for the first time.
         idle: nothing uses the function any more.
+        gone: nobody holds a task of the batch any more.
     """
 
     def __init__(
@@ -42,10 +43,12 @@ class Table:
         *,
         settled: Callable[[Batch, list[int]], None],
         idle: Callable[[Function], None],
+        gone: Callable[[Batch], None] | None = None,
     ) -> None:
         self._owner = owner
         self._settled = settled
         self._idle = idle
+        self._gone = gone
         self.drops = Drops()
         self._batches: list[Batch] = []
         self._shared: Batch | None = None
@@ -127,6 +130,16 @@ class Table:
             if not function.uses:
                 self._idle(function)
         batch.functions = {}
+        if batch.kept and self._gone is not None:
+            self._gone(batch)
+
+    def spanning(self, first: int, stop: int) -> list[Batch]:
+        """The batches that have some of these tasks."""
+        at = bisect_right(self._batches, first, key=_first) - 1
+        if at < 0 or first >= self._batches[at].first + len(self._batches[at]):
+            at += 1
+        end = bisect_left(self._batches, stop, key=_first)
+        return self._batches[at:end]
 
     # ------------------------------------------------------------ from the scheduler
 

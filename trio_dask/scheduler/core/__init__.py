@@ -1,7 +1,7 @@
 """The scheduler's decisions, pure: events in, messages out."""
 
-from trio_dask.scheduler.core.intake import Misuse
 from trio_dask.scheduler.core.machine import SchedulerCore
+from trio_dask.scheduler.core.misuse import Misuse
 from trio_dask.scheduler.core.state import CoreSettings
 
 __all__ = ["CoreSettings", "Misuse", "SchedulerCore"]

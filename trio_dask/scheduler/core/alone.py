@@ -65,7 +65,8 @@ def _is_kept_well(state: ClusterState, worker: Worker) -> bool:
         return task.attempt not in worker.parked
     queue = task.queue if task.queue in state.alone.values() else None
     waits = queue is not None and queue.peek() is task  # the first of them goes first
-    return waits and worker.told > 0 and not _is_outranked(state, worker, task)
+    there = worker.told > 0 and not worker.away
+    return waits and there and not _is_outranked(state, worker, task)
 
 
 def _is_outranked(state: ClusterState, worker: Worker, task: Task) -> bool:
@@ -105,7 +106,9 @@ def _able(state: ClusterState, place: Place) -> list[Worker]:
     """Workers that may run it once nothing else does; those with less to do first."""
     requirement, bound = place
     found = named_workers(state, requirement) if bound is None else [bound]
-    found = [worker for worker in found if worker.alive and worker.draining is None]
+    found = [
+        worker for worker in found if worker.alive and not worker.away and worker.draining is None
+    ]
     return [
         worker
         for worker in sorted(found, key=state.load_s)

@@ -107,6 +107,13 @@ def begin(state: ClusterState, worker: Worker, reason: str, *, goes: bool) -> Dr
     return draining
 
 
+def begin_again(worker: Worker, draining: Draining) -> None:
+    """A worker that is to leave has lost what it was told of that, and has told what it has."""
+    draining.stale = True
+    if draining.over and draining.goes:
+        _say_farewell(worker, draining)
+
+
 def _take_back(state: ClusterState, receiver: Worker) -> None:
     """What was to be copied to this one has to go elsewhere."""
     for worker, draining in state.draining.items():

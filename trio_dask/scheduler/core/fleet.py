@@ -5,11 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from trio_dask.messages.session import Welcome
-from trio_dask.scheduler.core import draining, plugins, restarting, state as st
+from trio_dask.scheduler.core import draining, plugins, restarting, sessions, state as st
 from trio_dask.scheduler.core.brief import MEMORY_MAX, NTHREADS_MAX, is_brief
 from trio_dask.scheduler.core.drawing import look_again
 from trio_dask.scheduler.core.intake import SLICE, is_amount, place_put, replace_puts
 from trio_dask.scheduler.core.lifecycle import lose_copy, make_ready, recall, requeue
+from trio_dask.scheduler.core.nests import part_with_numbers
 from trio_dask.scheduler.core.outbox import WorkerOutbox
 from trio_dask.scheduler.core.questions import answer_waiting
 from trio_dask.scheduler.core.windows import busy, touch, vacate
@@ -50,7 +51,7 @@ def worker_joined(state: ClusterState, peer: int, message: RegisterWorker, now: 
     """A worker that can take work."""
     state.workers_ever += 1
     out = WorkerOutbox(peer, state.dirty)
-    out.add(Welcome(state.workers_ever, state.cluster, state.epoch))
+    out.add(Welcome(state.workers_ever, state.cluster, state.epoch_known))
     worker = st.Worker(out, state.workers_ever, message.name, message.address)
     worker.nthreads = worker.told = worker.slots = message.nthreads
     worker.memory_limit = message.memory_limit
@@ -74,6 +75,17 @@ def worker_joined(state: ClusterState, peer: int, message: RegisterWorker, now: 
     return worker
 
 
+def worker_again(state: ClusterState, worker: Worker, peer: int, now: float) -> Worker:
+    """A worker whose conversation broke off begins another; its books are as they were."""
+    state.peers.pop(worker.peer, None)
+    state.dirty.pop(worker.peer, None)
+    sessions.end(state.sessions, worker.peer)
+    worker.peer, worker.out = peer, WorkerOutbox(peer, state.dirty)
+    worker.out.add(Welcome(worker.number, state.cluster, state.epoch_known))
+    worker.last_seen = worker.last_done = now
+    return worker
+
+
 def worker_lost(state: ClusterState, worker: Worker, reason: str) -> Generator[None, None, None]:
     """A worker is gone: its attempts and values are made up for elsewhere."""
     worker.alive = False
@@ -81,6 +93,7 @@ def worker_lost(state: ClusterState, worker: Worker, reason: str) -> Generator[N
     state.workers.pop(worker.address, None)
     state.worker_names.pop(worker.name, None)
     state.homes.pop(worker, None)
+    part_with_numbers(state, worker)
     if state.draining:
         draining.gone(state, worker)
     if state.renewals:
@@ -93,8 +106,6 @@ def worker_lost(state: ClusterState, worker: Worker, reason: str) -> Generator[N
         task = vacate(worker, attempt)
         if task is not None:
             requeue(state, task)
-    state.numbers.update(worker.numbers)
-    worker.numbers.clear()
     why = f"its only holder {worker.name} ({worker.address}) left: {reason}"
     for row, task in enumerate(list(worker.held.values())):
         lose_copy(state, task, worker, why)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 from trio_dask.messages.inquiring import CALL_STACK, LOGS, PROFILE, SAID_BYTES_MAX, Inquire
 from trio_dask.messages.session import Answer
 from trio_dask.scheduler.core import state as st
-from trio_dask.scheduler.core.intake import Misuse
+from trio_dask.scheduler.core.misuse import Misuse
 
 if TYPE_CHECKING:
     from trio_dask.messages.inquiring import Told

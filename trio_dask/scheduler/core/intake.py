@@ -27,6 +27,7 @@ from trio_dask.scheduler.core.lifecycle import (
     tell,
     wants,
 )
+from trio_dask.scheduler.core.misuse import Misuse
 from trio_dask.scheduler.core.nests import ORDER_BITS, PRIORITY_MAX
 
 if TYPE_CHECKING:
@@ -43,61 +44,14 @@ if TYPE_CHECKING:
 SLICE: Final = 1000  # rows of a large message between two looks at other peers
 
 
-class Misuse(Exception):
-    """The peer said what makes no sense; it is let go with this as the reason."""
-
-
-# ---------------------------------------------------------------- functions
-
-
-def on_functions(state: ClusterState, client: Client, message: words.Functions) -> None:
-    """Functions that the client's submissions will use."""
-    for fid, name, blob in zip(message.fids, message.names, message.blobs, strict=True):
-        if client_of(fid) != client.number:
-            raise Misuse(f"function id {fid:x} is not of client {client.number}")
-        if client.nest is not None and not client.nest.use(fid):
-            raise Misuse(f"function id {fid:x} was used before")
-        client.functions[fid] = st.Function(fid, name, blob, state.prefix(name))
-
-
-def on_forget_functions(
-    state: ClusterState, client: Client, message: words.ForgetFunctions
-) -> None:
-    """Functions the client will not use again; tasks that have them keep them."""
-    for fid in message.fids:
-        function = client.functions.pop(fid, None)
-        if function is not None:
-            state.unused_functions[fid] = None
-            function.forgotten = True
-    forget_functions(state)
-
-
-def forget_functions(state: ClusterState) -> None:
-    """Let workers drop functions that are in no window any more; the others wait for the tick."""
-    if not state.unused_functions:
-        return
-    waiting: dict[int, None] = {}
-    for worker in state.workers.values():
-        known = [fid for fid in state.unused_functions if fid in worker.functions]
-        if not known:
-            continue
-        used = {task.spec.function.fid for task in worker.window.values() if task.spec.function}
-        waiting.update(dict.fromkeys(fid for fid in known if fid in used))
-        unused = [fid for fid in known if fid not in used]
-        if unused:
-            worker.functions.difference_update(unused)
-            worker.out.add(words.ForgetFunctions(unused))
-    state.unused_functions = waiting
-
-
 # ---------------------------------------------------------------- submissions
 
 
 def on_submit(
-    state: ClusterState, client: Client, message: words.Submit
+    state: ClusterState, client: Client, message: words.Submit, *, again: bool = False
 ) -> Generator[None, None, None]:
-    """New tasks: one for each row."""
-    functions = _check_submit(state, client, message)
+    """New tasks: one for each row. Some may be known already, if it is said again."""
+    functions = _check_submit(state, client, message, again=again)
     rank0, common = _options(state, message, len(message.args))
     rank0 = _place(client, message, rank0)
     limit = _limit(state, message)
@@ -114,10 +68,10 @@ def on_submit(
     for row, args in enumerate(message.args):
         tid = message.first + row
         deps_at, after = after, after + (message.dep_counts[row] if message.dep_counts else 0)
-        if message.keys and message.keys[row] in state.keys:
-            joined[tid] = state.keys[message.keys[row]]
-            if message.wanted:
-                _join(state, joined.pop(tid), tid, limit)
+        if (again and _want_again(state, tid)) or (
+            message.keys and _is_known(state, message, row, joined, limit=limit)
+        ):
+            pass
         else:
             task = st.Task(tid, one or specs[message.fids[row]], args, rank0 + row)
             state.tasks[tid] = task
@@ -160,7 +114,42 @@ def _close(state: ClusterState, message: words.Submit, limit: Limit | None) -> N
         settle(state, [state.tasks[tid] for tid in tids if tid in state.tasks])
 
 
-def _check_submit(state: ClusterState, client: Client, message: words.Submit) -> list[st.Function]:
+def _is_known(
+    state: ClusterState,
+    message: words.Submit,
+    row: int,
+    joined: dict[int, Task],
+    *,
+    limit: Limit | None,
+) -> bool:
+    """Whether there is a task with this row's key; then it is wanted, or noted in `joined`."""
+    known = state.keys.get(message.keys[row])
+    if known is not None and message.wanted:
+        _join(state, known, message.first + row, limit)
+    elif known is not None:
+        joined[message.first + row] = known
+    return known is not None
+
+
+def _settle_unwanted(state: ClusterState, message: words.Submit) -> None:
+    """These tasks were described for others of the same message."""
+    tids = range(message.first, message.first + len(message.args))
+    settle(state, [state.tasks[tid] for tid in tids if tid in state.tasks])
+
+
+def _want_again(state: ClusterState, tid: int) -> bool:
+    """The client says again that it wants a task which it has made; whether that is known."""
+    task = state.tasks.get(tid)
+    if task is not None and task.tid == tid:
+        task.wanted = True
+        if task.state == st.RELEASED:
+            require(state, [task])
+    return task is not None
+
+
+def _check_submit(
+    state: ClusterState, client: Client, message: words.Submit, *, again: bool
+) -> list[st.Function]:
     count = len(message.args)
     columns: dict[str, tuple[Sequence[object], tuple[int, int]]] = {
         "fids": (message.fids, (1, count)),
@@ -178,7 +167,8 @@ def _check_submit(state: ClusterState, client: Client, message: words.Submit) ->
         raise Misuse(f"task ids from {message.first:x} are not of client {client.number}")
     if message.orders and not 0 <= min(message.orders) <= max(message.orders) < count:
         raise Misuse("Submit.orders are not ranks among its tasks")
-    if not state.tasks.keys().isdisjoint(range(message.first, message.first + count)):
+    made = range(message.first, message.first + count)
+    if not again and not state.tasks.keys().isdisjoint(made):
         raise Misuse(f"task ids from {message.first:x} were used before")
     try:
         return [client.functions[fid] for fid in message.fids]

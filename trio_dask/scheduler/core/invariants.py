@@ -86,9 +86,9 @@ def _of_limits(state: ClusterState) -> Iterator[str]:
 
 def _of_task(state: ClusterState, task: Task) -> Iterator[str]:  # noqa: C901, PLR0912 - a list
     stands, holders, dependents = task.state, task.holders, task.dependents
-    pending_dependents = 0
+    adopted, pending_dependents = state.reunion.adopted, 0
     for each in dependents or ():
-        if each.state in st.PENDING:
+        if each.state in st.PENDING and each not in adopted:
             pending_dependents += 1
     if task.needed != pending_dependents:
         yield "needed counts the pending dependents"
@@ -128,7 +128,7 @@ def _of_inputs(state: ClusterState, task: Task) -> Iterator[str]:
             yield "inputs know their dependents"
         if state.tasks.get(dep.tid) is not dep:
             yield "inputs of what is known are known"
-        if pending and dep.state == st.RELEASED:
+        if pending and dep.state == st.RELEASED and task not in state.reunion.adopted:
             yield "inputs of what is pending are made"
     if stands == st.WAITING and task.args is not None:
         if task.missing != missing:

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 from trio_dask.messages import tasks as words
 from trio_dask.messages.ids import client_of
 from trio_dask.scheduler.core import state as st
-from trio_dask.scheduler.core.intake import SLICE, is_awaited, on_forget_functions, unwant
+from trio_dask.scheduler.core.functions import on_forget_functions
+from trio_dask.scheduler.core.intake import SLICE, is_awaited, unwant
 from trio_dask.scheduler.core.lifecycle import end, interrupt, is_needed
 from trio_dask.scheduler.core.nests import give_back
 

@@ -72,13 +72,15 @@ def requeue(state: ClusterState, task: Task, *, begun: bool = False) -> None:
     reason = state.cancelling.pop(task.tid, None)
     if reason is not None:
         end(state, task, st.CANCELLED, packed(reason))
-    elif state.late and task.tid in state.late:
+        return
+    disadopt(state, task)
+    if state.late and task.tid in state.late:
         begun = begun or (worker is not None and not worker.alive)  # else it had come back
         where = worker if begun else None
         end(state, task, st.FAILED, too_late(state, task, state.late[task.tid], where))
     elif not is_needed(task):
         # It rests at once: to forget it may be put off, and it may be wanted again before.
-        ended = _let_go_of_inputs(task)
+        ended = let_go_of_inputs(task)
         task.state = st.RELEASED
         settle(state, [*ended, task])
     elif _await_inputs(state, task):
@@ -88,6 +90,14 @@ def requeue(state: ClusterState, task: Task, *, begun: bool = False) -> None:
 def too_late(state: ClusterState, task: Task, limit: Limit, worker: Worker | None = None) -> bytes:
     """The failure of a task whose deadline is over; it runs on `worker`, if it does."""
     return out_of_time(state.key_of(task), ("deadline", limit.seconds), worker)
+
+
+def disadopt(state: ClusterState, task: Task) -> None:
+    """The task was taken over running, with inputs that are gone: now it needs them, too."""
+    adopted = state.reunion.adopted
+    if adopted and adopted.pop(task, task) is None:
+        for dep in task.deps:
+            dep.needed += 1
 
 
 def _await_inputs(state: ClusterState, task: Task) -> bool:
@@ -176,9 +186,9 @@ def _only_home(state: ClusterState, task: Task, pinned: list[Task]) -> Worker | 
 
 
 def finish(  # noqa: C901, PLR0912 - once for each task: a call would cost more than it explains
-    state: ClusterState, task: Task, value: bytes | None, worker: Worker
+    state: ClusterState, task: Task, value: bytes | None, worker: Worker | None
 ) -> None:
-    """The task has a value from `worker`: this one, or one that it holds."""
+    """The task has a value: this one, or one that `worker` holds."""
     task.state = st.DONE
     task.worker = None
     task.attempt = 0
@@ -186,7 +196,7 @@ def finish(  # noqa: C901, PLR0912 - once for each task: a call would cost more 
         limits.drop_all(state, task)
     if value is not None:
         task.value = value
-    else:
+    elif worker is not None:
         task.holders = [worker]
         worker.held[task.tid] = task
         _doubt(task.holders)
@@ -202,6 +212,7 @@ def finish(  # noqa: C901, PLR0912 - once for each task: a call would cost more 
                     if not dependent.missing:
                         make_ready(state, dependent)
     ended: list[Task] = []
+    disadopt(state, task)
     for dep in task.deps:
         dep.needed -= 1
         if not dep.needed:
@@ -261,7 +272,8 @@ def _end_one(
     """The task comes to this end; who shares it."""
     how, why = end
     if task.state in st.PENDING:
-        ended += _let_go_of_inputs(task)
+        disadopt(state, task)
+        ended += let_go_of_inputs(task)
     task.state, task.value, task.worker, task.holders = how, why, None, None
     if state.limits or state.late or state.loosened:
         limits.drop_all(state, task)
@@ -284,7 +296,7 @@ def _share_end(state: ClusterState, dep: Task, task: Task) -> None:
     end(state, task, how, why)
 
 
-def _let_go_of_inputs(task: Task) -> list[Task]:
+def let_go_of_inputs(task: Task) -> list[Task]:
     """The pending task no longer needs its inputs; those nobody pending needs are returned."""
     if task.queue is not None:
         task.queue.discard(task)
@@ -316,7 +328,7 @@ def settle(state: ClusterState, tasks: list[Task]) -> None:
         if task.state == st.DONE:
             drop_value(task)
         elif task.state in (st.WAITING, st.READY):
-            tasks += _let_go_of_inputs(task)
+            tasks += let_go_of_inputs(task)
             task.state = st.RELEASED
         if not task.dependents and state.tasks.get(task.tid) is task:
             _forget(state, task)

@@ -24,21 +24,26 @@ from trio_dask.scheduler.core import (
     draining,
     expiring,
     fleet,
+    functions,
     inquiring,
     intake,
     leaving,
     limits,
+    membership,
     nested,
     plugins,
     questions,
     restarting,
+    returning,
+    reunion,
     runs,
+    sessions,
 )
 from trio_dask.scheduler.core.chronicle import CLIENT, WORKER, note
 from trio_dask.scheduler.core.dispatch import dispatch
 from trio_dask.scheduler.core.drawing import delist_empty
-from trio_dask.scheduler.core.intake import Misuse
 from trio_dask.scheduler.core.lifecycle import end_more, ripen, settle_more
+from trio_dask.scheduler.core.misuse import Misuse
 from trio_dask.scheduler.core.outbox import ClientOutbox
 from trio_dask.scheduler.core.state import Client, ClusterState, CoreSettings, Job, Worker
 from trio_dask.scheduler.policies.proposals import follow
@@ -50,8 +55,8 @@ if TYPE_CHECKING:
     from trio_dask.scheduler.policies.proposals import Placement
 
 _FROM_CLIENT: Final[dict[type, Callable[..., Generator[None, None, None] | None]]] = {
-    words.Functions: intake.on_functions,
-    words.ForgetFunctions: intake.on_forget_functions,
+    words.Functions: functions.on_functions,
+    words.ForgetFunctions: functions.on_forget_functions,
     words.Submit: intake.on_submit,
     words.Release: intake.on_release,
     words.Want: intake.on_want,
@@ -114,21 +119,33 @@ class SchedulerCore:
 
     # ------------------------------------------------------------ who is there
 
-    def client_joined(self, peer: int, message: session.RegisterClient) -> None:
+    def client_joined(self, peer: int, message: session.RegisterClient, now: float = 0.0) -> None:
         """A client has proved who it is and registers.
 
         Raises:
             Misuse: it cannot join; the text says why.
         """
         state = self.state
-        if state.clients_ever >= CLIENT_MAX:
+        sessions.check_secret(state.sessions, message.secret)
+        back = reunion.comes_back(state, message, now)
+        if state.reunion.recovering and not back:
+            state.reunion.newcomers[peer] = message, now
+            return
+        number = message.number if back else state.clients_ever + 1
+        if not 0 < number <= CLIENT_MAX:
             raise Misuse("this cluster has no client numbers left")
-        state.clients_ever += 1
-        client = Client(peer, state.clients_ever, message.name, ClientOutbox(peer, state.dirty))
+        if number in state.clients:
+            raise Misuse(f"client {number} is here already")
+        state.clients_ever = max(state.clients_ever, number)
+        client = Client(peer, number, message.name, ClientOutbox(peer, state.dirty))
         state.clients[client.number] = client
         state.peers[peer] = client
-        client.out.add(session.Welcome(client.number, state.cluster, state.epoch))
-        note(state, CLIENT, client.name, "connected")
+        sessions.begin(state.sessions, peer, client.out, message.secret)
+        client.out.add(session.Welcome(client.number, state.cluster, state.epoch_known))
+        membership.come(state, client.number, client.out)
+        if back:
+            reunion.expect(state, peer, client)
+        note(state, CLIENT, client.name, "is back" if back else "connected")
 
     def nested_joined(self, peer: int, at: int, join: inner.NestedJoin) -> None:
         """A task that runs on the worker `at` has a client: what that says is told as of `peer`.
@@ -163,11 +180,62 @@ class SchedulerCore:
         """
         state = self.state
         state.now = now
-        why = fleet.refusal(state, message)
-        if why is not None:
-            raise Misuse(why)
-        state.peers[peer] = worker = fleet.worker_joined(state, peer, message, now)
-        note(state, WORKER, worker.name, f"joined from {worker.address}, {worker.nthreads} slots")
+        sessions.check_secret(state.sessions, message.secret)
+        back = reunion.comes_back(state, message, now)
+        if state.reunion.recovering and not back:
+            state.reunion.newcomers[peer] = message, now
+            return
+        before = self._make_room(message, back=back)
+        if before is not None:
+            worker = fleet.worker_again(state, before, peer, now)
+        else:
+            why = fleet.refusal(state, message)
+            if why is not None:
+                raise Misuse(why)
+            worker = fleet.worker_joined(state, peer, message, now)
+        state.peers[peer] = worker
+        sessions.begin(state.sessions, peer, worker.out, message.secret)
+        membership.come(state, worker.address, worker.out)
+        if back:
+            reunion.expect(state, peer, worker)
+        how = "is back" if back else "joined"
+        note(state, WORKER, worker.name, f"{how} from {worker.address}, {worker.nthreads} slots")
+
+    def _make_room(self, message: session.RegisterWorker, *, back: bool) -> Worker | None:
+        """One that is away and has this name or address: the same, if that is back, or gone."""
+        state = self.state
+        for before in (state.worker_names.get(message.name), state.workers.get(message.address)):
+            if before is None or before.peer not in state.sessions.away:
+                continue
+            if back and (before.name, before.address) == (message.name, message.address):
+                return before
+            self.left(before.peer, "another has taken its place")
+        return None
+
+    def resume(self, message: session.Resume, now: float) -> int | None:
+        """Somebody is back on a new connection: which peer that is, None if it is unknown.
+
+        Raises:
+            Misuse: it says what cannot be.
+        """
+        return sessions.resume(self.state, message, now)
+
+    def lost(self, peer: int, reason: str, now: float) -> None:
+        """The peer's connection broke; it may come back."""
+        if not sessions.lost(self.state, peer, now):
+            self.left(peer, reason)
+
+    def heard(self, peer: int, message: Message) -> None:
+        """A worker says what is not its own, but of a task's client: see `nested_joined`."""
+        found = self.state.peers.get(peer)
+        if found is not None and found.out.lasting is not None:
+            sessions.hears(self.state.sessions, peer, found.out.lasting, message)
+
+    def said(self, peer: int, message: Message) -> None:
+        """A worker is told this for a task's client, after all that it was told itself."""
+        found = self.state.peers.get(peer)
+        if found is not None and found.out.lasting is not None:
+            found.out.lasting.says([message])
 
     def shown_at(self, link: str) -> None:
         """There is a dashboard: clients are told where, when they ask."""
@@ -181,9 +249,18 @@ class SchedulerCore:
             return f"worker {found.name}{place}"
         return f"client {found.name}" if found is not None else ""
 
+    def awaited(self, peer: int) -> str | None:
+        """The address of a peer that is away, empty for a client; None if nobody waits for it."""
+        found = self.state.peers.get(peer)
+        if found is None or peer not in self.state.sessions.away:
+            return None
+        return found.address if isinstance(found, Worker) else ""
+
     def left(self, peer: int, reason: str) -> None:
-        """The peer's connection ended."""
+        """The peer is gone for good."""
         found = self.state.peers.pop(peer, None)
+        sessions.end(self.state.sessions, peer)
+        reunion.left(self.state, peer)
         self.state.dirty.pop(peer, None)
         job = self._job_of.pop(peer, None)
         if job is not None:
@@ -193,10 +270,12 @@ class SchedulerCore:
             self.state.clients.pop(found.number, None)
             if found.nest is None:
                 note(self.state, CLIENT, found.name, f"left: {reason}")
+                membership.gone(self.state, found.number)
             coordinating.gone(self.state, found)
             self._begin(peer, leaving.client_left(self.state, found))
         elif isinstance(found, Worker):
             note(self.state, WORKER, found.name, f"left: {reason}")
+            membership.gone(self.state, found.address)
             inquiring.gone(self.state, found)
             self._begin(peer, fleet.worker_lost(self.state, found, reason))
 
@@ -208,10 +287,53 @@ class SchedulerCore:
         Raises:
             Misuse: it makes no sense; the peer is to be let go.
         """
+        found = self.state.peers.get(peer)
+        if found is not None and found.out.lasting is not None:
+            sessions.hears(self.state.sessions, peer, found.out.lasting, message)
+        if type(message) is session.Heard:
+            sessions.on_heard(found, message)
+            if self.state.reunion.disowned:
+                returning.confirmed(self.state, peer, message.count)
+            return
+        together = self.state.reunion
+        if (together.recovering or together.reports) and reunion.hear(
+            self.state, peer, message, now
+        ):
+            self._reunite(now)
+            return
+        self._arrive(peer, message, now)
+
+    def _reunite(self, now: float) -> None:
+        """When all are back for whom there was to wait, go on as usual."""
+        state = self.state
+        if not reunion.is_over(state, now):
+            return
+        newcomers, state.reunion.newcomers = state.reunion.newcomers, {}
+        backlog, state.reunion.backlog = state.reunion.backlog, []
+        self._bad += reunion.end(state)
+        membership.tell_all(state)
+        for peer, (message, at) in newcomers.items():
+            try:
+                if isinstance(message, session.RegisterClient):
+                    self.client_joined(peer, message, at)
+                else:
+                    self.worker_joined(peer, message, at)
+            except Misuse as error:
+                self._bad.append((peer, error))
+        for peer, said, at in backlog:
+            try:
+                self._arrive(peer, said, at)
+            except Misuse as error:
+                self._bad.append((peer, error))
+
+    def _arrive(self, peer: int, message: Message, now: float) -> None:
         job = self._job_of.get(peer)
         if job is not None:
             job.backlog.append((message, now))
-            return
+        else:
+            self._take_in(peer, message, now)
+
+    def _take_in(self, peer: int, message: Message, now: float) -> None:
         self.state.now = now
         found = self.state.peers.get(peer)
         if isinstance(found, Worker):
@@ -236,13 +358,21 @@ class SchedulerCore:
     def tick(self, now: float) -> list[int]:
         """Time has passed; returns peers that have not been heard of for too long."""
         self.state.now = now
-        self.expire(now)
-        inquiring.expire(self.state, now)
-        fleet.relieve(self.state, now)
-        intake.forget_functions(self.state)
-        delist_empty(self.state)
+        for peer in sessions.overdue(self.state, now):
+            self.left(peer, "its connection broke, and it did not come back")
+        sessions.confirm_all(self.state)
+        if self.state.reunion.recovering:
+            self._reunite(now)
+        else:
+            self.expire(now)
+            inquiring.expire(self.state, now)
+            fleet.relieve(self.state, now)
+            functions.forget_functions(self.state)
+            membership.tell_news(self.state)
+            delist_empty(self.state)
         self._shrink()
-        return [worker.peer for worker in fleet.overdue(self.state, now)]
+        away = self.state.sessions.away
+        return [each.peer for each in fleet.overdue(self.state, now) if each.peer not in away]
 
     @property
     def due_at(self) -> float:
@@ -324,7 +454,7 @@ class SchedulerCore:
             del self._job_of[job.peer]
         while job.backlog and job.peer not in self._job_of:
             message, now = job.backlog.popleft()
-            self.handle(job.peer, message, now)
+            self._take_in(job.peer, message, now)
         following = self._job_of.get(job.peer)
         if following is not None:
             following.backlog += job.backlog
@@ -341,11 +471,16 @@ class SchedulerCore:
             state.now = now
         if state.parting:
             self._part()
-        if state.draining:
-            draining.pump(state)
-        dispatch(state)
+        if not state.reunion.recovering:
+            if state.draining:
+                draining.pump(state)
+            dispatch(state)
         state.pace.renew()
-        out = [(peer, outbox.take()) for peer, outbox in state.dirty.items()]
+        if state.sessions.owing:
+            sessions.confirm(state)
+        out = list(state.sessions.again.items())
+        state.sessions.again.clear()
+        out += [(peer, outbox.take()) for peer, outbox in state.dirty.items()]
         state.dirty.clear()
         return out
 

@@ -7,12 +7,12 @@ number is used again, by one after the other, each with ids above those of the o
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from trio_dask.messages import nested as words, tasks
 from trio_dask.messages.ids import CLIENT_MAX, client_of, first_id
-from trio_dask.scheduler.core.intake import Misuse
-from trio_dask.scheduler.core.nests import nest_of
+from trio_dask.scheduler.core.misuse import Misuse
+from trio_dask.scheduler.core.nests import NUMBERS_MAX, nest_of
 from trio_dask.scheduler.core.outbox import ClientOutbox
 from trio_dask.scheduler.core.runs import on_stored
 from trio_dask.scheduler.core.state import Client
@@ -20,9 +20,6 @@ from trio_dask.scheduler.core.windows import go_on, touch, wait
 
 if TYPE_CHECKING:
     from trio_dask.scheduler.core.state import ClusterState, Worker
-
-#: So many numbers a worker may have that no client of its tasks has.
-NUMBERS_MAX: Final = 4096
 
 
 def on_numbers_wanted(state: ClusterState, worker: Worker, message: words.NumbersWanted) -> None:
@@ -64,7 +61,7 @@ def joined(state: ClusterState, peer: int, worker: Worker, join: words.NestedJoi
     if join.attempt in worker.nested:
         raise Misuse("the task has a client already")
     first = worker.numbers.pop(join.number, None)
-    if first is None:
+    if first is None or join.number in state.clients:
         raise Misuse(f"{join.number} is no number for a client of a task of {worker.name}")
     nest = nest_of(worker, join.attempt, task.rank, first)
     name = f"in {state.key_of(task)}"

@@ -6,11 +6,13 @@ from dataclasses import dataclass, field
 from itertools import chain
 from typing import TYPE_CHECKING, Final
 
-from trio_dask.messages.ids import first_id
+from trio_dask.messages.ids import CLIENT_MAX, client_of, first_id
+from trio_dask.scheduler.core.misuse import Misuse
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from trio_dask.messages.nested import Numbers
     from trio_dask.scheduler.core.state import Client, ClusterState, Worker
 
 #: The priority that users may give, in either direction.
@@ -21,6 +23,8 @@ _DEPTH_BIT: Final = 34
 _DEPTH_MAX: Final = (1 << (ORDER_BITS - 1 - _DEPTH_BIT)) - 1
 #: A number of which so many ids are used is not used again.
 _USED_UP: Final = 1 << 39
+#: So many numbers a worker may have that no client of its tasks has.
+NUMBERS_MAX: Final = 4096
 
 
 def urgency(rank: int) -> int:
@@ -81,6 +85,46 @@ def nest_of(worker: Worker, attempt: int, rank: int, first: int) -> Nest:
     order = rank - (urgency << ORDER_BITS)
     depth = max(0, -(order >> _DEPTH_BIT))
     return Nest(worker, attempt, -urgency, min(depth + 1, _DEPTH_MAX), first, first)
+
+
+def part_with_numbers(state: ClusterState, worker: Worker) -> None:
+    """The worker is gone. If it left as it was to, the numbers that it has not used are for others.
+
+    Else it may live, and come back: its numbers, used or not, are not for others. Nor are
+    those that it had from an earlier scheduler: nobody knows which of them it has used.
+    """
+    if worker.draining is not None and worker.draining.over:
+        foreign = state.reunion.numbers
+        unused = [each for each in worker.numbers.items() if each[0] not in foreign]
+        state.numbers.update(unused)
+    else:
+        for client in worker.nested.values():
+            if client.nest is not None:
+                client.nest.top = first_id(client.number) + _USED_UP
+    worker.numbers.clear()
+
+
+def keep_numbers(state: ClusterState, worker: Worker, message: Numbers) -> None:
+    """A worker that is back has been given numbers: those that it has not used are its own.
+
+    Others may tell of the same, if each but the last has used it.
+    """
+    worker.numbers.update(zip(message.numbers, message.firsts, strict=True))
+    state.reunion.numbers.update(dict.fromkeys(message.numbers))
+    state.clients_ever = max(state.clients_ever, *message.numbers, 0)
+
+
+def check_numbers(message: Numbers) -> None:
+    """Whether there can be such numbers.
+
+    Raises:
+        Misuse: there cannot.
+    """
+    rows = zip(message.numbers, message.firsts, strict=True)
+    if len(message.numbers) > NUMBERS_MAX // 2 or not all(
+        0 < number <= CLIENT_MAX and client_of(first) == number for number, first in rows
+    ):
+        raise Misuse("numbers for clients of tasks that cannot be")
 
 
 def give_back(state: ClusterState, client: Client, nest: Nest) -> None:

@@ -26,18 +26,19 @@ from trio_dask.messages.tasks import (
 )
 
 if TYPE_CHECKING:
-    from trio_dask.messages import Message
+    from trio_dask.messages import Lasting, Message
     from trio_dask.scheduler.core.state import Function, Task, Worker
 
 
 class Outbox:
     """Messages for one peer since the last flush."""
 
-    __slots__ = ("_dirty", "_places", "messages", "peer")
+    __slots__ = ("_dirty", "_places", "lasting", "messages", "peer")
 
     def __init__(self, peer: int, dirty: dict[int, Outbox]) -> None:
         self.peer = peer
         self.messages: list[Message] = []
+        self.lasting: Lasting | None = None  # where the conversation outlasts its connection
         self._dirty = dirty  # those with something to say, in the order in which they got it
         self._places: dict[str, int] = {}
 
@@ -51,6 +52,8 @@ class Outbox:
         """Everything said since the last time."""
         taken, self.messages = self.messages, []
         self._places.clear()
+        if self.lasting is not None:
+            self.lasting.says(taken)
         return taken
 
     def _place(self, place: str, places: list[str]) -> int:

@@ -6,13 +6,12 @@ import math
 from typing import TYPE_CHECKING
 
 from trio_dask.messages import tasks as words
-from trio_dask.scheduler.core import draining, state as st
+from trio_dask.scheduler.core import draining, returning, state as st
 from trio_dask.scheduler.core.brief import is_brief
 from trio_dask.scheduler.core.chronicle import DEATH, note
 from trio_dask.scheduler.core.deaths import ALONE_MAX, Deaths, death_of, described
 from trio_dask.scheduler.core.expiring import on_stopped
 from trio_dask.scheduler.core.failures import killed, unreached
-from trio_dask.scheduler.core.intake import Misuse
 from trio_dask.scheduler.core.lifecycle import (
     MOVES_MAX,
     end,
@@ -21,6 +20,7 @@ from trio_dask.scheduler.core.lifecycle import (
     lose_copy,
     requeue,
 )
+from trio_dask.scheduler.core.misuse import Misuse
 from trio_dask.scheduler.core.windows import touch, vacate
 
 if TYPE_CHECKING:
@@ -42,7 +42,8 @@ def on_done(state: ClusterState, worker: Worker, message: words.Done, now: float
             worker.stray.pop(worker.window[attempt].tid, None)  # it is the value itself now
         task = vacate(worker, attempt)
         if task is None:
-            continue  # an attempt of an earlier life
+            returning.free_disowned(state, worker, attempt)
+            continue  # an attempt that was given up
         function = task.spec.function
         if function is not None and function.prefix is not prefix:
             if prefix is not None:

@@ -16,6 +16,7 @@ from weakref import WeakValueDictionary
 from trio_dask.messages.ids import TaskId, auto_key, first_attempt, task_of_key
 from trio_dask.messages.tasks import INTERRUPT
 from trio_dask.scheduler.coordination import Records
+from trio_dask.scheduler.core.books import Membership, Reunion, Sessions
 from trio_dask.scheduler.core.chronicle import KEPT as _HAPPENED_KEPT
 from trio_dask.scheduler.core.pacing import Pace
 from trio_dask.scheduler.core.plugin_books import PluginBooks
@@ -199,6 +200,7 @@ class Worker:
     __slots__ = (
         "address",
         "alive",
+        "away",
         "draining",
         "free_resources",
         "functions",
@@ -250,6 +252,7 @@ class Worker:
         self.metrics: dict[str, Any] = {}
         self.out = out
         self.alive = True
+        self.away = False  # its connection broke, or it has not told yet what it has
         self.draining: Draining | None = None  # it is to leave
         self.incoming = 0  # bytes that it was told to copy, since it last said how it is
         self.window: dict[int, Task] = {}
@@ -281,7 +284,7 @@ class Worker:
     @property
     def usable_slots(self) -> int:
         """Its slots, as far as tasks may be given to it."""
-        usable = self.alive and self.draining is None and self.kept is None
+        usable = self.alive and not self.away and self.draining is None and self.kept is None
         return self.told if usable else 0
 
     def sent_ago_s(self, attempt: int, now: float) -> float | None:
@@ -340,6 +343,11 @@ class CoreSettings:
     worker_ttl_s: float = 300.0
     #: Where the placement policy comes from, for who makes it; empty: it is our own.
     placement: str = ""
+    #: A peer whose connection broke may come back for this long, seconds.
+    reconnect_s: float = 10.0
+    #: Clients get higher numbers. Newcomers may be here before those come back who have
+    #: numbers from an earlier scheduler; so each begins elsewhere.
+    clients_from: int = 0
 
 
 @dataclass(slots=True, eq=False)
@@ -423,11 +431,20 @@ class ClusterState:
     failures: deque[FailedTask] = field(default_factory=lambda: deque(maxlen=_FAILURES_KEPT))
     #: What has happened to workers and clients, for people.
     happened: deque[Happened] = field(default_factory=lambda: deque(maxlen=_HAPPENED_KEPT))
+    sessions: Sessions = field(default_factory=Sessions)
+    membership: Membership = field(default_factory=Membership)
+    reunion: Reunion = field(default_factory=Reunion)
 
     def __post_init__(self) -> None:
         self.pace = Pace(self.settings.turn_max)
         self.attempt = first_attempt(self.epoch)
         self.requirements[(), False, ()] = self.anywhere
+        self.clients_ever = self.settings.clients_from
+
+    @property
+    def epoch_known(self) -> int:
+        """The highest epoch heard of: while others come back, that of an earlier scheduler."""
+        return max(self.epoch, self.reunion.epoch)
 
     def find_worker(self, name: str) -> Worker | None:
         """The worker with this name or address."""

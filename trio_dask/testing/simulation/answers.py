@@ -5,12 +5,20 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING, Final
 
-from trio_dask.messages import tasks as words
+from trio_dask.messages import reunion, tasks as words
 
 if TYPE_CHECKING:
     from trio_dask.messages import Message
 
 _ENDS: Final = (words.Finished, words.Failed, words.Cancelled, words.Lost)
+
+_NAMES: Final = {
+    reunion.INLINE: "Finished",
+    reunion.HELD: "Finished",
+    reunion.FAILED: "Failed",
+    reunion.CANCELLED: "Cancelled",
+    reunion.LOST: "Lost",
+}
 
 
 class Answers:
@@ -19,6 +27,7 @@ class Answers:
     def __init__(self, name: str) -> None:
         self._name = name
         self._last: dict[int, str] = {}  # the end of which a task has been told
+        self._known: dict[int, str] = {}  # what it tells a scheduler that does not know it
         self._doubts: Counter[int] = Counter()  # values said to be out of reach
         self.violations: list[str] = []
         self.restarts = False  # what has ended is forgotten, and said to be cancelled
@@ -30,6 +39,15 @@ class Answers:
                 self._last[tid] = "released"
         elif isinstance(message, words.Unreachable):
             self._doubts.update(message.tids)
+        elif isinstance(message, reunion.Known):
+            ends = (_NAMES[status] for status in message.statuses)
+            self._known.update(zip(message.tids, ends, strict=True))
+        elif isinstance(message, reunion.Announced):
+            # It knows of no other ends: to fetch a value in vain makes it doubt that it is there.
+            for tid in [tid for tid, end in self._last.items() if end != "released"]:
+                del self._last[tid]
+            self._last.update(self._known)
+            self._known.clear()
 
     def hear(self, message: Message) -> None:
         """The client hears this."""

@@ -25,6 +25,7 @@ from trio_dask.messages import session
 from trio_dask.testing.simulation.answers import Answers
 from trio_dask.testing.simulation.network import CONNECT_S, RETRY_S
 from trio_dask.testing.simulation.plan import function_of
+from trio_dask.testing.simulation.scheduler import GONE
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -41,10 +42,14 @@ Then = Callable[[], None]
 
 #: A client that finds no scheduler goes on looking for so long.
 PATIENCE_S: Final = 10.0
+#: One that has lost it looks at once, and for so long.
+AGAIN_S: Final = 0.05
+RECONNECT_S: Final = 4.0
 # Why a client has ended, if not since its connection did.
 DONE: Final = "it has done all"
 DIED: Final = "its process died"
 NOBODY: Final = "nobody is there"
+LOST_FOR_GOOD: Final = "the scheduler does not come back"
 
 
 class SimClient:
@@ -57,7 +62,7 @@ class SimClient:
         self.name = name
         self.plan = plan
         self._todo = list(plan.steps)
-        self.core = ClientCore(name)
+        self.core = ClientCore(name, secret=f"secret of {name} " * 2)
         self.answers = Answers(name)
         self.tids: dict[int, int] = {}  # number → id, of what it holds
         self._batches: dict[int, Batch] = {}
@@ -68,6 +73,7 @@ class SimClient:
         self._asked = 0
         self.waits: dict[object, None] = {}  # whom the core has yet to wake
         self.link: Link | None = None
+        self._called = False
         self.outcomes: dict[int, Outcome] = {}
         self.finished = False
         self.dead = False
@@ -82,10 +88,10 @@ class SimClient:
         if self.dead:
             return
         link = self._cluster.network.link(f"{self.name}-scheduler", (self.name, "scheduler"))
-        link.attach(0, self._receive, self.die)
+        link.attach(0, self._receive, self._lost)
         if not self._cluster.scheduler.accept(link):
             if self._world.now >= until:
-                self.die(NOBODY)
+                self.die(LOST_FOR_GOOD if self.core.number else NOBODY)
             else:
                 again = partial(self._connect, until)
                 when = self._world.now + RETRY_S
@@ -95,10 +101,19 @@ class SimClient:
         self.core.table.drops.wake = partial(
             self._world.after, 0.0, f"{self.name} drops", self._flush
         )
-        link.send(0, [self.core.register()])
+        link.send(0, [self.core.resume() if self._called else self.core.register()])
+        self._called = True
+
+    def _lost(self, _: str) -> None:
+        """The connection broke: look for the scheduler, for a while."""
+        if not self.dead:
+            self.core.lost()
+            self.link = None
+            again = partial(self._connect, self._world.now + RECONNECT_S)
+            self._world.after(AGAIN_S, f"{self.name} looks for the scheduler", again)
 
     def die(self, reason: str) -> None:
-        """The process ends, or has lost the scheduler: today that is the end of a client."""
+        """The process ends, or has lost the scheduler for good."""
         if self.dead:
             return
         self.dead = self.finished = True
@@ -106,23 +121,31 @@ class SimClient:
         for link in (self.link, *self._data.values()):
             if link is not None:
                 link.detach(0)
-                link.cut("the client is gone")
+                link.cut(GONE if reason == DONE else reason)
 
     def _receive(self, messages: list[Message]) -> None:
         begun = self.core.number
         self.answers.restarts = self._truth.restarted
         for message in messages:
+            if isinstance(message, session.Refused):
+                self.die(f"refused: {message.reason}")
+                return
             self.answers.hear(message)
         self.core.handle(messages)
+        strange = any(
+            isinstance(message, session.Resumed) and message.heard < 0 for message in messages
+        )
+        if strange and self.link is not None:
+            self.link.send(0, [self.core.register()])
         if not begun and self.core.number:
             self._go_on()
         self._flush()
 
     def _flush(self) -> None:
-        if self.dead or self.link is None:
+        if self.dead:
             return
         messages, data = self.core.flush()
-        if messages:
+        if messages and self.link is not None:
             for message in messages:
                 self.answers.say(message)
             self.link.send(0, messages)

@@ -65,9 +65,12 @@ class Cluster:
     # ---------------------------------------------------------------- the scheduler
 
     def _new_scheduler(self) -> SimScheduler:
-        cluster = f"{self._ids.getrandbits(64):016x}"
+        cluster = self._ids.getrandbits(64)
         placement = None if self._placement is None else self._placement()
-        return SimScheduler(self.network, self.plan, cluster, placement)
+        return SimScheduler(self.network, self.plan, cluster, self._listens, placement=placement)
+
+    def _listens(self, address: str) -> bool:
+        return address in self.workers
 
     def kill_scheduler(self) -> None:
         """The scheduler's process dies; the next one knows of nothing, and is to be started."""

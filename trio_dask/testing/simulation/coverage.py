@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 from unittest.mock import patch
 
 from trio_dask.messages import tasks as words
+from trio_dask.messages.reunion import Announced
 from trio_dask.scheduler.core import state as st
 from trio_dask.worker.core import ToRunner, ToScheduler
 
@@ -131,6 +132,7 @@ class AttemptWatch:
         self._state = core.state
         self._seen = seen
         self._where: dict[int, str] = {}
+        self._said: dict[int, Message] = {}  # by identity: what is said again is nothing new
 
     def hears(self, message: Message) -> None:
         """The scheduler says this to the worker."""
@@ -144,8 +146,12 @@ class AttemptWatch:
                 self._move(attempt, "waiting")
         for action in actions:
             messages = action.messages if isinstance(action, ToRunner | ToScheduler) else []
+            again = any(isinstance(message, Announced) for message in messages)
             for message in messages:
-                self._moved_by(message)
+                if id(message) not in self._said:
+                    self._said[id(message)] = message
+                    if not again or isinstance(action, ToRunner):
+                        self._moved_by(message)
 
     def _moved_by(self, message: Message) -> None:
         match message:

@@ -22,7 +22,7 @@ FOR_S: Final = 1.5
 #: Where memory is short, this is how long until it runs out again.
 STARVE_S: Final = 0.08
 #: Of the clusters in which something goes wrong, this part loses its scheduler.
-SCHEDULER_DIES: Final = 0.15
+SCHEDULER_DIES: Final = 0.3
 #: Of plugins, which are numbers, this one cannot be set up.
 _BAD: Final = 3
 
@@ -114,7 +114,7 @@ def client_dies(cluster: Cluster, fault: Fault) -> None:
 def scheduler_dies(cluster: Cluster, fault: Fault) -> None:
     """The scheduler's process dies; another, with empty tables, is there after `seconds`.
 
-    Never if that is 0. Today it is the end of all who were connected: workers start again.
+    Never if that is 0. Who was connected comes back to it.
     """
     if cluster.scheduler.listening:
         cluster.kill_scheduler()
@@ -125,14 +125,14 @@ def scheduler_dies(cluster: Cluster, fault: Fault) -> None:
 
 
 def worker_is_cut_off(cluster: Cluster, fault: Fault) -> None:
-    """A worker's connection to the scheduler breaks; today that is the end of its process."""
+    """A worker's connection to the scheduler breaks; it comes back on another."""
     worker = cluster.worker(fault.host)
     if worker is not None:
         worker.link.cut("a fault")
 
 
 def client_is_cut_off(cluster: Cluster, fault: Fault) -> None:
-    """A client's connection to the scheduler breaks; today that is the end of the client."""
+    """A client's connection to the scheduler breaks; it comes back on another."""
     cluster.network.cut_between(fault.host, "scheduler")
 
 
@@ -274,9 +274,12 @@ def _some_fault(  # noqa: C901 - a case for each kind
             more["other"] = chance.choice(others)
         case "partition":
             more |= {
-                "other": chance.choice(others),
+                "host": chance.choice((host, host, client)),
+                "other": chance.choice((*others, "scheduler")),
                 "seconds": chance.choice((0.05, 0.5, 3.0, 0.0)),
             }
+            if more["other"] == "scheduler" and not more["seconds"]:
+                more["seconds"] = 6.0  # a worker alone could never go on
         case "slow link":
             other = chance.choice((*others, "scheduler"))
             more |= {"other": other, "seconds": 1.0, "factor": 30.0}

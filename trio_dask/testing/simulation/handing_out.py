@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from trio_dask.messages.tasks import Run
 from trio_dask.scheduler.core import state as st
+from trio_dask.testing.simulation.presence import connected
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -48,8 +49,8 @@ def urgent_first(cluster: Cluster, said: list[tuple[int, list[Message]]]) -> Ite
 def nobody_idles(cluster: Cluster) -> Iterator[str]:
     """No slot is free while a task waits that may take it."""
     state = cluster.scheduler.core.state
-    if state.alone or state.kept or state.pace.behind:
-        return  # a worker is being emptied, or there is more to be handed out in the next turn
+    if state.alone or state.kept or state.pace.behind or state.reunion.recovering:
+        return  # a worker is being emptied, others are waited for, or the next turn has more
     for worker in state.workers.values():
         taken = sum(attempt not in worker.parked for attempt in worker.window)
         if taken >= worker.slots:
@@ -72,7 +73,7 @@ def no_inversion_lasts(cluster: Cluster) -> Iterator[str]:
     head = state.anywhere.queue.peek()
     if head is None or state.pace.undealt:
         return
-    for worker, record in cluster.registered():
+    for worker, record in connected(cluster):
         if not record.slots:
             continue
         # The scheduler believes that those given first have begun. They may lack inputs.

@@ -19,7 +19,8 @@ from trio_dask.scheduler.core import state as st
 from trio_dask.scheduler.core.alone import beside_alone
 from trio_dask.scheduler.core.deaths import ALONE_MAX
 from trio_dask.scheduler.core.lifecycle import wants
-from trio_dask.testing.simulation.client import DIED, DONE, NOBODY
+from trio_dask.scheduler.core.reunion import ANOTHER
+from trio_dask.testing.simulation.client import DIED, DONE, LOST_FOR_GOOD, NOBODY
 from trio_dask.testing.simulation.handing_out import (
     no_inversion_lasts,
     nobody_idles,
@@ -31,6 +32,14 @@ from trio_dask.testing.simulation.leaving import (
     farewells_are_true,
     nobody_gives_to_the_leaving,
 )
+from trio_dask.testing.simulation.presence import (
+    connected,
+    counted_on,
+    is_present,
+    present,
+    registered,
+)
+from trio_dask.testing.simulation.reuniting import nobody_is_overtaken
 from trio_dask.testing.simulation.truth import BOUND, FAILURE
 
 if TYPE_CHECKING:
@@ -65,10 +74,10 @@ def answers_are_final(cluster: Cluster) -> Iterator[str]:
 def one_live_attempt(cluster: Cluster) -> Iterator[str]:
     """No task is with two living workers that the scheduler counts on."""
     seen: dict[int, str] = {}
-    for worker, _ in cluster.registered():
+    for worker, unheard in counted_on(cluster):
         state = worker.core.state
-        waiting = [row.tid for row in state.waiting.values()]
-        given = [tid for attempt, tid in state.given.items() if attempt not in state.abandoned]
+        given = [tid for attempt, tid in state.given.items() if attempt not in unheard]
+        waiting = [row.tid for row in state.waiting.values() if row.attempt not in unheard]
         for tid in (*given, *waiting):
             if tid in seen:
                 yield f"task {tid:x} is with {seen[tid]} and {worker.address}"
@@ -84,7 +93,7 @@ def slots_are_not_overcommitted(cluster: Cluster) -> Iterator[str]:
 
 def resources_are_not_overcommitted(cluster: Cluster) -> Iterator[str]:
     """What a worker's running tasks take together is what it has, at most."""
-    for worker, record in cluster.registered():
+    for worker, record in registered(cluster):
         taken: Counter[str] = Counter()
         for attempt in worker.runner.running:
             task = record.window.get(attempt)
@@ -98,7 +107,7 @@ def resources_are_not_overcommitted(cluster: Cluster) -> Iterator[str]:
 def who_ran_out_of_memory_runs_alone(cluster: Cluster) -> Iterator[str]:
     """Nothing runs, or waits to, on a worker beside a task whose process ran out of memory."""
     state = cluster.scheduler.core.state
-    for worker, record in cluster.registered():
+    for worker, record in registered(cluster):
         runner = worker.runner
         there = runner.running.keys() | runner.unbegun.keys() if runner.alive else set()
         beside = there.intersection(beside_alone(state, record))
@@ -120,11 +129,13 @@ def the_welcomed_are_known(cluster: Cluster) -> Iterator[str]:
     """Who believes to be connected is on the books of the scheduler that is there now."""
     state = cluster.scheduler.core.state
     for worker in cluster.workers.values():
-        if worker.registered and worker.address not in state.workers:
+        bond = worker.core.state.bond
+        here = worker.registered and bond is not None and not bond.away
+        if here and worker.address not in state.workers:
             yield f"{worker.address} is not known"
-    for client in cluster.clients.values():
+    for client in present(cluster):
         core = client.core
-        if core.number and not client.dead:
+        if core.number:
             known = core.cluster == state.cluster and core.number in state.clients
             if not known:
                 yield f"{client.name} of the cluster {core.cluster} is not known"
@@ -132,7 +143,7 @@ def the_welcomed_are_known(cluster: Cluster) -> Iterator[str]:
 
 def books_agree_on_attempts(cluster: Cluster) -> Iterator[str]:
     """The scheduler's window of a worker is what that worker has been given and not answered."""
-    for worker, record in cluster.registered():
+    for worker, record in connected(cluster):
         state = worker.core.state
         there = {**dict.fromkeys(state.given), **dict.fromkeys(state.waiting)}
         for attempt in state.abandoned:  # reported as stopped before it has
@@ -151,7 +162,7 @@ def books_agree_on_values(cluster: Cluster) -> Iterator[str]:
 
     But for copies of what it is making anew, which are let go of when it has.
     """
-    for worker, record in cluster.registered():
+    for worker, record in connected(cluster):
         state = worker.core.state
         there = state.held.keys() | state.store.held_by(worker.name)
         if there - record.stray.keys() != record.held.keys():
@@ -162,7 +173,7 @@ def books_agree_on_values(cluster: Cluster) -> Iterator[str]:
 
 def books_agree_on_slots(cluster: Cluster) -> Iterator[str]:
     """The scheduler knows how many tasks a worker can run."""
-    for worker, record in cluster.registered():
+    for worker, record in connected(cluster):
         works = worker.core.state.up and worker.core.state.doomed is None
         if record.told != (worker.plan.nthreads if works else 0):
             yield f"{worker.address} has {record.told} slots on record"
@@ -172,7 +183,7 @@ def books_agree_on_slots(cluster: Cluster) -> Iterator[str]:
 
 def books_agree_on_who_waits(cluster: Cluster) -> Iterator[str]:
     """The scheduler knows which tasks have no slot, and which have a client."""
-    for worker, record in cluster.registered():
+    for worker, record in connected(cluster):
         state, runner = worker.core.state, worker.runner
         if not runner.alive:
             continue
@@ -180,6 +191,7 @@ def books_agree_on_who_waits(cluster: Cluster) -> Iterator[str]:
         if record.parked.keys() != parked:
             yield f"{worker.address} has {sorted(parked)} waiting, on record {sorted(record.parked)}"
         nests = {attempt for attempt, nest in runner.nests.items() if not nest.core.ended}
+        nests -= state.abandoned
         if record.nested.keys() != nests:
             yield f"{worker.address} has clients in {sorted(nests)}, not {sorted(record.nested)}"
 
@@ -195,7 +207,7 @@ def nobody_outlives_its_task(cluster: Cluster) -> Iterator[str]:
 
 def books_agree_on_functions(cluster: Cluster) -> Iterator[str]:
     """A worker that is up has the functions that the scheduler need not send it again."""
-    for worker, record in cluster.registered():
+    for worker, record in connected(cluster):
         missing = record.functions - worker.core.state.functions
         if worker.core.state.up and missing:
             yield f"{worker.address} lacks the functions {sorted(missing)}"
@@ -217,7 +229,7 @@ def plugins_are_everywhere(cluster: Cluster) -> Iterator[str]:
 def _holders(cluster: Cluster) -> Iterator[SimClient | SimNest]:
     """All clients, also those inside tasks."""
     yield from cluster.clients.values()
-    for worker, _ in cluster.registered():
+    for worker, _ in registered(cluster):
         if worker.runner.alive:
             yield from worker.runner.nests.values()
 
@@ -233,7 +245,7 @@ def wanted_is_what_clients_hold(cluster: Cluster) -> Iterator[str]:
             elif tid:
                 yield f"{tid:x} is wanted by a client that is gone"
     for client in _holders(cluster):
-        if not client.dead and client.core.number in wanted:
+        if is_present(cluster, client) and client.core.number in wanted:
             held = dict(client.held())
             # What has come to a bad end need not be remembered for it.
             waits = {tid for tid, status in held.items() if status in (PENDING, FINISHED)}
@@ -253,7 +265,7 @@ def clients_know_the_end(cluster: Cluster) -> Iterator[str]:
     state = cluster.scheduler.core.state
     statuses = {st.DONE: FINISHED, st.FAILED: ERROR, st.CANCELLED: CANCELLED, st.LOST: LOST}
     for client in _holders(cluster):
-        if client.dead or client.core.ended:
+        if client.core.ended or not is_present(cluster, client):
             continue
         for tid, status in client.held():
             task = state.tasks.get(tid)
@@ -265,7 +277,7 @@ def clients_know_the_end(cluster: Cluster) -> Iterator[str]:
 
 def recalls_are_answered(cluster: Cluster) -> Iterator[str]:
     """What was asked back, and had not begun, has come back."""
-    for worker, record in cluster.registered():
+    for worker, record in connected(cluster):
         kept = [each for each in record.recalled if each in worker.runner.unbegun]
         if kept and worker.runner.alive:
             yield f"{worker.address} keeps {kept}, which it was asked for"
@@ -326,8 +338,8 @@ def clients_end_for_a_reason(cluster: Cluster) -> Iterator[str]:
 _ENDINGS: Final = {
     DIED: {"client dies"},
     NOBODY: {"no scheduler comes"},
-    "the scheduler died": {"scheduler dies"},
-    "the network failed": {"client is cut off", "partition"},
+    f"refused: {ANOTHER}": {"scheduler dies"},  # twice, or when somebody new was faster
+    LOST_FOR_GOOD: {"no scheduler comes", "partition"},
 }
 
 
@@ -400,6 +412,7 @@ WHEN_SAID: Final[tuple[SaidRule, ...]] = (
     urgent_first,
     nobody_gives_to_the_leaving,
     farewells_are_true,
+    nobody_is_overtaken,
 )
 WHEN_QUIET: Final[tuple[Rule, ...]] = (
     the_welcomed_are_known,

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from trio_dask.messages import nested, session
 from trio_dask.scheduler.core import CoreSettings, Misuse, SchedulerCore
+from trio_dask.scheduler.core.reunion import ANOTHER
 from trio_dask.scheduler.inside import Inside
+from trio_dask.testing.simulation.network import CONNECT_S
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -21,31 +24,54 @@ TICK_S: Final = 0.2
 HOST: Final = "scheduler"
 #: Shorter than in production, so that hosts that stand still are given up.
 WORKER_TTL_S: Final = 5.0
+#: Shorter as well, so that some come back too late.
+RECONNECT_S: Final = 2.0
+#: Why the scheduler gives up a worker.
+SILENT: Final = "nothing was heard of it for too long"
+#: Why a worker says goodbye.
+ENDS: Final = "the worker ends"
+#: Why a client's connection ends that needs none any more.
+GONE: Final = "the client is gone"
+
+
+@dataclass(slots=True, eq=False)
+class _Visit:
+    """A connection, and the peer that it has turned out to be."""
+
+    link: Link
+    peer: int = 0
 
 
 class SimScheduler:
     """One life of a scheduler: nobody reaches it before it was started, or when it is dead.
 
     `on_flush` is called after the core has handed out work, with what is to be said.
+    `listens` tells whether a process is at an address.
     """
 
     def __init__(
         self,
         network: Network,
         plan: Plan,
-        cluster: str,
+        cluster: int,
+        listens: Callable[[str], bool],
+        *,
         placement: Placement | None = None,
     ) -> None:
         settings = CoreSettings(
             allowed_failures=plan.allowed_failures,
             worker_ttl_s=WORKER_TTL_S,
             turn_max=plan.turn_max,
+            reconnect_s=RECONNECT_S,
+            clients_from=1024 * (cluster % 2048),
         )
-        self.core = SchedulerCore(settings, cluster=cluster, placement=placement)
+        self.core = SchedulerCore(settings, cluster=f"{cluster:016x}", placement=placement)
         self._network = network
         self._world = network.world
+        self._listens = listens
         self._inside = _Inside(self.core, self)
-        self._links: dict[int, Link] = {}
+        self._here: dict[_Visit, None] = {}
+        self._visits: dict[int, _Visit] = {}  # of those who have registered
         self._peers = 0
         self._working = False
         self._listening = False
@@ -60,10 +86,10 @@ class SimScheduler:
     def die(self) -> None:
         """The process is gone: what was said to it, or by it, and has not arrived is lost."""
         self._listening = False
-        links, self._links = self._links, {}
-        for link in links.values():
-            link.detach(1)
-            link.cut("the scheduler died")
+        visits, self._here, self._visits = self._here, {}, {}
+        for visit in visits:
+            visit.link.detach(1)
+            visit.link.cut("the scheduler died")
 
     @property
     def listening(self) -> bool:
@@ -72,45 +98,79 @@ class SimScheduler:
 
     def accept(self, link: Link) -> bool:
         """Somebody wants to connect; tells whether anybody is there."""
-        if not self._listening:
+        if not self._listening or not self._network.reachable(*link.hosts):
             link.refuse()
             return False
-        self._peers += 1
-        peer = self._peers
-        self._links[peer] = link
-        link.attach(1, partial(self._receive, peer), partial(self._left, peer))
+        visit = _Visit(link)
+        self._here[visit] = None
+        link.attach(1, partial(self._receive, visit), partial(self._lost, visit))
         return True
 
-    def _receive(self, peer: int, messages: list[Message]) -> None:
+    def _receive(self, visit: _Visit, messages: list[Message]) -> None:
+        if not self._listening:
+            return
+        now = self._world.now
         for message in messages:
             try:
-                if isinstance(message, nested.Nested):
-                    for _, said in self._inside.hear(peer, message, self._world.now):
-                        self._links[peer].send(1, [said])
-                elif isinstance(message, session.RegisterClient):
-                    self.core.client_joined(peer, message)
-                elif isinstance(message, session.RegisterWorker):
-                    self.core.worker_joined(peer, message, self._world.now)
+                if isinstance(message, nested.Nested) and visit.peer:
+                    self.core.heard(visit.peer, message)
+                    for _, said in self._inside.hear(visit.peer, message, now):
+                        self._say_inside(visit.peer, said)
+                elif visit.peer:
+                    self.core.handle(visit.peer, message, now)
+                elif isinstance(message, session.Resume):
+                    self._resume(visit, self.core.resume(message, now))
                 else:
-                    self.core.handle(peer, message, self._world.now)
+                    self._register(visit, message)
             except Misuse as error:
-                self._turn_away(peer, message, error)
+                self._turn_away(visit.link, message, error)
                 break
         self._flush()
 
-    def _turn_away(self, peer: int, message: Message | None, error: Misuse) -> None:
-        if peer < 0:
-            self._say(*self._inside.refuse(peer, str(error)))
-            return
-        # A worker that is back before its end has been noticed is refused, and comes again.
-        if not isinstance(message, session.RegisterWorker):
-            self.complaints.append(f"{type(message).__name__} of peer {peer}: {error}")
-        self._links[peer].send(1, [session.Refused(str(error))])
+    def _register(self, visit: _Visit, message: Message) -> None:
+        peer = self._peers + 1
+        if isinstance(message, session.RegisterClient):
+            self.core.client_joined(peer, message, self._world.now)
+        else:
+            assert isinstance(message, session.RegisterWorker)
+            self.core.worker_joined(peer, message, self._world.now)
+        self._peers = visit.peer = peer
+        self._visits[peer] = visit
 
-    def _left(self, peer: int, reason: str) -> None:
-        del self._links[peer]
-        self.core.left(peer, reason)
+    def _resume(self, visit: _Visit, peer: int | None) -> None:
+        if peer is None:
+            visit.link.send(1, [session.Resumed(-1)])
+            return
+        before = self._visits.get(peer)
+        visit.peer, self._visits[peer] = peer, visit
+        if before is not None:
+            before.link.detach(1)
+            before.link.cut("its peer has come back on another")
+
+    def _turn_away(self, link: Link, message: Message | None, error: Misuse) -> None:
+        # A worker that is back before its end has been noticed is refused, and comes again.
+        if not isinstance(message, session.RegisterWorker) and str(error) != ANOTHER:
+            self.complaints.append(f"{type(message).__name__}: {error}")
+        link.send(1, [session.Refused(str(error))])
+
+    def _lost(self, visit: _Visit, reason: str) -> None:
+        peer = visit.peer
+        self._here.pop(visit, None)
+        if not peer or self._visits.get(peer) is not visit:
+            return
+        del self._visits[peer]
+        if reason in (SILENT, GONE, ENDS):
+            self.core.left(peer, reason)
+        else:
+            self.core.lost(peer, reason, self._world.now)
+            self._world.after(CONNECT_S, "a look for the lost", partial(self._probe, peer))
         self._flush()
+
+    def _probe(self, peer: int) -> None:
+        address = self.core.awaited(peer) if self._listening else None
+        if address and not self._listens(address):
+            self.core.left(peer, "its process has ended")
+            self._flush()
 
     def _tick(self) -> bool:
         if not self._listening:
@@ -118,7 +178,7 @@ class SimScheduler:
         if self._network.stalled_until(HOST) > self._world.now:
             return True
         for peer in self.core.tick(self._world.now):
-            self._links[peer].cut("nothing was heard of it for too long")
+            self._visits[peer].link.cut(SILENT)
         self._flush()
         return True
 
@@ -127,22 +187,29 @@ class SimScheduler:
         if not self._listening:
             return
         for peer, error in self.core.work():
-            self._turn_away(peer, None, error)
+            if peer < 0:
+                self._say_inside(*self._inside.refuse(peer, str(error)))
+            elif peer in self._visits:
+                self._turn_away(self._visits[peer].link, None, error)
         self._flush()
 
-    def _say(self, peer: int, message: Message) -> None:
-        if peer in self._links:
-            self._links[peer].send(1, [message])
+    def _say_inside(self, worker: int, message: Message) -> None:
+        self.core.said(worker, message)
+        if worker in self._visits:
+            self._visits[worker].link.send(1, [message])
 
     def _flush(self) -> None:
         said = self.core.flush()
         self.on_flush(said)
         for peer, messages in said:
+            if peer in self._visits:
+                # Who is alive is told that this was heard, again and again.
+                tick = all(isinstance(each, session.Heard) for each in messages)
+                self._visits[peer].link.send(1, messages, tick=tick)
+        for peer, messages in said:
             addressed = self._inside.address(peer, messages) if peer < 0 else None
             if addressed is not None:
-                self._say(*addressed)
-            elif peer in self._links:
-                self._links[peer].send(1, messages)
+                self._say_inside(*addressed)
         if self.core.busy and not self._working:
             self._working = True
             self._world.after(0.0001, "work", self._work)

@@ -27,7 +27,7 @@ LIVENESS_S: Final = 200.0
 #: What takes more steps goes round in circles.
 STEPS_MAX: Final = 1_000_000
 #: All is over when nothing has been due for so long.
-QUIET_S: Final = 1.5
+QUIET_S: Final = 5.0
 
 
 @dataclass(frozen=True, slots=True)

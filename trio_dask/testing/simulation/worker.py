@@ -38,6 +38,9 @@ if TYPE_CHECKING:
 TICK_S: Final = 0.25
 #: Messages between a worker and its runner take so long.
 LOCAL_S: Final = (0.00005,)
+#: Who has lost the scheduler looks for it at once, and not for longer than this.
+AGAIN_S: Final = 0.05
+PATIENCE_S: Final = 4.0
 #: How often it is looked after what is to be stopped.
 CLIMB_S: Final = 0.05
 #: Values of a worker that is to leave in a hurry have so long to move.
@@ -59,8 +62,8 @@ class SimWorker:
         self.address = f"tcp://{name}:{life}"
         self.alive = False
         self.registered = False
-        self._held_back: list[Message] = []
-        self._performing = self._climbing = self._draining = False
+        self._lost_at = 0.0
+        self._performing = self._climbing = self._beating = self._draining = False
         #: When it was first told to leave, in a hurry; and when another takes its place.
         self.hurries_since: float | None = None
         self.returns_after = 0.0
@@ -70,9 +73,13 @@ class SimWorker:
     def start(self, store: Store) -> None:
         """The process has begun."""
         self.alive = True
-        rules = DrainRules(grace_s=self.plan.grace, move_s=MOVE_S)
         self.core = WorkerCore(
-            self.name, self.address, self.plan.nthreads, store, drain_rules=rules
+            self.name,
+            self.address,
+            self.plan.nthreads,
+            store,
+            secret=self.address * 2,
+            drain_rules=DrainRules(grace_s=self.plan.grace, move_s=MOVE_S),
         )
         self.transfers = Transfers(self)
         seen = self.cluster.coverage
@@ -85,21 +92,42 @@ class SimWorker:
         self._world.every(TICK_S, f"{self.name} tick", self._tick)
 
     def _register(self) -> None:
-        self.link = self.network.link(f"{self.address}-scheduler", (self.name, "scheduler"))
-        self.link.attach(0, self._from_scheduler, lambda _: self.cluster.crash(self))
-        if not self.cluster.scheduler.accept(self.link):
+        if not self._call(self._registration()):
             again = f"{self.name} tries again"
             self._world.at(self.now + RETRY_S, again, self._try_again, tick=True)
+
+    def _registration(self) -> Message:
+        plan, memory = self.plan, self.core.memory
+        return session.RegisterWorker(
+            self.name, self.address, plan.nthreads, 0, dict(plan.resources), {},
+            self.core.resume().secret, memory.cluster, memory.epoch,
+        )  # fmt: skip
+
+    def _call(self, first: Message) -> bool:
+        """Connect to the scheduler, and say this first; tells whether anybody is there."""
+        self.link = self.network.link(f"{self.address}-scheduler", (self.name, "scheduler"))
+        self.link.attach(0, self._from_scheduler, self._scheduler_lost)
+        if not self.cluster.scheduler.accept(self.link):
+            return False
+        self.link.send(0, [first])
+        return True
+
+    def _scheduler_lost(self, _: str) -> None:
+        if not self.registered:
+            self.cluster.crash(self)
             return
-        plan = self.plan
-        self.link.send(
-            0,
-            [
-                session.RegisterWorker(
-                    self.name, self.address, plan.nthreads, 0, dict(plan.resources), {}
-                )
-            ],
-        )
+        self.core.scheduler_lost()
+        self._lost_at = self.now
+        self._world.after(AGAIN_S, f"{self.name} looks for the scheduler", self._come_back)
+
+    def _come_back(self) -> None:
+        if not self.alive or self._call(self.core.resume()):
+            return
+        if self.now - self._lost_at > PATIENCE_S:
+            self.cluster.crash(self)
+        else:
+            what = f"{self.name} looks for the scheduler"
+            self._world.at(self.now + RETRY_S, what, self._come_back, tick=True)
 
     def die(self) -> None:
         """The process is gone."""
@@ -156,7 +184,10 @@ class SimWorker:
 
     def _tick(self) -> bool:
         if self.alive and self.registered and self.network.stalled_until(self.name) <= self.now:
-            self.link.send(0, [session.Heartbeat({})], tick=True)
+            self._beating = True
+            self.core.beat({})
+            self.perform()
+            self._beating = False
             board = [(attempt, began) for attempt, (_, began) in self.runner.running.items()]
             self.core.tick(board if self.runner.alive else [], self.now)
             self.transfers.tick()
@@ -242,19 +273,22 @@ class SimWorker:
 
     def _from_scheduler(self, messages: list[Message]) -> None:
         for message in messages:
-            if self.registered:
-                self.core.on_scheduler(message)
-                if self._watch is not None:
-                    self._watch.hears(message)
-            elif isinstance(message, session.Welcome):
-                self.registered = True
-                self.link.send(0, self._held_back) if self._held_back else None
-                self._held_back = []
-            elif isinstance(message, session.Refused):
+            if isinstance(message, session.Refused):
                 self.link.detach(0)
                 self.link.cut("refused")
+                if self.registered:
+                    self.cluster.crash(self)
+                    return
                 self._world.after(RETRY_S, f"{self.name} tries again", self._try_again)
                 return
+            if isinstance(message, session.Resumed) and message.heard < 0:
+                self.core.on_scheduler(message)
+                self.link.send(0, [self._registration()])
+                continue
+            self.core.on_scheduler(message)
+            self.registered = True
+            if self._watch is not None:
+                self._watch.hears(message)
         self.perform()
 
     def _try_again(self) -> None:
@@ -322,10 +356,8 @@ class SimWorker:
 
     def _perform(self, action: Action) -> None:  # noqa: C901 - a case for each action
         match action:
-            case ToScheduler() if not self.registered:
-                self._held_back += action.messages
             case ToScheduler():
-                self.link.send(0, action.messages)
+                self.link.send(0, action.messages, tick=self._beating)
             case ToRunner():
                 self._to_runner.send(action.messages)
             case ToPeer():

@@ -178,6 +178,8 @@ def on_done(state: WorkerState, message: Done) -> None:
                 state.held[tid] = nbytes
     if state.sealed:
         sealing.settle(state, message, tids)
+    if state.bond is not None and tids:
+        state.bond.ended[message.attempts[0]] = message, tids
     state.out.scheduler.append(message)
 
 

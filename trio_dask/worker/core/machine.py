@@ -6,17 +6,20 @@ from typing import TYPE_CHECKING, Any, Final
 
 from trio_dask.errors import RemoteProtocolError
 from trio_dask.messages import (
+    Memory,
     Message,
     fleet,
     inquiring as looking,
     nested as inner,
     plugins as plugging,
+    reunion,
     sealing as seals,
     session as hello,
     tasks as words,
     values,
 )
 from trio_dask.worker.core import (
+    announcing,
     attempts,
     copying,
     draining,
@@ -26,6 +29,7 @@ from trio_dask.worker.core import (
     nested,
     plugins,
     renewing,
+    resuming,
     sealing,
     serving,
     stopping,
@@ -57,6 +61,7 @@ _FROM_SCHEDULER: Final[dict[type[Message], Callable[[WorkerState, Any], None]]] 
     fleet.Renew: renewing.on_renew,
     looking.Inquire: inquiring.on_inquire,
     plugging.Plugins: plugins.on_plugins,
+    reunion.Disown: stopping.on_disown,
 }
 _FROM_RUNNER: Final[dict[type[Message], Callable[[WorkerState, Any], None]]] = {
     words.Done: attempts.on_done,
@@ -93,9 +98,13 @@ class WorkerCore:
         nthreads: int,
         store: Store,
         *,
+        secret: str = "",
         drain_rules: DrainRules = DrainRules(),  # noqa: B008 - it cannot change
     ) -> None:
+        """With a secret the conversation with the scheduler outlasts its connection."""
         self.state = WorkerState(name, address, nthreads, store, drain_rules)
+        if secret:
+            self.state.bond = resuming.Bond(secret)
 
     def on_scheduler(self, message: Message, now: float | None = None) -> None:
         """Take in what the scheduler said; `now` may be left out where nothing has a deadline.
@@ -103,6 +112,11 @@ class WorkerCore:
         Raises:
             RemoteProtocolError: schedulers do not say that.
         """
+        if type(message) is hello.Welcome:
+            announcing.welcomed(self.state, message)
+            return
+        if resuming.hears(self.state, message):
+            return
         handle = _FROM_SCHEDULER.get(type(message))
         if handle is None:
             msg = f"a scheduler does not say {type(message).__name__} to a worker"
@@ -125,6 +139,29 @@ class WorkerCore:
             msg = f"a runner does not say {type(message).__name__} now"
             raise RemoteProtocolError(msg)
         handle(self.state, message)
+
+    def scheduler_lost(self) -> None:
+        """The connection to the scheduler broke: what is said waits for the next one."""
+        resuming.lost(self.state)
+
+    def resume(self) -> hello.Resume:
+        """What to say first on the next connection."""
+        bond = self.state.bond
+        assert bond is not None, "only with a secret there is a next connection"
+        return hello.Resume(bond.secret, bond.lasting.heard)
+
+    @property
+    def memory(self) -> Memory:
+        """What is remembered of the cluster."""
+        return self.state.bond.memory if self.state.bond is not None else Memory()
+
+    def beat(self, metrics: dict[str, Any]) -> None:
+        """Say that the worker is alive."""
+        bond = self.state.bond
+        if bond is None or not bond.away:
+            self.state.out.scheduler.append(hello.Heartbeat(metrics))
+        if bond is not None and bond.lasting.owes:
+            bond.due = True
 
     # ------------------------------------------------------------ the runner's life
 

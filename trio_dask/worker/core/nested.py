@@ -28,6 +28,8 @@ LINE_BYTES_MAX: Final = 256 << 20
 _FRAME_BYTES_MIN: Final = 256
 #: So many values may be on their way to the runner for its tasks' clients.
 ASKED_MAX: Final = 1_000_000
+#: The last numbers that a runner was given are known: those before these it has used.
+NUMBERS_KEPT: Final = 1024
 #: The session whose draining is that of the link to the scheduler.
 SCHEDULER: Final = 0
 
@@ -89,12 +91,18 @@ def on_answer(state: WorkerState, message: words.Nested) -> None:
 
 def on_numbers_wanted(state: WorkerState, message: words.NumbersWanted) -> None:
     """The runner needs numbers for clients to come."""
+    state.nested.wanted += message.count
     state.out.scheduler.append(message)
 
 
 def on_numbers(state: WorkerState, message: words.Numbers) -> None:
     """There they are: for the runner that is there by now."""
     if state.up:
+        state.nested.wanted = max(0, state.nested.wanted - len(message.numbers))
+        numbers = state.nested.numbers
+        numbers.update(zip(message.numbers, message.firsts, strict=True))
+        for number in list(numbers)[:-NUMBERS_KEPT]:
+            del numbers[number]
         state.out.runner.append(message)
 
 

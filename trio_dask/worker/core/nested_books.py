@@ -40,9 +40,13 @@ class NestedBooks:
     draining: bool = False
     asked: dict[int, Asked] = field(default_factory=dict)  # by a number below zero
     asked_values: int = 0
+    numbers: dict[int, int] = field(default_factory=dict)  # the last that the runner was given
+    wanted: int = 0  # more of them
 
     def clear(self) -> None:
         """The runner has ended."""
         for books in (self.known, self.parked, self.lines, self.asked):
             books.clear()
+        self.numbers.clear()
+        self.wanted = 0
         self.asked_values = 0

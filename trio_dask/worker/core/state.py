@@ -19,12 +19,14 @@ from trio_dask.worker.core.actions import (
     ToScheduler,
 )
 from trio_dask.worker.core.nested_books import NestedBooks
+from trio_dask.worker.core.resuming import to_say
 
 if TYPE_CHECKING:
     from trio_dask.messages import Message, Payload
     from trio_dask.messages.plugins import Plugins
     from trio_dask.worker.core.draining import Draining, DrainRules
     from trio_dask.worker.core.limits import Limited, Limits
+    from trio_dask.worker.core.resuming import Bond
     from trio_dask.worker.core.stopping import Stopping
     from trio_dask.worker.core.store import Store
 
@@ -81,9 +83,10 @@ class Outbox:
     def take(self, state: WorkerState) -> list[Action]:
         """Everything, as actions."""
         out: list[Action] = []
-        if self.scheduler:
-            out.append(ToScheduler(self.scheduler))
-            self.scheduler = []
+        if self.scheduler or state.bond is not None:
+            said = to_say(state)
+            if said:
+                out.append(ToScheduler(said))
         if self.runner:
             out.append(ToRunner(self.runner))
             self.runner = []
@@ -207,6 +210,7 @@ class WorkerState:
     forgotten: bool = False  # the runner that is about to end: nothing that it says counts
     nested: NestedBooks = field(default_factory=NestedBooks)
     inquired: dict[int, None] = field(default_factory=dict)  # serials that the runner is to answer
+    bond: Bond | None = None  # where the conversation with the scheduler outlasts a connection
     out: Outbox = field(default_factory=Outbox)
 
     def next_serial(self) -> int:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from trio_dask.errors import RemoteProtocolError
-from trio_dask.messages import tasks as words
+from trio_dask.messages import reunion, tasks as words
 from trio_dask.messages.tasks import (
     ASK,
     COOPERATE,
@@ -72,6 +72,27 @@ def on_interrupt(state: WorkerState, message: words.Interrupt) -> None:
         elif attempt in state.given and attempt not in state.stopping:
             state.stopping[attempt] = Stopping(way)
             asked.append(attempt)
+    if asked:
+        state.out.runner.append(words.Interrupt(asked, [ASK] * len(asked)))
+
+
+def on_disown(state: WorkerState, message: reunion.Disown) -> None:
+    """Nobody counts on these any more."""
+    disown(state, message.attempts)
+
+
+def disown(state: WorkerState, attempts: Iterable[int]) -> None:
+    """These are stopped, and nothing is said about them."""
+    asked: list[int] = []
+    for attempt in attempts:
+        row = state.waiting.get(attempt)
+        if row is not None:
+            inputs.forget(state, row)
+        elif attempt in state.given:
+            state.abandoned.add(attempt)
+            if attempt not in state.stopping:
+                state.stopping[attempt] = Stopping(INTERRUPT)
+                asked.append(attempt)
     if asked:
         state.out.runner.append(words.Interrupt(asked, [ASK] * len(asked)))
 

@@ -1,0 +1,258 @@
+"""Those who come back to a scheduler that does not know them tell it all, and it makes its tables of that."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from tests.scheduler.conftest import Driver
+from trio_dask.messages import Message, nested, reunion, session, tasks as words
+from trio_dask.messages.fleet import Dismiss, Farewell, Leave
+from trio_dask.messages.ids import first_attempt, first_id
+from trio_dask.messages.nested import Numbers
+from trio_dask.messages.reunion import Announced, Attempts, Disown, Holdings, Known, Members
+from trio_dask.scheduler.core import Misuse
+from trio_dask.scheduler.core.reunion import ANOTHER
+
+C, D, A, B = 1, 2, 11, 12
+BEFORE = "the cluster before"
+ME, OTHER = 5, 6
+FIRST = first_id(ME)
+OLD = first_attempt(3)
+RESTART_S = 10.0
+
+
+class Reunion(Driver):
+    """A new scheduler, to which the members of a cluster come back."""
+
+    def __init__(self, **settings: Any) -> None:
+        super().__init__(reconnect_s=RESTART_S, **settings)
+
+    def heard(self, peer: int, *, keep: bool = False) -> list[Message]:
+        """What was said to the peer, but for who the members are."""
+        return [each for each in super().heard(peer, keep=keep) if not isinstance(each, Members)]
+
+    def client_back(self, peer: int = C, number: int = ME) -> None:
+        """A client is there again; it has still to tell what it wants."""
+        message = session.RegisterClient(
+            f"c{number}", f"the secret of peer {peer}", number, BEFORE, 3
+        )
+        self.core.client_joined(peer, message, self.now)
+        self.settle()
+
+    def worker_back(self, peer: int = A, nthreads: int = 1, **fields: Any) -> str:
+        """A worker is there again; it has still to tell what it has."""
+        fields = {"secret": f"the secret of peer {peer}", "cluster": BEFORE, "epoch": 3} | fields
+        return self.worker(peer, nthreads, **fields)
+
+    def remembers(
+        self, peer: int, *, workers: tuple[int, ...] = (A,), clients: Any = (ME,)
+    ) -> None:
+        """It tells who was in the cluster."""
+        addresses = [f"tcp://host:{each}" for each in workers]
+        members = Members(BEFORE, 3, 7, True, addresses, list(clients), [], [])
+        self.tell(peer, members)
+
+    def describes(self, args: list[bytes], *known: tuple[int, int, bytes], peer: int = C) -> None:
+        """A client describes its tasks again, and that is all."""
+        self.tell(peer, words.Functions([FIRST], ["inc"], [b"INC"]))
+        self.tell(peer, words.Submit(FIRST, [FIRST], args, [], [], [], [], True, {}))
+        if known:
+            tids, statuses, values = map(list, zip(*known, strict=True))
+            self.tell(peer, Known(tids, statuses, values, tids))
+        self.tell(peer, Announced(0, []))
+
+    def window(self, peer: int) -> dict[int, int]:
+        """The attempts that a worker has, as far as is known, and their tasks."""
+        window = self.core.state.workers[f"tcp://host:{peer}"].window
+        return {attempt: task.tid for attempt, task in window.items()}
+
+
+@pytest.fixture
+def town() -> Reunion:
+    """A scheduler that has just begun, to which a worker and a client come back."""
+    found = Reunion()
+    found.client_back()
+    found.worker_back()
+    found.remembers(C)
+    found.remembers(A)
+    return found
+
+
+def test_what_runs_goes_on(town: Reunion) -> None:
+    """And what has ended is not done again: only the third of these is given out."""
+    town.tell(A, Holdings([FIRST + 1], [9]))
+    town.tell(A, Attempts([OLD], [FIRST], [1]))
+    town.tell(A, Announced(2, []))
+    assert not town.core.state.tasks  # others may have more
+    town.describes([b"1", b"2", b"3"])
+    (_, run) = town.heard(A)[-2:]
+    assert isinstance(run, words.Run)
+    assert run.tids == [FIRST + 2]
+    assert run.attempts[0] > first_attempt(4)
+    assert town.window(A)[OLD] == FIRST
+    town.tell(A, words.Done([OLD], [words.OK_INLINE], [0.1], [1], [b"v"]))
+    finished = [each for each in town.heard(C) if isinstance(each, words.Finished)]
+    assert [tid for each in finished for tid in each.tids] == [FIRST + 1, FIRST]
+
+
+def test_clients_know_small_values(town: Reunion) -> None:
+    """They are values again, and bad ends that they know are ends."""
+    town.tell(A, Announced(1, []))
+    known = (FIRST, reunion.INLINE, b"v"), (FIRST + 1, reunion.FAILED, b"oops")
+    town.describes([b"1", b"2"], *known)
+    assert not any(isinstance(each, words.Run) for each in town.heard(A))
+    assert town.core.state.tasks[FIRST].value == b"v"
+
+
+def test_a_held_value_that_is_gone_is_made_again(town: Reunion) -> None:
+    """Its client hears that it has to wait again."""
+    town.tell(A, Announced(1, []))
+    town.describes([b"1"], (FIRST, reunion.HELD, b""))
+    assert isinstance(town.heard(C)[-1], words.Again)
+    assert [each.tids for each in town.heard(A) if isinstance(each, words.Run)] == [[FIRST]]
+
+
+def test_nobody_needs_it_any_more(town: Reunion) -> None:
+    """What no client describes is stopped, and let go of; what that still says is not heard."""
+    town.tell(A, Holdings([FIRST + 8], [9]))
+    town.tell(A, Attempts([OLD], [FIRST + 9], [1]))
+    town.tell(A, Announced(1, []))
+    town.describes([b"1"])
+    said = town.heard(A)
+    assert Disown([OLD]) in said
+    assert words.Free([FIRST + 8]) in said
+    town.tell(A, words.Done([OLD], [words.OK_HELD], [0.1], [1], [b""]))
+    assert words.Free([FIRST + 9]) in town.heard(A)
+
+
+def test_all_are_waited_for() -> None:
+    """Whoever is remembered: nothing is given out before; but not for ever."""
+    town = Reunion()
+    town.client_back()
+    town.remembers(C, workers=(A, B))
+    town.describes([b"1"])
+    town.worker_back(A)
+    town.remembers(A, workers=(A, B))
+    town.tell(A, Announced(1, []))
+    assert not any(isinstance(each, words.Run) for each in town.heard(A))
+    town.tick(RESTART_S + 0.1)
+    assert [each.tids for each in town.heard(A) if isinstance(each, words.Run)] == [[FIRST]]
+    assert town.core.state.epoch == 4
+
+
+def test_who_is_new_waits_as_well(town: Reunion) -> None:
+    """Its number is none that one who comes back may have."""
+    town.core.client_joined(D, session.RegisterClient("new"), town.now)
+    town.settle()
+    assert town.heard(D) == []
+    town.tell(A, Announced(1, []))
+    town.describes([b"1"])
+    (welcome,) = town.heard(D)
+    assert isinstance(welcome, session.Welcome)
+    assert welcome.number > ME
+
+
+def test_another_cluster(town: Reunion) -> None:
+    """There is one that this scheduler belongs to."""
+    message = session.RegisterClient("x", "the secret of another", 9, "yet another", 3)
+    with pytest.raises(Misuse, match=ANOTHER):
+        town.core.client_joined(D, message, town.now)
+
+
+# ---------------------------------------------------------------- late
+
+
+def late(town: Reunion) -> int:
+    """Worker B has the attempt that A had, which has been given up and comes back; that attempt."""
+    town.tell(A, Announced(1, []))
+    town.describes([b"1"])
+    (attempt,) = town.window(A)
+    town.core.lost(A, "test", town.now)
+    town.worker_back(B)
+    town.tell(B, Announced(1, []))
+    town.tick(RESTART_S + 0.1)
+    assert list(town.window(B).values()) == [FIRST]
+    town.heard(A)
+    town.worker_back(A)
+    return attempt
+
+
+def test_one_that_has_been_given_up(town: Reunion) -> None:
+    """What it runs is made elsewhere by now, and is stopped. Before it has told, it gets nothing."""
+    attempt = late(town)
+    town.submit(FIRST + 1, [b"2", b"3"])
+    assert not town.window(A)
+    town.tell(A, Attempts([attempt], [FIRST], [1]))
+    town.tell(A, Announced(1, []))
+    assert Disown([attempt]) in town.heard(A)
+    assert list(town.window(A).values()) == [FIRST + 2]
+
+
+def test_what_runs_alone_waits_until_a_worker_has_told(town: Reunion) -> None:
+    """It is not sent to one of which nobody knows what it runs."""
+    late(town)
+    town.tell(B, words.Slots(0))
+    town.tell(B, words.RunnerDied(list(town.window(B)), [], [], {"signal": 9, "oom": True}))
+    assert not town.window(A)
+    town.tell(A, Announced(1, []))
+    assert list(town.window(A).values()) == [FIRST]
+
+
+def test_one_that_is_to_leave(town: Reunion) -> None:
+    """It says so before anything is given to it, and may go when it is empty."""
+    town.tell(A, Leave("it is told to", at_once=False))
+    town.tell(A, Announced(1, []))
+    town.describes([b"1"])
+    said = town.heard(A)
+    assert any(isinstance(each, Farewell) for each in said)
+    assert not any(isinstance(each, words.Run | Dismiss) for each in said)
+
+
+# ---------------------------------------------------------------- clients inside tasks
+
+
+def test_numbers_of_clients_inside_tasks(town: Reunion) -> None:
+    """Those that a runner has from before it may use; a number that two have was used by one."""
+    number = 40
+    town.worker_back(B)
+    for worker, used in ((A, 0), (B, 3)):
+        town.tell(worker, Numbers([number], [first_id(number) + used]))
+        town.tell(worker, Announced(1, []))
+    town.describes([b"1"])
+    (attempt,) = town.window(A) or town.window(B)
+    peer = A if town.window(A) else B
+    town.core.nested_joined(-1, peer, nested.NestedJoin(attempt, number))
+    town.settle()
+    assert town.core.state.clients[number].nest is not None
+
+
+def test_numbers_that_cannot_be(town: Reunion) -> None:
+    """They are said to make no sense before anything is done with them."""
+    for numbers in (Numbers([0], [0]), Numbers([40], [7]), Numbers([1 << 30], [1 << 30])):
+        with pytest.raises(Misuse, match="numbers for clients of tasks that cannot be"):
+            town.tell(A, numbers)
+
+
+def test_numbers_of_one_that_comes_back_late(town: Reunion) -> None:
+    """They were kept for it: a task there may take one that it was given before."""
+    town.tell(A, Announced(1, []))
+    town.tell(A, nested.NumbersWanted(1))
+    town.describes([b"1"])
+    (numbers,) = [each for each in town.heard(A) if isinstance(each, Numbers)]
+    town.core.lost(A, "test", town.now)
+    town.tick(RESTART_S + 0.1)
+    town.worker_back(B)
+    town.tell(B, Announced(1, []))
+    town.tell(B, nested.NumbersWanted(1))
+    (others,) = [each for each in town.heard(B) if isinstance(each, Numbers)]
+    assert others.numbers != numbers.numbers
+    town.worker_back(A)
+    town.tell(A, numbers)
+    town.tell(A, Announced(1, []))
+    town.submit(FIRST + 1, [b"2"])
+    (attempt,) = town.window(A)
+    town.core.nested_joined(-1, A, nested.NestedJoin(attempt, numbers.numbers[0]))
+    town.settle()
+    assert numbers.numbers[0] in town.core.state.clients

@@ -1,0 +1,87 @@
+"""What those who come back tell a scheduler that does not know them.
+
+A worker tells what it holds and runs; a client tells again what it wants, with all that
+describes it, and what it knows of how that ended. `Announced` is the last of it.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar, Final
+
+from trio_dask.messages.codec import Message, message
+from trio_dask.messages.columns import Blobs, Ints, Strs
+
+
+@message(13)
+class Members(Message):
+    """Who is in the cluster: all (`whole`), or who has come and gone since.
+
+    From a scheduler it is news, from who comes back it is what it remembers. Workers are
+    named by address, clients by number; `version` counts the changes so far.
+    """
+
+    cluster: str
+    epoch: int
+    version: int
+    whole: bool
+    workers: Strs
+    clients: Ints
+    gone_workers: Strs
+    gone_clients: Ints
+
+
+@message(14)
+class Holdings(Message):
+    """The worker holds these values."""
+
+    tids: Ints
+    nbytes: Ints
+    PARALLEL: ClassVar = ("tids", "nbytes")
+
+
+@message(15)
+class Attempts(Message):
+    """The worker has been given these attempts; those with `begun` have all their inputs."""
+
+    attempts: Ints
+    tids: Ints
+    begun: Ints
+    PARALLEL: ClassVar = ("attempts", "tids", "begun")
+
+
+@message(16)
+class Announced(Message):
+    """That is all; a worker has so many slots at present, and knows these functions."""
+
+    slots: int
+    fids: Ints
+
+
+#: Statuses in `Known`: a small value, which is in `values`; one that workers hold; a failure,
+#: which is in `values`; cancelled or lost, for the reason in `values`.
+INLINE: Final = 0
+HELD: Final = 1
+FAILED: Final = 2
+CANCELLED: Final = 3
+LOST: Final = 4
+
+
+@message(17)
+class Known(Message):
+    """The client has been told of these ends of its tasks.
+
+    `sources` has for each row the id by which workers know the value.
+    """
+
+    tids: Ints
+    statuses: Ints
+    values: Blobs
+    sources: Ints
+    PARALLEL: ClassVar = ("tids", "statuses", "values", "sources")
+
+
+@message(18)
+class Disown(Message):
+    """Nobody counts on these attempts any more: stop them, and say nothing about them."""
+
+    attempts: Ints

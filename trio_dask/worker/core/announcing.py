@@ -1,0 +1,95 @@
+"""What a worker tells a scheduler that does not know it: all that it holds and runs."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+from trio_dask.messages import Lasting, reunion, session as hello, tasks as words
+from trio_dask.messages.fleet import Leave
+from trio_dask.messages.nested import Numbers, NumbersWanted
+from trio_dask.worker.core.resuming import Bond, back
+from trio_dask.worker.core.stopping import disown
+
+if TYPE_CHECKING:
+    from trio_dask.messages import Message
+    from trio_dask.worker.core.state import WorkerState
+
+#: So many rows are told in one message.
+_ROWS_MAX: Final = 100_000
+
+
+def welcomed(state: WorkerState, message: hello.Welcome) -> None:
+    """A scheduler takes us in. One that does not know us is told what is here.
+
+    Raises:
+        RemoteProtocolError: it is that of another cluster, or one of an earlier epoch.
+    """
+    bond = state.bond
+    if bond is None:
+        return
+    bond.memory.welcomed(message)
+    if bond.anew:
+        said = announcement(state, bond)
+        bond.anew, bond.before, bond.lasting = False, [], Lasting()
+        bond.lasting.says(said)
+    bond.lasting.hears(message)
+    back(bond, 0)
+
+
+def announcement(state: WorkerState, bond: Bond) -> list[Message]:
+    """All that is here, and then what has ended and may not have been heard of.
+
+    It stands for everything that was to be said before.
+    """
+    unheard = {
+        id(each)
+        for each in (*bond.before, *bond.lasting.unheard(), *state.out.scheduler)
+        if type(each) is words.Done
+    }
+    state.out.scheduler = []
+    rows = [
+        (*row, tid)
+        for done, tids in bond.ended.values()
+        if id(done) in unheard
+        for *row, tid in zip(*_columns(done), tids, strict=True)
+        if row[1] in (words.OK_INLINE, words.ERROR)
+    ]
+    bond.ended.clear()
+    out: list[Message] = [bond.memory.said()]
+    held = dict(state.held)
+    held.update((tid, state.store.size(tid)) for tid in sorted(state.store.held_by(state.name)))
+    out += [
+        reunion.Holdings([tid for tid, _ in part], [nbytes for _, nbytes in part])
+        for part in _parts(list(held.items()))
+    ]
+    strangers = [each for each in state.nested.known if each in state.given]
+    disown(state, strangers)  # a task's client is lost with the scheduler: the task runs again
+    attempts = [(attempt, tid, 1) for attempt, tid in state.given.items()]
+    attempts = [row for row in attempts if row[0] not in state.abandoned]
+    attempts += [(row.attempt, row.tid, 0) for row in state.waiting.values()]
+    attempts += [(row[0], row[-1], 1) for row in rows]
+    out += [reunion.Attempts(*map(list, zip(*part, strict=True))) for part in _parts(attempts)]
+    numbers = state.nested.numbers
+    if numbers:
+        out.append(Numbers(list(numbers), list(numbers.values())))
+    draining = state.draining
+    if draining is not None:  # else it would be given work that comes back at once, for ever
+        out.append(Leave(draining.reason, at_once=draining.urged_at is not None))
+    slots = state.nthreads if state.up and state.doomed is None else 0
+    out.append(reunion.Announced(slots, sorted(state.functions)))
+    if state.nested.wanted:
+        out.append(NumbersWanted(state.nested.wanted))
+    if rows:
+        *columns, tids = map(list, zip(*rows, strict=True))
+        done = words.Done(*columns)
+        bond.ended[done.attempts[0]] = done, tids
+        out.append(done)
+    return out
+
+
+def _parts(rows: list[Any]) -> list[list[Any]]:
+    return [rows[at : at + _ROWS_MAX] for at in range(0, len(rows), _ROWS_MAX)]
+
+
+def _columns(done: words.Done) -> tuple[list[Any], ...]:
+    return (done.attempts, done.statuses, done.seconds, done.nbytes, done.values)
