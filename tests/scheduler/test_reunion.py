@@ -127,6 +127,33 @@ def test_nobody_needs_it_any_more(town: Reunion) -> None:
     assert words.Free([FIRST + 9]) in town.heard(A)
 
 
+@pytest.mark.parametrize("status", [words.ERROR, words.OK_HELD])
+def test_a_value_that_is_needed_stays(town: Reunion, status: int) -> None:
+    """Whatever comes of another attempt at it, which the worker has heard too late to be none."""
+    town.tell(A, Holdings([FIRST], [9]))
+    town.tell(A, Attempts([OLD], [FIRST], [1]))
+    town.tell(A, Announced(1, []))
+    town.describes([b"1"])
+    assert Disown([OLD]) in town.heard(A)
+    town.tell(A, words.Done([OLD], [status], [0.1], [9], [b""]))
+    assert not any(isinstance(each, words.Free) for each in town.heard(A))
+    assert FIRST in town.core.state.workers[f"tcp://host:{A}"].held
+
+
+@pytest.mark.parametrize("status", [words.OK_INLINE, words.OK_HELD])
+def test_a_value_that_is_being_made_there_stays(town: Reunion, status: int) -> None:
+    """Of two attempts one counts; what the other made goes only if that does not make it, too."""
+    town.tell(A, Attempts([OLD, OLD + 1], [FIRST, FIRST], [1, 1]))
+    town.tell(A, Announced(2, []))
+    town.describes([b"1"])
+    assert Disown([OLD + 1]) in town.heard(A)
+    town.tell(A, words.Done([OLD + 1], [words.OK_HELD], [0.1], [9], [b""]))
+    assert not any(isinstance(each, words.Free) for each in town.heard(A))
+    town.tell(A, words.Done([OLD], [status], [0.1], [9], [b""]))
+    freed = [each.tids for each in town.heard(A) if isinstance(each, words.Free)]
+    assert freed == ([] if status == words.OK_HELD else [[FIRST]])
+
+
 def test_all_are_waited_for() -> None:
     """Whoever is remembered: nothing is given out before; but not for ever."""
     town = Reunion()

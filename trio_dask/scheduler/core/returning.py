@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from trio_dask.messages import reunion as words
 from trio_dask.messages.fleet import Leave
 from trio_dask.messages.ids import client_of
+from trio_dask.messages.tasks import OK_HELD
 from trio_dask.scheduler.core import draining, state as st
 from trio_dask.scheduler.core.lifecycle import (
     finish,
@@ -158,11 +159,20 @@ def _adopt(state: ClusterState, worker: Worker, attempt: int, task: Task) -> lis
     return freed
 
 
-def free_disowned(state: ClusterState, worker: Worker, attempt: int) -> None:
-    """An attempt that nobody needs has ended before the worker was told: drop what it made."""
+def free_disowned(state: ClusterState, worker: Worker, attempt: int, status: int) -> None:
+    """An attempt that nobody needs has made a value before the worker was told: drop that.
+
+    It may be there twice: an attempt that counts may have made it, or be about to.
+    """
     _, tids = state.reunion.disowned.get(worker.peer, (0, {}))
-    if attempt in tids:
-        worker.out.free(tids[attempt])
+    tid = tids.get(attempt)
+    if tid is None or status != OK_HELD or tid in worker.held:
+        return
+    task = state.tasks.get(tid)
+    if task is not None and task.tid == tid and task.worker is worker:
+        worker.stray[tid] = None
+    else:
+        worker.out.free(tid)
 
 
 def confirmed(state: ClusterState, peer: int, heard: int) -> None:

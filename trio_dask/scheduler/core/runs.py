@@ -42,7 +42,7 @@ def on_done(state: ClusterState, worker: Worker, message: words.Done, now: float
             worker.stray.pop(worker.window[attempt].tid, None)  # it is the value itself now
         task = vacate(worker, attempt)
         if task is None:
-            returning.free_disowned(state, worker, attempt)
+            returning.free_disowned(state, worker, attempt, status)
             continue  # an attempt that was given up
         function = task.spec.function
         if function is not None and function.prefix is not prefix:

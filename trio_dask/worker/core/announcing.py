@@ -41,19 +41,8 @@ def announcement(state: WorkerState, bond: Bond) -> list[Message]:
 
     It stands for everything that was to be said before.
     """
-    unheard = {
-        id(each)
-        for each in (*bond.before, *bond.lasting.unheard(), *state.out.scheduler)
-        if type(each) is words.Done
-    }
+    last = _ended(state, bond)
     state.out.scheduler = []
-    rows = [
-        (*row, tid)
-        for done, tids in bond.ended.values()
-        if id(done) in unheard
-        for *row, tid in zip(*_columns(done), tids, strict=True)
-        if row[1] in (words.OK_INLINE, words.ERROR)
-    ]
     bond.ended.clear()
     out: list[Message] = [bond.memory.said()]
     held = dict(state.held)
@@ -67,6 +56,8 @@ def announcement(state: WorkerState, bond: Bond) -> list[Message]:
     attempts = [(attempt, tid, 1) for attempt, tid in state.given.items()]
     attempts = [row for row in attempts if row[0] not in state.abandoned]
     attempts += [(row.attempt, row.tid, 0) for row in state.waiting.values()]
+    over = held.keys() | {row[1] for row in attempts}
+    rows = [row for tid, row in last.items() if tid not in over]
     attempts += [(row[0], row[-1], 1) for row in rows]
     out += [reunion.Attempts(*map(list, zip(*part, strict=True))) for part in _parts(attempts)]
     numbers = state.nested.numbers
@@ -85,6 +76,26 @@ def announcement(state: WorkerState, bond: Bond) -> list[Message]:
         bond.ended[done.attempts[0]] = done, tids
         out.append(done)
     return out
+
+
+def _ended(state: WorkerState, bond: Bond) -> dict[int, tuple[Any, ...]]:
+    """What each task came to here in the end that may not have been heard of.
+
+    Attempts before that count for nothing: the scheduler would take the first for the task's own.
+    """
+    unheard = {
+        id(each)
+        for each in (*bond.before, *bond.lasting.unheard(), *state.out.scheduler)
+        if type(each) is words.Done
+    }
+    last: dict[int, tuple[Any, ...]] = {
+        tid: (*row, tid)
+        for done, tids in bond.ended.values()
+        if id(done) in unheard
+        for *row, tid in zip(*_columns(done), tids, strict=True)
+    }
+    told = (words.OK_INLINE, words.ERROR)
+    return {tid: row for tid, row in last.items() if row[1] in told}
 
 
 def _parts(rows: list[Any]) -> list[list[Any]]:

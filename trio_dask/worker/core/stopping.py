@@ -193,7 +193,7 @@ def _take_out_abandoned(state: WorkerState, message: words.Done) -> words.Done:
     for row in zip(*columns, strict=True):
         if row[0] not in state.abandoned:
             kept.append(row)
-        elif row[1] == OK_HELD:
+        elif row[1] == OK_HELD and state.given[row[0]] not in state.held:
             state.out.runner.append(words.Free([state.given[row[0]]]))
     for attempt in state.abandoned.intersection(message.attempts):
         del state.given[attempt]

@@ -1,0 +1,94 @@
+"""What a worker tells a scheduler that does not know it."""
+
+from __future__ import annotations
+
+from tests.worker.worker_driver import FID, ME
+from trio_dask.messages import Message, reunion, session, tasks as words
+from trio_dask.worker.core import Store, WorkerCore
+
+TASK, OTHER = 1001, 1002
+
+
+def lasting_core() -> WorkerCore:
+    """A worker that knows one function, and whose conversation outlasts its connection."""
+    core = WorkerCore("me", ME, 2, Store(), secret="the secret of this worker")
+    core.runner_ready()
+    core.on_scheduler(session.Welcome(1, "c", 1))
+    core.on_scheduler(words.Functions([FID], ["f"], [b"f"]))
+    core.flush()
+    return core
+
+
+def given(core: WorkerCore, attempt: int, tid: int) -> None:
+    """The scheduler gives it this."""
+    core.on_scheduler(words.Run([attempt], [tid], [FID], [1], [b"x"], [], [], [], [], [], []))
+    core.flush()
+
+
+def ended(core: WorkerCore, attempt: int, status: int, value: bytes = b"") -> None:
+    """The attempt came to this, of which the scheduler may not have heard."""
+    core.on_runner(words.Done([attempt], [status], [0.1], [9], [value]))
+    core.flush()
+
+
+def told(core: WorkerCore) -> dict[type[Message], Message]:
+    """What a scheduler is told that knows nothing of it, by kind."""
+    core.scheduler_lost()
+    core.on_scheduler(session.Resumed(-1))
+    core.on_scheduler(session.Welcome(1, "c", 2))
+    (action,) = core.flush()
+    return {type(each): each for each in getattr(action, "messages", [])}
+
+
+def test_a_failure_before_the_value_is_not_told() -> None:
+    """It would end the task in place of its value, or with it."""
+    core = lasting_core()
+    given(core, 1, TASK)
+    ended(core, 1, words.ERROR, b"oops")
+    given(core, 2, TASK)
+    ended(core, 2, words.OK_HELD)
+    said = told(core)
+    assert said[reunion.Holdings] == reunion.Holdings([TASK], [9])
+    assert reunion.Attempts not in said
+    assert words.Done not in said
+
+
+def test_only_the_last_end_is_told() -> None:
+    """The value is small, so it is known by the end of the attempt only."""
+    core = lasting_core()
+    given(core, 1, TASK)
+    ended(core, 1, words.ERROR, b"oops")
+    given(core, 2, TASK)
+    ended(core, 2, words.OK_INLINE, b"v")
+    said = told(core)
+    assert said[reunion.Attempts] == reunion.Attempts([2], [TASK], [1])
+    assert said[words.Done] == words.Done([2], [words.OK_INLINE], [0.1], [9], [b"v"])
+
+
+def test_a_failure_before_what_runs_is_not_told() -> None:
+    """The attempt that runs is the task's own; the end of another task is told."""
+    core = lasting_core()
+    given(core, 1, TASK)
+    ended(core, 1, words.ERROR, b"oops")
+    given(core, 2, TASK)
+    given(core, 3, OTHER)
+    ended(core, 3, words.ERROR, b"no")
+    said = told(core)
+    assert said[reunion.Attempts] == reunion.Attempts([2, 3], [TASK, OTHER], [1, 1])
+    assert said[words.Done] == words.Done([3], [words.ERROR], [0.1], [9], [b"no"])
+
+
+def test_who_is_disowned_does_not_take_the_value_along() -> None:
+    """The task has been run there again, and that has ended first: there is one value of it."""
+    core = lasting_core()
+    given(core, 1, TASK)
+    core.on_scheduler(reunion.Disown([1]))
+    given(core, 2, TASK)
+    ended(core, 2, words.OK_HELD)
+    core.on_runner(words.Done([1], [words.OK_HELD], [0.1], [9], [b""]))
+    assert not any(
+        isinstance(each, words.Free)
+        for action in core.flush()
+        for each in getattr(action, "messages", [])
+    )
+    assert core.state.held == {TASK: 9}
