@@ -183,9 +183,11 @@ def test_an_error_stops_what_runs_in_the_same_scope(cluster: Cluster, gate: Gate
         assert client.gather(client.map(inc, range(10))) == list(range(1, 11))
 
 
-def test_a_client_that_vanishes_takes_its_tasks_along(cluster: Cluster, gate: Gate) -> None:
-    """What only it wanted is stopped, so that others get the slot."""
-    cluster.workers(1, "--nthreads", "1")
+def test_a_client_that_vanishes_takes_its_tasks_along(
+    gate: Gate, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What only it wanted is stopped, once it has not come back, so that others get the slot."""
+    monkeypatch.setenv("TRIO_DASK_SCHEDULER__RECONNECT", "0.5s")
     script = (
         "import os, sys\n"
         "from tests.system.test_cancelling import *\n"
@@ -194,14 +196,16 @@ def test_a_client_that_vanishes_takes_its_tasks_along(cluster: Cluster, gate: Ga
         "Gate.wait(type('Gate', (), {'path': sys.argv[2]}))\n"
         "os._exit(0)\n"
     )
-    subprocess.run(
-        [sys.executable, "-c", script, cluster.address, gate.path],
-        env={**os.environ, "TRIO_DASK_TOKEN": cluster.token},
-        check=True,
-        timeout=60,
-    )
-    with Client(cluster.address, config=cluster.config) as client:
-        assert client.submit(inc, 1).result() == 2
+    with open_cluster() as cluster:
+        cluster.workers(1, "--nthreads", "1")
+        subprocess.run(
+            [sys.executable, "-c", script, cluster.address, gate.path],
+            env={**os.environ, "TRIO_DASK_TOKEN": cluster.token},
+            check=True,
+            timeout=60,
+        )
+        with Client(cluster.address, config=cluster.config) as client:
+            assert client.submit(inc, 1).result() == 2
 
 
 async def test_cancelling_a_call_stops_its_task(cluster: Cluster, gate: Gate) -> None:

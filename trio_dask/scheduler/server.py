@@ -56,6 +56,9 @@ _REASON_MAX: Final = 1000
 #: Schedulers give out numbers of clients from different places on, and have enough of them.
 _CLIENT_BLOCK: Final = 1024
 _CLIENT_BLOCKS: Final = CLIENT_MAX // 2 // _CLIENT_BLOCK
+#: The wait between two looks whether the process of a worker that is away has ended: doubled.
+_PROBE_S: Final = 0.05
+_PROBE_S_MAX: Final = 2.0
 WORK_SLICES: Final = 4  # of large jobs, between two looks at the sockets
 
 
@@ -343,11 +346,20 @@ class _Server:
             self._nursery.start_soon(self._probe, peer, who, address)
 
     async def _probe(self, peer: int, who: str, address: str) -> None:
-        """See at once that a worker will not come back, where its process has ended."""
-        if await nobody_listens(address) and self._core.awaited(peer) is not None:
-            self._core.left(peer, "its process has ended")
-            logger.info("%s left: its process has ended", who)
-            self._flush()
+        """See soon that a worker will not come back, where its process has ended.
+
+        Of a process that ends, what it listens on may be closed after its connections.
+        """
+        delay = _PROBE_S
+        while self._core.awaited(peer) is not None:
+            if await nobody_listens(address):
+                if self._core.awaited(peer) is not None:
+                    self._core.left(peer, "its process has ended")
+                    logger.info("%s left: its process has ended", who)
+                    self._flush()
+                return
+            await trio.sleep(delay)
+            delay = min(2 * delay, _PROBE_S_MAX)
 
     def _receive(self, visit: _Visit, messages: list[Message]) -> None:
         now = trio.current_time()
