@@ -126,6 +126,7 @@ def of_worker() -> list[Message]:
         inquiring.Told(2, ok=False, said=[b"nobody is there"]),
         plugins.PluginsDone(1, [b"why"]),
         plugins.PluginsDone(7, []),
+        plugins.Plugins(0, ["p"], [b"x"]),
         fleet.Leave("it is told to", at_once=False),
         fleet.Leave("it is told to", at_once=True),
         reunion.Members("c", 1, 3, True, ["tcp://x:1"], [1, 2], ["tcp://y:1"], [3]),

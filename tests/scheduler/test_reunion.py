@@ -11,6 +11,7 @@ from trio_dask.messages import Message, nested, reunion, session, tasks as words
 from trio_dask.messages.fleet import Dismiss, Farewell, Leave
 from trio_dask.messages.ids import first_attempt, first_id
 from trio_dask.messages.nested import Numbers
+from trio_dask.messages.plugins import Plugins, PluginsDone
 from trio_dask.messages.reunion import Announced, Attempts, Disown, Holdings, Known, Members
 from trio_dask.scheduler.core import Misuse
 from trio_dask.scheduler.core.reunion import ANOTHER
@@ -283,3 +284,50 @@ def test_numbers_of_one_that_comes_back_late(town: Reunion) -> None:
     town.core.nested_joined(-1, A, nested.NestedJoin(attempt, numbers.numbers[0]))
     town.settle()
     assert numbers.numbers[0] in town.core.state.clients
+
+
+def plugins_said(town: Reunion, peer: int) -> list[tuple[list[str], list[bytes]]]:
+    """Which plugins the worker is to set up, or tear down."""
+    return [(each.names, each.blobs) for each in town.heard(peer) if isinstance(each, Plugins)]
+
+
+def test_plugins_are_adopted_from_workers_and_are_everywhere_again() -> None:
+    """One that a worker lacks is set up there; where it cannot be, it is taken from all."""
+    town = Reunion()
+    town.worker_back(A)
+    town.worker_back(B)
+    town.remembers(A, workers=(A, B), clients=())
+    town.remembers(B, workers=(A, B), clients=())
+    town.tell(A, Plugins(0, ["p"], [b"1"]))
+    town.tell(A, Plugins(0, ["q"], [b"2"]))
+    town.tell(A, Announced(1, []))
+    town.tell(B, Plugins(0, ["p"], [b"1"]))
+    town.tell(B, Announced(1, []))
+    assert town.core.state.plugins.there == {"p": b"1", "q": b"2"}
+    assert plugins_said(town, A) == []
+    [asked] = [each for each in town.heard(B, keep=True) if isinstance(each, Plugins)]
+    assert (asked.names, asked.blobs) == (["q"], [b"2"])
+    assert asked.serial > first_attempt(4)  # no answer to the last scheduler is one to this
+    town.tell(B, PluginsDone(asked.serial, [b"it fails here"]))
+    assert town.core.state.plugins.there == {"p": b"1"}
+    assert plugins_said(town, A) == [(["q"], [b""])]
+    assert not town.core.state.plugins.changes
+
+
+def test_who_comes_late_gets_the_plugins_that_there_are_by_now(town: Reunion) -> None:
+    """In their order, and what is none any more is torn down."""
+    town.tell(A, Plugins(0, ["p"], [b"1"]))
+    town.tell(A, Plugins(0, ["q"], [b"2"]))
+    town.tell(A, Announced(1, []))
+    town.describes([])
+    town.worker_back(B, epoch=4)
+    town.tell(B, Plugins(0, ["old"], [b"0"]))
+    town.tell(B, Plugins(0, ["q"], [b"2"]))
+    town.tell(B, Announced(1, []))
+    assert plugins_said(town, B) == [(["old"], [b""]), (["p"], [b"1"]), (["q"], [b"2"])]
+
+
+def test_plugins_that_cannot_be_are_refused(town: Reunion) -> None:
+    """As from nobody else."""
+    with pytest.raises(Misuse, match="plugins"):
+        town.tell(A, Plugins(0, ["p"], [b""]))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from tests.worker.worker_driver import FID, ME
 from trio_dask.messages import Message, reunion, session, tasks as words
+from trio_dask.messages.plugins import Plugins, PluginsDone
 from trio_dask.worker.core import Store, WorkerCore
 
 TASK, OTHER = 1001, 1002
@@ -92,3 +93,23 @@ def test_who_is_disowned_does_not_take_the_value_along() -> None:
         for each in getattr(action, "messages", [])
     )
     assert core.state.held == {TASK: 9}
+
+
+def test_plugins_that_are_set_up_are_told() -> None:
+    """One whose outcome the last scheduler waited for is torn down: nobody is told of it now."""
+    core = lasting_core()
+    core.on_scheduler(Plugins(0, ["p"], [b"1"]))
+    core.on_scheduler(Plugins(1, ["q"], [b"2"]))
+    core.on_scheduler(Plugins(2, ["r"], [b"3"]))
+    core.on_runner(PluginsDone(2, [b"it fails"]))
+    core.flush()
+    core.scheduler_lost()
+    core.on_scheduler(session.Resumed(-1))
+    core.on_scheduler(session.Welcome(1, "c", 2))
+    said = [each for action in core.flush() for each in getattr(action, "messages", [])]
+    assert Plugins(0, ["q"], [b""]) in said  # to the runner
+    assert [each for each in said if isinstance(each, Plugins) and each.blobs != [b""]] == [
+        Plugins(0, ["p"], [b"1"])
+    ]
+    core.on_runner(PluginsDone(1, [b""]))  # late, and of no interest
+    assert core.flush() == []

@@ -115,7 +115,7 @@ class Worker:
         if self.core.draining:
             self.draining.set()
 
-    def _perform_one(self, action: Action) -> None:  # noqa: C901 - a case for each action
+    def _perform_one(self, action: Action) -> None:
         match action:
             case ToScheduler(messages):
                 _send_each(self.scheduler, messages)

@@ -62,7 +62,8 @@ def worker_joined(state: ClusterState, peer: int, message: RegisterWorker, now: 
     worker.parting = state.parting
     state.workers[worker.address] = worker
     state.worker_names[worker.name] = worker
-    plugins.joined(state, worker)
+    if not message.cluster:  # else it says first what it has
+        plugins.joined(state, worker)
     touch(state, worker)
     look_again(state)
     waiting, state.waiting_puts = state.waiting_puts, []

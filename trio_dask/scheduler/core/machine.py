@@ -243,18 +243,11 @@ class SchedulerCore:
 
     def name_of(self, peer: int) -> str:
         """What people call the peer; empty if it has not registered."""
-        found = self.state.peers.get(peer)
-        if isinstance(found, Worker):
-            place = "" if found.name == found.address else f" ({found.address})"
-            return f"worker {found.name}{place}"
-        return f"client {found.name}" if found is not None else ""
+        return sessions.name_of(self.state, peer)
 
     def awaited(self, peer: int) -> str | None:
         """The address of a peer that is away, empty for a client; None if nobody waits for it."""
-        found = self.state.peers.get(peer)
-        if found is None or peer not in self.state.sessions.away:
-            return None
-        return found.address if isinstance(found, Worker) else ""
+        return sessions.awaited(self.state, peer)
 
     def left(self, peer: int, reason: str) -> None:
         """The peer is gone for good."""

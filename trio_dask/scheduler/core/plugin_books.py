@@ -11,10 +11,10 @@ if TYPE_CHECKING:
 
 @dataclass(slots=True, eq=False)
 class Change:
-    """A plugin that comes or goes, and the client that waits until that is so everywhere."""
+    """A plugin that comes or goes, and the client, if any, that waits until that is so everywhere."""
 
     number: int
-    client: Client
+    client: Client | None
     question: int
     name: str
     blob: bytes

@@ -18,12 +18,14 @@ from trio_dask.messages.plugins import (
 from trio_dask.messages.session import Answer
 from trio_dask.scheduler.coordination import Refusal
 from trio_dask.scheduler.core.chronicle import CLUSTER, note
-from trio_dask.scheduler.core.coordinating import name_in
+from trio_dask.scheduler.core.coordinating import NAME_MAX, name_in
+from trio_dask.scheduler.core.misuse import Misuse
 from trio_dask.scheduler.core.plugin_books import Change
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from trio_dask.messages import Message
     from trio_dask.messages.session import Ask
     from trio_dask.scheduler.core.state import Client, ClusterState, Worker
 
@@ -84,9 +86,10 @@ def _end_if_done(state: ClusterState, change: Change) -> None:
         del books.there[change.name]
         for worker in state.workers.values():
             worker.out.add(Plugins(0, [change.name], [b""]))
-    if state.clients.get(change.client.number) is change.client:
+    client = change.client
+    if client is not None and state.clients.get(client.number) is client:
         data = {"workers": list(state.workers), "failures": change.failures}
-        change.client.out.add(Answer(change.question, ok=True, data=data))
+        client.out.add(Answer(change.question, ok=True, data=data))
 
 
 def on_done(state: ClusterState, worker: Worker, message: PluginsDone) -> None:
@@ -113,6 +116,76 @@ def gone(state: ClusterState, worker: Worker) -> None:
         if worker in change.left:
             del change.left[worker]
             _end_if_done(state, change)
+
+
+# ---------------------------------------------------------------- those who come back
+
+
+def check(message: Plugins) -> None:
+    """Whether a worker that is back can have these.
+
+    Raises:
+        Misuse: it cannot.
+    """
+    sizes = [len(blob) for blob in message.blobs]
+    named = all(len(name) <= NAME_MAX for name in message.names)
+    if not named or not all(0 < size <= PLUGIN_BYTES_MAX for size in sizes):
+        raise Misuse("plugins that cannot be")
+
+
+def adopt(state: ClusterState, messages: list[Message]) -> None:
+    """What a worker has that has come back to a scheduler that knows of none."""
+    there = state.plugins.there
+    for name, blob in _had(messages).items():
+        known = sum(map(len, there.values()))
+        if (
+            name not in there
+            and len(there) < PLUGINS_MAX
+            and known + len(blob) <= PLUGINS_BYTES_MAX
+        ):
+            there[name] = blob
+
+
+def level(state: ClusterState, worker: Worker, messages: list[Message]) -> None:
+    """A worker that is back, and has said what it has, gets what all have, in their order."""
+    books, has = state.plugins, _had(messages)
+    for name in [name for name in has if name not in books.there]:
+        _say(worker, has, Plugins(0, [name], [b""]))
+    for change in books.changes.values():
+        if worker in change.left:
+            _say(worker, has, Plugins(change.number, [change.name], [change.blob]))
+    same, there = 0, list(books.there.items())
+    for had, due in zip(has.items(), there, strict=False):
+        if had != due:
+            break
+        same += 1
+    for name in list(has)[same:]:
+        if name not in books.there:
+            _say(worker, has, Plugins(0, [name], [b""]))
+    for name, blob in there[same:]:
+        number = 0
+        if has.get(name) != blob:  # who knows whether it can be set up there
+            books.changes_ever += 1
+            number = books.changes_ever
+            books.changes[number] = Change(number, None, 0, name, blob, {worker: None})
+        _say(worker, has, Plugins(number, [name], [blob]))
+
+
+def _had(messages: list[Message]) -> dict[str, bytes]:
+    return {
+        name: blob
+        for each in messages
+        if isinstance(each, Plugins)
+        for name, blob in zip(each.names, each.blobs, strict=True)
+    }
+
+
+def _say(worker: Worker, has: dict[str, bytes], message: Plugins) -> None:
+    worker.out.add(message)
+    [name], [blob] = message.names, message.blobs
+    has.pop(name, None)
+    if blob:
+        has[name] = blob
 
 
 ORDERS: Final[dict[str, Callable[[ClusterState, Client, Ask], None]]] = {

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from trio_dask.messages import reunion as words, tasks
 from trio_dask.messages.ids import client_of
-from trio_dask.scheduler.core import functions, intake, state as st
+from trio_dask.scheduler.core import functions, intake, plugins, state as st
 from trio_dask.scheduler.core.lifecycle import end, finish, tell, wants
 from trio_dask.scheduler.core.misuse import Misuse
 from trio_dask.scheduler.core.returning import take_attempts, take_leave, take_values
@@ -56,6 +56,7 @@ def restore(state: ClusterState, reports: dict[int, Report]) -> list[tuple[int, 
         clients.each(step)
     for worker, messages in workers:
         take_leave(state, worker, messages)
+        plugins.level(state, worker, messages)
     state.pace.left = pace
     return [(told.peer, told.misuse) for told in clients.told if told.misuse is not None]
 

@@ -18,7 +18,9 @@ from trio_dask.messages import reunion as words, tasks
 from trio_dask.messages.fleet import Leave
 from trio_dask.messages.ids import CLIENT_MAX, client_of, first_attempt
 from trio_dask.messages.nested import Numbers
+from trio_dask.messages.plugins import Plugins
 from trio_dask.messages.session import Answer, Ask, Heartbeat, RegisterClient, RegisterWorker
+from trio_dask.scheduler.core import plugins
 from trio_dask.scheduler.core.books import Report
 from trio_dask.scheduler.core.misuse import Misuse
 from trio_dask.scheduler.core.nests import check_numbers, keep_numbers
@@ -99,7 +101,9 @@ def expect(state: ClusterState, peer: int, who: Client | Worker) -> None:
 # ---------------------------------------------------------------- collecting
 
 
-def hear(state: ClusterState, peer: int, message: Message, now: float) -> bool:
+def hear(  # noqa: C901 - a case for each message
+    state: ClusterState, peer: int, message: Message, now: float
+) -> bool:
     """Something is said while not all is as usual; whether that is all for now."""
     reunion = state.reunion
     report = reunion.reports.get(peer)
@@ -121,6 +125,9 @@ def hear(state: ClusterState, peer: int, message: Message, now: float) -> bool:
         _remember(state, message)  # type: ignore[arg-type]
     elif kind is Numbers and isinstance(report.who, Worker):
         check_numbers(message)  # type: ignore[arg-type]
+        report.messages.append(message)
+    elif kind is Plugins and isinstance(report.who, Worker):
+        plugins.check(message)  # type: ignore[arg-type]
         report.messages.append(message)
     elif kind in (_OF_WORKER if isinstance(report.who, Worker) else _OF_CLIENT):
         report.messages.append(message)
@@ -175,10 +182,14 @@ def end(state: ClusterState) -> list[tuple[int, Misuse]]:
     reunion.workers, reunion.clients = {}, {}
     for report in reports.values():
         _keep_numbers(state, report)
+        if isinstance(report.who, Worker):
+            plugins.adopt(state, report.messages)
     numbers = [client_of(tid) for tid in _mentioned(reports)]
     state.clients_ever = min(max(state.clients_ever, *numbers, 0) + _LEAP, CLIENT_MAX)
     state.epoch = reunion.epoch = max(reunion.epoch, state.epoch) + 1
     state.attempt = first_attempt(state.epoch)
+    # What is asked of workers is not mistaken for what the last one asked.
+    state.inquiries_ever = state.renewals_ever = state.plugins.changes_ever = state.attempt
     return restore(state, reports)
 
 

@@ -131,3 +131,20 @@ def end(sessions: Sessions, peer: int) -> None:
         del sessions.peers[secret]
     for books in (sessions.away, sessions.owing, sessions.again):
         books.pop(peer, None)
+
+
+def name_of(state: ClusterState, peer: int) -> str:
+    """What people call the peer; empty if it has not registered."""
+    found = state.peers.get(peer)
+    if isinstance(found, Worker):
+        place = "" if found.name == found.address else f" ({found.address})"
+        return f"worker {found.name}{place}"
+    return f"client {found.name}" if found is not None else ""
+
+
+def awaited(state: ClusterState, peer: int) -> str | None:
+    """The address of a peer that is away, empty for a client; None if nobody waits for it."""
+    found = state.peers.get(peer)
+    if found is None or peer not in state.sessions.away:
+        return None
+    return found.address if isinstance(found, Worker) else ""

@@ -14,10 +14,9 @@ from trio_dask.testing.simulation.world import World
 from trio_dask.worker.core import Store
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
 
     from trio_dask.scheduler import Placement
-    from trio_dask.scheduler.core.state import Worker
     from trio_dask.testing.simulation.coverage import Coverage
     from trio_dask.testing.simulation.plan import Plan
 
@@ -129,13 +128,6 @@ class Cluster:
     def worker(self, name: str) -> SimWorker | None:
         """The living worker of this name."""
         return self._here.get(name)
-
-    def registered(self) -> Iterator[tuple[SimWorker, Worker]]:
-        """Living workers that the scheduler knows, with its record of each."""
-        known = self.scheduler.core.state.workers
-        for worker in self.workers.values():
-            if worker.address in known and worker.registered:
-                yield worker, known[worker.address]
 
     # ---------------------------------------------------------------- who reaches whom
 

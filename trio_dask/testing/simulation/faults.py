@@ -250,7 +250,7 @@ def _deaths_of_the_scheduler(chance: random.Random) -> list[Fault]:
     ]
 
 
-def _some_fault(  # noqa: C901 - a case for each kind
+def _some_fault(  # noqa: C901, PLR0912 - a case for each kind
     chance: random.Random, kind: str, workers: int, clients: int
 ) -> Fault:
     at = FROM_S + FOR_S * chance.random()

@@ -216,7 +216,7 @@ def books_agree_on_functions(cluster: Cluster) -> Iterator[str]:
 def plugins_are_everywhere(cluster: Cluster) -> Iterator[str]:
     """Each worker, and the runner that runs its tasks, has the plugins that there are, in order."""
     there = cluster.scheduler.core.state.plugins.there
-    for worker, _ in cluster.registered():
+    for worker, _ in connected(cluster):
         state = worker.core.state
         if list(state.plugins.items()) != list(there.items()):
             yield f"{worker.address} has the plugins {list(state.plugins)}, not {list(there)}"

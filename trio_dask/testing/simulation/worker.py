@@ -354,7 +354,7 @@ class SimWorker:
             self._watch.does(actions)
         return actions
 
-    def _perform(self, action: Action) -> None:  # noqa: C901 - a case for each action
+    def _perform(self, action: Action) -> None:
         match action:
             case ToScheduler():
                 self.link.send(0, action.messages, tick=self._beating)

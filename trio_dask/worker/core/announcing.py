@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 from trio_dask.messages import Lasting, reunion, session as hello, tasks as words
 from trio_dask.messages.fleet import Leave
 from trio_dask.messages.nested import Numbers, NumbersWanted
+from trio_dask.worker.core import plugins
 from trio_dask.worker.core.resuming import Bond, back
 from trio_dask.worker.core.stopping import disown
 
@@ -44,7 +45,8 @@ def announcement(state: WorkerState, bond: Bond) -> list[Message]:
     last = _ended(state, bond)
     state.out.scheduler = []
     bond.ended.clear()
-    out: list[Message] = [bond.memory.said()]
+    state.inquired.clear()  # whoever has asked is gone
+    out: list[Message] = [bond.memory.said(), *plugins.had(state)]
     held = dict(state.held)
     held.update((tid, state.store.size(tid)) for tid in sorted(state.store.held_by(state.name)))
     out += [

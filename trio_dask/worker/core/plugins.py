@@ -8,6 +8,7 @@ from trio_dask.errors import RemoteProtocolError
 from trio_dask.messages.plugins import Plugins
 
 if TYPE_CHECKING:
+    from trio_dask.messages import Message
     from trio_dask.messages.plugins import PluginsDone
     from trio_dask.worker.core.state import WorkerState
 
@@ -45,4 +46,19 @@ def on_done(state: WorkerState, message: PluginsDone) -> None:
     if len(message.failures) != len(asked.names):
         msg = f"{len(message.failures)} outcomes for {len(asked.names)} plugins"
         raise RemoteProtocolError(msg)
+    for name, blob, failure in zip(asked.names, asked.blobs, message.failures, strict=True):
+        if failure and blob and state.plugins.get(name) is blob:
+            del state.plugins[name]  # it is about to be taken back everywhere
     state.out.scheduler.append(message)
+
+
+def had(state: WorkerState) -> list[Message]:
+    """What every runner has, as it is told to a scheduler that does not know.
+
+    What was to come is not there, as the scheduler is lost that wanted to know how that went.
+    """
+    for name in [name for each in state.plugging.values() for name in each.names]:
+        if state.plugins.pop(name, None) is not None and state.up:
+            state.out.runner.append(Plugins(0, [name], [b""]))
+    state.plugging.clear()
+    return [Plugins(0, [name], [blob]) for name, blob in state.plugins.items()]

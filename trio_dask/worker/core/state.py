@@ -80,7 +80,7 @@ class Outbox:
         """Say something to a peer."""
         self.peers.setdefault(session, []).append(message)
 
-    def take(self, state: WorkerState) -> list[Action]:
+    def take(self, state: WorkerState) -> list[Action]:  # noqa: C901 - one look at each
         """Everything, as actions."""
         out: list[Action] = []
         if self.scheduler or state.bond is not None:
