@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from trio_dask.scheduler.coordination.waiters import Waiters
+
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
@@ -15,35 +17,25 @@ class Flags:
 
     def __init__(self) -> None:
         self._set: dict[str, float] = {}  # and since when
-        self._waiting: dict[str, dict[Ticket, None]] = {}
-        self._names: dict[Ticket, str] = {}
+        self._waiters = Waiters()
+        self.drop = self._waiters.drop
+        self.waiting = self._waiters.of
+        self.waited_for = self._waiters.waited_for
 
     def __len__(self) -> int:
-        return len(self._set) + len(self._waiting)
+        return len(self._set) + len(self._waiters)
 
     def ask(self, ticket: Ticket, name: str) -> list[Ticket]:
         """Somebody waits until it is set; those who need not any more: this one, or nobody."""
         if name in self._set:
             return [ticket]
-        self._waiting.setdefault(name, {})[ticket] = None
-        self._names[ticket] = name
+        self._waiters.add(ticket, name)
         return []
-
-    def drop(self, ticket: Ticket) -> None:
-        """Nobody waits with this ticket any more."""
-        name = self._names.pop(ticket, None)
-        if name is not None:
-            del self._waiting[name][ticket]
-            if not self._waiting[name]:
-                del self._waiting[name]
 
     def set(self, name: str, now: float) -> list[Ticket]:
         """It has happened; those who have waited for it."""
         self._set.setdefault(name, now)
-        waited = list(self._waiting.pop(name, ()))
-        for ticket in waited:
-            del self._names[ticket]
-        return waited
+        return self._waiters.release(name)
 
     def clear(self, name: str) -> None:
         """It has not happened yet."""
@@ -57,15 +49,6 @@ class Flags:
         """When it was set; None: it is not."""
         return self._set.get(name)
 
-    def waiting(self, name: str) -> list[Ticket]:
-        """Who waits for it."""
-        return list(self._waiting.get(name, ()))
-
     def names(self) -> Iterable[str]:
         """All that are set or waited for."""
-        return dict.fromkeys((*self._set, *self._waiting))
-
-    def waited_for(self, ticket: Ticket) -> list[str]:
-        """What a ticket waits for."""
-        name = self._names.get(ticket)
-        return [] if name is None else [name]
+        return dict.fromkeys((*self._set, *self._waiters))

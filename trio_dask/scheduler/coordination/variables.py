@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Generic, TypeVar
 
+from trio_dask.scheduler.coordination.waiters import Waiters
+
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
@@ -17,36 +19,27 @@ class Variables(Generic[I]):
 
     def __init__(self) -> None:
         self._values: dict[str, I] = {}
-        self._waiting: dict[str, dict[Ticket, None]] = {}
-        self._names: dict[Ticket, str] = {}
+        self._waiters = Waiters()
+        self.drop = self._waiters.drop
+        self.waiting = self._waiters.of
+        self.waited_for = self._waiters.waited_for
+        self.waits = self._waiters.__contains__
 
     def __len__(self) -> int:
-        return len(self._values) + len(self._waiting)
+        return len(self._values) + len(self._waiters)
 
     def ask(self, ticket: Ticket, name: str) -> I | None:
         """Somebody wants the value: here it is, or he waits until there is one."""
         if name in self._values:
             return self._values[name]
-        self._waiting.setdefault(name, {})[ticket] = None
-        self._names[ticket] = name
+        self._waiters.add(ticket, name)
         return None
-
-    def drop(self, ticket: Ticket) -> None:
-        """Nobody waits with this ticket any more."""
-        name = self._names.pop(ticket, None)
-        if name is not None:
-            del self._waiting[name][ticket]
-            if not self._waiting[name]:
-                del self._waiting[name]
 
     def set(self, name: str, item: I) -> tuple[I | None, list[Ticket]]:
         """It has this value: the one it had before, and who has waited for one."""
         before = self._values.get(name)
         self._values[name] = item
-        waited = list(self._waiting.pop(name, ()))
-        for ticket in waited:
-            del self._names[ticket]
-        return before, waited
+        return before, self._waiters.release(name)
 
     def delete(self, name: str) -> I | None:
         """It has no value any more: the one it had."""
@@ -56,19 +49,6 @@ class Variables(Generic[I]):
         """The value, if there is one."""
         return self._values.get(name)
 
-    def waits(self, ticket: Ticket) -> bool:
-        """Whether a ticket waits."""
-        return ticket in self._names
-
-    def waiting(self, name: str) -> list[Ticket]:
-        """Who waits for a value."""
-        return list(self._waiting.get(name, ()))
-
     def names(self) -> Iterable[str]:
         """All that have a value, or are waited for."""
-        return dict.fromkeys((*self._values, *self._waiting))
-
-    def waited_for(self, ticket: Ticket) -> list[str]:
-        """What a ticket waits for."""
-        name = self._names.get(ticket)
-        return [] if name is None else [name]
+        return dict.fromkeys((*self._values, *self._waiters))
