@@ -7,16 +7,16 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from trio_dask.client.explaining import AsyncExplaining, Explaining
-from trio_dask.client.futures import BaseFuture
 from trio_dask.client.options import worker_names
 from trio_dask.messages.inquiring import unpacked
 from trio_dask.messages.profiles import Frame, Node, Profile
 
 if TYPE_CHECKING:
     from trio_dask.client.base import BaseClient
+    from trio_dask.client.futures import BaseFuture
 
 #: One future or key, or several.
-Futures: TypeAlias = BaseFuture[Any] | Iterable[BaseFuture[Any]]
+Futures: TypeAlias = "BaseFuture[Any] | Iterable[BaseFuture[Any]]"
 Keys: TypeAlias = str | Iterable[str]
 
 

@@ -18,15 +18,15 @@ _SLOT: Final = struct.Struct("=qd")
 class Board:
     """One runner's board, as seen by one of the two processes."""
 
-    __slots__ = ("_attempts", "_memory", "_times", "fd", "slots")
+    __slots__ = ("_attempts", "_memory", "_times", "_view", "fd", "slots")
 
     def __init__(self, fd: int) -> None:
         """Open the board behind `fd`, which stays the caller's."""
         self.fd = fd
         self.slots = os.fstat(fd).st_size // _SLOT.size
         self._memory = mmap.mmap(fd, self.slots * _SLOT.size)
-        view = memoryview(self._memory)
-        self._attempts, self._times = view.cast("q"), view.cast("d")
+        self._view = memoryview(self._memory)
+        self._attempts, self._times = self._view.cast("q"), self._view.cast("d")
 
     @classmethod
     def create(cls, slots: int) -> Board:
@@ -34,6 +34,13 @@ class Board:
         fd = os.memfd_create("trio-dask-board")
         os.ftruncate(fd, _SLOT.size * slots)
         return cls(fd)
+
+    def close(self) -> None:
+        """No slot uses it any more: give its memory back, and a descriptor with it."""
+        self._attempts.release()
+        self._times.release()
+        self._view.release()
+        self._memory.close()
 
     def begin(self, slot: int, attempt: int, now: float) -> None:
         """The slot starts an attempt."""

@@ -46,4 +46,5 @@ def _run(sock: socket.socket, board_fd: int) -> None:
             runner.read()
         finally:
             runner.close()
-            runner.join()
+            if runner.join():
+                board.close()

@@ -148,11 +148,17 @@ class Runner:
         self.slots.close()
         self._acts.clear()  # a cycle, that would keep every value until somebody collects garbage
 
-    def join(self) -> None:
-        """After `close`, wait until the threads have ended, but for those that run tasks."""
+    def join(self) -> bool:
+        """After `close`, wait until the threads have ended, but for those that run tasks.
+
+        Returns:
+            Whether all have ended, and no async task runs.
+        """
         slots = zip(range(self.slots.count), self._slots, strict=True)
         for thread in [self._writer, *(each for slot, each in slots if self.slots.idle(slot))]:
             thread.join(_END_S)
+        ended = not any(each.is_alive() for each in (self._writer, *self._slots))
+        return ended and all(map(self.slots.board.idle, range(self.slots.count)))
 
     # -------------------------------------------------------------------------- messages
 
