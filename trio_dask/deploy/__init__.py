@@ -11,6 +11,18 @@ from typing import TYPE_CHECKING, Any, Final
 if TYPE_CHECKING:
     from trio_dask.deploy.cluster import AsyncLocalCluster, LocalCluster
     from trio_dask.deploy.handle import ClusterHandle
+    from trio_dask.deploy.job_cluster import (
+        AsyncJobQueueCluster,
+        AsyncLSFCluster,
+        AsyncPBSCluster,
+        AsyncSGECluster,
+        AsyncSLURMCluster,
+        JobQueueCluster,
+        LSFCluster,
+        PBSCluster,
+        SGECluster,
+        SLURMCluster,
+    )
     from trio_dask.deploy.local import open_local_cluster
     from trio_dask.deploy.reporting import performance_report
     from trio_dask.deploy.ssh import SSHPlan, open_ssh_plan, plan_ssh
@@ -24,6 +36,21 @@ _HOMES: Final[dict[str, str]] = {
     "LocalCluster": "cluster",
     "SSHCluster": "ssh_cluster",
     "SSHPlan": "ssh",
+    **dict.fromkeys(
+        (
+            "AsyncJobQueueCluster",
+            "AsyncLSFCluster",
+            "AsyncPBSCluster",
+            "AsyncSGECluster",
+            "AsyncSLURMCluster",
+            "JobQueueCluster",
+            "LSFCluster",
+            "PBSCluster",
+            "SGECluster",
+            "SLURMCluster",
+        ),
+        "job_cluster",
+    ),
     "open_local_cluster": "local",
     "open_ssh_plan": "ssh",
     "performance_report": "reporting",
@@ -32,10 +59,20 @@ _HOMES: Final[dict[str, str]] = {
 }
 
 __all__ = [
+    "AsyncJobQueueCluster",
+    "AsyncLSFCluster",
     "AsyncLocalCluster",
+    "AsyncPBSCluster",
+    "AsyncSGECluster",
+    "AsyncSLURMCluster",
     "AsyncSSHCluster",
     "ClusterHandle",
+    "JobQueueCluster",
+    "LSFCluster",
     "LocalCluster",
+    "PBSCluster",
+    "SGECluster",
+    "SLURMCluster",
     "SSHCluster",
     "SSHPlan",
     "open_local_cluster",

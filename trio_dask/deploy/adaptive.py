@@ -6,6 +6,7 @@ import logging
 import math
 import secrets
 from collections import deque
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
@@ -17,6 +18,8 @@ from trio_dask.errors import CommError, ConfigError
 from trio_dask.messages.session import CLIENT, SCHEDULER, Answer, Ask, RegisterClient
 
 if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
     from trio_dask.comm import Connection
     from trio_dask.deploy.handle import ClusterHandle
     from trio_dask.messages import Message
@@ -121,13 +124,7 @@ async def keep_adapting(handle: ClusterHandle) -> None:
 
 async def _adapt(handle: ClusterHandle) -> None:
     """As long as it is asked for, and the scheduler is there."""
-    plan = handle.plan
-    keys = own_keys(handle.token, plan.config, origin="the cluster's token", security=plan.security)
-    connection = await connect(handle.scheduler_address, keys=keys, role=CLIENT, expect=SCHEDULER)
-    asker = _Asker(connection)
-    async with trio.open_nursery() as nursery:
-        nursery.start_soon(asker.run)
-        connection.send(RegisterClient(f"adaptive-{handle.name}-{secrets.token_hex(4)}"))
+    async with open_asker(handle, "adaptive") as asker:
         settings, sizing = handle.adaptive, None
         while handle.adaptive is not None:
             if sizing is None or settings is not handle.adaptive:
@@ -135,10 +132,9 @@ async def _adapt(handle: ClusterHandle) -> None:
                 sizing = Sizing(settings)
             await _look(handle, asker, sizing)
             await trio.sleep(sizing.settings.interval_s)
-        connection.close("the cluster keeps its size")
 
 
-async def _look(handle: ClusterHandle, asker: _Asker, sizing: Sizing) -> None:
+async def _look(handle: ClusterHandle, asker: Asker, sizing: Sizing) -> None:
     """Ask once, and do what follows."""
     params = {"target_s": sizing.settings.target_s, "threads": handle.plan.threads_per_worker}
     found = await asker.ask("workers_wanted", params)
@@ -160,7 +156,25 @@ async def _look(handle: ClusterHandle, asker: _Asker, sizing: Sizing) -> None:
             handle.wanted -= gone
 
 
-class _Asker:
+@asynccontextmanager
+async def open_asker(handle: ClusterHandle, who: str) -> AsyncIterator[Asker]:
+    """A client of the cluster's own, as long as the block lasts.
+
+    Raises:
+        CommError: the scheduler cannot be reached, or is gone.
+    """
+    plan = handle.plan
+    keys = own_keys(handle.token, plan.config, origin="the cluster's token", security=plan.security)
+    connection = await connect(handle.scheduler_address, keys=keys, role=CLIENT, expect=SCHEDULER)
+    asker = Asker(connection)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(asker.run)
+        connection.send(RegisterClient(f"{who}-{handle.name}-{secrets.token_hex(4)}"))
+        yield asker
+        connection.close("nothing more is asked")
+
+
+class Asker:
     """A client that only asks."""
 
     def __init__(self, connection: Connection) -> None:

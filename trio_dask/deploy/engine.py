@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from contextlib import AbstractAsyncContextManager
 
     from trio_dask.deploy.handle import ClusterHandle
+    from trio_dask.deploy.job_plan import JobPlan
     from trio_dask.deploy.plan import LocalPlan
     from trio_dask.deploy.ssh import SSHPlan
 
@@ -37,7 +38,7 @@ class Engine:
 
     def __init__(
         self,
-        plan: LocalPlan | SSHPlan,
+        plan: LocalPlan | SSHPlan | JobPlan,
         open_cluster: Callable[[], AbstractAsyncContextManager[ClusterHandle]],
     ) -> None:
         self.plan: Final = plan

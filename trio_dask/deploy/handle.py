@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from trio_dask.deploy.adaptive import AdaptiveSettings
+    from trio_dask.deploy.job_plan import JobPlan
     from trio_dask.deploy.plan import LocalPlan
     from trio_dask.deploy.ssh import SSHPlan
 
@@ -29,7 +30,7 @@ class ClusterHandle:
     It is used on the loop on which the cluster lives; what it says may be read anywhere.
     """
 
-    def __init__(self, plan: LocalPlan | SSHPlan) -> None:
+    def __init__(self, plan: LocalPlan | SSHPlan | JobPlan) -> None:
         #: What was asked for.
         self.plan: Final = plan
         self.name: Final = plan.name
@@ -108,15 +109,16 @@ class ClusterHandle:
         while len(self._workers) < n if n is not None else len(self._workers) != self.wanted:
             await self._next_change()
 
-    async def wait_started(self) -> None:
-        """Wait until all of it is there.
+    async def wait_started(self, *, workers: bool = True) -> None:
+        """Wait until all of it is there, with its `workers` or without.
 
         Raises:
             SchedulerUnreachable: it will not be; the message has a server's last words.
         """
         while not self.scheduler_address:
             await self._next_change()
-        await self._enough_workers(None)
+        if workers:
+            await self._enough_workers(None)
         self._started = True
 
     async def wait_broken(self) -> str:

@@ -1,0 +1,153 @@
+"""Clusters of jobs to be: what a job is, and what is said in it."""
+
+from __future__ import annotations
+
+import re
+import secrets
+import sys
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from trio_dask.config import Config, config_directory, new_token, parse_bytes, parse_seconds
+from trio_dask.deploy.job_systems import JobNeeds, JobSystem, script
+from trio_dask.deploy.ssh import words_of
+from trio_dask.errors import ConfigError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from trio_dask.comm import Security
+
+START_S: Final = 30.0
+#: How often the batch system is asked which jobs it has: it has others to serve, too.
+LISTING_S: Final = 10.0
+#: A worker whose job begins when the cluster is gone looks for it for so long.
+_DEATH_TIMEOUT: Final = "60s"
+_NAME: Final = re.compile(r"[A-Za-z][\w.-]{0,60}")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JobPlan:
+    """A cluster to be: what its jobs are, and what its scheduler is told."""
+
+    system: JobSystem
+    needs: JobNeeds
+    n_workers: int
+    per_job: int
+    threads_per_worker: int
+    #: Where the scheduler file is, and certificates.
+    directory: Path
+    worker_words: tuple[str, ...] = ()
+    scheduler_words: tuple[str, ...] = ()
+    prologue: tuple[str, ...] = ()
+    shell: str = "#!/bin/sh"
+    python: str = sys.executable
+    listing_s: float = LISTING_S
+    start_timeout_s: float = START_S
+    token: str = field(default_factory=new_token, repr=False)
+    config: Config = field(default_factory=Config)
+    security: Security | None = None
+
+    @property
+    def name(self) -> str:
+        """What the workers' names begin with, and their jobs' is."""
+        return self.needs.name
+
+    @property
+    def scheduler_file(self) -> Path:
+        """Where workers find the scheduler."""
+        return self.directory / "scheduler.json"
+
+    def job_script(self, number: int = 0) -> str:
+        """The script of a job."""
+        command = [
+            self.python, "-P", "-m", "trio_dask", "worker",
+            f"--scheduler-file={self.scheduler_file}", f"--name={self.name}-{number}",
+            f"--nworkers={self.per_job}", f"--nthreads={self.threads_per_worker}",
+            *self.worker_words,
+        ]  # fmt: skip
+        environ = tls_environ(self.security.written_to(self.directory)) if self.security else {}
+        return script(
+            self.system, self.needs, command,
+            prologue=self.prologue, environ=environ, shell=self.shell,
+        )  # fmt: skip
+
+
+def tls_environ(there: Security) -> dict[str, str]:
+    """The settings that certificates in files are."""
+    files = {"CA_FILE": there.tls_ca_file, "CERT": there.tls_cert, "KEY": there.tls_key}
+    return {f"TRIO_DASK_COMM__TLS__{name}": str(path) for name, path in files.items() if path}
+
+
+def plan_jobs(  # noqa: PLR0913 - as many as there is to say of a job
+    system: JobSystem,
+    n_workers: int = 0,
+    *,
+    cores: int,
+    memory: str | int | None = None,
+    processes: int = 1,
+    queue: str = "",
+    account: str = "",
+    walltime: str = "",
+    resource_spec: str = "",
+    job_extra_directives: Sequence[str] = (),
+    job_script_prologue: Sequence[str] = (),
+    worker_options: Mapping[str, Any] | None = None,
+    scheduler_options: Mapping[str, Any] | None = None,
+    python: str | None = None,
+    shebang: str = "#!/bin/sh",
+    local_directory: str = "",
+    log_directory: str = "",
+    shared_directory: str | Path | None = None,
+    name: str | None = None,
+    security: Security | None = None,
+    listing_interval: float | str = LISTING_S,
+    start_timeout_s: float = START_S,
+) -> JobPlan:
+    """Settle it.
+
+    Raises:
+        ConfigError: it makes no sense.
+    """
+    for value, called, least in ((cores, "cores", 1), (processes, "processes", 1),
+                                 (n_workers, "n_workers", 0)):  # fmt: skip
+        if type(value) is not int or value < least:
+            msg = f"{called}={value!r}: a whole number of at least {least}"
+            raise ConfigError(msg)
+    if processes > cores:
+        msg = f"processes={processes} for cores={cores}: a worker takes at least one core"
+        raise ConfigError(msg)
+    own = name or f"dask-{system.name}"
+    if not _NAME.fullmatch(own):
+        msg = f"name={own!r}: letters, digits, dots and dashes, and a letter first"
+        raise ConfigError(msg)
+    for line in (queue, account, walltime, resource_spec, log_directory, *job_extra_directives):
+        if not line.isprintable():
+            msg = f"{line!r} would be more than one line of a job's script"
+            raise ConfigError(msg)
+    nbytes = 0 if memory is None else parse_bytes(memory)
+    workers: dict[str, Any] = {"death_timeout": _DEATH_TIMEOUT}
+    workers |= {"memory_limit": nbytes // processes} if nbytes else {}
+    workers |= {"local_directory": local_directory} if local_directory else {}
+    directory = Path(shared_directory) if shared_directory else config_directory() / "clusters"
+    return JobPlan(
+        system=system,
+        needs=JobNeeds(
+            name=own, cores=cores, memory=nbytes, queue=queue, account=account,
+            walltime=walltime, resource_spec=resource_spec, log_directory=log_directory,
+            extra=tuple(job_extra_directives),
+        ),
+        n_workers=n_workers,
+        per_job=processes,
+        threads_per_worker=cores // processes,
+        directory=directory.absolute() / f"{own}-{secrets.token_hex(4)}",
+        worker_words=words_of(workers | dict(worker_options or {})),
+        scheduler_words=words_of({"port": 0, **(scheduler_options or {})}),
+        prologue=tuple(job_script_prologue),
+        shell=shebang,
+        python=python or sys.executable,
+        listing_s=parse_seconds(listing_interval),
+        start_timeout_s=start_timeout_s,
+        security=security,
+    )  # fmt: skip
