@@ -111,6 +111,7 @@ PUBLIC = {
         "CommConfig",
         "Config",
         "Loaded",
+        "MemoryConfig",
         "Ports",
         "SchedulerConfig",
         "SchedulerFile",

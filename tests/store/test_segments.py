@@ -22,10 +22,12 @@ from trio_dask.messages.large import pack_large
 from trio_dask.messages.payload import unpack
 from trio_dask.messages.session import WORKER
 from trio_dask.messages.values import Give
-from trio_dask.store import Pool, Segment, map_privately
+from trio_dask.store import Pool, Segment, map_privately, write_file
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from trio_dask.messages import Payload
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="memory files are Linux's")
 
@@ -218,3 +220,38 @@ async def test_a_value_that_is_none_ends_the_connection() -> None:
         nursery.start_soon(one.run, lambda _: None)  # it is told why, and says goodbye
         with pytest.raises(RemoteProtocolError, match="no value of 10 bytes"):
             await other.run(lambda _: None)
+
+
+# ---------------------------------------------------------------- on disk
+
+
+def test_a_value_on_disk(pool: Pool, tmp_path: Path) -> None:
+    """It is there as it was, has no name, and is gone with its last reader."""
+    before = descriptors()
+    _, segment = written(pool, b"a" * MIB, b"b" * 100)
+    pieces: list[Payload] = [segment, [b"a" * MIB, memoryview(b"b" * 100)]]
+    for payload in pieces:
+        filed = write_file(str(tmp_path), payload)
+        filed.check()
+        assert filed.nbytes == MIB + 100
+        assert filed.read(MIB - 1, 2) == b"ab"
+        assert bytes(map_privately(filed)[-3:]) == b"bbb"
+        assert not list(tmp_path.iterdir())
+        del filed
+    assert len(descriptors()) == len(before) + 2  # a file of the pool, and what maps it
+
+
+def test_no_disk(tmp_path: Path) -> None:
+    """The reason is the system's, and nothing is left open."""
+    before = descriptors()
+    with pytest.raises(FileNotFoundError):
+        write_file(str(tmp_path / "nowhere"), b"x")
+    with pytest.raises(OSError, match="shorter"):
+        write_file(str(tmp_path), Segment(os.memfd_create("empty"), 10))
+    assert descriptors() == before
+
+
+@pytest.mark.skipif(not Path("/dev/shm").is_dir(), reason="no file system in memory is mounted")
+def test_a_directory_in_memory_is_no_memory_file() -> None:
+    """There are no seals to be asked for."""
+    write_file("/dev/shm", b"x" * 100).check()

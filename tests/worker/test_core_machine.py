@@ -43,6 +43,7 @@ from trio_dask.worker.core import (
     FetchFrom,
     KillRunner,
     LookUp,
+    Spill,
     Store,
     ToPeer,
     ToRunner,
@@ -110,7 +111,8 @@ class WorkerMachine(RuleBasedStateMachine):
                     self.to_be_killed = True
                 case LookUp(serial):
                     self.core.told(Told(serial, ok=True, said=[b"looked up"]))
-                case Depart():
+                case Depart() | Spill():
+                    assert isinstance(action, Depart), "no memory is short"
                     self.departed = True
                 case ToScheduler(messages):
                     for message in messages:

@@ -31,7 +31,6 @@ from trio_dask.testing.simulation import worker as simulated
 from trio_dask.worker import ReplayedWorkers
 from trio_dask.worker.core import (
     AwaitDrain,
-    DrainRules,
     FetchFrom,
     Store,
     ToPeer,
@@ -201,21 +200,13 @@ def test_simulated_workers_happen_again(
         indices = itertools.count()
 
         def make(
-            name: str,
-            address: str,
-            nthreads: int,
-            store: Store,
-            *,
-            secret: str,
-            drain_rules: DrainRules,
+            name: str, address: str, nthreads: int, store: Store, **rules: Any
         ) -> RecordedCore:
             if id(store) not in processes:
                 path = tmp_path / str(len(processes))
                 log = stack.enter_context(open_event_log(str(path), "worker", {}))
                 processes[id(store)] = store, log
-            core = WorkerCore(
-                name, address, nthreads, store, secret=secret, drain_rules=drain_rules
-            )
+            core = WorkerCore(name, address, nthreads, store, **rules)
             return RecordedCore(core, processes[id(store)][1], next(indices))
 
         monkeypatch.setattr(simulated, "WorkerCore", make)

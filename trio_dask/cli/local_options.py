@@ -34,10 +34,10 @@ class LocalOptions:
             processors]
         nthreads: How many tasks each worker runs at once. [default: the processors, shared]
         memory_limit: Memory of each worker, as `4GiB`, `0.25` (of the machine's), or 0 for no
-            limit. It is what the scheduler is told; nothing enforces it yet. [default: the
-            machine's, shared]
+            limit. [default: the machine's, shared]
         name: What the workers' names begin with. [default: local]
-        local_directory: Where tasks may write files. [default: the temporary directory]
+        local_directory: Where tasks may write files, and values go when memory is short.
+            [default: the temporary directory]
         resources: What tasks may ask for, of each worker, as `"GPU=2 MEM=10e9"`.
     """
 

@@ -131,7 +131,8 @@ def worker(
         nthreads: How many tasks each worker runs at once; by default the processors, shared.
         name: The worker's name; of several workers `name-0`, `name-1` …
         memory_limit: Memory of each worker, as `4GiB`, `0.25` (of the machine's), `auto`, or 0
-            for no limit. It is what the scheduler is told; nothing enforces it yet.
+            for no limit. When it gets short, values go to files, and in the end the worker
+            pauses: `worker.memory` of the settings.
         resources: What tasks may ask for, of each worker, as `"GPU=2 MEM=10e9"`.
         nanny: Run tasks in a child process that is restarted when it dies.
         preload: A module, as `package.module`, or a file, to load where tasks run, before the
@@ -153,7 +154,7 @@ def worker(
             workers started together do not leave together.
         lifetime_restart: Put a new worker in the place of one whose lifetime is over.
         preload_nanny: A module to import into the worker's own process, as `package.module`.
-        local_directory: Where tasks may write files.
+        local_directory: Where tasks may write files, and values go when memory is short.
         pid_file: Write the process id to this file.
         event_log: Record all that the workers are told in this file, for `trio-dask replay`.
         log: What is said on stderr.

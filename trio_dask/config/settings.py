@@ -111,6 +111,20 @@ def memory_limit(raw: object) -> int:
     return int(share * memory_bytes()) if shared else parse_bytes(raw)
 
 
+def share(raw: object) -> float:
+    """A share above 0 and at most 1; 0 for ``never``, or false."""
+    if raw is False or raw in ("never", "false"):
+        return 0.0
+    try:
+        number = float(raw) if isinstance(raw, str | int | float) and raw is not True else -1.0
+    except (ValueError, OverflowError):
+        number = -1.0
+    if not 0 <= number <= 1:
+        msg = f"{raw!r} is no share between 0 and 1; never: do without"
+        raise ConfigError(msg)
+    return number
+
+
 def optional_seconds(raw: object) -> float | None:
     """A duration, or None for ``never``."""
     return None if raw == "never" else parse_seconds(raw)
@@ -191,6 +205,34 @@ class SchedulerConfig:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class MemoryConfig:
+    """What a worker does as its memory fills: shares of `worker.memory_limit`."""
+
+    target: float = _setting(
+        0.6,
+        "From so much in values on, those least recently used go to files; never: only when "
+        "the process has too much.",
+        share,
+    )
+    spill: float = _setting(
+        0.7,
+        "When the process has so much, values go to files, until it has as much as for the target; "
+        "never: it does not count.",
+        share,
+    )
+    pause: float = _setting(
+        0.8, "With so much a worker is given no new tasks, until it has less; never: it is.", share
+    )
+    terminate: float = _setting(
+        0.95, "With so much the process that runs tasks is ended; never: it goes on.", share
+    )
+    max_spill: int = _setting(
+        0, "So much of each worker's values may be in files, in bytes; 0: no limit.", parse_bytes
+    )
+    interval_s: float = _setting(0.1, "How often memory is looked at, at most.", parse_seconds)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class WorkerConfig:
     """What one worker process offers, and how it treats its runners."""
 
@@ -222,6 +264,7 @@ class WorkerConfig:
         "auto: the machine's, in proportion to its slots.",
         memory_limit,
     )
+    memory: MemoryConfig = field(default_factory=MemoryConfig)
     nanny: bool = _setting(
         True, "Run user code in a child process that is restarted when it dies.", flag
     )
@@ -234,7 +277,9 @@ class WorkerConfig:
         parse_seconds,
     )
     local_directory: str = _setting(
-        "", "Where tasks may write; empty: the temporary directory.", text
+        "",
+        "Where tasks may write, and values go for want of memory; empty: the temporary directory.",
+        text,
     )
     resources: Mapping[str, float] = field(
         default_factory=dict,

@@ -13,7 +13,8 @@ class Sealed(Message):
     """Values of the runner's that outlive it: they are in memory files, whose descriptors come along.
 
     Each comes before the `Done` of the attempt that made it; an attempt of 0 is one whose value
-    has stayed in the runner so far, and is asked for. `numbers` are the runner's, for its files.
+    has stayed in the runner so far, and is asked for. `numbers` are the runner's, for its files,
+    and below 0 for those that are on disk.
     """
 
     attempts: Ints
@@ -47,3 +48,25 @@ class Rewrite(Message):
     numbers: Ints
     clean: Ints
     PARALLEL: ClassVar = ("numbers", "clean")
+
+
+@message(153)
+class Unload(Message):
+    """Put these values into files on disk, for want of memory (worker → runner).
+
+    Each is answered by `Sealed`, and all of them by `Values` with the same serial, which says
+    of the others that they stay where they are.
+    """
+
+    serial: int
+    tids: Ints
+
+
+@message(154)
+class Pressure(Message):
+    """How short memory is (worker → runner).
+
+    0: it is not; 1: keep none for values to come; 2: and put new ones into files on disk.
+    """
+
+    level: int

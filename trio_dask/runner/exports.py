@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from queue import SimpleQueue
 from threading import Thread
 from typing import TYPE_CHECKING, Any, Final
@@ -12,12 +13,14 @@ from trio_dask.messages.payload import pack
 from trio_dask.messages.values import ABSENT, FOUND, UNPICKLABLE, Fetch, Values
 from trio_dask.runner.failing import bounded
 from trio_dask.runner.holdings import Packed, reason
+from trio_dask.runner.trimming import give_back_memory
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from trio_dask.messages import Payload
     from trio_dask.messages.ids import TaskId
+    from trio_dask.messages.sealing import Unload
     from trio_dask.runner.sealing import Sealer
     from trio_dask.runner.wire import Outbox
 
@@ -28,18 +31,30 @@ _ABSENT: Final = object()
 
 
 class Exports:
-    """Answers `Fetch`, one after the other."""
+    """Answers `Fetch` and `Unload`, one after the other."""
 
     def __init__(self, held: Mapping[TaskId, Any], outbox: Outbox, sealer: Sealer) -> None:
         self._held = held
         self._outbox = outbox
         self._sealer = sealer
-        self._asked: SimpleQueue[Fetch | None] = SimpleQueue()
+        self._asked: SimpleQueue[Callable[[], None] | None] = SimpleQueue()
         self._thread: Thread | None = None
 
     def ask(self, fetch: Fetch) -> None:
-        """Answer soon. The first question starts the thread."""
-        self._asked.put(fetch)
+        """Answer soon."""
+        self._do(partial(self._answer, fetch))
+
+    def unload(self, message: Unload) -> None:
+        """Put values on disk, soon."""
+        self._do(partial(self._unload, message))
+
+    def trim(self) -> None:
+        """Give memory back, after what was asked before."""
+        self._do(give_back_memory)
+
+    def _do(self, call: Callable[[], None]) -> None:
+        """The first call starts the thread."""
+        self._asked.put(call)
         if self._thread is None:
             self._thread = Thread(target=self._run, name="exports", daemon=True)
             self._thread.start()
@@ -49,8 +64,27 @@ class Exports:
         self._asked.put(None)
 
     def _run(self) -> None:
-        while (fetch := self._asked.get()) is not None:
-            self._answer(fetch)
+        while (call := self._asked.get()) is not None:
+            call()
+
+    def _unload(self, question: Unload) -> None:
+        """Values that stay where they are have a row in the answer, the others are in files."""
+        rest = Values(question.serial, [], [], [], [], last=True)
+        for tid in question.tids:
+            value = self._held.get(tid, _ABSENT)
+            try:
+                done = value is not _ABSENT and self._sealer.unload(tid, _payload(value))
+            except BaseException as error:  # noqa: BLE001 - reducers are the user's
+                rest.tids.append(tid)
+                rest.statuses.append(UNPICKLABLE)
+                rest.failures.append(_unpicklable(value, error))
+            else:
+                if not done:
+                    rest.tids.append(tid)
+                    rest.statuses.append(ABSENT)
+            del value
+            self._outbox.flush_words()
+        self._outbox.say_and_wait(rest)
 
     def _answer(self, fetch: Fetch) -> None:
         part, size = Values(fetch.serial, [], [], [], [], last=False), 0

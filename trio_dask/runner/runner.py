@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 from itertools import islice, repeat
 from threading import Thread
+from time import monotonic
 from typing import TYPE_CHECKING, Any, Final
 
 from trio_dask.errors import RemoteProtocolError
@@ -17,7 +18,7 @@ from trio_dask.messages import Handle, decode
 from trio_dask.messages.inquiring import CALL_STACK, Inquire, Told
 from trio_dask.messages.nested import Nested, NestedGot, Numbers
 from trio_dask.messages.plugins import Plugins
-from trio_dask.messages.sealing import Rewrite
+from trio_dask.messages.sealing import Pressure, Rewrite, Unload
 from trio_dask.messages.tasks import (
     HERE,
     INLINE,
@@ -50,6 +51,10 @@ if TYPE_CHECKING:
 _END_S: Final = 1.0
 
 
+#: Memory is given back at most so often.
+_TRIM_S: Final = 0.25
+
+
 class Runner:
     """One runner, whether it has a process to itself or lives in threads of another."""
 
@@ -76,6 +81,7 @@ class Runner:
         self._exports = Exports(self._held, self.outbox, self.slots.sealer)
         self._serial = 0
         self._plugins = PluginHost(self.slots, fd)
+        self._trimmed = -_TRIM_S
         self._acts: dict[type[Message], Callable[[Any], None]] = {
             Run: self._on_run,
             Functions: self._on_functions,
@@ -83,6 +89,8 @@ class Runner:
             Give: self._on_give,
             Free: self._on_free,
             Fetch: self._exports.ask,
+            Unload: self._exports.unload,
+            Pressure: self._on_pressure,
             Recall: self._on_recall,
             Interrupt: self._on_interrupt,
             Nested: self._on_nested,
@@ -231,6 +239,19 @@ class Runner:
     def _on_free(self, message: Free) -> None:
         for tid in message.tids:
             self._held.pop(tid, None)
+        if self.slots.sealer.pressed:
+            self._trim()
+
+    def _on_pressure(self, message: Pressure) -> None:
+        self.slots.sealer.press(message)
+        if self.slots.sealer.pressed:
+            self._trim()
+
+    def _trim(self) -> None:
+        """Give memory back, but not all the time."""
+        if monotonic() - self._trimmed >= _TRIM_S:
+            self._trimmed = monotonic()
+            self._exports.trim()
 
     def _on_recall(self, message: Recall) -> None:
         self._recall(message.attempts)

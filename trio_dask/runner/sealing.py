@@ -7,22 +7,25 @@ where its last one is gone is told, to the worker, which knows all readers.
 from __future__ import annotations
 
 import os
+from itertools import count
 from math import inf
 from typing import TYPE_CHECKING, Any, Final
 
 from trio_dask.messages import payload_bytes
 from trio_dask.messages.large import pack_large
-from trio_dask.messages.sealing import Rewrite, Unread
+from trio_dask.messages.sealing import Pressure, Rewrite, Unread
 from trio_dask.runner.holdings import Packed
-from trio_dask.store import Pool, Segment, many_descriptors
+from trio_dask.store import Pool, Segment, many_descriptors, write_file
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from trio_dask.messages import Payload
+    from trio_dask.messages import Buffer, Payload
     from trio_dask.runner.wire import Outbox
 
 _GIVEN, _OWN = 0, 1
+#: How short memory is, as of `Pressure`: nothing is to be kept, and values are to go to files.
+_SPARE, _FILES = 1, 2
 
 
 class _Forks:
@@ -60,14 +63,16 @@ class Sealer:
             idle_bytes_max=int(settings.get("pool_bytes_max", 0)),
             count_max=int(settings.get("sealed_max", 0)),
         )
+        self._directory: Final[str] = settings.get("local_directory", "")
+        self._files: Final = count(1)
+        self._level = 0
 
     def seal(self, attempt: int, tid: int, value: Any) -> Packed | None:
         """The result of an attempt, sealed; None if it is none of those. Its row comes after this."""
         pieces = pack_large(value, self._least)
         if pieces is None:
             return None
-        nbytes = payload_bytes(pieces)
-        written = self._pool.write(pieces, nbytes)
+        written = self._written(pieces, payload_bytes(pieces))
         if written is None:
             return None
         number, segment = written
@@ -81,12 +86,44 @@ class Sealer:
         if nbytes < self.bytes_min:
             return False
         pieces = payload if isinstance(payload, list) else [payload]
-        written = self._pool.write(pieces, nbytes)
+        written = self._written(pieces, nbytes)
         if written is None:
             return False
         number, segment = written
         self._outbox.sealed.append((0, tid, number, segment))
         return True
+
+    def _written(self, pieces: list[Buffer], nbytes: int) -> tuple[int, Segment] | None:
+        """A value in memory of its own or, where that is short, on disk."""
+        if self._level == _FILES and (filed := self._filed(pieces)) is not None:
+            return filed
+        return self._pool.write(pieces, nbytes)
+
+    def _filed(self, payload: Payload) -> tuple[int, Segment] | None:
+        try:
+            segment = write_file(self._directory, payload)
+        except OSError:
+            return None
+        return -next(self._files), segment
+
+    def unload(self, tid: int, payload: Payload) -> bool:
+        """Put a value on disk, for want of memory; whether that was done."""
+        filed = self._filed(payload)
+        if filed is None:
+            return False
+        self._outbox.sealed.append((0, tid, *filed))
+        return True
+
+    @property
+    def pressed(self) -> bool:
+        """Whether memory is short."""
+        return self._level >= _SPARE
+
+    def press(self, message: Pressure) -> None:
+        """So short is memory now."""
+        self._level = message.level
+        if self.pressed:
+            self._pool.shrink()
 
     def given(self, tid: int, segment: Segment) -> Packed:
         """A value of somebody else's, to be held here."""
@@ -104,7 +141,7 @@ class Sealer:
     def rewrite(self, message: Rewrite) -> None:
         """Nobody needs these any more."""
         for number, clean in zip(message.numbers, message.clean, strict=True):
-            self._pool.back(number, clean=bool(clean))
+            self._pool.back(number, clean=bool(clean) and not self.pressed)
 
     def close(self) -> None:
         """Give the files up; what others have mapped is theirs."""

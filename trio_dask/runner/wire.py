@@ -187,7 +187,7 @@ class Outbox:
         self._fd = -1
 
     def _write_all(self) -> None:
-        while self.rows or self._words:
+        while self.rows or self._words or self.sealed:
             if self._fd < 0:
                 os._exit(0)  # a task forked, and its child came back into the slot
             words: list[Message] = [self._words.popleft() for _ in range(len(self._words))]

@@ -5,6 +5,7 @@ A process that makes large values has a *pool* of memory files; a value in one o
 """
 
 from trio_dask.store.books import Shelf
+from trio_dask.store.filing import write_file
 from trio_dask.store.limits import many_descriptors, sealed_max
 from trio_dask.store.mapping import map_privately
 from trio_dask.store.pool import Pool
@@ -20,4 +21,5 @@ __all__ = [
     "map_privately",
     "rights",
     "sealed_max",
+    "write_file",
 ]

@@ -6,6 +6,7 @@ import _socket  # `socket` takes long to load, and is about more
 import array
 import contextlib
 import fcntl
+import functools
 import os
 import stat
 from typing import TYPE_CHECKING, Any, Final
@@ -81,11 +82,10 @@ class Segment(Handle):
         try:
             status = os.fstat(self.fd)
             fits = stat.S_ISREG(status.st_mode) and status.st_size >= self.nbytes
-            if fits and status.st_nlink == 0 and _GET_SEALS is not None:
-                # Files on disk have no seals: their makers are processes without user code,
-                # or have no memory files.
-                with contextlib.suppress(OSError):
-                    fits = fcntl.fcntl(self.fd, _GET_SEALS) & _SEALS == _SEALS
+            if fits and _GET_SEALS is not None and status.st_dev == _memory_device():
+                # Files on disk have no seals; whoever writes one can make a reader of the same
+                # user fail, which it could do anyway.
+                fits = fcntl.fcntl(self.fd, _GET_SEALS) & _SEALS == _SEALS
         except OSError as error:
             msg = f"a value behind a descriptor that cannot be used: {error}"
             raise RemoteProtocolError(msg) from error
@@ -99,6 +99,18 @@ class Segment(Handle):
                 _close(self.fd)
         if self._gone is not None:
             self._gone(self.shared)
+
+
+@functools.cache
+def _memory_device() -> int:
+    """Where memory files are, as opposed to those of file systems that somebody has mounted."""
+    if not hasattr(os, "memfd_create"):  # pragma: no cover - macOS
+        return -1
+    fd = os.memfd_create("trio-dask-device", os.MFD_CLOEXEC)
+    try:
+        return os.fstat(fd).st_dev
+    finally:
+        os.close(fd)
 
 
 def new_file(size: int) -> int:

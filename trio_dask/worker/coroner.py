@@ -110,9 +110,18 @@ class Case:
         return {"pid": self._hosted.pid, "rss": rss, "cpu_s": times.user + times.system}
 
     def close(
-        self, status: int | None, board: list[tuple[int, float]], *, reason: str, on_purpose: bool
+        self,
+        status: int | None,
+        board: list[tuple[int, float]],
+        *,
+        reason: str,
+        on_purpose: bool,
+        starved: bool = False,
     ) -> dict[str, Any]:
-        """It has ended: all that is known of that. The board says what it was doing, and since when."""
+        """It has ended: all that is known of that. The board says what it was doing, and since when.
+
+        With `starved` it is we who have ended it, as it had too much memory.
+        """
         now = time.monotonic()
         output = self._hosted.output
         killed = status == -9 and not reason
@@ -124,7 +133,7 @@ class Case:
             rss=self._memory.last,
             peak_rss=self._hosted.peak_rss,
             memory=self._memory.before(now),
-            oom=killed and self._coroner.starved(self._counter, now),
+            oom=starved or (killed and self._coroner.starved(self._counter, now)),
             reason=reason,
             on_purpose=on_purpose,
             running=[(attempt, now - began) for attempt, began in board],

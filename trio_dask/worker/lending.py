@@ -11,7 +11,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from trio_dask.comm import CARRIED_MAX
-from trio_dask.messages.sealing import Rewrite, Sealed, Unread
+from trio_dask.messages.sealing import Pressure, Rewrite, Sealed, Unread
 from trio_dask.messages.values import Give
 from trio_dask.store import Segment
 
@@ -22,7 +22,14 @@ if TYPE_CHECKING:
 class Lending:
     """What is lent to one runner process, and what has come from it."""
 
-    def __init__(self) -> None:
+    def __init__(self, pool_bytes_max: int = 0) -> None:
+        """`pool_bytes_max`: so much the runner keeps of its memory files to write them again."""
+        self._pool_bytes_max: Final = pool_bytes_max
+        self._keeps = True
+        #: Bytes by the runner's number of what it has made in memory and somebody has, and of
+        #: what it keeps.
+        self._alive: Final[dict[int, int]] = {}
+        self._idle: Final[dict[int, int]] = {}
         self._given: Final[dict[int, list[Segment]]] = {}  # by task
         self._own: Final[dict[int, Segment]] = {}  # by the runner's number
         self._unread: Final[deque[tuple[int, int]]] = deque()
@@ -37,6 +44,9 @@ class Lending:
         for attempt, number, segment in rows:
             if isinstance(segment, Segment):
                 segment.on_gone(partial(self._gone, number))
+                if number > 0:
+                    self._alive[number] = segment.nbytes
+                    self._idle.pop(number, None)
                 if attempt:
                     self._own[number] = segment
 
@@ -48,6 +58,9 @@ class Lending:
                 out += self._lend(message)
             else:
                 out.append(message)
+            if type(message) is Pressure:
+                self._keeps = not message.level
+                self._idle.clear()
         return out
 
     def _lend(self, message: Give) -> list[Message]:
@@ -76,8 +89,23 @@ class Lending:
             if segment is not None and not clean:
                 segment.shared = True
 
+    @property
+    def alive_bytes(self) -> int:
+        """Of the memory that the runner has made, so much is read, or may be."""
+        return sum(self._alive.values())
+
+    @property
+    def idle_bytes(self) -> int:
+        """So much it keeps for values to come."""
+        return sum(self._idle.values())
+
     def _gone(self, number: int, shared: bool) -> None:  # noqa: FBT001 - called by `Segment`
+        nbytes = self._alive.pop(number, 0)
         if not self._over:
+            if self._keeps and nbytes <= self._pool_bytes_max and nbytes and not shared:
+                self._idle[number] = nbytes
+                while self.idle_bytes > self._pool_bytes_max:
+                    del self._idle[next(iter(self._idle))]
             self._unread.append((number, int(not shared)))
 
     def news(self) -> list[Message]:
@@ -94,3 +122,4 @@ class Lending:
         self._given.clear()
         self._own.clear()
         self._unread.clear()
+        self._idle.clear()

@@ -20,15 +20,17 @@ from trio_dask.config import port_choices
 from trio_dask.errors import CommError
 from trio_dask.messages.session import WORKER, RegisterWorker
 from trio_dask.store import sealed_max
-from trio_dask.worker.core import DrainRules, RestartRules, Store, WorkerCore
+from trio_dask.worker.core import DrainRules, MemoryRules, RestartRules, Store, WorkerCore
 from trio_dask.worker.coroner import Coroner
 from trio_dask.worker.leaving import age, see_off
 from trio_dask.worker.link import Calling, keep_link, reach_scheduler
 from trio_dask.worker.nanny import Nanny
 from trio_dask.worker.orphans import reap_orphans
 from trio_dask.worker.output import Outputs
+from trio_dask.worker.pressure import used, watch_memory
 from trio_dask.worker.profiles import Profiles
 from trio_dask.worker.recording import RecordedCore
+from trio_dask.worker.spilling import Spiller
 from trio_dask.worker.worker import Worker
 
 if TYPE_CHECKING:
@@ -97,6 +99,7 @@ class Household:
             self.store,
             secret=secrets.token_hex(16),
             drain_rules=DrainRules(grace_s=settings.drain_grace_s, move_s=settings.drain_move_s),
+            memory_rules=_memory_rules(settings),
         )
         told = core if self.log is None else RecordedCore(core, self.log, number)
         worker = Worker(told, scheduler, self.keys, self.neighbours)
@@ -158,6 +161,7 @@ class Household:
         async with trio.open_nursery() as nursery:
             nursery.start_soon(keep_link, worker, self.calling, nanny, nursery)
             await nursery.start(worker.peers.run)
+            nursery.start_soon(Spiller(worker, self.neighbours, self.directory).run)
 
             async def serve_peers(*, task_status: trio.TaskStatus[Listener]) -> None:
                 await serve(
@@ -182,6 +186,9 @@ class Household:
             joined(worker)
             nursery.start_soon(see_off, worker, nanny)
             nursery.start_soon(age, worker, settings)
+            nursery.start_soon(
+                watch_memory, worker, nanny, settings.memory, partial(_beat, worker, nanny)
+            )
             await self._tick(worker, nanny)
 
     def _name(self, number: int, address: str) -> str:
@@ -215,8 +222,7 @@ class Household:
             now = trio.current_time()
             if now >= beat_at:
                 beat_at = now + self.settings.heartbeat_s
-                worker.core.beat(_metrics(worker, nanny))
-                worker.perform()
+                _beat(worker, nanny)
             await trio.sleep(min(TICK_S, self.settings.heartbeat_s))
             nanny.tick()
             worker.peers.tick()
@@ -231,11 +237,30 @@ async def _drop(connection: Connection) -> None:
         await connection.run(lambda _: None)
 
 
+def _memory_rules(settings: WorkerConfig) -> MemoryRules:
+    memory = settings.memory
+    return MemoryRules(
+        limit=settings.memory_limit, target=memory.target, spill=memory.spill,
+        pause=memory.pause, terminate=memory.terminate, max_spill=memory.max_spill,
+    )  # fmt: skip
+
+
+def _beat(worker: Worker, nanny: Nanny) -> None:
+    """Say how the worker is."""
+    worker.core.beat(_metrics(worker, nanny))
+    worker.perform()
+
+
 def _metrics(worker: Worker, nanny: Nanny) -> dict[str, Any]:
     process = psutil.Process()
+    state = worker.core.state
     return {
         "rss": process.memory_info().rss,
-        "store_bytes": worker.core.state.store.nbytes,
+        "store_bytes": state.store.nbytes - state.store.filed_bytes,
+        "memory": used(worker, nanny)[0],
+        "managed_bytes": state.room.managed,
+        "spilled_bytes": state.room.filed_bytes,
+        "paused": state.room.paused,
         "runner": nanny.metrics(),
         "books": worker.core.books(),
     }

@@ -64,6 +64,7 @@ class Nanny:
         self._case: Case | None = None  # of the runner that is there
         self._ready = False
         self._purpose = ""  # why we have ended it ourselves
+        self._excess = ""  # the same, where it had too much memory
         self._stopped = False  # the worker ends, and so does whatever runner there is
         self.any_ready: Final = trio.Event()
         worker.kill_runner = self._kill
@@ -76,7 +77,7 @@ class Nanny:
         """
         while True:
             began = time.monotonic()
-            self._ready, self._purpose = False, ""
+            self._ready, self._purpose, self._excess = False, "", ""
             try:
                 self._hosted = hosted = self._host(self._nthreads)
             except OSError as error:
@@ -125,8 +126,9 @@ class Nanny:
             status = await hosted.wait()
         board = read_board(hosted.board_fd, self._nthreads)
         death = case.close(
-            status, board, reason=fault or self._purpose, on_purpose=bool(self._purpose)
-        )
+            status, board, reason=fault or self._purpose or self._excess,
+            on_purpose=bool(self._purpose), starved=bool(self._excess),
+        )  # fmt: skip
         self._forget(hosted)
         self._worker.core.runner_died([attempt for attempt, _ in board], death)
         self._worker.perform()
@@ -143,7 +145,7 @@ class Nanny:
                     if type(message) is Ready and not self._ready:
                         self._ready = True
                         ready_scope.deadline = float("inf")
-                        worker.runner_is_there(connection)
+                        worker.runner_is_there(connection, self._settings.get("pool_bytes_max", 0))
                         self.any_ready.set()
                     else:
                         worker.on_runner(message)
@@ -193,11 +195,19 @@ class Nanny:
         with contextlib.suppress(OSError):
             hosted.close()
 
-    def _kill(self, reason: str) -> None:
-        """End the runner: something in it is to stop, and does not."""
+    def _kill(self, reason: str, starved: bool) -> None:  # noqa: FBT001 - as the action says
+        """End the runner: something in it is to stop, and does not, or it has too much memory."""
         if self._hosted is not None:
-            self._purpose = reason
+            if starved:
+                self._excess = reason
+            else:
+                self._purpose = reason
             self._hosted.kill()
+
+    @property
+    def pid(self) -> int | None:
+        """The process of the runner that is there."""
+        return self._hosted.pid if self._hosted is not None and self._ready else None
 
     async def climb(self) -> None:
         """See to it that what is to be stopped is, for ever."""

@@ -14,6 +14,7 @@ from trio_dask.worker.core import (
     FetchFrom,
     KillRunner,
     LookUp,
+    Spill,
     ToPeer,
     ToRunner,
     ToScheduler,
@@ -23,6 +24,7 @@ from trio_dask.worker.core import (
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from trio_dask.messages import Payload
     from trio_dask.worker.core import Action
     from trio_dask.worker.core.state import WorkerState
 
@@ -38,8 +40,9 @@ class RecordedCore:
         state = core.state
         lasting = "kept from logs" if state.bond is not None else ""
         rules = asdict(state.drain_rules)
+        memory = asdict(state.room.rules)
         made = hello.RegisterWorker(
-            state.name, state.address, state.nthreads, 0, rules, {}, secret=lasting
+            state.name, state.address, state.nthreads, 0, rules, memory, secret=lasting
         )
         self._tell("made", made)
 
@@ -115,6 +118,22 @@ class RecordedCore:
         self._tell("fetch_failed", words.Unreachable([], address))
         self._core.fetch_failed(address)
 
+    def uses(self, used: int, own: int, now: float) -> None:
+        """See `WorkerCore`."""
+        self._log.tell("uses", self._index, words.Stored([used], [own]), now=now)
+        self._core.uses(used, own, now)
+
+    def moved(self, tid: int, payload: Payload) -> None:
+        """See `WorkerCore`."""
+        moved = values.Values(0, [tid], [values.FOUND], [], [payload], last=True)
+        self._tell("moved", moved)
+        self._core.moved(tid, payload)
+
+    def unmoved(self, tid: int, why: str, now: float) -> None:
+        """See `WorkerCore`."""
+        self._log.tell("unmoved", self._index, words.Unreachable([tid], why), now=now)
+        self._core.unmoved(tid, why, now)
+
     def tick(self, board: Iterable[tuple[int, float]], now: float) -> None:
         """See `WorkerCore`."""
         rows = list(board)
@@ -129,7 +148,7 @@ class RecordedCore:
 
     def drain(self, reason: str, *, patient: bool) -> None:
         """See `WorkerCore`."""
-        self._tell("drain", hello.Goodbye(reason), number=patient)
+        self._tell("drain", hello.Goodbye(reason), number=int(patient))
         self._core.drain(reason, patient=patient)
 
     def go_on_draining(self, board: Iterable[tuple[int, float]], now: float) -> None:
@@ -186,6 +205,10 @@ class RecordedCore:
         """See `WorkerCore`."""
         return self._core.memory
 
+    def heeds(self, used: int) -> bool:
+        """See `WorkerCore`."""
+        return self._core.heeds(used)
+
     def fetching_from(self) -> list[str]:
         """See `WorkerCore`."""
         return self._core.fetching_from()
@@ -216,10 +239,12 @@ def shown(action: Action) -> tuple[str, list[Message]]:
             what, said = f"fetch from {address}", [values.Fetch(serial, tids)]
         case AwaitDrain(session):
             what = f"await peer {session}"
-        case KillRunner(reason):
-            what = f"end the runner: {reason}"
         case LookUp(serial, topic, params):
             what, said = "look up", [inquiring.Inquire(serial, topic, params)]
+        case KillRunner(reason, starved):
+            what = f"end the runner{' in want' if starved else ''}: {reason}"
+        case Spill(tids):
+            what = f"spill {tids}"
         case Depart(farewell):
             said = [] if farewell is None else [farewell]
     return what, said

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from trio_dask.errors import RemoteProtocolError
 from trio_dask.messages import inquiring, session as hello, tasks as words, values
-from trio_dask.worker.core import DrainRules, Store, WorkerCore
+from trio_dask.worker.core import DrainRules, MemoryRules, Store, WorkerCore
 from trio_dask.worker.core.invariants import violations
 from trio_dask.worker.recording import digest_of, shown
 
@@ -36,6 +36,7 @@ class ReplayedWorkers:
         if event.what == "made" and isinstance(message, hello.RegisterWorker):
             try:
                 rules = DrainRules(**message.resources)
+                memory = MemoryRules(**message.info)
             except TypeError as error:
                 msg = f"a worker with settings of another version: {error}"
                 raise RemoteProtocolError(msg) from error
@@ -46,6 +47,7 @@ class ReplayedWorkers:
                 self.store,
                 secret=message.secret,
                 drain_rules=rules,
+                memory_rules=memory,
             )
             return ""
         core = self.cores.get(event.who)
@@ -147,6 +149,20 @@ def _notice(core: WorkerCore, event: recorded.Event, message: Message | None) ->
             )
         case "leave", None:
             core.leave()
+        case _:
+            return _notice_memory(core, event, message)
+    return True
+
+
+def _notice_memory(core: WorkerCore, event: recorded.Event, message: Message | None) -> bool:
+    """Tell the core how much is in use, or where a value is now; whether it was that."""
+    match event.what, message:
+        case "uses", words.Stored([used], [own]):
+            core.uses(used, own, event.now)
+        case "moved", values.Values(tids=[tid], payloads=[payload]):
+            core.moved(tid, payload)
+        case "unmoved", words.Unreachable([tid], why):
+            core.unmoved(tid, why, event.now)
         case _:
             return False
     return True

@@ -20,6 +20,7 @@ from trio_dask.worker.core import (
     FetchFrom,
     KillRunner,
     LookUp,
+    Spill,
     ToPeer,
     ToRunner,
     ToScheduler,
@@ -71,6 +72,7 @@ class Worker:
         self.scheduler = scheduler  # another one, when this is lost
         self.runner: Connection | None = None
         self.lending = Lending()  # to the runner that is there
+        self._ended: list[Lending] = []  # of runners that are gone, as long as their values live
         self.registered = trio.Event()
         self.lost_at: float | None = None  # since when the scheduler is being looked for
         self.registration: Callable[[], RegisterWorker] = _nothing_to_say
@@ -78,7 +80,8 @@ class Worker:
         #: Set when something is to be stopped, or may have to be before the nanny looks.
         self.stopping = trio.Event()
         self.looks_at = math.inf
-        self.kill_runner: Callable[[str], None] = _nobody
+        self.kill_runner: Callable[[str, bool], None] = _nobody
+        self.spill: Callable[[list[int]], None] = _nowhere
         #: Set when it is to leave, and when it may go; then there may be a farewell.
         self.draining, self.departing = trio.Event(), trio.Event()
         self.farewell: Farewell | None = None
@@ -128,10 +131,17 @@ class Worker:
                 self._fetch(address, Fetch(serial, tids))
             case AwaitDrain(session):
                 self._await_drain(session)
-            case KillRunner(reason):
-                self.kill_runner(reason)
+            case KillRunner() | LookUp() | Spill() | Depart():
+                self._perform_rare(action)
+
+    def _perform_rare(self, action: KillRunner | LookUp | Spill | Depart) -> None:
+        match action:
             case LookUp(serial, topic, params):
                 self.core.told(self._looked_up(serial, topic, params))
+            case KillRunner(reason, starved):
+                self.kill_runner(reason, starved)
+            case Spill(tids):
+                self.spill(tids)
             case Depart(farewell):
                 self.farewell = farewell
                 self.departing.set()
@@ -157,15 +167,23 @@ class Worker:
         elif peer is not None:
             _send_each(peer, messages)
 
-    def runner_is_there(self, connection: Connection) -> None:
+    def runner_is_there(self, connection: Connection, pool_bytes_max: int) -> None:
         """A runner can take work."""
-        self.runner, self.lending = connection, Lending()
+        self.runner, self.lending = connection, Lending(pool_bytes_max)
         self.core.runner_ready()
 
     def runner_is_gone(self) -> None:
         """It has ended, and reads nothing any more."""
         self.runner = None
         self.lending.end()
+        self._ended = [each for each in (*self._ended, self.lending) if each.alive_bytes]
+        self.lending = Lending()
+
+    @property
+    def shared_bytes(self) -> int:
+        """Memory of values that its runners have made, and that they keep for more."""
+        made = sum(each.alive_bytes for each in (self.lending, *self._ended))
+        return made + self.lending.idle_bytes
 
     def on_runner(self, message: Message) -> None:
         """The runner says something: what it reads is not the core's concern."""
@@ -298,8 +316,12 @@ def _nothing_to_say() -> RegisterWorker:
     raise RuntimeError(msg)
 
 
-def _nobody(_reason: str) -> None:
+def _nobody(_reason: str, _starved: bool) -> None:  # noqa: FBT001 - as the nanny's
     """There is no runner yet."""
+
+
+def _nowhere(_tids: list[int]) -> None:
+    """Nobody writes files yet."""
 
 
 def _send_each(connection: Connection, messages: list[Message]) -> None:

@@ -37,6 +37,8 @@ def lacks(requirement: Requirement, worker: Worker, *, asked_for: bool) -> list[
             found.append(f"has {name}={free:g} free of {total:g}, {units:g} is needed")
     if worker.kept is not None:
         found.append("is kept for a task that runs alone")
+    elif not worker.told and worker.metrics.get("paused"):
+        found.append("is paused: it uses most of its memory")
     elif not worker.told:
         found.append("has no process to run tasks in at the moment")
     return found

@@ -24,7 +24,10 @@ _CPU_S_MAX: Final = 1e12
 
 
 def worker_memory(worker: Worker) -> int:
-    """What its runner uses, or its process if it has none, in bytes; 0 while unknown."""
+    """What it uses, in bytes; 0 while unknown."""
+    used = worker.metrics.get("memory")
+    if type(used) is int and used > 0:
+        return used
     runner = worker.metrics.get("runner")
     rss = runner.get("rss") if isinstance(runner, dict) else None
     rss = worker.metrics.get("rss") if rss is None else rss

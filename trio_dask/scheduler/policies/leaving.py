@@ -28,6 +28,9 @@ def free_bytes(worker: Worker) -> float:
 
 def used_bytes(worker: Worker) -> int:
     """What the worker has last said to use: its runner, and the values beside it."""
+    used = _count(worker.metrics.get("memory"))
+    if used:
+        return used
     runner = worker.metrics.get("runner")
     return _count(worker.metrics.get("store_bytes")) + _count(
         runner.get("rss") if isinstance(runner, dict) else 0

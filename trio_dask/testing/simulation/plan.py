@@ -76,6 +76,8 @@ class WorkerPlan:
     resources: dict[str, float] = field(default_factory=dict)
     clock: float = 1.0  # how fast its clock runs
     grace: float = 0.5  # that its tasks are given when it is to leave, seconds
+    memory: int = 0  # its limit, bytes; 0: none
+    disk: float = 1.0  # how likely a value can be written to a file
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -171,6 +173,8 @@ _DEFAULTS: Final[dict[str, Any]] = {
     "resources": {},
     "clock": 1.0,
     "grace": 0.5,
+    "memory": 0,
+    "disk": 1.0,
     "begins": 0.0,
     "other": "",
     "factor": 1.0,

@@ -45,10 +45,11 @@ def make_plan(
     if deaths and not asked:
         clients = max(clients, 2)
     graces = random.Random(f"{seed} graces")
+    memories = random.Random(f"{seed} memories")
     begins = _beginnings(random.Random(f"{seed} begins"), clients, max(deaths, default=None))
     return Plan(
         seed=seed,
-        workers=tuple(_worker(chance, number, graces) for number in range(workers)),
+        workers=tuple(_worker(chance, number, graces, memories) for number in range(workers)),
         clients=tuple(_client(make, workload, begin) for begin in begins),
         faults=planned,
         network=chance.choice(("mixed", "mixed", *PROFILES)),
@@ -57,7 +58,9 @@ def make_plan(
     )
 
 
-def _worker(chance: random.Random, number: int, graces: random.Random) -> WorkerPlan:
+def _worker(
+    chance: random.Random, number: int, graces: random.Random, memories: random.Random
+) -> WorkerPlan:
     resources: dict[str, Any] = {}
     if number == 0 or chance.random() < 0.3:  # somebody has them
         resources[RESOURCE] = 2 if number == 0 else chance.choice((1, 2))
@@ -67,6 +70,8 @@ def _worker(chance: random.Random, number: int, graces: random.Random) -> Worker
         resources=resources,
         clock=chance.choice((1.0, 1.0, 1.0, 0.0, 3.0, -1.0)),
         grace=graces.choice((0.0, 0.05, 0.5, 0.5, 3.0)),
+        memory=memories.choice((0, 0, 0, 30_000_000, 100_000_000, 200_000_000)),
+        disk=memories.choice((1.0, 1.0, 0.8, 0.0)),
     )
 
 

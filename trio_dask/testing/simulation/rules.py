@@ -41,6 +41,7 @@ from trio_dask.testing.simulation.presence import (
 )
 from trio_dask.testing.simulation.reuniting import nobody_is_overtaken
 from trio_dask.testing.simulation.truth import BOUND, FAILURE
+from trio_dask.worker.core.room import slots_of
 
 if TYPE_CHECKING:
     from trio_dask.messages import Message
@@ -174,8 +175,7 @@ def books_agree_on_values(cluster: Cluster) -> Iterator[str]:
 def books_agree_on_slots(cluster: Cluster) -> Iterator[str]:
     """The scheduler knows how many tasks a worker can run."""
     for worker, record in connected(cluster):
-        works = worker.core.state.up and worker.core.state.doomed is None
-        if record.told != (worker.plan.nthreads if works else 0):
+        if record.told != slots_of(worker.core.state):
             yield f"{worker.address} has {record.told} slots on record"
         if record.slots != record.usable_slots:
             yield f"{record.slots} slots of {worker.address} are used"

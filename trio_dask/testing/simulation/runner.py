@@ -26,6 +26,8 @@ _SLOWED_S: Final = 0.5
 _KINDS: Final = 3
 _SEALED: Final = 0
 _SEALED_FOR_OTHERS: Final = 1
+#: As a level of `Pressure`.
+_FILES: Final = 2
 #: A task that stops takes so long for it.
 _STOP_S: Final = 0.001
 #: Setting up a plugin takes so long; this one cannot be.
@@ -76,6 +78,8 @@ class SimRunner:
         self._unnumbered: list[Row] = []  # that wait for a number
         self.plugins: dict[str, bytes] = {}
         self.holds = 0  # plugins that are being set up: nothing begins
+        self._pressed = False  # what is new goes to files
+        self._disk = self._world.chance(f"{out.host} disk of runners")
         self.alive = True
         #: Ends it.
         self.crash: Callable[[], object] = lambda: None
@@ -86,7 +90,7 @@ class SimRunner:
             for message in messages:
                 self._on_message(message)
 
-    def _on_message(self, message: Message) -> None:  # noqa: C901, PLR0912 - a case for each message
+    def _on_message(self, message: Message) -> None:  # noqa: C901, PLR0912, PLR0915 - a case for each
         match message:
             case words.Functions():
                 self._functions.update(zip(message.fids, message.blobs, strict=True))
@@ -113,6 +117,10 @@ class SimRunner:
                 self._on_fetch(message)
             case inquiring.Inquire():
                 self.out.send([inquiring.Told(message.serial, ok=True, said=[b"seen"])])
+            case sealing.Unload():
+                self._on_unload(message)
+            case sealing.Pressure():
+                self._pressed = message.level == _FILES
             case nested.Numbers():
                 self._numbers += zip(message.numbers, message.firsts, strict=True)
                 while self._numbers and self._unnumbered:
@@ -187,9 +195,26 @@ class SimRunner:
         answer = data.Values(message.serial, message.tids, statuses, failures, payloads, last=True)
         self.out.send([answer])
 
-    def _seal(self, attempt: int, tid: int) -> None:
-        """The value outlives the runner."""
-        self.out.send([sealing.Sealed([attempt], [tid], [tid], [self.values[tid]])])
+    def _on_unload(self, message: sealing.Unload) -> None:
+        stay: list[int] = []
+        rest: list[int] = []
+        failures: list[bytes] = []
+        for tid in message.tids:
+            if tid in self._pinned:
+                stay.append(tid)
+                failures.append(BOUND + b"%d" % self._pinned[tid])
+            elif tid in self.values and self._disk.random() < self._plan.disk:
+                self._seal(0, tid, file=True)
+            else:
+                rest.append(tid)
+        statuses = [data.UNPICKLABLE] * len(stay) + [data.ABSENT] * len(rest)
+        answer = data.Values(message.serial, stay + rest, statuses, failures, [], last=True)
+        self.out.send([answer])
+
+    def _seal(self, attempt: int, tid: int, *, file: bool = False) -> None:
+        """The value outlives the runner, in memory or in a file."""
+        number = -tid if file or self._pressed else tid
+        self.out.send([sealing.Sealed([attempt], [tid], [number], [self.values[tid]])])
 
     def _on_run(self, run: words.Run) -> None:
         at, inline = 0, iter(run.dep_values)

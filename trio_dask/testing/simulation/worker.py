@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 from trio_dask.messages import session, values
 from trio_dask.messages.inquiring import Told
 from trio_dask.testing.simulation.coverage import AttemptWatch
+from trio_dask.testing.simulation.memory import MEMORY_S, memory_rules, memory_used, spill
 from trio_dask.testing.simulation.network import RETRY_S, Pipe
 from trio_dask.testing.simulation.runner import SimRunner
 from trio_dask.testing.simulation.transfers import Transfers
@@ -21,6 +22,7 @@ from trio_dask.worker.core import (
     Restart,
     RestartRules,
     Restarts,
+    Spill,
     Store,
     ToPeer,
     ToRunner,
@@ -80,6 +82,7 @@ class SimWorker:
             store,
             secret=self.address * 2,
             drain_rules=DrainRules(grace_s=self.plan.grace, move_s=MOVE_S),
+            memory_rules=memory_rules(self.plan),
         )
         self.transfers = Transfers(self)
         seen = self.cluster.coverage
@@ -90,6 +93,8 @@ class SimWorker:
         self._new_runner()
         self._register()
         self._world.every(TICK_S, f"{self.name} tick", self._tick)
+        if self.plan.memory:
+            self._world.every(MEMORY_S, f"{self.name} looks at memory", self._look_at_memory)
 
     def _register(self) -> None:
         if not self._call(self._registration()):
@@ -181,6 +186,14 @@ class SimWorker:
             if not isinstance(link, SimWorker):
                 link.detach(1)
                 link.cut("the process died")
+
+    def _look_at_memory(self) -> bool:
+        if self.alive and self.network.stalled_until(self.name) <= self.now:
+            used = memory_used(self)
+            if self.core.heeds(used):
+                self.core.uses(used, 0, self.now)
+                self.perform()
+        return self.alive
 
     def _tick(self) -> bool:
         if self.alive and self.registered and self.network.stalled_until(self.name) <= self.now:
@@ -371,6 +384,14 @@ class SimWorker:
                     self.transfers.fetch(action.address, question)
             case AwaitDrain():
                 self._world.after(0.001, "drained", partial(self._drained, action.session))
+            case Spill() | KillRunner() | LookUp() | Depart():
+                self._perform_rare(action)
+
+    def _perform_rare(self, action: Spill | KillRunner | LookUp | Depart) -> None:
+        match action:
+            case Spill():
+                for tid in action.tids:
+                    spill(self, tid)
             case KillRunner():
                 self._end_runner({"signal": 9, "on_purpose": True})
             case LookUp():

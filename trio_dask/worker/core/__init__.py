@@ -7,6 +7,7 @@ from trio_dask.worker.core.actions import (
     FetchFrom,
     KillRunner,
     LookUp,
+    Spill,
     ToPeer,
     ToRunner,
     ToScheduler,
@@ -16,6 +17,7 @@ from trio_dask.worker.core.draining import DrainRules
 from trio_dask.worker.core.evidence import MemorySamples, OomLedger, control_groups, oom_kills
 from trio_dask.worker.core.machine import WorkerCore
 from trio_dask.worker.core.restart import GiveUp, Restart, RestartRules, Restarts
+from trio_dask.worker.core.room_books import MemoryRules
 from trio_dask.worker.core.stalls import Stalls
 from trio_dask.worker.core.store import Store
 from trio_dask.worker.core.tail import Lines, Tail
@@ -30,11 +32,13 @@ __all__ = [
     "KillRunner",
     "Lines",
     "LookUp",
+    "MemoryRules",
     "MemorySamples",
     "OomLedger",
     "Restart",
     "RestartRules",
     "Restarts",
+    "Spill",
     "Stalls",
     "Store",
     "Tail",

@@ -59,9 +59,23 @@ class AwaitDrain:
 
 @dataclass(frozen=True, slots=True)
 class KillRunner:
-    """End the runner's process, on purpose; its death is reported like any other."""
+    """End the runner's process, on purpose; its death is reported like any other.
+
+    One that is `starved` has too much memory: then what it was running is to blame.
+    """
 
     reason: str
+    starved: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Spill:
+    """Write these values of the store to files, one by one.
+
+    Each is answered by `WorkerCore.moved` of all workers of the process, or `unmoved`.
+    """
+
+    tids: list[int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,5 +98,5 @@ class Depart:
 
 
 Action: TypeAlias = (
-    ToScheduler | ToRunner | ToPeer | FetchFrom | AwaitDrain | KillRunner | LookUp | Depart
+    ToScheduler | ToRunner | ToPeer | FetchFrom | AwaitDrain | KillRunner | LookUp | Spill | Depart
 )

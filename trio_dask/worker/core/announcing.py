@@ -9,6 +9,7 @@ from trio_dask.messages.fleet import Leave
 from trio_dask.messages.nested import Numbers, NumbersWanted
 from trio_dask.worker.core import plugins
 from trio_dask.worker.core.resuming import Bond, back
+from trio_dask.worker.core.room import slots_of
 from trio_dask.worker.core.stopping import disown
 
 if TYPE_CHECKING:
@@ -68,8 +69,7 @@ def announcement(state: WorkerState, bond: Bond) -> list[Message]:
     draining = state.draining
     if draining is not None:  # else it would be given work that comes back at once, for ever
         out.append(Leave(draining.reason, at_once=draining.urged_at is not None))
-    slots = state.nthreads if state.up and state.doomed is None else 0
-    out.append(reunion.Announced(slots, sorted(state.functions)))
+    out.append(reunion.Announced(slots_of(state), sorted(state.functions)))
     if state.nested.wanted:
         out.append(NumbersWanted(state.nested.wanted))
     if rows:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from trio_dask.errors import RemoteProtocolError
 from trio_dask.messages import tasks as words
 from trio_dask.messages.tasks import HERE, INLINE, OK_HELD, Done, Free, Recall, Returned, Run
-from trio_dask.worker.core import inputs, limits, nested, sealing, stopping
+from trio_dask.worker.core import inputs, limits, nested, room, sealing, stopping
 from trio_dask.worker.core.state import Row, WorkerState
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ def on_run(state: WorkerState, message: Run) -> None:
         RemoteProtocolError: it makes no sense; nothing has changed.
     """
     _check(state, message)
-    if not state.up or state.doomed is not None or state.draining is not None:
+    if not room.takes_work(state) or state.draining is not None:
         state.out.returned(message.attempts)
         return
     if message.ways:
@@ -143,8 +143,11 @@ def on_recall(state: WorkerState, message: Recall) -> None:
 def on_free(state: WorkerState, message: Free) -> None:
     """Drop values, wherever they are."""
     live = []
+    remembers = state.room.remembers
     for tid in message.tids:
         state.store.release(state.name, tid)
+        if remembers:
+            state.room.forget(tid)
         if state.held.pop(tid, None) is not None:
             live.append(tid)
     if live:
@@ -172,15 +175,22 @@ def on_done(state: WorkerState, message: Done) -> None:
     tids = list(map(given.pop, message.attempts))
     state.answered += len(tids)
     if any(message.statuses):
-        columns = zip(tids, message.statuses, message.nbytes, strict=True)
-        for tid, status, nbytes in columns:
-            if status == OK_HELD:
-                state.held[tid] = nbytes
+        _hold(state, message, tids)
     if state.sealed:
         sealing.settle(state, message, tids)
     if state.bond is not None and tids:
         state.bond.ended[message.attempts[0]] = message, tids
     state.out.scheduler.append(message)
+
+
+def _hold(state: WorkerState, message: Done, tids: list[int]) -> None:
+    """What has stayed in the runner."""
+    large = state.room.rules.file_bytes_min
+    for tid, status, nbytes in zip(tids, message.statuses, message.nbytes, strict=True):
+        if status == OK_HELD:
+            state.held[tid] = nbytes
+            if nbytes >= large:
+                state.room.comes(tid, nbytes)
 
 
 def on_returned(state: WorkerState, message: Returned) -> None:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from trio_dask.errors import RemoteProtocolError
 from trio_dask.messages.fleet import Uncopied
-from trio_dask.worker.core import inputs
+from trio_dask.worker.core import inputs, room
 
 if TYPE_CHECKING:
     from trio_dask.messages import Payload
@@ -41,14 +41,14 @@ def has(state: WorkerState, tid: int) -> bool:
     payload = state.store.get(tid)
     if payload is None:
         return False
-    state.store.put(state.name, tid, payload)
+    room.keep(state, tid, payload)
     return True
 
 
 def arrived(state: WorkerState, tid: int, want: Want, payload: Payload) -> None:
     """The value has been fetched."""
     if want.copy:
-        state.store.put(state.name, tid, payload)
+        room.keep(state, tid, payload)
         state.out.replica(tid)
 
 

@@ -6,7 +6,7 @@ fetch that nobody waits for any more is not stopped, but its value is dropped on
 
 from __future__ import annotations
 
-from trio_dask.messages import Payload, payload_bytes
+from trio_dask.messages import Handle, Payload, payload_bytes
 from trio_dask.messages.tasks import Pinned, Unrunnable
 from trio_dask.messages.values import ABSENT, FOUND, UNPICKLABLE, Values
 from trio_dask.worker.core import attempts, copying, nested
@@ -58,10 +58,12 @@ def want_copy(state: WorkerState, tid: int, addresses: list[str]) -> None:
 def have(state: WorkerState, tid: int) -> bool:
     """Whether the runner holds the value, now at the latest."""
     if tid in state.held:
+        state.room.is_used(tid)
         return True
     payload = state.store.get(tid)
     if payload is None:
         return False
+    state.room.is_used(tid)
     _give(state, tid, payload, state.store.size(tid))
     return True
 
@@ -178,7 +180,10 @@ def _found(state: WorkerState, tid: int, want: Want, payload: Payload) -> None:
     if not want.waiting:
         return
     if tid not in state.held:
-        _give(state, tid, payload, payload_bytes(payload))
+        nbytes = payload_bytes(payload)
+        _give(state, tid, payload, nbytes)
+        if not isinstance(payload, Handle):  # what neighbours share is counted once
+            state.room.comes(tid, nbytes)
     _arrived(state, tid, want)
 
 

@@ -31,6 +31,18 @@ def violations(state: WorkerState) -> list[str]:
         rule(wanted, f"what attempt {attempt:x} misses is being fetched for it")
     asked = sorted(tid for each in state.requests.values() for tid in each.tids)
     rule(asked == sorted(state.wants), "each value that is wanted was asked for once")
+    room, store = state.room, state.store
+    there = state.held.keys() | store.held_by(state.name)
+    rule(there >= room.here.keys() | room.fixed.keys(), "what takes memory is here")
+    filed = all(store.holds(state.name, tid) and store.is_filed(tid) for tid in room.filed)
+    rule(filed, "what is believed to be in a file is")
+    for book, nbytes in (
+        (room.here, room.here_bytes),
+        (room.fixed, room.fixed_bytes),
+        (room.leaving, room.leaving_bytes),
+        (room.filed, room.filed_bytes),
+    ):
+        rule(sum(book.values()) == nbytes, "the bytes of values are those of all of them")
     sessions = state.sessions.values()
     rule(all(each.expected >= 0 for each in sessions), "no peer is owed less than nothing")
     return found

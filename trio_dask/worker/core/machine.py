@@ -30,16 +30,19 @@ from trio_dask.worker.core import (
     plugins,
     renewing,
     resuming,
+    room,
     sealing,
     serving,
     stopping,
 )
 from trio_dask.worker.core.draining import DrainRules
+from trio_dask.worker.core.room_books import MemoryRules
 from trio_dask.worker.core.state import Session, WorkerState
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
+    from trio_dask.messages import Payload
     from trio_dask.worker.core.actions import Action
     from trio_dask.worker.core.store import Store
 
@@ -100,11 +103,13 @@ class WorkerCore:
         *,
         secret: str = "",
         drain_rules: DrainRules = DrainRules(),  # noqa: B008 - it cannot change
+        memory_rules: MemoryRules = MemoryRules(),  # noqa: B008 - nor can this
     ) -> None:
         """With a secret the conversation with the scheduler outlasts its connection."""
         self.state = WorkerState(name, address, nthreads, store, drain_rules)
         if secret:
             self.state.bond = resuming.Bond(secret)
+        self.state.room.rules = memory_rules
 
     def on_scheduler(self, message: Message, now: float | None = None) -> None:
         """Take in what the scheduler said; `now` may be left out where nothing has a deadline.
@@ -170,7 +175,7 @@ class WorkerCore:
         state = self.state
         state.up, state.forgotten, state.answered = True, False, 0
         if state.died:
-            state.out.scheduler.append(words.Slots(state.nthreads))
+            state.out.scheduler.append(words.Slots(room.slots_of(state)))
         plugins.runner_ready(state)
         renewing.runner_ready(state)
 
@@ -249,6 +254,26 @@ class WorkerCore:
         """There is no answer to be had from `address`, not to any `FetchFrom` so far."""
         inputs.fetch_failed(self.state, address)
 
+    # ------------------------------------------------------------ memory
+
+    def heeds(self, used: int) -> bool:
+        """Whether `uses` is to be called when so much is used."""
+        room = self.state.room
+        short = room.spilling or room.paused or room.full
+        return bool(room.rules.limit) and (bool(short) or used > room.rules.heed_bytes)
+
+    def uses(self, used: int, own: int, now: float) -> None:
+        """So many bytes are used by the worker's runner and its values, `own` by the runner alone."""
+        room.on_memory(self.state, used, own, now)
+
+    def moved(self, tid: int, payload: Payload) -> None:
+        """A value of the store has been written to a file, by whichever worker of the process."""
+        room.moved(self.state, tid, payload)
+
+    def unmoved(self, tid: int, why: str, now: float) -> None:
+        """A value that was to be could not."""
+        room.unmoved(self.state, tid, why, now)
+
     # ------------------------------------------------------------ time, end, books
 
     def tick(self, board: Iterable[tuple[int, float]], now: float) -> None:
@@ -301,6 +326,7 @@ class WorkerCore:
 
     def flush(self) -> list[Action]:
         """Everything to be done since the last time."""
+        room.relieve(self.state)
         self.state.ask_runner()
         return self.state.out.take(self.state)
 
@@ -329,4 +355,5 @@ class WorkerCore:
             "nested": len(state.nested.known) + len(state.nested.asked),
             "limits": len(state.limits),
             "inquired": len(state.inquired),
+            "leaving": len(state.room.leaving) + len(state.room.asked),
         }

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final
 from trio_dask.errors import RemoteProtocolError
 from trio_dask.messages import nested as words, payload_bytes
 from trio_dask.messages.values import ABSENT, FOUND, UNPICKLABLE
-from trio_dask.worker.core import inputs
+from trio_dask.worker.core import inputs, room
 from trio_dask.worker.core.nested_books import Asked, Line
 
 if TYPE_CHECKING:
@@ -202,7 +202,7 @@ def on_store(state: WorkerState, message: words.NestedStore) -> None:
     for tid, payload in zip(message.tids, message.payloads, strict=True):
         if tid not in state.held and not state.store.holds(state.name, tid):
             stored.tids.append(tid)
-            stored.nbytes.append(state.store.put(state.name, tid, payload))
+            stored.nbytes.append(room.keep(state, tid, payload))
     state.out.runner.append(words.NestedGot(message.attempt, message.serial, [], [], []))
     if stored.tids:
         state.out.scheduler.append(stored)

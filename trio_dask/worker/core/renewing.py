@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from trio_dask.messages.fleet import Renewed
 from trio_dask.messages.tasks import RunnerDied, Slots
-from trio_dask.worker.core import inquiring, serving
+from trio_dask.worker.core import inquiring, room, serving
 
 if TYPE_CHECKING:
     from trio_dask.messages.fleet import Renew
@@ -49,11 +49,13 @@ def empty(state: WorkerState) -> None:
     state.nested.clear()
     inquiring.runner_died(state)
     state.doomed = None
+    room.runner_is_gone(state)
     serving.runner_died(state)
 
 
 def runner_ready(state: WorkerState) -> None:
     """There is a new runner."""
+    room.runner_is_there(state)
     for serial in state.renewals:
         state.out.scheduler.append(Renewed(serial))
     state.renewals.clear()

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from trio_dask.messages.tasks import OK_HELD, Done
+from trio_dask.worker.core import room
 
 if TYPE_CHECKING:
     from trio_dask.messages.sealing import Sealed
@@ -16,13 +17,20 @@ def on_sealed(state: WorkerState, message: Sealed) -> None:
 
     What belongs to an attempt counts when that has ended well, which is said next.
     """
-    rows = zip(message.attempts, message.tids, message.payloads, strict=True)
-    for attempt, tid, payload in rows:
+    columns = (message.attempts, message.tids, message.numbers, message.payloads)
+    for attempt, tid, number, payload in zip(*columns, strict=True):
         if attempt:
             if state.given.get(attempt) == tid:
                 state.sealed[attempt] = payload
+                if number < 0:
+                    state.room.born_filed.add(attempt)
+        elif tid in state.room.leaving:
+            if number < 0:
+                room.moved(state, tid, payload)
+            elif tid in state.held:
+                room.keep(state, tid, payload)
         elif tid in state.held:
-            state.store.put(state.name, tid, payload)
+            room.keep(state, tid, payload, filed=number < 0)
 
 
 def settle(state: WorkerState, message: Done, tids: list[int]) -> None:
@@ -30,6 +38,8 @@ def settle(state: WorkerState, message: Done, tids: list[int]) -> None:
     for attempt, tid, status in zip(message.attempts, tids, message.statuses, strict=True):
         payload = state.sealed.pop(attempt, None)
         if payload is not None and status == OK_HELD:
-            state.store.put(state.name, tid, payload)
+            room.keep(state, tid, payload, filed=attempt in state.room.born_filed)
+        state.room.born_filed.discard(attempt)
     for attempt in [each for each in state.sealed if each not in state.given]:
         del state.sealed[attempt]  # it was reported as stopped before
+        state.room.born_filed.discard(attempt)

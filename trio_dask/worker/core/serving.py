@@ -17,6 +17,7 @@ from trio_dask.messages.values import (
     StoreDone,
     Values,
 )
+from trio_dask.worker.core import room
 from trio_dask.worker.core.state import VALUES_MAX, Answering, Session, WorkerState
 
 #: So much is under way to one peer; more waits until that has been written.
@@ -48,7 +49,7 @@ def on_store(state: WorkerState, session: Session, message: StoreValues) -> None
         msg = "only clients store values"
         raise RemoteProtocolError(msg)
     rows = zip(message.tids, message.payloads, strict=True)
-    nbytes = [state.store.put(state.name, tid, payload) for tid, payload in rows]
+    nbytes = [room.keep(state, tid, payload) for tid, payload in rows]
     state.out.peer(session.number, StoreDone(message.serial, ""))
     if nbytes:
         state.out.scheduler.append(Stored(message.tids, nbytes))
@@ -131,6 +132,7 @@ def on_values(state: WorkerState, message: Values) -> None:
     """The runner gave values out."""
     asked = state.exporting.get(message.serial)
     if asked is None:
+        room.on_values(state, message)
         return
     parts: dict[Answering, _Part] = {}
     payloads, failures = iter(message.payloads), iter(message.failures)

@@ -14,12 +14,14 @@ from trio_dask.worker.core.actions import (
     FetchFrom,
     KillRunner,
     LookUp,
+    Spill,
     ToPeer,
     ToRunner,
     ToScheduler,
 )
 from trio_dask.worker.core.nested_books import NestedBooks
 from trio_dask.worker.core.resuming import to_say
+from trio_dask.worker.core.room_books import Room
 
 if TYPE_CHECKING:
     from trio_dask.messages import Message, Payload
@@ -38,7 +40,8 @@ class Outbox:
     """What is to be said and done since the last flush."""
 
     __slots__ = (
-        "depart", "drains", "fetches", "kill", "look_ups", "peers", "runner", "scheduler",
+        "depart", "drains", "fetches", "kill", "look_ups", "peers", "runner", "scheduler", "spills",
+        "starved",
     )  # fmt: skip
 
     def __init__(self) -> None:
@@ -49,6 +52,8 @@ class Outbox:
         self.drains: dict[int, None] = {}
         self.kill = ""  # why the runner is to be ended
         self.look_ups: list[LookUp] = []
+        self.starved = False  # it has too much memory: its tasks are to blame
+        self.spills: list[int] = []
         self.depart: Depart | None = None
 
     def returned(self, attempts: list[int]) -> None:
@@ -80,7 +85,7 @@ class Outbox:
         """Say something to a peer."""
         self.peers.setdefault(session, []).append(message)
 
-    def take(self, state: WorkerState) -> list[Action]:  # noqa: C901 - one look at each
+    def take(self, state: WorkerState) -> list[Action]:
         """Everything, as actions."""
         out: list[Action] = []
         if self.scheduler or state.bond is not None:
@@ -102,16 +107,22 @@ class Outbox:
         if self.drains:
             out += [AwaitDrain(session) for session in self.drains]
             self.drains = {}
+        self._take_rare(out)
+        return out
+
+    def _take_rare(self, out: list[Action]) -> None:
         if self.kill:
-            out.append(KillRunner(self.kill))
-            self.kill = ""
+            out.append(KillRunner(self.kill, starved=self.starved))
+            self.kill, self.starved = "", False
         if self.look_ups:
             out += self.look_ups
             self.look_ups = []
+        if self.spills:
+            out.append(Spill(self.spills))
+            self.spills = []
         if self.depart is not None:
             out.append(self.depart)
             self.depart = None
-        return out
 
 
 @dataclass(slots=True, eq=False)
@@ -208,6 +219,7 @@ class WorkerState:
     plugins: dict[str, bytes] = field(default_factory=dict)  # of every runner, by name
     plugging: dict[int, Plugins] = field(default_factory=dict)  # to be answered, by serial
     forgotten: bool = False  # the runner that is about to end: nothing that it says counts
+    room: Room = field(default_factory=Room)
     nested: NestedBooks = field(default_factory=NestedBooks)
     inquired: dict[int, None] = field(default_factory=dict)  # serials that the runner is to answer
     bond: Bond | None = None  # where the conversation with the scheduler outlasts a connection

@@ -22,7 +22,7 @@ from trio_dask.messages.tasks import (
     RAISE,
     STOPPED,
 )
-from trio_dask.worker.core import draining, inputs
+from trio_dask.worker.core import draining, inputs, room
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -139,7 +139,7 @@ def climb(state: WorkerState, board: Iterable[tuple[int, float]], now: float) ->
         _do_without(state, overdue, [attempt for attempt, _ in board], now)
     elif state.doomed is not None:
         state.doomed = None  # it has stopped after all
-        state.out.scheduler.append(words.Slots(state.nthreads))
+        state.out.scheduler.append(words.Slots(room.slots_of(state)))
 
 
 def forget(state: WorkerState, attempts: Iterable[int]) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from trio_dask.messages import Payload, payload_bytes
+from trio_dask.messages import Handle, Payload, payload_bytes
 
 
 @dataclass(slots=True, eq=False)
@@ -16,27 +16,36 @@ class _Kept:
     payload: Payload
     nbytes: int
     holders: list[str]
+    filed: bool
 
 
 class Store:
     """Packed values by task id, each with the names of the workers that hold it."""
 
-    __slots__ = ("_kept", "nbytes")
+    __slots__ = ("_kept", "_plain", "filed_bytes", "nbytes")
 
     def __init__(self) -> None:
         self._kept: dict[int, _Kept] = {}
         self.nbytes = 0
+        #: So much of it is in files.
+        self.filed_bytes = 0
+        self._plain: dict[str, int] = {}
 
     def __len__(self) -> int:
         return len(self._kept)
 
-    def put(self, holder: str, tid: int, payload: Payload) -> int:
-        """Keep a value for `holder`; returns its size. A second copy of a value is dropped."""
+    def put(self, holder: str, tid: int, payload: Payload, *, filed: bool = False) -> int:
+        """Keep a value for `holder`, maybe one in a file; returns its size.
+
+        A second copy of a value is dropped.
+        """
         kept = self._kept.get(tid)
         if kept is None:
             nbytes = payload_bytes(payload)
-            self._kept[tid] = _Kept(payload, nbytes, [holder])
+            self._kept[tid] = _Kept(payload, nbytes, [holder], filed)
             self.nbytes += nbytes
+            self.filed_bytes += nbytes * filed
+            self._charge(self._kept[tid], 1)
             return nbytes
         if holder not in kept.holders:
             kept.holders.append(holder)
@@ -46,6 +55,18 @@ class Store:
         """The value, whoever holds it."""
         kept = self._kept.get(tid)
         return None if kept is None else kept.payload
+
+    def replace(self, tid: int, payload: Payload) -> None:
+        """The value is in a file from now on."""
+        kept = self._kept[tid]
+        if not kept.filed:
+            self._charge(kept, -1)
+            kept.payload, kept.filed = payload, True
+            self.filed_bytes += kept.nbytes
+
+    def is_filed(self, tid: int) -> bool:
+        """Whether the value, which is here, is in a file."""
+        return self._kept[tid].filed
 
     def holds(self, holder: str, tid: int) -> bool:
         """Whether `holder` is one of those who keep the value."""
@@ -65,12 +86,27 @@ class Store:
         kept = self._kept.get(tid)
         if kept is None or holder not in kept.holders:
             return
+        self._charge(kept, -1)
         kept.holders.remove(holder)
-        if not kept.holders:
+        if kept.holders:
+            self._charge(kept, 1)
+        else:
             self.nbytes -= kept.nbytes
+            self.filed_bytes -= kept.nbytes * kept.filed
             del self._kept[tid]
+
+    def _charge(self, kept: _Kept, sign: int) -> None:
+        """What is in this process's own memory counts as the first holder's."""
+        if not kept.filed and not isinstance(kept.payload, Handle):
+            holder = kept.holders[0]
+            self._plain[holder] = self._plain.get(holder, 0) + sign * kept.nbytes
+
+    def plain_bytes(self, holder: str) -> int:
+        """What is in this process's own memory for `holder`: each value counts once."""
+        return self._plain.get(holder, 0)
 
     def leave(self, holder: str) -> None:
         """`holder` ends: so does all it held."""
         for tid in sorted(self.held_by(holder)):
             self.release(holder, tid)
+        self._plain.pop(holder, None)

@@ -1,0 +1,99 @@
+"""Memory that is short: values go to files, and everything goes on."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+
+from trio_dask.client import AsyncClient
+from trio_dask.errors import KilledWorker
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tests.system.conftest import Cluster
+
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="memory files are Linux's")
+
+MB = 1_000_000
+
+
+def part(x: int, size: int) -> np.ndarray:
+    """An input."""
+    return np.full(size, x, "u1")
+
+
+def shuffled(parts: list[np.ndarray], j: int) -> np.ndarray:
+    """A piece of each input."""
+    step = parts[0].size // len(parts)
+    return np.concatenate([each[j * step : (j + 1) * step] for each in parts])
+
+
+def checked(piece: np.ndarray, count: int) -> bool:
+    """Whether it has what it should have."""
+    step = piece.size // count
+    return all(bool((piece[x * step : (x + 1) * step] == x).all()) for x in range(count))
+
+
+def listed(x: int, count: int) -> list[int]:
+    """What is in no buffers: it stays in its process until that has to give it up."""
+    return [x * 1_000_000 + each for each in range(count)]
+
+
+async def test_three_times_the_memory(cluster: Cluster, tmp_path: Path) -> None:
+    """A shuffle of data that is three times as large as the limit comes out right."""
+    workers = cluster.workers(
+        1, "--nthreads", "1", "--memory-limit", "200MB", "--local-directory", str(tmp_path)
+    )
+    async with AsyncClient(cluster.address, config=cluster.config) as client:
+        count = 60
+        parts = client.map(part, range(count), size=10 * MB // count * count)
+        pieces = [client.submit(shuffled, parts, j) for j in range(count)]
+        assert all(await client.gather(client.map(checked, pieces, count=count)))
+        metrics = next(iter((await client.scheduler_info())["workers"].values()))["metrics"]
+        assert metrics["managed_bytes"] < 200 * MB
+        first = await parts[1]
+        assert (first == 1).all()
+    workers.wait_for("values go to files in")
+    assert workers.end() == 0
+    assert not any("has ended" in line for line in workers.lines)
+
+
+async def test_what_lives_in_a_process_alone(
+    cluster: Cluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is written by that process, given up, and read from there."""
+    monkeypatch.setenv("TRIO_DASK_WORKER__MEMORY__TARGET", "0.1")
+    monkeypatch.setenv("TRIO_DASK_WORKER__MEMORY__TERMINATE", "never")
+    workers = cluster.workers(
+        1, "--nthreads", "1", "--memory-limit", "100MB", "--local-directory", str(tmp_path)
+    )
+    async with AsyncClient(cluster.address, config=cluster.config) as client:
+        lists = client.map(listed, range(8), count=100_000)
+        assert await client.gather(client.map(len, lists)) == [100_000] * 8
+        assert (await lists[0])[:2] == [0, 1]
+        for runner in workers.children():
+            runner.kill()
+        assert (await client.gather(client.map(max, lists)))[:2] == [99_999, 1_099_999]
+
+
+def hungry(size: int) -> int:
+    """Needs more than there is."""
+    much = np.ones(size, "u1")
+    while True:
+        much[0] += 1
+
+
+async def test_a_task_that_needs_too_much_is_named(cluster: Cluster, tmp_path: Path) -> None:
+    """Its process is ended before the system does it, and the error says so."""
+    cluster.workers(
+        1, "--nthreads", "1", "--memory-limit", "100MB", "--local-directory", str(tmp_path)
+    )
+    async with AsyncClient(cluster.address, config=cluster.config) as client:
+        with pytest.raises(
+            KilledWorker, match=r"memory: .* are in use, more than 95% of the limit"
+        ):
+            await client.submit(hungry, 300 * MB)

@@ -1,0 +1,418 @@
+"""Memory gets short: what goes to files, who pauses, who is ended."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from tests.worker.worker_driver import ME, after, found, new_core, run
+from trio_dask.messages.sealing import Pressure, Sealed, Unload
+from trio_dask.messages.session import RegisterPeer
+from trio_dask.messages.tasks import (
+    OK_HELD,
+    Done,
+    Free,
+    Functions,
+    Recall,
+    Replicas,
+    Returned,
+    RunnerDied,
+    Slots,
+)
+from trio_dask.messages.values import (
+    ABSENT,
+    FOUND,
+    UNPICKLABLE,
+    Fetch,
+    Give,
+    Store as StoreValues,
+    Values,
+)
+from trio_dask.worker.core import (
+    FetchFrom,
+    KillRunner,
+    MemoryRules,
+    Spill,
+    Store,
+    ToPeer,
+    ToRunner,
+    ToScheduler,
+    WorkerCore,
+)
+from trio_dask.worker.core.invariants import violations
+from trio_dask.worker.core.room import FULL_S, LEAVING_BYTES_MAX, VAIN_S
+
+if TYPE_CHECKING:
+    from trio_dask.worker.core import Action
+
+#: Values of ten bytes each: six of them are the target, seven too many.
+RULES = MemoryRules(limit=100, file_bytes_min=1)
+TEN = b"0123456789"
+
+
+def a_core(
+    rules: MemoryRules = RULES, name: str = "me", address: str = ME, store: Store | None = None
+) -> WorkerCore:
+    """A worker that has little memory, and a runner."""
+    core = WorkerCore(name, address, 2, Store() if store is None else store, memory_rules=rules)
+    core.runner_ready()
+    core.on_scheduler(Functions([7], ["f"], [b"f"]))
+    core.flush()
+    return core
+
+
+def put(core: WorkerCore, *tids: int) -> list[Action]:
+    """A client leaves values here."""
+    core.peer_joined(1, may_store=True)
+    core.on_peer(1, StoreValues(1, list(tids), [TEN] * len(tids)))
+    actions: list[Action] = [
+        each for each in core.flush() if not isinstance(each, ToPeer | ToScheduler)
+    ]
+    core.peer_left(1)
+    return actions
+
+
+def made(core: WorkerCore, *attempts: int, nbytes: int = 10) -> list[Action]:
+    """The runner makes values, and keeps them: the tasks are 1000 + attempt."""
+    core.on_scheduler(run(*((each, {}) for each in attempts)))
+    core.flush()
+    n = len(attempts)
+    core.on_runner(Done(list(attempts), [OK_HELD] * n, [0.1] * n, [nbytes] * n, [b""] * n))
+    return [each for each in core.flush() if not isinstance(each, ToScheduler)]
+
+
+def look(core: WorkerCore, used: int, own: int = 0, now: float = 1.0) -> list[Action]:
+    """It is found to use so much."""
+    core.uses(used, own, now)
+    actions = core.flush()
+    assert violations(core.state) == []
+    return actions
+
+
+# ---------------------------------------------------------------- values go to files
+
+
+def test_above_the_target_the_oldest_go() -> None:
+    """As many as it takes; below it nothing does."""
+    core = a_core()
+    assert put(core, 1, 2, 3, 4, 5, 6) == []
+    for new, old in ((7, 1), (8, 2)):
+        assert put(core, new) == [Spill([old])]
+        core.moved(old, b"on disk")
+        assert after(core) == []
+    assert core.state.room.filed == {1: 10, 2: 10}
+    assert core.state.room.managed == 60
+    assert core.state.store.filed_bytes == 20
+    assert core.state.store.get(1) == b"on disk"
+
+
+def test_what_is_used_stays() -> None:
+    """What a task has needed last goes last."""
+    core = a_core()
+    put(core, 1, 2, 3, 4, 5, 6)
+    core.on_scheduler(run((1, {1: ME})))
+    core.flush()
+    assert put(core, 7) == [Spill([2])]
+
+
+def test_what_lives_in_the_runner_is_asked_for() -> None:
+    """It says where it has put it, and is told that it need not hold it any more."""
+    core = a_core()
+    [asked] = made(core, 1, 2, 3, 4, 5, 6, 7)
+    assert asked == ToRunner([Unload(1, [1001])])
+    core.on_runner(Sealed([0], [1001], [-1], [b"on disk"]))
+    core.on_runner(Values(1, [], [], [], [], last=True))
+    assert after(core) == [ToRunner([Free([1001])])]
+    assert 1001 not in core.state.held
+    assert core.state.store.holds("me", 1001)
+    assert core.books()["leaving"] == 0
+    assert violations(core.state) == []
+    core.on_scheduler(run((9, {1001: ME})))
+    [told] = after(core)
+    assert isinstance(told, ToRunner)
+    assert told.messages[0] == Give([1001], [b"on disk"])
+
+
+def test_what_cannot_be_pickled_stays_and_is_asked_for_once() -> None:
+    """Others go in its place."""
+    core = a_core()
+    made(core, 1, 2, 3, 4, 5, 6, 7)
+    core.on_runner(Values(1, [1001], [UNPICKLABLE], [b"why"], [], last=True))
+    assert after(core) == [ToRunner([Unload(2, [1002])])]
+    assert core.state.room.fixed == {1001: 10}
+    assert violations(core.state) == []
+    core.on_scheduler(Free([1001]))
+    after(core)
+    assert core.state.room.managed == 60
+
+
+def test_let_go_of_on_its_way() -> None:
+    """It is nobody's concern any more, however that ends."""
+    core = a_core()
+    put(core, 1, 2, 3, 4, 5, 6, 7)
+    made(core, 1)
+    core.on_scheduler(Free([1, 2, 1001]))
+    after(core)
+    core.moved(1, b"on disk")
+    core.unmoved(2, "", 1.0)
+    core.on_runner(Values(1, [1001], [ABSENT], [], [], last=True))
+    after(core)
+    assert not core.state.store.holds("me", 1)
+    assert core.state.room.leaving == {}
+    assert core.state.room.managed == 50
+    assert violations(core.state) == []
+
+
+def test_a_full_disk_keeps_values_in_memory() -> None:
+    """Nothing is tried for a while, and then it is."""
+    core = a_core()
+    put(core, 1, 2, 3, 4, 5, 6, 7)
+    core.unmoved(1, "No space left on device", 5.0)
+    assert after(core) == []
+    assert core.state.store.get(1) == TEN
+    assert core.heeds(0)
+    assert look(core, 10, now=5.0 + FULL_S / 2) == []
+    assert look(core, 10, now=5.0 + FULL_S) == [Spill([2])]
+    assert not core.heeds(10)
+
+
+def test_a_quota() -> None:
+    """No more than that is in files."""
+    core = a_core(MemoryRules(limit=100, file_bytes_min=1, max_spill=25))
+    assert put(core, *range(1, 11)) == [ToRunner([Pressure(2)]), Spill([1, 2])]
+    core.moved(1, b"")
+    core.moved(2, b"")
+    assert after(core) == []
+    assert put(core, 11) == []
+
+
+def test_no_more_at_a_time_than_can_be_written_soon() -> None:
+    """What is used meanwhile need not go."""
+    each = LEAVING_BYTES_MAX // 2
+    core = a_core(MemoryRules(limit=each, file_bytes_min=1))
+    made(core, 1, 2, 3, 4, nbytes=each)
+    assert core.state.room.leaving.keys() == {1001, 1002}
+    core.on_runner(Sealed([0], [1001], [-1], [b"on disk"]))
+    after(core)
+    assert core.state.room.leaving.keys() == {1002, 1003}
+
+
+def test_values_of_neighbours() -> None:
+    """What one writes is in a file for all, and who had it in the runner holds it from now on."""
+    store = Store()
+    one = a_core(store=store)
+    two = a_core(MemoryRules(), "you", "tcp://you:1", store)
+    assert put(one, 1, 2, 3, 4, 5, 6) == []
+    two.on_scheduler(run((1, {1: ME})))
+    assert ToScheduler([Replicas([1])]) in after(two)
+    assert put(one, 7) == [Spill([1])]
+    for each in (one, two):
+        each.moved(1, b"on disk")
+    assert after(two) == [ToRunner([Free([1])])]
+    assert store.holds("you", 1)
+    one.on_scheduler(Free([1]))
+    assert store.get(1) == b"on disk"
+
+
+def test_a_dead_runner_takes_its_values_with_it() -> None:
+    """Those of the store stay, also on their way."""
+    core = a_core()
+    put(core, 1, 2)
+    made(core, 1, 2, 3, 4, 5)
+    assert core.state.room.leaving == {1: 10}
+    made(core, 6, 7)
+    assert core.state.room.leaving == {1: 10, 2: 10, 1001: 10}
+    core.runner_died([], {})
+    core.flush()
+    assert core.state.room.leaving == {1: 10, 2: 10}
+    assert core.state.room.managed == 20
+    assert violations(core.state) == []
+
+
+def test_fetched_for_a_task() -> None:
+    """What others have made takes memory as well."""
+    core = a_core()
+    core.on_scheduler(run((1, {5: "tcp://a:1"})))
+    [ask] = after(core)
+    assert isinstance(ask, FetchFrom)
+    core.fetched(found(ask.serial, {5: TEN}))
+    core.flush()
+    assert core.state.room.here == {5: 10}
+
+
+def test_without_a_limit_nothing_is_short() -> None:
+    """Whatever is used."""
+    core = new_core()
+    core.runner_ready()
+    core.flush()
+    assert not core.heeds(1 << 60)
+    core.uses(1 << 60, 1 << 60, 1.0)
+    assert put(core, *range(100)) == []
+    assert core.state.room.managed == 0
+
+
+def test_small_values_stay() -> None:
+    """Each would be a file."""
+    assert put(a_core(MemoryRules(limit=100)), *range(20)) == []
+
+
+# ---------------------------------------------------------------- the process has too much
+
+
+def test_too_much_in_the_process() -> None:
+    """The runner writes new values to files, old ones go until it is as little as the target."""
+    core = a_core()
+    put(core, 1, 2, 3)
+    assert look(core, 70) == []
+    assert look(core, 75) == [ToRunner([Pressure(2)]), Spill([1, 2])]
+    core.moved(1, b"")
+    core.moved(2, b"")
+    after(core)
+    assert look(core, 65) == [Spill([3])]
+    core.moved(3, b"")
+    after(core)
+    assert look(core, 60) == [ToRunner([Pressure(0)])]
+    assert not core.heeds(70)
+
+
+def test_a_new_runner_is_told_too() -> None:
+    """It knows of nothing."""
+    core = a_core()
+    look(core, 75)
+    core.runner_died([], {})
+    core.runner_ready()
+    [scheduler, runner] = after(core)
+    assert isinstance(scheduler, ToScheduler)
+    assert runner == ToRunner([Pressure(2)])
+
+
+def test_where_nothing_can_be_written_the_runner_only_keeps_none() -> None:
+    """It would try with every value."""
+    core = a_core()
+    put(core, 1)
+    look(core, 75)
+    core.unmoved(1, "no room", 1.0)
+    assert after(core) == [ToRunner([Pressure(1)])]
+
+
+def test_results_that_are_in_files_at_once() -> None:
+    """They take no memory from the beginning."""
+    core = a_core()
+    core.on_scheduler(run((1, {})))
+    core.on_runner(Sealed([1], [1001], [-3], [b"on disk"]))
+    core.on_runner(Done([1], [OK_HELD], [0.1], [10], [b""]))
+    core.flush()
+    assert core.state.room.managed == 0
+    assert core.state.room.filed == {1001: 7}
+    assert not core.state.room.born_filed
+    assert violations(core.state) == []
+
+
+def test_too_much_in_values_alone() -> None:
+    """That is known before anybody looks."""
+    core = a_core()
+    [told] = made(core, *range(1, 9))
+    assert told == ToRunner([Pressure(2), Unload(1, [1001, 1002])])
+
+
+# ---------------------------------------------------------------- pausing
+
+
+def test_a_paused_worker_takes_nothing_new() -> None:
+    """What has not begun goes back; what comes nevertheless, too; and then it goes on."""
+    core = a_core()
+    core.on_scheduler(run((1, {})))
+    core.on_scheduler(run((2, {5: "tcp://a:1"})))
+    core.flush()
+    assert look(core, 81) == [
+        ToScheduler([Returned([2]), Slots(0)]),
+        ToRunner([Pressure(2), Recall([1])]),
+    ]
+    core.on_scheduler(run((3, {})))
+    assert after(core) == [ToScheduler([Returned([3])])]
+    assert look(core, 76) == []
+    assert look(core, 75) == [ToScheduler([Slots(2)])]
+    core.on_scheduler(run((4, {})))
+    assert core.state.given.keys() == {1, 4}
+
+
+def test_a_pause_that_would_be_for_ever() -> None:
+    """Nothing runs, nothing can go to a file: one task after the other goes on."""
+    core = a_core()
+    assert look(core, 90, now=1.0)[0] == ToScheduler([Slots(0)])
+    assert look(core, 90, now=1.0 + VAIN_S / 2) == []
+    assert look(core, 90, now=1.0 + VAIN_S) == [ToScheduler([Slots(1)])]
+    core.on_scheduler(run((1, {})))
+    assert core.state.given.keys() == {1}
+    core.flush()
+    assert look(core, 50, now=3.0) == [ToScheduler([Slots(2)]), ToRunner([Pressure(0)])]
+
+
+@pytest.mark.parametrize("busy", ["running", "leaving"])
+def test_a_pause_that_may_help(busy: str) -> None:
+    """Something runs, or is on its way to a file."""
+    core = a_core()
+    if busy == "running":
+        core.on_scheduler(run((1, {})))
+    else:
+        put(core, 1)
+    for now in range(1, 10):
+        look(core, 90, now=now)
+    assert not core.state.room.one_by_one
+
+
+def test_a_paused_worker_whose_runner_dies() -> None:
+    """The next one has no slots either."""
+    core = a_core()
+    look(core, 85)
+    core.runner_died([], {})
+    assert after(core) == [ToScheduler([Slots(0), RunnerDied([], [], [], {})])]
+    core.runner_ready()
+    assert ToScheduler([Slots(0)]) in after(core)
+    assert ToScheduler([Slots(2)]) in look(core, 10)
+
+
+def test_a_paused_worker_serves() -> None:
+    """Others get its values."""
+    core = a_core()
+    put(core, 1)
+    look(core, 85)
+    core.peer_joined(2, may_store=False)
+    core.on_peer(2, RegisterPeer("x"))
+    core.flush()
+    core.on_peer(2, Fetch(4, [1]))
+    assert after(core) == [ToPeer(2, [Values(4, [1], [FOUND], [], [TEN], last=True)])]
+
+
+# ---------------------------------------------------------------- ending
+
+
+def test_a_runner_that_has_too_much_is_ended() -> None:
+    """What it was running is to blame."""
+    core = a_core()
+    look(core, 94, 90)
+    [end] = [each for each in look(core, 96, 90) if isinstance(each, KillRunner)]
+    assert end.starved
+    assert "95%" in end.reason
+
+
+def test_a_runner_is_not_ended_in_vain() -> None:
+    """Where what is too much is not its own."""
+    core = a_core()
+    assert not [each for each in look(core, 120, 10) if isinstance(each, KillRunner)]
+
+
+@pytest.mark.parametrize("share", ["target", "spill", "pause", "terminate"])
+def test_each_can_be_done_without(share: str) -> None:
+    """The others go on."""
+    never: dict[str, Any] = {share: 0.0}
+    core = a_core(replace(RULES, **never))
+    put(core, *range(1, 8))
+    leaving = set(core.state.room.leaving)
+    assert (leaving == set()) == (share == "target")
+    actions = look(core, 99, 99)
+    assert any(isinstance(each, KillRunner) for each in actions) == (share != "terminate")
+    assert core.state.room.paused == (share != "pause")
+    assert core.state.room.spilling == (share != "spill")

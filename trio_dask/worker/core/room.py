@@ -1,0 +1,260 @@
+"""How much room there is for values, and what is done when it gets short.
+
+Two numbers count. What is known to be in values is known at once: above the *target* those
+that have not been used for longest go to files. What the processes have in memory is looked
+at now and then: when it is too much, more values go, and new ones go there at once; when it
+is far too much the worker pauses, and in the end its runner is ended.
+
+A value in a file is served, and read by tasks, from there. It is the worker that writes what
+is in the store; what lives in the runner alone, the runner is asked for.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from trio_dask.messages.sealing import Pressure, Unload
+from trio_dask.messages.tasks import Free, Recall, Slots
+from trio_dask.messages.values import UNPICKLABLE
+from trio_dask.worker.core import inputs
+from trio_dask.worker.core.room_books import FILES, NONE, SPARE
+
+if TYPE_CHECKING:
+    from trio_dask.messages import Payload
+    from trio_dask.messages.values import Values
+    from trio_dask.worker.core.state import WorkerState
+
+#: So much is on its way to files at a time; what is used meanwhile need not go.
+LEAVING_BYTES_MAX: Final = 256 << 20
+#: A worker that is paused goes on when it has less by this part of its limit.
+RESUME: Final = 0.05
+#: After files could not be written, it is tried again so much later, seconds.
+FULL_S: Final = 10.0
+#: A pause that has changed nothing for so long never will, seconds.
+VAIN_S: Final = 1.0
+
+# ---------------------------------------------------------------- values come
+
+
+def keep(state: WorkerState, tid: int, payload: Payload, *, filed: bool = False) -> int:
+    """Put a value into the store; its size."""
+    nbytes = state.store.put(state.name, tid, payload, filed=filed)
+    if state.store.is_filed(tid):
+        state.room.lies(tid, nbytes)
+    else:
+        state.room.comes(tid, nbytes)
+    return nbytes
+
+
+# ---------------------------------------------------------------- values go to files
+
+
+def relieve(state: WorkerState) -> None:
+    """Have as much go to files as has to; called when there is nothing more to be said."""
+    room = state.room
+    rules = room.rules
+    if not rules.limit:
+        return
+    if rules.spill and not room.spilling and room.managed > rules.spill * rules.limit:
+        room.spilling = True  # it is known before anybody looks
+        _press(state)
+    if not room.here or room.full:
+        return
+    over = room.here_bytes + room.fixed_bytes - rules.target_bytes if rules.target else 0.0
+    over = max(over, room.excess)
+    while over > 0 and room.here and room.leaving_bytes < LEAVING_BYTES_MAX:
+        tid, nbytes = next(iter(room.here.items()))
+        if rules.max_spill and room.filed_bytes + room.leaving_bytes + nbytes > rules.max_spill:
+            break
+        _send_off(state, tid, nbytes)
+        over -= nbytes
+        room.excess -= nbytes
+    if room.to_ask:
+        serial = state.next_serial()
+        room.asked[serial] = dict.fromkeys(room.to_ask)
+        state.out.runner.append(Unload(serial, room.to_ask))
+        room.to_ask = []
+
+
+def _send_off(state: WorkerState, tid: int, nbytes: int) -> None:
+    room = state.room
+    room.forget(tid)
+    room.leaving[tid] = nbytes
+    room.leaving_bytes += nbytes
+    if state.store.get(tid) is not None:
+        state.out.spills.append(tid)
+    else:
+        room.to_ask.append(tid)
+
+
+def moved(state: WorkerState, tid: int, payload: Payload) -> None:
+    """The value has been written to a file: from now on that is where it is."""
+    store, live = state.store, tid in state.held
+    state.room.leaving_bytes -= state.room.leaving.pop(tid, 0)
+    if not live and not store.holds(state.name, tid):
+        return  # it is not needed any more
+    store.put(state.name, tid, payload, filed=True)
+    store.replace(tid, payload)
+    state.room.lies(tid, store.size(tid))
+    if live:
+        del state.held[tid]
+        _free(state, tid)
+
+
+def _free(state: WorkerState, tid: int) -> None:
+    last = state.out.runner[-1] if state.out.runner else None
+    if type(last) is Free:
+        last.tids.append(tid)
+    else:
+        state.out.runner.append(Free([tid]))
+
+
+def unmoved(state: WorkerState, tid: int, why: str, now: float) -> None:
+    """The value could not be written: it stays and, if there is a reason, so do others for a while."""
+    room = state.room
+    nbytes = room.leaving.get(tid)
+    if nbytes is not None:
+        room.forget(tid)
+        room.comes(tid, nbytes)
+    if why:
+        room.full, room.full_until = why, now + FULL_S
+        _press(state)
+
+
+def on_values(state: WorkerState, message: Values) -> None:
+    """What has become of values that the runner was asked to give up, but for those it has."""
+    room = state.room
+    asked = room.asked.get(message.serial)
+    if asked is None:
+        return
+    for tid, status in zip(message.tids, message.statuses, strict=True):
+        if status == UNPICKLABLE and tid in asked and tid in room.leaving:
+            nbytes = room.leaving[tid]
+            room.forget(tid)
+            if tid in state.held:
+                room.fixed[tid] = nbytes
+                room.fixed_bytes += nbytes
+    if message.last:
+        del room.asked[message.serial]
+        # What it has put into a file it has said before.
+        for tid in [tid for tid in asked if tid in room.leaving]:
+            if tid in state.held:
+                unmoved(state, tid, "the runner cannot write files", state.now)
+            else:
+                room.forget(tid)
+
+
+# ---------------------------------------------------------------- the processes' memory
+
+
+def on_memory(state: WorkerState, used: int, own: int, now: float) -> None:
+    """The worker uses so much; of this the end of its runner would give back `own`."""
+    room, rules = state.room, state.room.rules
+    room.used = used
+    if not rules.limit:
+        return
+    if room.full and now >= room.full_until:
+        room.full = ""
+    if rules.spill and used > rules.spill * rules.limit:
+        room.spilling = True
+    elif used <= rules.goal_bytes:
+        room.spilling = False
+    room.excess = used - rules.goal_bytes - room.leaving_bytes if room.spilling else 0.0
+    _press(state)
+    _pause(state, now)
+    most = rules.terminate * rules.limit
+    if most and state.up and used > most >= used - own and not state.out.kill:
+        share = f"{rules.terminate:.0%} of the limit of {rules.limit >> 20:,} MiB"
+        state.out.kill = f"memory: {used >> 20:,} MiB are in use, more than {share}"
+        state.out.starved = True
+
+
+def _press(state: WorkerState) -> None:
+    """Tell the runner how short memory is, if that has changed."""
+    room, rules = state.room, state.room.rules
+    level = NONE
+    if room.spilling:
+        used_up = rules.max_spill and room.filed_bytes + room.leaving_bytes >= rules.max_spill
+        level = SPARE if room.full or used_up else FILES
+    if level != room.level and state.up:
+        room.level = level
+        state.out.runner.append(Pressure(level))
+
+
+def _pause(state: WorkerState, now: float) -> None:
+    """Take nothing new, or take it again."""
+    room, rules = state.room, state.room.rules
+    if not rules.pause:
+        return
+    before = slots_of(state)
+    if room.used > rules.pause * rules.limit and not room.paused:
+        room.paused = True
+        _give_back(state)
+    elif room.paused and room.used <= (rules.pause - RESUME) * rules.limit:
+        room.paused = room.one_by_one = False
+    if room.paused and not room.one_by_one:
+        _look_whether_it_helps(state, now)
+    if not room.paused:
+        room.vain_since = None
+    after = slots_of(state)
+    if after != before:
+        state.out.scheduler.append(Slots(after))
+
+
+def _give_back(state: WorkerState) -> None:
+    """What has not begun runs elsewhere, or later."""
+    for row in list(state.waiting.values()):
+        inputs.forget(state, row)
+        state.out.returned([row.attempt])
+    if state.given:
+        state.out.runner.append(Recall(list(state.given)))
+
+
+def _look_whether_it_helps(state: WorkerState, now: float) -> None:
+    """Where nothing runs and nothing can go to files, a pause would be for ever.
+
+    Then one task after the other goes on: it may need little, or let go of much.
+    """
+    room = state.room
+    running = len(state.given) - len(state.nested.parked)
+    if running > 0 or room.leaving or (room.here and not room.full and room.spilling):
+        room.vain_since = None
+    elif room.vain_since is None:
+        room.vain_since = now
+    elif now - room.vain_since >= VAIN_S:
+        room.one_by_one = True
+
+
+def slots_of(state: WorkerState) -> int:
+    """How many tasks the worker runs at once."""
+    if not state.up or state.doomed is not None:
+        return 0
+    if state.room.paused:
+        return int(state.room.one_by_one)
+    return state.nthreads
+
+
+def takes_work(state: WorkerState) -> bool:
+    """Whether tasks that come now are taken."""
+    room = state.room
+    return state.up and state.doomed is None and (room.one_by_one or not room.paused)
+
+
+# ---------------------------------------------------------------- the runner
+
+
+def runner_is_gone(state: WorkerState) -> None:
+    """There is no runner: what was there alone is gone."""
+    room, store = state.room, state.store
+    for book in (room.here, room.fixed, room.leaving):
+        for tid in [tid for tid in book if not store.holds(state.name, tid)]:
+            room.forget(tid)
+    room.asked.clear()
+    room.to_ask.clear()
+    room.born_filed.clear()
+    room.level = NONE
+
+
+def runner_is_there(state: WorkerState) -> None:
+    """There is a new one, which knows of nothing."""
+    _press(state)

@@ -1,0 +1,103 @@
+"""What is known of a worker's memory: which values are where, and how short it is."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+
+#: What a runner is told: nothing; to keep no memory for later; and to write values to files.
+NONE, SPARE, FILES = 0, 1, 2
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MemoryRules:
+    """Shares of a limit in bytes, each 0 for "never"; without a limit nothing is ever short."""
+
+    limit: int = 0
+    target: float = 0.6
+    spill: float = 0.7
+    pause: float = 0.8
+    terminate: float = 0.95
+    max_spill: int = 0
+    #: Smaller values stay where they are: each would be a file of its own.
+    file_bytes_min: int = 64 << 10
+
+    @property
+    def target_bytes(self) -> float:
+        """So much may be in values."""
+        return self.target * self.limit
+
+    @property
+    def goal_bytes(self) -> float:
+        """Once there has been too much, values go to files until it is this."""
+        return (self.target or self.spill) * self.limit
+
+    @property
+    def heed_bytes(self) -> float:
+        """Below this nothing is short."""
+        shares = [each for each in (self.spill, self.pause, self.terminate) if each]
+        return min(shares, default=math.inf) * self.limit if self.limit else math.inf
+
+
+@dataclass(slots=True, eq=False)
+class Room:
+    """What is known of a worker's memory. All values are by task, with their bytes."""
+
+    rules: MemoryRules = MemoryRules()
+    here: dict[int, int] = field(default_factory=dict)  # in memory, by when they were used last
+    here_bytes: int = 0
+    fixed: dict[int, int] = field(default_factory=dict)  # in memory, and cannot be pickled
+    fixed_bytes: int = 0
+    leaving: dict[int, int] = field(default_factory=dict)  # in memory, on their way to files
+    leaving_bytes: int = 0
+    filed: dict[int, int] = field(default_factory=dict)  # in files
+    filed_bytes: int = 0
+    asked: dict[int, dict[int, None]] = field(default_factory=dict)  # of the runner, by serial
+    to_ask: list[int] = field(default_factory=list)
+    born_filed: set[int] = field(default_factory=set)  # attempts whose value went there at once
+    used: int = 0  # by the processes, when that was looked at
+    excess: float = 0.0  # so much of that is still to go
+    spilling: bool = False
+    level: int = NONE  # that the runner has been told
+    paused: bool = False
+    vain_since: float | None = None  # since when waiting has changed nothing
+    one_by_one: bool = False  # paused, but one task after the other goes on
+    full: str = ""  # why nothing can be written
+    full_until: float = 0.0
+
+    @property
+    def remembers(self) -> bool:
+        """Whether there is any value of which something is known."""
+        return bool(self.here or self.filed or self.leaving or self.fixed)
+
+    @property
+    def managed(self) -> int:
+        """Bytes of values that are in memory."""
+        return self.here_bytes + self.fixed_bytes + self.leaving_bytes
+
+    def forget(self, tid: int) -> None:
+        """The value is nobody's concern any more."""
+        self.here_bytes -= self.here.pop(tid, 0)
+        self.fixed_bytes -= self.fixed.pop(tid, 0)
+        self.leaving_bytes -= self.leaving.pop(tid, 0)
+        self.filed_bytes -= self.filed.pop(tid, 0)
+
+    def comes(self, tid: int, nbytes: int) -> None:
+        """The value is in memory."""
+        if nbytes < self.rules.file_bytes_min or not self.rules.limit:
+            return
+        if tid in self.here or tid in self.fixed or tid in self.leaving or tid in self.filed:
+            return
+        self.here[tid] = nbytes
+        self.here_bytes += nbytes
+
+    def is_used(self, tid: int) -> None:
+        """A task is about to use the value."""
+        if tid in self.here:
+            self.here[tid] = self.here.pop(tid)
+
+    def lies(self, tid: int, nbytes: int) -> None:
+        """The value is in a file."""
+        self.forget(tid)
+        self.filed[tid] = nbytes
+        self.filed_bytes += nbytes

@@ -1,0 +1,91 @@
+"""How much memory a worker uses, looked at as often as it could change anything."""
+
+from __future__ import annotations
+
+import logging
+import os
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+import psutil
+import trio
+
+from trio_dask.config import format_bytes
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from trio_dask.config import MemoryConfig
+    from trio_dask.worker.nanny import Nanny
+    from trio_dask.worker.worker import Worker
+
+#: No process fills memory faster than so, bytes a second.
+_FILLS: Final = 4e9
+_LOOK_MAX_S: Final = 1.0
+_PAGE: Final = os.sysconf("SC_PAGE_SIZE")
+
+logger: Final = logging.getLogger("trio_dask.worker")
+
+
+def private_bytes(pid: int) -> int:
+    """The memory of a process that is nobody else's; 0 if it is gone."""
+    try:
+        fields = Path(f"/proc/{pid}/statm").read_bytes().split()
+        return (int(fields[1]) - int(fields[2])) * _PAGE
+    except FileNotFoundError:
+        pass
+    except (OSError, ValueError, IndexError):
+        return 0
+    try:  # other systems, where nothing is shared
+        return int(psutil.Process(pid).memory_info().rss)
+    except psutil.Error:
+        return 0
+
+
+def used(worker: Worker, nanny: Nanny) -> tuple[int, int]:
+    """The memory that a worker uses, and how much of it is its runner's own.
+
+    That is what its runner has for itself, and what it has made for all to read; not what it
+    reads of others, nor files. A runner in this process has nothing that can be told apart
+    from all else: then what is known to be in values counts.
+    """
+    state = worker.core.state
+    shared = worker.shared_bytes + state.store.plain_bytes(worker.name)
+    pid = nanny.pid
+    if pid == os.getpid():
+        return max(shared, state.room.managed), 0
+    own = private_bytes(pid) if pid is not None else 0
+    return own + shared, own + worker.lending.idle_bytes
+
+
+async def watch_memory(
+    worker: Worker, nanny: Nanny, settings: MemoryConfig, on_change: Callable[[], None]
+) -> None:
+    """Tell the core what matters, for ever; `on_change` is called when it pauses or goes on."""
+    rules = worker.core.state.room.rules
+    if not rules.limit:
+        return
+    paused = False
+    while True:
+        bytes_used, own = used(worker, nanny)
+        # What cannot have been reached by then need not be looked at before.
+        free_s = (rules.heed_bytes - bytes_used) / _FILLS
+        await trio.sleep(min(_LOOK_MAX_S, max(settings.interval_s, free_s)))
+        bytes_used, own = used(worker, nanny)
+        room = worker.core.state.room
+        if not worker.core.heeds(bytes_used):
+            room.used = bytes_used
+            continue
+        worker.core.uses(bytes_used, own, time.monotonic())
+        worker.perform()
+        if room.paused != paused:
+            paused = room.paused
+            logger.log(
+                logging.WARNING if paused else logging.INFO,
+                "Worker %s %s: %s of %s are in use",
+                worker.name,
+                "takes no new tasks" if paused else "takes tasks again",
+                format_bytes(bytes_used), format_bytes(rules.limit),
+            )  # fmt: skip
+            on_change()
