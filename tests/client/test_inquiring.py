@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from typing import TYPE_CHECKING, Any
 
@@ -90,6 +91,19 @@ def test_where_time_went(cluster: LocalCluster, gate: str) -> None:
         assert running.result() == 0
 
 
+def test_what_workers_have_logged(cluster: LocalCluster) -> None:
+    """The newest first, as many as one likes."""
+    logging.getLogger("trio_dask.worker").warning("mind %s", "the gap")
+    with Client(cluster) as client:
+        logs = client.get_worker_logs()
+        assert logs.keys() == client.nthreads().keys()
+        (lines, same) = logs.values()
+        assert lines == same  # of one process
+        assert ("WARNING", "mind the gap") in lines
+        [(_, few)] = client.get_worker_logs(1, workers=list(logs)[:1]).items()
+        assert len(few) == 1
+
+
 @pytest.mark.anyio
 async def test_the_same_for_who_awaits(cluster: LocalCluster, gate: str) -> None:
     """On both loops."""
@@ -100,5 +114,6 @@ async def test_the_same_for_who_awaits(cluster: LocalCluster, gate: str) -> None
         assert [list(each) for each in found.values()] == [["waits-here"]]
         while not (await client.profile("opens"))["count"]:
             pass
+        assert await client.get_worker_logs(n=3)
         let_go(gate)
         assert await running == 0

@@ -74,11 +74,13 @@ class BusyCluster:
         if None in found:
             msg = f"there is no worker {workers[found.index(None)]!r}"
             raise ValueError(msg)
-        if topic not in ("profile", "call_stack"):
+        if topic not in ("profile", "call_stack", "logs"):
             return await self._hand().ask(topic, params)
         if topic == "profile":
             said = looks.profile(params.get("name", ""))
             return looks.answers({each.address: said for each in found if each is not None})
+        if topic == "logs":
+            return looks.answers({each.address: looks.logs() for each in found if each is not None})
         keys = params.get("keys")
         running = {
             each.address: [

@@ -51,6 +51,16 @@ def stacks(tasks: list[tuple[str, str]]) -> bytes:
     return packed({"stacks": found, "left_out": 0})
 
 
+def logs() -> bytes:
+    """What a worker answers: its log, and what its tasks have printed."""
+    lines = [
+        [12.5, "WARNING", "trio_dask.worker", "The runner of worker w-0 has ended: it was killed by signal 9; starting another"],
+        [95.0, "INFO", "trio_dask.worker", "Registered to:    tcp://192.0.2.10:8786 as w-0"],
+        [95.4, "INFO", "trio_dask.worker", "Start worker at:  tcp://192.0.2.11:41287"],
+    ]  # fmt: skip
+    return packed({"lines": lines, "output": ["epoch 1: loss 0.532", "epoch 2: loss 0.411"]})
+
+
 def answers(said: dict[str, bytes]) -> dict[str, Any]:
     """As the scheduler answers."""
     return {"said": said, "refused": {}, "silent": []}

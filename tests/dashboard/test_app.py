@@ -52,7 +52,7 @@ class Site:
         "/api/v1/events", "/api/v1/graph", "/api/v1/graph?tasks=9&name=clean", "/graph", "/events-log", "/logs",
         "/api/v1/logs", "/api/v1/timeline",
         "/api/v1/profile", "/api/v1/profile?name=clean&since=60&until=10", "/api/v1/stacks", "/api/v1/may",
-        "/api/v1/stacks?worker=node-000-1", "/api/v1/adaptive_target", "/profile", "/profile/clean",
+        "/api/v1/stacks?worker=node-000-1", "/api/v1/adaptive_target", "/api/v1/worker_logs?worker=node-000-0", "/profile", "/profile/clean",
         "/api/v1/system", "/api/v1/get_workers", "/json/counts.json", "/json/identity.json",
         "/individual-plots.json", "/status", "/workers", "/workers/a", "/tasks", "/tasks/a%2Fb",
         "/failures", "/system", "/login",
@@ -77,7 +77,8 @@ async def test_every_route_answers(autojump_clock: MockClock, path: str) -> None
         ("/nothing", 404), ("/api/v1/workers/nobody", 404), ("/api/v1/tasks/nothing", 404),
         ("/api/v1/tasks?state=odd", 400), ("/api/v1/graph?tasks=x", 400), ("/api/v1/tasks?limit=-1", 400),
         ("/static/x/../../access.py", 404), ("/static/x/__init__.py", 404), ("/static/x/no.js", 404),
-        ("/status/", 404), ("/api/v1/profile?since=x", 400), ("/api/v1/profile?until=-1", 400),
+        ("/status/", 404), ("/api/v1/profile?since=x", 400), ("/api/v1/worker_logs", 400),
+        ("/api/v1/worker_logs?worker=nobody", 404), ("/api/v1/profile?until=-1", 400),
         ("/api/v1/profile?worker=nobody", 404), ("/api/v1/stacks?worker=nobody", 404),
         ("/api/v1/retire_workers", 405), ("/api/v1/restart", 405), ("/api/v1/restart_workers", 405),
     ],
@@ -213,7 +214,8 @@ async def test_answers_are_as_described(autojump_clock: MockClock) -> None:
         filled = path.replace("{name}", "node-000-0").replace("{key}", tasks[0]["key"])
         if "post" in methods:
             continue
-        answer = await made.ask(filled)
+        query = "?worker=node-000-0" if path == "/api/v1/worker_logs" else ""
+        answer = await made.ask(filled + query)
         schema = methods["get"]["responses"]["200"]["content"]["application/json"]["schema"]
         if path != "/api/v1/workers/{name}":
             check(answer.json, schema, path)

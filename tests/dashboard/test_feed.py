@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import sys
+from collections import deque
 from typing import Any
 
 import pytest
@@ -210,6 +212,49 @@ def test_a_count_costs_a_share_of_the_time(busy: BusyCluster) -> None:
         pass
     assert not feed.census_is_due(50.0)
     assert feed.census_is_due(150.0)
+
+
+def test_an_hour_with_a_viewer_takes_no_more_memory_than_ten_minutes() -> None:
+    """What is kept for viewers has a length."""
+    busy = BusyCluster(3)
+    busy.client()
+    feed, reader, sizes = Feed(busy.view), Reader(), list[int]()
+    feed.join()
+    feed.turn(0.0)
+    reader.hear(feed, 0.0)
+    for minute in range(60):
+        held = busy.submit("clean", 80) + busy.submit("evaluate", 80)
+        for second in range(60):
+            busy.run(busy.now + 1.0, step=1.0)
+            feed.turn(busy.now)
+            feed.sample(busy.now)
+            reader.hear(feed, busy.now)
+            if second == 30:
+                busy.release(held)
+        if minute % 10 == 9:
+            sizes.append(weight(feed))
+    assert reader.blocks > 1_000
+    assert max(sizes[1:]) < 1.2 * sizes[0], sizes
+
+
+def weight(thing: Any, seen: set[int] | None = None) -> int:
+    """What an object holds that is the dashboard's own, or plain data, in bytes."""
+    seen = set() if seen is None else seen
+    if id(thing) in seen:
+        return 0
+    seen.add(id(thing))
+    total = sys.getsizeof(thing)
+    if isinstance(thing, dict):
+        inner: list[Any] = [*thing.keys(), *thing.values()]
+    elif isinstance(thing, list | tuple | set | deque):
+        inner = list(thing)
+    elif type(thing).__module__.startswith("trio_dask.dashboard"):
+        names = [name for kind in type(thing).__mro__ for name in getattr(kind, "__slots__", ())]
+        inner = [getattr(thing, name) for name in names if hasattr(thing, name)]
+        inner += list(getattr(thing, "__dict__", {}).values())
+    else:
+        inner = []
+    return total + sum(weight(each, seen) for each in inner)
 
 
 def test_a_table_tells_of_those_that_have_waited_longest() -> None:

@@ -117,6 +117,25 @@ async def test_a_thousand_who_say_nothing() -> None:
             await trio.aclose_forcefully(stream)
 
 
+async def test_a_thousand_streams_opened_and_abandoned() -> None:
+    """By viewers that are still there, and do not read, or have gone without a word."""
+    kept: list[trio.SocketStream] = []
+    try:
+        async with stuck() as end, open_site() as site:
+            for number in range(1_000):
+                stream = await site.connect()
+                await stream.send_all(EVENTS)
+                if number % 2:
+                    kept.append(stream)
+                else:
+                    await trio.aclose_forcefully(stream)
+            assert (await site.get("/health")).endswith(b"ok")
+            end.deadline = trio.current_time() + END_S
+    finally:
+        for stream in kept:
+            await trio.aclose_forcefully(stream)
+
+
 async def test_viewers_that_never_read_do_not_delay_the_end() -> None:
     """Their sockets are full, and what is sent to them is given up."""
     streams: list[trio.SocketStream] = []

@@ -12,10 +12,11 @@ from tests.dashboard.busy import BusyCluster
 from tests.scheduler.conftest import Driver
 from trio_dask.dashboard.plain import plain
 from trio_dask.dashboard.view import GROUP_COLUMNS, WORKER_COLUMNS, WORKER_FIXED
+from trio_dask.eventlog import kept_lines
 from trio_dask.messages import session, tasks as words
 from trio_dask.messages.failure import Failure
 from trio_dask.scheduler.core import chronicle
-from trio_dask.scheduler.observing import SchedulerView, kept_lines, view as shown
+from trio_dask.scheduler.observing import SchedulerView, view as shown
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -398,6 +399,19 @@ def test_lines_of_the_log_are_kept() -> None:
     logger.info("afterwards")
     assert len(lines.lines(7.0)) == 500
     assert "afterwards" not in lines.lines(7.0)[0]["text"]
+
+
+def test_what_nobody_takes_is_printed_once(capsys: pytest.CaptureFixture[str]) -> None:
+    """Also where a scheduler and workers live in one process, and each keeps what is logged."""
+    logger, root = logging.getLogger("trio_dask.dashboard.tests"), logging.getLogger()
+    handlers, root.handlers = root.handlers, []
+    try:
+        with kept_lines(lambda: 5.0) as one, kept_lines(lambda: 5.0) as two:
+            logger.warning("mind the gap")
+    finally:
+        root.handlers = handlers
+    assert capsys.readouterr().err == "mind the gap\n"
+    assert one.lines(5.0)[0]["text"] == two.lines(5.0)[0]["text"] == "mind the gap"
 
 
 def test_nobody_watching_costs_nothing(cluster: Watched) -> None:

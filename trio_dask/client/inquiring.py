@@ -80,6 +80,18 @@ async def profile(
     return _tree(Frame("root"), merged.root) if merge_workers else trees
 
 
+async def worker_logs(
+    client: BaseClient, n: int | None, workers: str | Iterable[str] | None
+) -> dict[str, tuple[tuple[str, str], ...]]:
+    """The last lines of workers' logs, by address."""
+    params = {**_of_workers(workers), **({} if n is None else {"n": n})}
+    said = await _said(client, "logs", params)
+    return {
+        address: tuple((str(level), str(text)) for _, level, _, text in answer["lines"])
+        for address, answer in said.items()
+    }
+
+
 def _tree(frame: Frame, node: Node) -> dict[str, Any]:
     """A node and all below it, as Dask has them."""
     children = [_tree(inner, child) for inner, child in node.children.items()]
@@ -140,6 +152,23 @@ class AsyncInquiring(AsyncExplaining):
         """
         return await profile(self, key, (start, stop), workers, merge_workers=merge_workers)
 
+    async def get_worker_logs(
+        self, n: int | None = None, workers: str | Iterable[str] | None = None
+    ) -> dict[str, tuple[tuple[str, str], ...]]:
+        """The last lines that workers have logged, the newest first.
+
+        Workers of one process have one log. What tasks print is not in it: that is on the
+        page of the worker, on the dashboard.
+
+        Args:
+            n: so many lines of each, 500 at most.
+            workers: of these only, by address or name.
+
+        Returns:
+            For each worker, by address, a level and a text for each line.
+        """
+        return await worker_logs(self, n, workers)
+
 
 class Inquiring(Explaining):
     """The methods of the client that blocks."""
@@ -190,3 +219,23 @@ class Inquiring(Explaining):
             profile(self, key, (start, stop), workers, merge_workers=merge_workers)
         )
         return tree
+
+    def get_worker_logs(
+        self, n: int | None = None, workers: str | Iterable[str] | None = None
+    ) -> dict[str, tuple[tuple[str, str], ...]]:
+        """The last lines that workers have logged, the newest first.
+
+        Workers of one process have one log. What tasks print is not in it: that is on the
+        page of the worker, on the dashboard.
+
+        Args:
+            n: so many lines of each, 500 at most.
+            workers: of these only, by address or name.
+
+        Returns:
+            For each worker, by address, a level and a text for each line.
+        """
+        found: dict[str, tuple[tuple[str, str], ...]] = self.run_blocking(
+            worker_logs(self, n, workers)
+        )
+        return found

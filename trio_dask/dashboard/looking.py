@@ -14,7 +14,7 @@ from starlette.routing import Route
 
 from trio_dask.dashboard.plain import plain
 from trio_dask.errors import RemoteProtocolError
-from trio_dask.messages.inquiring import CALL_STACK, PROFILE, unpacked
+from trio_dask.messages.inquiring import CALL_STACK, LOGS, PROFILE, unpacked
 from trio_dask.messages.profiles import Profile
 
 if TYPE_CHECKING:
@@ -45,7 +45,11 @@ class Looking:
 
     def routes(self) -> list[Route]:
         """All of them."""
-        return [Route("/api/v1/profile", self.profile), Route("/api/v1/stacks", self.stacks)]
+        return [
+            Route("/api/v1/profile", self.profile),
+            Route("/api/v1/stacks", self.stacks),
+            Route("/api/v1/worker_logs", self.logs),
+        ]
 
     async def profile(self, request: Request) -> Response:
         """Where time went, of a function or all, in a window of time."""
@@ -70,6 +74,13 @@ class Looking:
             params["keys"] = [query["task"]]
         return await self._shared(CALL_STACK, params)
 
+    async def logs(self, request: Request) -> Response:
+        """What a worker has logged, and what its tasks have printed."""
+        name = request.query_params.get("worker")
+        if not name:
+            return _error("worker is the name or address of one", 400)
+        return await self._shared(LOGS, {"workers": [name]})
+
     async def _shared(self, topic: str, params: dict[str, Any]) -> Response:
         what = topic, repr(sorted(params.items()))
         async with self._making:
@@ -79,7 +90,7 @@ class Looking:
                     answer = await self._view.ask(topic, params)
                 except ValueError as error:
                     return _error(str(error), 404)
-                make = merged if topic == PROFILE else listed
+                make = {PROFILE: merged, CALL_STACK: listed, LOGS: lines}[topic]
                 known = await make(answer, params)
                 self._made.pop(what, None)
                 while len(self._made) >= _KEPT:
@@ -182,6 +193,26 @@ async def listed(answer: dict[str, Any], _: dict[str, Any]) -> dict[str, Any]:
     }
 
 
+async def lines(answer: dict[str, Any], _: dict[str, Any]) -> dict[str, Any]:
+    """The lines of one worker."""
+    said: dict[str, Any] = {}
+    for blob in answer["said"].values():
+        try:
+            said = unpacked(blob)
+        except RemoteProtocolError:
+            continue
+    rows, output = said.get("lines"), said.get("output")
+    return {
+        "lines": [
+            {"ago_s": each[0], "level": str(each[1]), "logger": str(each[2]), "text": str(each[3])}
+            for each in (rows if type(rows) is list else [])
+            if type(each) is list and [type(each[0])] * (len(each) == _LINE_PARTS) == [float]
+        ],
+        "output": [str(each) for each in (output if type(output) is list else [])],
+        "silent": [*answer["silent"], *answer["refused"]],
+    }
+
+
 def _stack(told: dict[str, Any]) -> dict[str, Any]:
     frames = told.get("frames")
     return {
@@ -201,3 +232,4 @@ def _stack(told: dict[str, Any]) -> dict[str, Any]:
 
 
 _FRAME_PARTS: Final = 3
+_LINE_PARTS: Final = 4

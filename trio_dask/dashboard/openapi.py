@@ -144,6 +144,11 @@ def _reading() -> dict[str, Any]:
             "What running tasks do at the moment", _list("stacks", "Stack"),
             query={"worker": _TEXT, "task": _TEXT},
         ),
+        "/api/v1/worker_logs": _get(
+            "What a worker has logged, and what its tasks have printed, the last lines",
+            _object(lines={"type": "array", "items": _ref("LogLine")}, output=_TEXTS),
+            query={"worker": _TEXT},
+        ),
         "/api/v1/adaptive_target": _get(
             "How many workers there should be", _object(workers=_WHOLE)
         ),

@@ -23,6 +23,7 @@ import trio
 from trio_dask.comm import listening_places, nobody_listens, open_listeners, serve
 from trio_dask.config import port_choices
 from trio_dask.errors import CommError, LocalProtocolError, PeerClosed
+from trio_dask.eventlog import kept_lines
 from trio_dask.messages import session
 from trio_dask.messages.ids import CLIENT_MAX
 from trio_dask.messages.nested import Nested
@@ -31,7 +32,7 @@ from trio_dask.scheduler.hand import NAME, Hand
 from trio_dask.scheduler.idling import Idleness, is_busy
 from trio_dask.scheduler.importing import find_placement
 from trio_dask.scheduler.inside import Inside
-from trio_dask.scheduler.observing import SchedulerView, kept_lines
+from trio_dask.scheduler.observing import SchedulerView
 from trio_dask.scheduler.recording import recorded
 
 if TYPE_CHECKING:

@@ -63,6 +63,8 @@ class Household:
     neighbours: dict[str, Worker] = field(default_factory=dict)
     log: EventLog | None = None
     outputs: Outputs = field(default_factory=Outputs)
+    #: The last lines of the log, at a time.
+    lines: Callable[[float], list[dict[str, Any]]] = lambda _: []
     coroner: Coroner = field(default_factory=lambda: Coroner(socket.gethostname()))
 
     def start_runner(self, nthreads: int) -> HostedRunner:
@@ -103,6 +105,7 @@ class Household:
         )
         told = core if self.log is None else RecordedCore(core, self.log, number)
         worker = Worker(told, scheduler, self.keys, self.neighbours)
+        worker.lines = self.lines
         worker.profiles = Profiles(settings.profile_interval_s)
         worker.open_for_neighbours()
         try:

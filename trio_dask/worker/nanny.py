@@ -68,6 +68,7 @@ class Nanny:
         self._stopped = False  # the worker ends, and so does whatever runner there is
         self.any_ready: Final = trio.Event()
         worker.kill_runner = self._kill
+        worker.output = self._output
 
     async def run(self) -> None:
         """Have a runner, until cancelled, or until one has ended after `stop`.
@@ -223,6 +224,11 @@ class Nanny:
                     worker.core.climb(board, time.monotonic())
                     worker.perform()
                 await trio.sleep(_CLIMB_S if worker.core.stopping else _LOOK_S)
+
+    def _output(self) -> list[str]:
+        """The last lines that the runner has written; those of one in threads are everybody's."""
+        output = self._hosted.output if self._hosted is not None else None
+        return output.recent_lines() if output is not None else []
 
     def board(self) -> list[tuple[int, float]]:
         """What runs now, and since when."""

@@ -69,6 +69,10 @@ class Output:
             pipe.drain()
         return self._tail.shown(*(pipe.lines.begun for pipe in self._pipes))
 
+    def recent_lines(self) -> list[str]:
+        """What it has written last, as far as it has been read."""
+        return self._tail.shown(*(pipe.lines.begun for pipe in self._pipes))
+
     def close(self) -> None:
         """Read what is left, and close the pipes, whoever else has their other ends."""
         self.started()

@@ -13,7 +13,7 @@ import trio
 from trio_dask.comm import parse_contact
 from trio_dask.config import complete_worker
 from trio_dask.errors import ConfigError, TrioDaskError
-from trio_dask.eventlog import open_event_log
+from trio_dask.eventlog import kept_lines, open_event_log
 from trio_dask.messages.session import WORKER
 from trio_dask.worker.hosting import ProcessHost
 from trio_dask.worker.life import Household
@@ -201,6 +201,7 @@ async def run_worker(
             directory,
             numbered or settings.nworkers > 1,
         )
+        household.lines = stack.enter_context(kept_lines(trio.current_time)).lines
         if settings.event_log:
             household.log = stack.enter_context(open_event_log(settings.event_log, WORKER, {}))
         try:

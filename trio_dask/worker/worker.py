@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, Any, Final
 import trio
 
 from trio_dask.errors import CommError
-from trio_dask.messages.inquiring import PROFILE, Profiled, Told
+from trio_dask.messages.inquiring import LOGS, PROFILE, Profiled, Told
 from trio_dask.messages.sealing import Sealed, Unread
 from trio_dask.messages.session import CLIENT
 from trio_dask.messages.values import Fetch, Values
+from trio_dask.worker import logs
 from trio_dask.worker.core import (
     Action,
     AwaitDrain,
@@ -87,6 +88,9 @@ class Worker:
         self.farewell: Farewell | None = None
         self.aged = False  # it leaves because its time is over
         self.profiles = Profiles(0.0)
+        #: The last lines of the process's log, and those that the runner has written.
+        self.lines: Callable[[float], list[dict[str, Any]]] = _no_lines
+        self.output: Callable[[], list[str]] = list
         self._neighbours: Final = neighbours
         self._sessions: dict[int, Connection | LocalSession] = {}
         self._session_of: dict[Worker, int] = {}  # of neighbours
@@ -147,8 +151,12 @@ class Worker:
                 self.departing.set()
 
     def _looked_up(self, serial: int, topic: str, params: dict[str, Any]) -> Told:
+        now = trio.current_time()
         if topic == PROFILE:
-            return Told(serial, ok=True, said=[self.profiles.answer(params, trio.current_time())])
+            return Told(serial, ok=True, said=[self.profiles.answer(params, now)])
+        if topic == LOGS:
+            said = logs.answer(params, self.lines(now), self.output())
+            return Told(serial, ok=True, said=[said])
         return Told(serial, ok=False, said=[b"a worker does not know"])
 
     def _fetch(self, address: str, question: Fetch) -> None:
@@ -314,6 +322,11 @@ def _nothing_to_say() -> RegisterWorker:
     """There is no runner yet: who registers is given work."""
     msg = "the worker is not ready to register"
     raise RuntimeError(msg)
+
+
+def _no_lines(_now: float) -> list[dict[str, Any]]:
+    """Nobody keeps what is logged."""
+    return []
 
 
 def _nobody(_reason: str, _starved: bool) -> None:  # noqa: FBT001 - as the nanny's

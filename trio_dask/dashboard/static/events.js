@@ -15,6 +15,16 @@ export function eventList(node, events, none) {
       h("td", { class: "text" }, each.text, each.times > 1 ? h("b", { class: "dim" }, ` × ${count(each.times)}`) : null)))))));
 }
 
+// Lines of a log, the newest first.
+export function lineList(node, lines, none) {
+  if (!lines.length) { put(node, h("p", { class: "dim pad" }, none)); return; }
+  put(node, h("div", { class: "scroll list tall", tabindex: "0", role: "region", "aria-label": "Log" }, h("table", null,
+    h("thead", null, h("tr", null, ["When", "Level", "Text"].map((each) => h("th", { scope: "col" }, each)))),
+    h("tbody", null, lines.map((each) => h("tr", null, h("td", { class: "dim when" }, ago(each.ago_s)),
+      h("td", null, h("span", { class: `state ${each.level === "ERROR" || each.level === "CRITICAL" ? "failed" : ""}` }, each.level.toLowerCase())),
+      h("td", { class: "text" }, each.text)))))));
+}
+
 class Lines {
   constructor({ title, about, path, name, choices, label, chosen }) {
     this.title = title;

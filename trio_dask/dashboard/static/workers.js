@@ -5,7 +5,7 @@ import { bytes, count, mib, percent, plural, seconds, short } from "./format.js"
 import { live } from "./live.js";
 import { code, level } from "./status.js";
 import { Table } from "./table.js";
-import { eventList } from "./events.js";
+import { eventList, lineList } from "./events.js";
 import { orderBar } from "./orders.js";
 import { Stacks } from "./stacks.js";
 import { runningList, taskList } from "./tasks.js";
@@ -79,6 +79,8 @@ export class Worker {
     this.running = h("div", { class: "card flush" });
     this.runner = h("dl", { class: "facts" });
     this.events = h("div");
+    this.log = h("div");
+    this.output = h("div", { class: "card" });
     this.stacks = new Stacks(`worker=${part(name)}`);
     this.note = h("p", { class: "lead" });
     this.orders = orderBar([
@@ -102,10 +104,22 @@ export class Worker {
       this.stacks.node,
       h("h2", null, "Running for a second or more"), this.running,
       h("h2", null, "Tasks given to it"), this.window, h("h2", null, "Values it holds"), this.held,
-      h("h2", null, "What has happened to it"), h("section", { class: "card flush" }, this.events));
+      h("h2", null, "What has happened to it"), h("section", { class: "card flush" }, this.events),
+      h("h2", null, "What its tasks have printed"), this.output,
+      h("h2", null, "What its process has logged"), h("section", { class: "card flush" }, this.log));
   }
 
-  start() { this.stop = every(this.node, 2000, () => this.ask()); this.stacks.start(); }
+  start() { this.stop = every(this.node, 2000, () => this.ask()); this.stacks.start(); this.reading = every(this.node, 5000, () => this.read()); }
+
+  async read() {
+    let data;
+    try { data = await get(`api/v1/worker_logs?worker=${part(this.name)}`); } catch { return; }
+    const what = JSON.stringify([data.output, data.lines.map((each) => each.text)]);
+    if (what === this.read_) return;
+    this.read_ = what;
+    put(this.output, data.output.length ? h("pre", { tabindex: "0" }, data.output.join("\n")) : h("p", { class: "dim" }, "Nothing so far, or not by a process of its own."));
+    lineList(this.log, data.lines, data.silent.length ? "It does not say." : "Nothing so far.");
+  }
 
   async ask() {
     let data;
@@ -145,5 +159,5 @@ export class Worker {
     this.memory.set([{ label: "memory", values: worker.past.map((each) => [each[0], each[1]]), colour: ink("--accent"), fill: true }], live.t);
   }
 
-  close() { this.stop(); this.stacks.close(); this.cpu.close(); this.memory.close(); }
+  close() { this.stop(); this.reading(); this.stacks.close(); this.cpu.close(); this.memory.close(); }
 }

@@ -34,7 +34,7 @@ class LogLines(logging.Handler):
             text = f"a line that cannot be shown: {type(error).__name__}"
         self._lines.append((self._now(), record.levelname, record.name, text[:_TEXT_MAX]))
         last = logging.lastResort
-        if last is not None and record.levelno >= last.level and self._is_alone(record.name):
+        if last is not None and record.levelno >= last.level and self._speaks(record.name):
             last.handle(record)  # who has set up no logging sees warnings all the same
 
     def _now(self) -> float:
@@ -43,14 +43,17 @@ class LogLines(logging.Handler):
             self._last = self._clock()
         return self._last
 
-    def _is_alone(self, name: str) -> bool:
-        """Whether nobody else takes what this logger is told."""
+    def _speaks(self, name: str) -> bool:
+        """Whether nobody takes what this logger is told, but those that keep it, of which this is first."""
         logger: logging.Logger | None = logging.getLogger(name)
+        kept: list[LogLines] = []
         while logger is not None:
-            if any(each is not self and not isinstance(each, LogLines) for each in logger.handlers):
-                return False
+            for each in logger.handlers:
+                if not isinstance(each, LogLines):
+                    return False
+                kept.append(each)
             logger = logger.parent if logger.propagate else None
-        return True
+        return not kept or kept[0] is self
 
     def lines(self, now: float) -> list[dict[str, Any]]:
         """Those there are, the newest first."""
