@@ -68,8 +68,7 @@ def test_every_option_is_taken(command: str) -> None:
 MOOT_WORDS = {
     "scheduler": ["--jupyter", "--no-show", "--use-xheaders=True"],
     "worker": [
-        "--nanny-port=3000:3010", "--dashboard", "--dashboard-address=:0",
-        "--dashboard-prefix=/x", "--worker-class=dask.distributed.Worker",
+        "--nanny-port=3000:3010", "--worker-class=dask.distributed.Worker",
     ],
 }  # fmt: skip
 
@@ -282,6 +281,35 @@ def test_dashboards(here: Here) -> None:
 
     words = ["--dashboard-address", "127.0.0.1:0,127.0.0.1:0", "--dashboard-prefix", "/dask"]
     assert here.scheduler(*LOOPBACK, "--port=0", *words, check=check) == 0
+
+
+@pytest.mark.network
+def test_the_page_of_a_worker(here: Here, tmp_path: Path) -> None:
+    """At a port of its own, for this machine without a token; metrics by worker."""
+
+    async def get(link: str, route: str) -> str:
+        port = int(link.rpartition(":")[2].partition("/")[0])
+        stream = await trio.open_tcp_stream("127.0.0.1", port)
+        async with stream:
+            await stream.send_all(
+                f"GET /x/{route} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n".encode()
+            )
+            return b"".join([data async for data in stream]).decode()
+
+    async def check(said: Said, *_: object) -> None:
+        [link] = await said.wait_for("dashboard at:")
+        assert (await get(link, "health")).endswith("ok")
+        metrics = await get(link, "metrics")
+        assert 'trio_dask_worker_threads{worker="ann-0"} 1\n' in metrics
+        page = await get(link, "status")
+        assert page.startswith("HTTP/1.1 200")
+        assert "ann-1" in page
+        assert "Registered to" in page or "<h2>Log</h2>" in page
+
+    words = ["--dashboard-address", "127.0.0.1:0", "--dashboard-prefix=/x", "--name=ann"]
+    path = tmp_path / "cluster.json"
+    words += ["--no-nanny", "--nworkers=2", "--nthreads=1"]
+    assert here.worker(path, *words, check=check) == 0
 
 
 @pytest.mark.network

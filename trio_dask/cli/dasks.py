@@ -35,9 +35,6 @@ _TLS: Final = (
     DaskOption("--tls-cert"),
     DaskOption("--tls-key"),
 )
-_PREFIX: Final = _moot(
-    "--dashboard-prefix", "workers have no dashboard: there is a page for each on the scheduler's"
-)
 
 #: By command, in the order in which Dask's help has them.
 DASK_OPTIONS: Final[dict[str, tuple[DaskOption, ...]]] = {
@@ -66,13 +63,8 @@ DASK_OPTIONS: Final[dict[str, tuple[DaskOption, ...]]] = {
         *_TLS,
         _differs("--worker-port", "also several by commas; the first that is free is taken"),
         _moot("--nanny-port", "the nanny is part of the worker, and has no port"),
-        _moot(
-            "--dashboard-address",
-            "workers have no dashboard: there is a page for each on the scheduler's",
-        ),
-        _moot(
-            "--dashboard", "workers have no dashboard: there is a page for each on the scheduler's"
-        ),
+        _differs("--dashboard-address", "one page and metrics of the process"),
+        _differs("--dashboard", "off unless there is an address: the scheduler's has all of it"),
         DaskOption("--listen-address"),
         DaskOption("--contact-address"),
         DaskOption("--host"),
@@ -88,7 +80,7 @@ DASK_OPTIONS: Final[dict[str, tuple[DaskOption, ...]]] = {
         DaskOption("--resources"),
         DaskOption("--scheduler-file"),
         DaskOption("--death-timeout"),
-        _PREFIX,
+        DaskOption("--dashboard-prefix"),
         DaskOption("--lifetime"),
         DaskOption("--lifetime-stagger"),
         _moot("--worker-class", "there is one class of workers; your code runs in runners"),

@@ -88,16 +88,10 @@ class MootOfWorker:
 
     Args:
         nanny_port: The nanny is part of the worker, and has no port.
-        dashboard: Workers have no dashboard: there is a page for each on the scheduler's.
-        dashboard_address: The same.
-        dashboard_prefix: The same.
         worker_class: There is one class of workers; your code runs in runners.
     """
 
     nanny_port: str | None = None
-    dashboard: bool | None = None
-    dashboard_address: str | None = None
-    dashboard_prefix: str | None = None
     worker_class: str | None = None
 
 

@@ -40,6 +40,7 @@ from trio_dask.cli.serving import (
     run_until_signal,
 )
 from trio_dask.cli.tie import Tie, take_token
+from trio_dask.cli.worker_page import PageOptions, beside_page, check_page
 from trio_dask.comm import TCP, listening_places, own_keys, parse_contact
 from trio_dask.config import (
     Config,
@@ -71,7 +72,7 @@ _SPELLED = {
     )
 } | {"worker.port": "--worker-port"}
 
-_TLS, _LOG, _MOOT = TlsOptions(), LogOptions(), MootOfWorker()
+_TLS, _LOG, _MOOT, _PAGE = TlsOptions(), LogOptions(), MootOfWorker(), PageOptions()
 
 
 def worker(
@@ -111,6 +112,7 @@ def worker(
     pid_file: Annotated[Path | None, Parameter(group=FILES_OPTIONS)] = None,
     event_log: Annotated[Path | None, Parameter(group=FILES_OPTIONS)] = None,
     log: LogOptions = _LOG,
+    page: PageOptions = _PAGE,
     moot: MootOfWorker = _MOOT,
     tied: Annotated[bool, Parameter(show=False, negative="")] = False,
     unnumbered: Annotated[bool, Parameter(show=False, negative="")] = False,
@@ -158,6 +160,7 @@ def worker(
         pid_file: Write the process id to this file.
         event_log: Record all that the workers are told in this file, for `trio-dask replay`.
         log: What is said on stderr.
+        page: A page of the process.
         moot: What does nothing.
         tied: End when standard input ends.
         unnumbered: Though tied, a single worker has its name as it is: there will be no others.
@@ -191,7 +194,8 @@ def worker(
             "comm.tls.sni": scheduler_sni,
             "log_format": log.log_format,
         }
-        | tls.overrides(),
+        | tls.overrides()
+        | page.overrides(),
         spelled=_SPELLED,
     )
     config = replace(config, worker=complete_worker(config.worker))
@@ -255,6 +259,7 @@ def _check(config: Config, *, alone: bool) -> None:
         parse_contact(config.scheduler_address, default_port=_DEFAULT_PORT)
     if settings.contact_address:
         checked_address(settings.contact_address, "--contact-address")
+    check_page(settings)
     if alone and settings.nworkers > 1:
         msg = f"--listen-address and --contact-address are for one worker, not --nworkers {settings.nworkers}"
         raise ConfigError(msg)
@@ -299,20 +304,22 @@ class _Crew:
 
     def __init__(self, tie: Tie | None) -> None:
         self._tie = tie
-        self._handle: WorkerHandle | None = None
+        self.handle: WorkerHandle | None = None
+        self.there = trio.Event()
 
     def started(self, value: WorkerHandle | None = None) -> None:
         """They are there."""
-        self._handle = value
+        self.handle = value
+        self.there.set()
         notify("READY=1")
         if self._tie is not None:
             self._tie.started(value)
 
     def leave(self, reason: str) -> bool:
         """Have them leave, if they are there."""
-        if self._handle is not None:
-            self._handle.drain(reason)
-        return self._handle is not None
+        if self.handle is not None:
+            self.handle.drain(reason)
+        return self.handle is not None
 
 
 async def _serve(
@@ -341,9 +348,9 @@ async def _serve(
             run = partial(run, numbered=numbered, on_change=tie.tell_change)
         if config.worker.nanny:
             async with adopting_orphans():
-                await run()
+                await beside_page(config.worker, keys, crew, run)
         else:  # what tasks have started here is nobody's but theirs
-            await run()
+            await beside_page(config.worker, keys, crew, run)
 
 
 def _thread_host() -> RunnerHost:

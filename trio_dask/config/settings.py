@@ -328,6 +328,15 @@ class WorkerConfig:
     event_log: str = _setting(
         "", "Record all that the workers of a process are told in this file; empty: do not.", text
     )
+    dashboard: bool = _setting(
+        False, "Have a page and metrics of the worker's process at a port of its own.", flag
+    )
+    dashboard_address: str = _setting(
+        ":0", "Where that is; without a host, on all interfaces.", text
+    )
+    dashboard_prefix: str = _setting(
+        "", "The path under which a proxy shows it, if it leaves that in.", text
+    )
     profile_interval_s: float = _setting(
         0.01, "How often it is looked at what running tasks do; 0: never.", parse_seconds
     )

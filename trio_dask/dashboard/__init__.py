@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from trio_dask.dashboard.mirror import Event, Mirror, Progress
     from trio_dask.dashboard.recording import Recorded, Recorder
     from trio_dask.dashboard.report import report_page
-    from trio_dask.dashboard.serving import Dashboard, run_dashboard
+    from trio_dask.dashboard.serving import Dashboard, run_dashboard, run_worker_page
 
 _HOMES: Final[dict[str, str]] = {
     "Dashboard": "serving",
@@ -34,6 +34,7 @@ _HOMES: Final[dict[str, str]] = {
     "app": "app",
     "report_page": "report",
     "run_dashboard": "serving",
+    "run_worker_page": "serving",
     "source_at": "following",
 }
 
@@ -54,6 +55,7 @@ __all__ = [
     "login_ticket",
     "report_page",
     "run_dashboard",
+    "run_worker_page",
     "source_at",
 ]
 

@@ -52,7 +52,7 @@ def _lines(view: View) -> Iterator[str]:
         yield f"{_ROOM}{name} {totals[total]}\n"
     yield from _workers(view)
     yield from _groups(view)
-    yield from _process()
+    yield from process_lines()
 
 
 def _workers(view: View) -> Iterator[str]:
@@ -73,7 +73,7 @@ def _busy(processing: int, slots: int) -> str:
 
 
 def _groups(view: View) -> Iterator[str]:
-    rows = {_label(name): row for name, row in view.group_rows(_GROUPS_MAX).items()}
+    rows = {label(name): row for name, row in view.group_rows(_GROUPS_MAX).items()}
     for column, (name, about) in _GROUPS.items():
         at = GROUP_COLUMNS.index(column)
         yield from _head(name, "counter", about)
@@ -85,12 +85,14 @@ def _groups(view: View) -> Iterator[str]:
         yield f'{_ROOM}tasks_processing{{task_prefix_name="{group}"}} {row[at]}\n'
 
 
-def _label(text: str) -> str:
+def label(text: str) -> str:
+    """A text inside of quotes."""
     escaped: str = plain(text).replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
     return escaped
 
 
-def _process() -> Iterator[str]:
+def process_lines() -> Iterator[str]:
+    """Of the process that asks."""
     usage = resource.getrusage(resource.RUSAGE_SELF)
     values: dict[str, tuple[str, Any, str]] = {
         "process_cpu_seconds_total": (

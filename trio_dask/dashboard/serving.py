@@ -21,9 +21,12 @@ from trio_dask.dashboard.feed import POINT_S, Feed
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
+    from starlette.types import ASGIApp
+
     from trio_dask.comm import Keys
     from trio_dask.dashboard.options import DashboardOptions
     from trio_dask.dashboard.view import View
+    from trio_dask.dashboard.worker_app import WorkerView
 
 #: With more connections, the oldest goes when another comes.
 CONNECTIONS_MAX: Final = 256
@@ -60,8 +63,43 @@ async def run_dashboard(
         ConfigError: the address is none.
         OSError: it cannot be listened at.
     """
+    feed = Feed(view)
+
+    def make() -> ASGIApp:
+        from trio_dask.dashboard.app import app
+
+        return app(view, keys=keys, feed=feed, prefix=options.prefix)
+
+    server = _Server(make, feed.sample, lambda: view.size)
+    await _run(server, options, task_status)
+
+
+async def run_worker_page(
+    view: WorkerView,
+    keys: Keys,
+    options: DashboardOptions,
+    *,
+    task_status: trio.TaskStatus[Dashboard] = trio.TASK_STATUS_IGNORED,
+) -> None:
+    """Serve the page and the metrics of a worker's process until cancelled.
+
+    Raises:
+        ConfigError: the address is none.
+        OSError: it cannot be listened at.
+    """
+
+    def make() -> ASGIApp:
+        from trio_dask.dashboard.worker_app import worker_app
+
+        return worker_app(view, keys=keys, prefix=options.prefix)
+
+    await _run(_Server(make, lambda _: None, lambda: 0), options, task_status)
+
+
+async def _run(
+    server: _Server, options: DashboardOptions, task_status: trio.TaskStatus[Dashboard]
+) -> None:
     listener = await _listen(options)
-    server = _Server(view, keys, options.prefix)
     async with listener, trio.open_nursery() as nursery:
         nursery.start_soon(server.cut_all_at_the_end)
         nursery.start_soon(server.sample)
@@ -107,11 +145,15 @@ async def _listen_at(text: str, options: DashboardOptions) -> Listener:
 class _Server:
     """Connections, and what serves them."""
 
-    def __init__(self, view: View, keys: Keys, prefix: str) -> None:
-        self._view: Final = view
-        self._keys: Final = keys
-        self._prefix: Final = prefix
-        self._feed: Final = Feed(view)
+    def __init__(
+        self,
+        make: Callable[[], ASGIApp],
+        sample: Callable[[float], object],
+        size: Callable[[], int],
+    ) -> None:
+        self._make: Final = make
+        self._sample: Final = sample
+        self._size: Final = size
         self._streams: Final[dict[trio.SocketStream, None]] = {}
         self._serve: Callable[[trio.SocketStream], Awaitable[None]] | None = None
         self._loading: Final = trio.Lock()
@@ -153,8 +195,8 @@ class _Server:
     async def _load(self) -> Callable[[trio.SocketStream], Awaitable[None]]:
         async with self._loading:
             if self._serve is None:
-                make = await trio.to_thread.run_sync(_import_stack)
-                self._serve = make(self._view, self._keys, self._feed, prefix=self._prefix)
+                serve = await trio.to_thread.run_sync(_import_stack)
+                self._serve = serve(self._make())
             return self._serve
 
     async def cut_all_at_the_end(self) -> None:
@@ -170,7 +212,7 @@ class _Server:
         collected = trio.current_time()
         while True:
             now = trio.current_time()
-            self._feed.sample(now)
+            self._sample(now)
             if self._ended and now - collected > _COLLECT_S:
                 collected = now
                 self._collect()
@@ -178,12 +220,13 @@ class _Server:
 
     def _collect(self) -> None:
         """In a process without a collector; with many tasks a pass would be noticed."""
-        if not gc.isenabled() and self._view.size < _COLLECT_TASKS_MAX:
+        if not gc.isenabled() and self._size() < _COLLECT_TASKS_MAX:
             self._ended = 0
             gc.collect()
 
 
-def _import_stack() -> Callable[..., Callable[[trio.SocketStream], Awaitable[None]]]:
+def _import_stack() -> Callable[[ASGIApp], Callable[[trio.SocketStream], Awaitable[None]]]:
+    import trio_dask.dashboard.worker_app  # noqa: F401 - both are made on the loop, and not loaded there
     from trio_dask.dashboard.stack import http_server
 
     return http_server

@@ -10,16 +10,11 @@ from hypercorn.config import Config
 from hypercorn.trio.tcp_server import TCPServer
 from hypercorn.trio.worker_context import WorkerContext
 
-from trio_dask.dashboard.app import app
-
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
     import trio
-
-    from trio_dask.comm import Keys
-    from trio_dask.dashboard.feed import Feed
-    from trio_dask.dashboard.view import View
+    from starlette.types import ASGIApp
 
 #: A connection that asks for nothing is closed after so long.
 IDLE_S: Final = 10.0
@@ -27,16 +22,14 @@ IDLE_S: Final = 10.0
 logger: Final = logging.getLogger("trio_dask.dashboard")
 
 
-def http_server(
-    view: View, keys: Keys, feed: Feed, *, prefix: str
-) -> Callable[[trio.SocketStream], Awaitable[None]]:
+def http_server(asgi: ASGIApp) -> Callable[[trio.SocketStream], Awaitable[None]]:
     """What serves one connection until its end."""
     config = Config()
     config.accesslog = None
     config.errorlog = logger
     config.include_server_header = False
     config.keep_alive_timeout = IDLE_S
-    application = ASGIWrapper(app(view, keys=keys, feed=feed, prefix=prefix))  # type: ignore[arg-type]
+    application = ASGIWrapper(asgi)  # type: ignore[arg-type]
     context = WorkerContext(None)
 
     async def serve(stream: trio.SocketStream) -> None:

@@ -5,6 +5,7 @@
 
 from trio_dask.worker.hosting import HostedRunner, ProcessHost, RunnerHost
 from trio_dask.worker.nanny import RunnerFailed
+from trio_dask.worker.observing import WorkersView
 from trio_dask.worker.orphans import adopting_orphans
 from trio_dask.worker.replaying import ReplayedWorkers
 from trio_dask.worker.server import WorkerHandle, run_worker
@@ -16,6 +17,7 @@ __all__ = [
     "RunnerFailed",
     "RunnerHost",
     "WorkerHandle",
+    "WorkersView",
     "adopting_orphans",
     "run_worker",
 ]

@@ -68,7 +68,7 @@ class Nanny:
         self._stopped = False  # the worker ends, and so does whatever runner there is
         self.any_ready: Final = trio.Event()
         worker.kill_runner = self._kill
-        worker.output = self._output
+        worker.output, worker.board, worker.metrics = self._output, self.board, self.metrics
 
     async def run(self) -> None:
         """Have a runner, until cancelled, or until one has ended after `stop`.

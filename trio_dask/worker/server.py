@@ -6,7 +6,7 @@ import itertools
 import logging
 from contextlib import ExitStack
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import trio
 
@@ -76,6 +76,15 @@ class WorkerHandle:
     def store(self) -> Store:
         """What they share."""
         return self._household.store
+
+    @property
+    def scheduler_address(self) -> str:
+        """Whose workers they are."""
+        return self._household.calling.address
+
+    def lines(self, now: float) -> list[dict[str, Any]]:
+        """The last lines of the process's log."""
+        return self._household.lines(now)
 
     def scale(self, count: int) -> None:
         """Have so many workers, soon: start the next ones, or have the youngest leave.

@@ -91,6 +91,9 @@ class Worker:
         #: The last lines of the process's log, and those that the runner has written.
         self.lines: Callable[[float], list[dict[str, Any]]] = _no_lines
         self.output: Callable[[], list[str]] = list
+        #: What its slots run and since when, and what the runner uses.
+        self.board: Callable[[], list[tuple[int, float]]] = list
+        self.metrics: Callable[[], dict[str, Any]] = dict
         self._neighbours: Final = neighbours
         self._sessions: dict[int, Connection | LocalSession] = {}
         self._session_of: dict[Worker, int] = {}  # of neighbours
