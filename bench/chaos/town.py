@@ -17,7 +17,7 @@ import trio
 
 from bench.chaos import blows as kinds
 from bench.chaos.verdict import Death
-from trio_dask.config import Config, new_token
+from trio_dask.config import ClientConfig, Config, new_token
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
 #: A server that was killed is started again after so long.
 AGAIN_S: Final = 0.2
+#: The scheduler is looked for for so long: a machine that is busy starts another late.
+PATIENT_S: Final = 60.0
 #: One that was told to go has so long.
 GO_S: Final = 30.0
 
@@ -63,7 +65,7 @@ class Town:
     @property
     def config(self) -> Config:
         """For clients."""
-        return Config(token=self.token)
+        return Config(token=self.token, client=ClientConfig(reconnect_s=PATIENT_S))
 
     # ---------------------------------------------------------------- beginning and end
 
@@ -112,6 +114,7 @@ class Town:
                     "TRIO_DASK_TOKEN": self.token,
                     # Tasks here are killed far more often than in anybody's cluster.
                     "TRIO_DASK_SCHEDULER__ALLOWED_FAILURES": "1000000",
+                    "TRIO_DASK_WORKER__RECONNECT": f"{PATIENT_S}s",
                 },
                 stdin=subprocess.DEVNULL,
                 stdout=output,

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from bench.chaos.blows import KILL_SCHEDULER
 from bench.chaos.jobs import Run
 from bench.chaos.play import play
 from bench.chaos.verdict import Death, missing, unexplained
@@ -15,14 +14,11 @@ from bench.chaos.verdict import Death, missing, unexplained
 if TYPE_CHECKING:
     from pathlib import Path
 
-#: Who loses the scheduler ends, so far.
-SPARED = frozenset({KILL_SCHEDULER})
-
 
 @pytest.mark.processes
 async def test_nothing_is_lost_and_nothing_done_twice(tmp_path: Path) -> None:
     """Some seconds of it: every result is right, every run explained."""
-    report = await play(5, tmp_path, 2, time.monotonic() + 12, spared=SPARED)
+    report = await play(5, tmp_path, 2, time.monotonic() + 12)
     assert report.violations == []
     assert report.rounds
     assert report.blows

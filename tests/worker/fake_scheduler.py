@@ -21,6 +21,8 @@ from trio_dask.messages.session import (
     Heartbeat,
     RegisterPeer,
     RegisterWorker,
+    Resume,
+    Resumed,
     Welcome,
 )
 from trio_dask.messages.tasks import Functions
@@ -50,6 +52,8 @@ class Talk:
         self.heard += [each for each in messages if type(each) is not Heartbeat]
         if self.lets_go and any(type(each) is Leave for each in messages):
             self.say(Farewell(0, 0, 0, 0))
+        if any(type(each) is Resume for each in messages):
+            self.say(Resumed(-1))  # nobody is known from before
         self._change()
 
     def _change(self) -> None:
@@ -97,6 +101,7 @@ class FakeScheduler:
         self.talks: dict[str, Talk] = {}
         self.registrations: dict[str, RegisterWorker] = {}
         self.gone = False  # who connects is not listened to
+        self.dies = 0  # so many who register lose it before they are welcome
         self._answer = answer
         self._changed = trio.Event()
 
@@ -113,7 +118,12 @@ class FakeScheduler:
         async with trio.open_nursery() as nursery:
             nursery.start_soon(talk.run)
             with suppress(AssertionError):  # it left again
-                self.welcome(await talk.hear(RegisterWorker), talk)
+                registration = await talk.hear(RegisterWorker)
+                if self.dies:
+                    self.dies -= 1
+                    connection.cut("it died")
+                else:
+                    self.welcome(registration, talk)
 
     def welcome(self, registration: RegisterWorker, talk: Talk) -> None:
         """Take a worker in."""

@@ -292,6 +292,16 @@ async def test_the_scheduler_is_lost(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
+async def test_the_scheduler_is_lost_before_it_welcomes(tmp_path: Path) -> None:
+    """A worker that has just begun looks for it as one does that has long been there."""
+    async with fake_scheduler() as scheduler:
+        scheduler.dies = 2
+        async with workers(scheduler, settings(tmp_path, reconnect_s=30.0)):
+            await scheduler.wait_for(2)
+    assert scheduler.dies == 0
+    assert children() == []
+
+
 async def test_refused(tmp_path: Path) -> None:
     """The scheduler's reason is the error."""
     async with fake_scheduler(Refused("the name w-0 is taken")) as scheduler:

@@ -90,8 +90,6 @@ async def keep_link(worker: Worker, calling: Calling, nanny: Nanny, nursery: tri
         try:
             reason = await _converse(worker, calling, nanny)
         except PeerClosed as error:
-            if not worker.registered.is_set():
-                raise CommError(f"the scheduler is lost: {error}") from error
             if worker.core.draining:  # it was to leave anyway
                 logger.info("End worker %s: the scheduler is lost: %s", worker.name, error)
                 nursery.cancel_scope.cancel("the scheduler is lost")
