@@ -7,7 +7,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final, Self
 
 from trio_dask.client.options import worker_names
-from trio_dask.client.plugging import AsyncPlugging, Plugging
+from trio_dask.client.spreading import AsyncSpreading, Spreading
 from trio_dask.client.waits import TimeIsUp, seconds_of
 from trio_dask.errors import SchedulerUnreachable
 
@@ -89,7 +89,7 @@ async def shutdown(live: Live) -> None:
         await live.ask("shutdown", {}, limit_s=_SHUTDOWN_S)
 
 
-class AsyncManaging(AsyncPlugging):
+class AsyncManaging(AsyncSpreading):
     """The methods of the client that is awaited."""
 
     async def close(self) -> None:
@@ -174,7 +174,7 @@ class AsyncManaging(AsyncPlugging):
         await self.close()
 
 
-class Managing(Plugging):
+class Managing(Spreading):
     """The methods of the client that blocks."""
 
     def close(self) -> None:

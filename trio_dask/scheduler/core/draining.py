@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
 from trio_dask.messages.fleet import Dismiss, Farewell
+from trio_dask.scheduler.core import copies
 from trio_dask.scheduler.core.chronicle import WORKER, note
 from trio_dask.scheduler.core.drawing import look_again
 from trio_dask.scheduler.core.intake import replace_puts
@@ -151,6 +152,8 @@ def arrived(state: ClusterState, receiver: Worker, tids: list[TaskId]) -> None:
 
 def on_uncopied(state: ClusterState, receiver: Worker, message: Uncopied) -> None:
     """A worker could not fetch what it was told to copy."""
+    if state.orders:
+        copies.failed(state, receiver, message.tids)
     for tid, failure in zip(message.tids, message.failures, strict=True):
         task = state.tasks.get(tid)
         if failure and task is not None and task.tid == tid and task.holders:

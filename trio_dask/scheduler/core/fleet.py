@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from trio_dask.messages.session import Welcome
-from trio_dask.scheduler.core import draining, plugins, restarting, sessions, state as st
+from trio_dask.scheduler.core import copies, draining, plugins, restarting, sessions, state as st
 from trio_dask.scheduler.core.brief import MEMORY_MAX, NTHREADS_MAX, is_brief
 from trio_dask.scheduler.core.drawing import look_again
 from trio_dask.scheduler.core.intake import SLICE, is_amount, place_put, replace_puts
@@ -100,6 +100,7 @@ def worker_lost(state: ClusterState, worker: Worker, reason: str) -> Generator[N
     if state.renewals:
         restarting.gone(state, worker)
     plugins.gone(state, worker)
+    copies.gone(state, worker)
     touch(state, worker)
     look_again(state)
     replace_puts(state, worker)

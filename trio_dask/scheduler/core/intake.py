@@ -422,6 +422,8 @@ def place_put(state: ClusterState, client: Client, message: words.Put) -> bool:
     for row, tid in enumerate(message.tids):
         targets = workers if message.broadcast else [workers[row % len(workers)]]
         task = state.tasks.get(tid)
+        if message.broadcast and task is not None:
+            state.copies_asked[tid] = len(targets)
         if task is None or task.tid != tid or not is_awaited(task):
             continue  # nobody wants it any more, it is stored by now, or it is another's
         state.puts[tid] = targets

@@ -362,6 +362,10 @@ def _forget(state: ClusterState, task: Task) -> None:
         state.cancellers.pop(tid, None)
     state.puts.pop(tid, None)
     state.pinned.pop(tid, None)
+    if state.copied:
+        state.copied.pop(tid, None)
+    if state.copies_asked:
+        state.copies_asked.pop(tid, None)
 
 
 def recall(task: Task, *, elsewhere: bool = False) -> None:

@@ -21,6 +21,7 @@ from trio_dask.messages import (
 from trio_dask.messages.ids import CLIENT_MAX
 from trio_dask.scheduler.core import (
     coordinating,
+    copies,
     draining,
     expiring,
     fleet,
@@ -360,6 +361,7 @@ class SchedulerCore:
             self.expire(now)
             inquiring.expire(self.state, now)
             fleet.relieve(self.state, now)
+            copies.reduce(self.state)
             functions.forget_functions(self.state)
             membership.tell_news(self.state)
             delist_empty(self.state)

@@ -8,6 +8,7 @@ from trio_dask.messages.session import Answer
 from trio_dask.scheduler.coordination import Refusal
 from trio_dask.scheduler.core import (
     coordinating,
+    copies,
     inquiring,
     plugins,
     publishing,
@@ -32,6 +33,8 @@ def on_ask(state: ClusterState, client: Client, message: Ask) -> Generator[None,
     """Answer now, or when it has become true."""
     if message.topic == "restart":
         return restarting.on_restart(state, client, message)
+    if message.topic in copies.TOPICS:
+        return copies.TOPICS[message.topic](state, client, message)
     _on_ask(state, client, message)
     return None
 

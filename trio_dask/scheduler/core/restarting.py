@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 from trio_dask.messages.fleet import Renew
 from trio_dask.messages.ids import client_of
 from trio_dask.messages.session import Answer
+from trio_dask.scheduler.core import copies
 from trio_dask.scheduler.core.chronicle import CLUSTER, WORKER, note
 from trio_dask.scheduler.core.drawing import delist_all
 from trio_dask.scheduler.core.intake import SLICE
@@ -135,7 +136,7 @@ def _forget_all(state: ClusterState) -> dict[TaskId, Task]:
     for table in (
         state.keys, state.names, state.refs, state.retried, state.unreached, state.deaths,
         state.cancelling, state.cancellers, state.pinned, state.puts, state.homes, state.alone,
-        state.kept, state.limits, state.late, state.loosened,
+        state.kept, state.limits, state.late, state.loosened, state.copied, state.copies_asked,
     ):  # fmt: skip
         table.clear()
     delist_all(state)
@@ -148,6 +149,7 @@ def _forget_all(state: ClusterState) -> dict[TaskId, Task]:
             vacate(worker, attempt)
         worker.held.clear()
         worker.stray.clear()
+        copies.gone(state, worker)
         worker.functions.clear()
         worker.home = ReadyQueue()
         worker.worst = NOTHING

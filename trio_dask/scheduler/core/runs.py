@@ -6,7 +6,7 @@ import math
 from typing import TYPE_CHECKING
 
 from trio_dask.messages import tasks as words
-from trio_dask.scheduler.core import draining, returning, state as st
+from trio_dask.scheduler.core import copies, draining, returning, state as st
 from trio_dask.scheduler.core.brief import is_brief
 from trio_dask.scheduler.core.chronicle import DEATH, note
 from trio_dask.scheduler.core.deaths import ALONE_MAX, Deaths, death_of, described
@@ -161,6 +161,9 @@ def on_replicas(state: ClusterState, worker: Worker, message: words.Replicas) ->
         elif worker not in task.holders:
             task.holders.append(worker)
             worker.held[tid] = task
+            copies.made(state, task)
+    if state.orders:
+        copies.arrived(state, worker, message.tids)
 
 
 def on_stored(state: ClusterState, worker: Worker, message: words.Stored) -> None:

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Generator
 
     from trio_dask.scheduler.core.chronicle import Happened
+    from trio_dask.scheduler.core.copies import Order
     from trio_dask.scheduler.core.deaths import Deaths
     from trio_dask.scheduler.core.draining import Draining
     from trio_dask.scheduler.core.inquiring import Inquiry
@@ -415,6 +416,11 @@ class ClusterState:
     waiting_asks: list[tuple[Client, int, int]] = field(default_factory=list)
     dashboard: str = ""  # where it is, for people
     finished_ever: int = 0
+    #: Clients that wait for copies, tasks with copies that may be too many (and how often in a
+    #: row nobody needed them), and how many copies clients have asked for.
+    orders: dict[Order, None] = field(default_factory=dict)
+    copied: dict[TaskId, int] = field(default_factory=dict)
+    copies_asked: dict[TaskId, int] = field(default_factory=dict)
     renewals: dict[int, Renewal] = field(default_factory=dict)  # workers get new runners
     renewals_ever: int = 0
     #: Questions that workers are to answer, by the serial that each was asked with.

@@ -106,6 +106,13 @@ def plugin_comes(cluster: Cluster, fault: Fault) -> None:
         client.ask("plugin.register", {"name": f"p{number % 2}", "data": data})
 
 
+def values_are_spread(cluster: Cluster, fault: Fault) -> None:
+    """A client has all values copied everywhere, or evened out."""
+    tids = [tid for worker in cluster.workers.values() for tid in worker.core.state.held]
+    topic = "rebalance" if fault.seconds else "replicate"
+    cluster.clients[fault.host].ask(topic, {"tids": sorted(set(tids))})
+
+
 def client_dies(cluster: Cluster, fault: Fault) -> None:
     """A client's process ends without a word."""
     cluster.clients[fault.host].die(DIED)
@@ -187,9 +194,10 @@ FAULTS: Final[dict[str, Callable[[Cluster, Fault], None]]] = {
     "stalled link": stalled_link,
     "stalled host": stalled_host,
     "scheduler dies": scheduler_dies,
+    "values are spread": values_are_spread,
 }
 #: Those that there are many of; without a scheduler most others mean little.
-_ANY: Final = tuple(kind for kind in FAULTS if kind != "scheduler dies")
+_ANY: Final = tuple(kind for kind in FAULTS if kind not in ("scheduler dies", "values are spread"))
 #: While these happen it is worth seeing what becomes of another worker.
 _WITH_OTHERS: Final = ("process drains", "worker drains", "worker is retired", "plugin comes")
 _OFTEN: Final = (
@@ -226,6 +234,19 @@ def some_faults(chance: random.Random, workers: int, clients: int) -> tuple[Faul
     if made and chance.random() < SCHEDULER_DIES:
         made += _deaths_of_the_scheduler(chance)
     return tuple(sorted(made, key=lambda fault: fault.at))
+
+
+def some_spreading(chance: random.Random, clients: int) -> tuple[Fault, ...]:
+    """Now and then values are copied or moved, once or several times."""
+    return tuple(
+        Fault(
+            at=FOR_S * chance.random(),
+            kind="values are spread",
+            host=f"c{chance.randrange(clients)}",
+            seconds=chance.choice((0.0, 1.0)),
+        )
+        for _ in range(chance.choice((0, 0, 1, 4)))
+    )
 
 
 def _meanwhile(chance: random.Random, leaving: Fault, workers: int, clients: int) -> Fault:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 from typing import TYPE_CHECKING, Any, Final
 
-from trio_dask.testing.simulation.faults import some_faults
+from trio_dask.testing.simulation.faults import some_faults, some_spreading
 from trio_dask.testing.simulation.network import PROFILES
 from trio_dask.testing.simulation.plan import ClientPlan, Plan, Step, WorkerPlan
 from trio_dask.testing.simulation.workloads import MIXED, RESOURCE, WORKLOADS, Maker, some_workload
@@ -39,6 +39,8 @@ def make_plan(
     if isinstance(faults, bool):
         trouble = random.Random(f"{seed} faults")
         planned = some_faults(trouble, workers, clients) if faults else ()
+        if faults:
+            planned += some_spreading(random.Random(f"{seed} spreading"), clients)
     else:
         planned = tuple(faults)
     deaths = [fault.at for fault in planned if fault.kind == "scheduler dies"]
