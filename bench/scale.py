@@ -29,6 +29,8 @@ class Scale:
     pending: int = 200_000
     #: tasks of 10 ms, of whose processes one is killed
     dozes: int = 2_000
+    #: parts of the shuffle, and pieces of each
+    parts: int = 48
     #: seconds that the idle are watched
     idle_s: float = 10.0
     #: tasks of the map that is compared with a hundredth of it

@@ -106,7 +106,13 @@ def _tracks(process: psutil.Process) -> bool:
 
 @contextmanager
 def open_servers(
-    module: str, extra: list[str], environ: Mapping[str, str], *, hand: str, parent: str
+    module: str,
+    extra: list[str],
+    environ: Mapping[str, str],
+    *,
+    hand: str,
+    parent: str,
+    of_workers: tuple[str, ...] = (),
 ) -> Iterator[Servers]:
     """A cluster on loopback: two workers with a thread each.
 
@@ -116,6 +122,7 @@ def open_servers(
         environ: variables to set.
         hand: what to call the processes that run users' code.
         parent: what to call the process that starts them.
+        of_workers: options for the workers alone.
     """
     environ = {**user_environ(), **environ}
     command = [sys.executable, "-m", module]
@@ -125,8 +132,12 @@ def open_servers(
     try:
         address = scheduler.wait_for("Scheduler at:")
         workers = Server(
-            [*command, "worker", address, "--nworkers", "2", "--nthreads", "1", *extra], environ
-        )
+            [
+                *command, "worker", address, "--nworkers", "2", "--nthreads", "1", *extra,
+                *of_workers,
+            ],
+            environ,
+        )  # fmt: skip
         try:
             workers.wait_for("Registered to:", 2)
             yield Servers(scheduler, workers, address, hand, parent)

@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 
 #: Two workers with a thread each, as everywhere.
 PROCESSES: Final = 2
+#: What each may have where memory is to be short, bytes.
+LITTLE: Final = 256 << 20
+_LITTLE: Final = ("--memory-limit", str(LITTLE))
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +60,8 @@ class System:
     connect: Callable[[str], AbstractContextManager[Client]] | None
     client: str
     slow: bool = False
+    #: A block in which its workers have little memory, `LITTLE` each.
+    open_little: Callable[[], AbstractContextManager[Running]] | None = None
 
 
 # ------------------------------------------------------------ trio_dask
@@ -80,10 +85,13 @@ def _blocking_client(address: str) -> Iterator[Client]:
         yield Blocking(client, trio_dask.wait)
 
 
-def _trio_dask_servers() -> AbstractContextManager[Servers]:
+def _trio_dask_servers(*options: str) -> AbstractContextManager[Servers]:
     # A token of its own, for everything that this process starts.
     token = os.environ.setdefault("TRIO_DASK_TOKEN", secrets.token_hex(32))
-    return open_servers("trio_dask", [], {"TRIO_DASK_TOKEN": token}, hand="runner", parent="worker")
+    return open_servers(
+        "trio_dask", [], {"TRIO_DASK_TOKEN": token}, hand="runner", parent="worker",
+        of_workers=options,
+    )  # fmt: skip
 
 
 # ------------------------------------------------------------ distributed
@@ -96,9 +104,11 @@ def _distributed_client(address: str) -> Iterator[Client]:
         yield Blocking(client, distributed.wait, pure=False)
 
 
-def _distributed_servers(saturation: str) -> AbstractContextManager[Servers]:
+def _distributed_servers(saturation: str, *options: str) -> AbstractContextManager[Servers]:
     environ = {"DASK_DISTRIBUTED__SCHEDULER__WORKER_SATURATION": saturation}
-    return open_servers("dask", ["--no-dashboard"], environ, hand="worker", parent="nanny")
+    return open_servers(
+        "dask", ["--no-dashboard"], environ, hand="worker", parent="nanny", of_workers=options
+    )
 
 
 # ------------------------------------------------------------ all of them
@@ -132,10 +142,11 @@ SYSTEMS: Final = {
     for system in (
         System(
             OURS,
-            frozenset({"cluster", "ours"}),
+            frozenset({"cluster", "ours", "little"}),
             _cluster(_trio_dask_servers, _async_client),
             _async_client,
             "from trio_dask import AsyncClient",
+            open_little=_cluster(lambda: _trio_dask_servers(*_LITTLE), _async_client),
         ),
         System(
             "trio_dask Client",
@@ -146,11 +157,14 @@ SYSTEMS: Final = {
         ),
         System(
             "distributed",
-            frozenset({"cluster"}),
+            frozenset({"cluster", "little"}),
             _cluster(lambda: _distributed_servers("1.1"), _distributed_client),
             _distributed_client,
             "from distributed import Client",
             slow=True,
+            open_little=_cluster(
+                lambda: _distributed_servers("1.1", *_LITTLE), _distributed_client
+            ),
         ),
         System(
             "queueing off",

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from bench.cases import answering, growing, memory, recovery, starting, throughput, trips
+from bench.cases import answering, growing, memory, recovery, shuffling, starting, throughput, trips
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from bench.turn import Turn
 
 _CLUSTER: Final = frozenset({"cluster"})
+_LITTLE: Final = frozenset({"little"})
 _OURS: Final = frozenset({"ours"})
 _ALL: Final = frozenset({"cluster", "blocking", "pool"})
 
@@ -62,6 +63,7 @@ CASES: Final = {
         Case(
             "blocks", "very much at once, a scheduler's", growing.measure_blocks, _OURS, once=True
         ),
+        Case("shuffle", "a shuffle of thrice the memory", shuffling.measure, _LITTLE),
         Case("recovery", "tasks of 10 ms, a process killed", recovery.measure, _CLUSTER),
     )
 }
