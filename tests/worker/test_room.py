@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tests.worker.worker_driver import ME, after, found, new_core, run
+from trio_dask.messages.fleet import Renew
 from trio_dask.messages.sealing import Pressure, Sealed, Unload
 from trio_dask.messages.session import RegisterPeer
 from trio_dask.messages.tasks import (
@@ -229,6 +230,24 @@ def test_a_dead_runner_takes_its_values_with_it() -> None:
     assert core.state.room.leaving == {1: 10, 2: 10}
     assert core.state.room.managed == 20
     assert violations(core.state) == []
+
+
+@pytest.mark.parametrize("up", [True, False])
+def test_all_is_forgotten(up: bool) -> None:
+    """The cluster begins anew: nothing is anywhere, also on its way or in a file."""
+    core = a_core()
+    put(core, *range(1, 8))
+    core.moved(1, b"on disk")
+    put(core, 8)
+    made(core, 1)
+    if not up:
+        core.runner_died([], {})
+    core.on_scheduler(Renew(3, forget=True))
+    core.flush()
+    assert violations(core.state) == []
+    assert not core.state.room.remembers
+    core.moved(2, b"on disk")
+    assert len(core.state.store) == 0
 
 
 def test_fetched_for_a_task() -> None:

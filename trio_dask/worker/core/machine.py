@@ -323,6 +323,7 @@ class WorkerCore:
     def leave(self) -> None:
         """The worker ends: its neighbours in the process lose what only it held."""
         self.state.store.leave(self.state.name)
+        room.store_is_left(self.state)
 
     def flush(self) -> list[Action]:
         """Everything to be done since the last time."""

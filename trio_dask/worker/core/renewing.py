@@ -25,6 +25,7 @@ def on_renew(state: WorkerState, message: Renew) -> None:
 def _forget(state: WorkerState) -> None:
     """Nothing of what is here, or still comes from the runner, means anything to anybody."""
     state.store.leave(state.name)
+    room.store_is_left(state)
     for want in state.wants.values():
         want.waiting.clear()
         want.copy = False

@@ -255,6 +255,16 @@ def runner_is_gone(state: WorkerState) -> None:
     room.level = NONE
 
 
+def store_is_left(state: WorkerState) -> None:
+    """Nothing in the store is ours any more."""
+    room = state.room
+    for tid in list(room.filed):
+        room.forget(tid)
+    for book in (room.here, room.fixed, room.leaving):
+        for tid in [tid for tid in book if tid not in state.held]:
+            room.forget(tid)
+
+
 def runner_is_there(state: WorkerState) -> None:
     """There is a new one, which knows of nothing."""
     _press(state)
