@@ -25,6 +25,7 @@ COMMANDS = [
     "scheduler",
     "worker",
     "demo",
+    "migrate",
     "top",
     "progress",
     "retire",

@@ -8,7 +8,7 @@ import subprocess
 import sys
 import threading
 import traceback
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 import trio
@@ -19,6 +19,9 @@ from trio_dask import AsyncClient, Client, as_completed, fire_and_forget, wait
 from trio_dask.client import AsyncFuture, Future
 from trio_dask.errors import CancelledError, SchedulerUnreachable, SubmitError
 from trio_dask.messages import tasks
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 
 def public(kind: type) -> dict[str, list[str]]:
@@ -419,7 +422,8 @@ def test_interrupting_a_wait(monkeypatch: pytest.MonkeyPatch) -> None:
         client.flush()
         with monkeypatch.context() as patch:
             patch.setattr("trio_dask.client.waits.threading.Event", Interrupted)
-            for ask in (future.result, lambda: client.call(inc, 2)):
+            asks: list[Callable[[], Any]] = [future.result, lambda: client.call(inc, 2)]
+            for ask in asks:
                 with pytest.raises(KeyboardInterrupt):
                     ask()
         client.flush()

@@ -280,6 +280,24 @@ async def test_keys() -> None:
         assert client.submit(add, 1, pure=True).key != one.key
 
 
+@pytest.mark.parametrize("installed", [True, False])
+async def test_pure_keys_with_dask_and_without(
+    monkeypatch: pytest.MonkeyPatch, installed: bool
+) -> None:
+    """Dask's tokens where it is installed, so that sets and functions by value have the same."""
+    pytest.importorskip("dask", reason="its tokens are compared with")
+    from dask.tokenize import tokenize
+
+    if not installed:
+        monkeypatch.setattr("trio_dask.client.keys.find_spec", lambda _: None)
+    async with open_client() as (client, _):
+        future = client.submit(add, 1, y=2, pure=True)
+        [mapped] = client.map(add, [1], y=2, pure=True)
+        token = f"add-{tokenize(add, {'y': 2}, 1)}"
+        assert (future.key == token) is (mapped.key == token) is installed
+        assert client.submit(add, future, y=2, pure=True).key != token
+
+
 async def test_pure_digest_tells_lambdas_apart() -> None:
     """Two lambdas have one name, but are not one function."""
     async with open_client() as (client, _):

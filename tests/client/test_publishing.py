@@ -227,5 +227,12 @@ async def test_all_of_it_awaited(cluster: LocalCluster) -> None:
         assert await (await client.get_dataset("eight")) == 8
         assert await client.list_datasets() == ("eight",)
         await client.unpublish_dataset("eight")
+        await client.datasets.set("nine", 9)
+        await client.datasets.set("nine", 10)
+        assert await client.datasets["nine"] == 10
+        assert [name async for name in client.datasets] == ["nine"]
+        assert await client.datasets.names() == ("nine",)
+        await client.datasets.delete("nine")
+        assert await client.datasets.get("nine", 3) == 3
         await client.set_metadata("m", 1)
         assert await client.get_metadata("m") == 1

@@ -25,7 +25,7 @@ app = App(
         trio-dask worker tcp://192.0.2.10:8786 --nworkers 4
 
     All of it on this machine: `trio-dask cluster`. To see one at work: `trio-dask demo`.""",
-    help_format="markdown",
+    help_format="plaintext",
     help_formatter=HelpLayout(),
     version=f"trio-dask {__version__}",
     result_action="return_value",
@@ -117,6 +117,17 @@ app.command(
         trio-dask run --nworkers 4 --nthreads 1 script.py
         trio-dask run -m package.module
         trio-dask run --scheduler tcp://192.0.2.10:8786 script.py""",
+)
+app.command(
+    "trio_dask.cli.migrate:migrate",
+    name="migrate",
+    help="""Report what of a program's use of dask.distributed is here, and what is not.
+
+    The program is read, and not run. The exit code is 1 if something is missing.""",
+    help_epilogue="""Examples:
+
+        trio-dask migrate src
+        trio-dask migrate script.py --all""",
 )
 app.command(
     "trio_dask.cli.demo:demo",

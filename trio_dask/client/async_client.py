@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from contextlib import AsyncExitStack
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self, TypeVar, overload
 
 import anyio
 
 from trio_dask.client import actors, currents
 from trio_dask.client.collections.computing import AsyncComputing
-from trio_dask.client.describing import chosen_keys
 from trio_dask.client.entrance import Entrance, client_name, own_cluster
 from trio_dask.client.everywhere import AsyncEverywhere
 from trio_dask.client.futures import AsyncFuture, BaseFuture
+from trio_dask.client.keys import chosen_keys
 from trio_dask.client.live import Live
 from trio_dask.client.managing import AsyncManaging
 from trio_dask.client.options import task_options
@@ -212,6 +212,14 @@ class AsyncClient(AsyncManaging, AsyncComputing, AsyncEverywhere):
         )
         keys = chosen_keys(key, pure=pure, single=False)
         return self._many(AsyncFuture, (fn, iterables, kwargs), keys, options)
+
+    @overload
+    async def call(
+        self, fn: Callable[..., Coroutine[Any, Any, T]], /, *args: Any, **kwargs: Any
+    ) -> T: ...
+
+    @overload
+    async def call(self, fn: Callable[..., T], /, *args: Any, **kwargs: Any) -> T: ...
 
     async def call(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
         """Run one call and wait for its value. Cancelling this cancels the task."""

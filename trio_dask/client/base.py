@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Final, Self, TypeVar
 from trio_dask.client import currents
 from trio_dask.client.collections.known import KnownKeys
 from trio_dask.client.core import AllDone, Batch, group
-from trio_dask.client.describing import Describer, Keys
+from trio_dask.client.describing import Describer
 from trio_dask.client.futures import BaseFuture
 from trio_dask.client.notebook import as_html
 from trio_dask.client.options import refuse_reserved, worker_names
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from trio_dask.client.executor import ClientExecutor
+    from trio_dask.client.keys import Keys
     from trio_dask.client.live import Live
     from trio_dask.messages.ids import TaskId
 

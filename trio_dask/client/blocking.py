@@ -6,17 +6,17 @@ import os
 import threading
 import weakref
 from queue import SimpleQueue
-from typing import TYPE_CHECKING, Any, ClassVar, Final, Literal, Self, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Final, Literal, Self, TypeVar, overload
 
 import trio
 
 from trio_dask.client import actors, currents, waits
 from trio_dask.client.collections import defaults
 from trio_dask.client.collections.computing import Computing
-from trio_dask.client.describing import chosen_keys
 from trio_dask.client.entrance import Entrance, client_name, own_cluster
 from trio_dask.client.everywhere import Everywhere
 from trio_dask.client.futures import BaseFuture, Future
+from trio_dask.client.keys import chosen_keys
 from trio_dask.client.live import Live
 from trio_dask.client.loop_thread import LoopThread, at_exit, not_at_exit
 from trio_dask.client.loops import refuse_running_loop
@@ -277,6 +277,14 @@ class Client(Managing, Computing, Everywhere):
         )
         keys = chosen_keys(key, pure=pure, single=False)
         return self._many(Future, (fn, iterables, kwargs), keys, options)
+
+    @overload
+    def call(
+        self, fn: Callable[..., Coroutine[Any, Any, T]], /, *args: Any, **kwargs: Any
+    ) -> T: ...
+
+    @overload
+    def call(self, fn: Callable[..., T], /, *args: Any, **kwargs: Any) -> T: ...
 
     def call(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
         """Run one call and wait for its value. Interrupting this cancels the task."""

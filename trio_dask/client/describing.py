@@ -6,16 +6,16 @@ Nothing in here touches a loop, so both clients use it.
 from __future__ import annotations
 
 import functools
-import hashlib
 import threading
 import types
 import weakref
 from collections import deque
 from collections.abc import Callable, Iterable
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, Final, TypeAlias, cast
+from typing import TYPE_CHECKING, Any, Final, cast
 
 from trio_dask.client.core import ClientCore, Function, Rows
+from trio_dask.client.keys import Add, Keys, Tokens
 from trio_dask.errors import SubmitError
 from trio_dask.messages import Payload, payload_bytes
 from trio_dask.messages.kept import VALUE_BYTES_MAX
@@ -37,14 +37,11 @@ if TYPE_CHECKING:
     from trio_dask.client.core import Batch
     from trio_dask.messages.ids import TaskId
 
-#: What makes the keys of calls.
-Keys: TypeAlias = Callable[[Function, Rows], list[str]]
 
 #: A function is in a message's header, which has a limit.
 FUNCTION_BYTES_MAX: Final = 32 << 20
 #: Names and keys are for people.
 NAME_MAX: Final = 200
-KEY_MAX: Final = 4096
 
 #: Functions that cannot change what they do without being another object. A partial or
 #: a callable object can: it is pickled at each call.
@@ -198,6 +195,8 @@ class Describer:
         """One call, for `submit`; with keys of the user's, if he wants some."""
         function = self.function(fn)
         with self._describing(function) as rows:
+            if isinstance(keys, Tokens):
+                keys.note(fn, args, kwargs)
             self._add(rows, args, kwargs)
             if keys is not None:
                 rows.keys = keys(function, rows)
@@ -227,7 +226,9 @@ class Describer:
             raise
         with self._describing(function) as rows:
             rows.stored = stored
-            add = self._add
+            add: Add = self._add
+            if isinstance(keys, Tokens):
+                add = keys.noting(fn, kwargs, add)
             if len(columns) == 1:
                 for value in columns[0]:
                     add(rows, (value,), given)
@@ -326,58 +327,3 @@ class Describer:
             pack(small, refs=refs)
             (given if refs else bound)[name] = small
         return bound, given
-
-
-def chosen_keys(key: str | list[str] | None, *, pure: bool, single: bool) -> Keys | None:
-    """How the keys of calls are made, when the user wants to have them made.
-
-    Raises:
-        SubmitError: `key` is none, or no list of them.
-    """
-    if key is None:
-        return pure_keys if pure else None
-    if single:
-        one = [_checked_key(key)]
-        return lambda _, rows: one
-    if isinstance(key, str):
-        _checked_key(key)
-    return lambda _, rows: _many_keys(key, len(rows.args))
-
-
-def _checked_key(key: Any) -> str:
-    if not isinstance(key, str) or not 0 < len(key) <= KEY_MAX:
-        msg = f"key={key!r:.100}: a key is a string of 1 to {KEY_MAX} characters"
-        raise SubmitError(msg)
-    return key
-
-
-def _many_keys(key: str | list[str], count: int) -> list[str]:
-    if isinstance(key, str):
-        return [f"{key}-{row}" for row in range(count)]
-    keys = [_checked_key(each) for each in key]
-    if len(keys) != count:
-        msg = f"key= has {len(keys)} keys for {count} calls"
-        raise SubmitError(msg)
-    if len(set(keys)) != count:
-        twice = next(each for row, each in enumerate(keys) if each in keys[:row])
-        msg = f"key= has {twice!r} more than once"
-        raise SubmitError(msg)
-    return keys
-
-
-def pure_keys(function: Function, rows: Rows) -> list[str]:
-    """Keys made from what is called: the function's name, and a digest of both pickles.
-
-    Equal calls have equal keys as far as their pickles are equal. They are for functions
-    that can be imported, with plain arguments. They are not, which costs sharing and
-    nothing else, for functions sent by value (from ``__main__``, lambdas) by several
-    processes, for sets of strings, and for arguments that are futures or were so large
-    that they were stored first.
-    """
-    lead = hashlib.sha256(function.blob)
-    keys: list[str] = []
-    for blob in rows.args:
-        digest = lead.copy()
-        digest.update(blob)
-        keys.append(f"{function.name}-{digest.hexdigest()[:32]}")
-    return keys

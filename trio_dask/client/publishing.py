@@ -11,7 +11,7 @@ from trio_dask.messages.kept import DATASET_BYTES_MAX
 from trio_dask.messages.payload import unpack
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 
     from trio_dask.client.base import BaseClient
 
@@ -152,6 +152,37 @@ class Datasets:
         return f"<Datasets: {', '.join(map(repr, self))}>"
 
 
+class AsyncDatasets:
+    """The same for code that awaits: names are gone through by ``async for``."""
+
+    def __init__(self, client: AsyncPublishing) -> None:
+        self._client = client
+
+    async def get(self, name: Any, default: Any = None) -> Any:
+        """What was published under a name, or the default."""
+        return await self._client.get_dataset(name, default)
+
+    def __getitem__(self, name: Any) -> Awaitable[Any]:
+        """What was published under a name, to be awaited: ``await client.datasets["x"]``."""
+        return self._client.get_dataset(name)
+
+    async def set(self, name: Any, value: Any) -> None:
+        """Keep a value under a name, in the place of another one."""
+        await self._client.publish_dataset(value, name=name, override=True)
+
+    async def delete(self, name: Any) -> None:
+        """Do not keep it any more."""
+        await self._client.unpublish_dataset(name)
+
+    async def names(self) -> tuple[Any, ...]:
+        """All names."""
+        return await self._client.list_datasets()
+
+    async def __aiter__(self) -> AsyncIterator[Any]:
+        for name in await self._client.list_datasets():
+            yield name
+
+
 # ---------------------------------------------------------------- metadata
 
 
@@ -196,6 +227,11 @@ async def get_metadata(client: BaseClient, keys: Any, default: Any) -> Any:
 
 class AsyncPublishing(AsyncInquiring):
     """The methods of the client that is awaited."""
+
+    @property
+    def datasets(self) -> AsyncDatasets:
+        """All data sets: ``await client.datasets["x"]``, ``async for name in client.datasets``."""
+        return AsyncDatasets(self)
 
     async def log_event(self, topic: str | list[str], msg: Any) -> None:
         """Say something under a topic, or several: who listens is told, and it is remembered.

@@ -52,6 +52,7 @@ def main(arguments: list[str]) -> NoReturn:
 def _preloaded(runner: Runner) -> bool:
     """Load what is to be there before the first task; what goes wrong is printed."""
     try:
+        os.environ.update(runner.slots.settings.get("environ") or {})
         preload(runner.slots.settings)
     except BaseException:  # noqa: BLE001 - somebody's code: the process ends with it
         sys.excepthook(*sys.exc_info())

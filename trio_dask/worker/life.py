@@ -22,6 +22,7 @@ from trio_dask.messages.session import WORKER, RegisterWorker
 from trio_dask.store import sealed_max
 from trio_dask.worker.core import DrainRules, MemoryRules, RestartRules, Store, WorkerCore
 from trio_dask.worker.coroner import Coroner
+from trio_dask.worker.devices import Devices, devices_here
 from trio_dask.worker.leaving import age, see_off
 from trio_dask.worker.link import Calling, keep_link, reach_scheduler
 from trio_dask.worker.nanny import Nanny
@@ -66,6 +67,10 @@ class Household:
     #: The last lines of the log, at a time.
     lines: Callable[[float], list[dict[str, Any]]] = lambda _: []
     coroner: Coroner = field(default_factory=lambda: Coroner(socket.gethostname()))
+    devices: Devices = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.devices = devices_here(self.settings.resources)
 
     def start_runner(self, nthreads: int) -> HostedRunner:
         """Start a runner, and pass on what it prints.
@@ -110,7 +115,8 @@ class Household:
         worker.open_for_neighbours()
         try:
             async with listener:
-                await self._serve(worker, listener, joined)
+                with self.devices.lent() as variables:
+                    await self._serve(worker, listener, joined, variables)
         finally:
             worker.close_for_neighbours()
             told.leave()
@@ -141,7 +147,11 @@ class Household:
         return str(parse_contact(given, default_port=own.port, default_scheme=own.scheme))
 
     async def _serve(
-        self, worker: Worker, listener: Listener, joined: Callable[[Worker], None]
+        self,
+        worker: Worker,
+        listener: Listener,
+        joined: Callable[[Worker], None],
+        variables: dict[str, str],
     ) -> None:
         settings = self.settings
         rules = RestartRules(
@@ -154,6 +164,7 @@ class Household:
             "nthreads": settings.nthreads,
             "inline_bytes_max": settings.inline_bytes_max,
             "local_directory": self.directory,
+            "environ": variables,
             "preload": [each.strip() for each in settings.preload.split(",") if each.strip()],
             "sealed_bytes_min": settings.sealed_bytes_min,
             "pool_bytes_max": settings.pool_bytes_max,

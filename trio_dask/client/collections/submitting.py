@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any, Final, cast
 from trio_dask.client.collections.graphs import DEFAULTS, common_options
 from trio_dask.client.collections.packing import Packer
 from trio_dask.client.core import Rows
-from trio_dask.client.describing import KEY_MAX, NAME_MAX
+from trio_dask.client.describing import NAME_MAX
+from trio_dask.client.keys import KEY_MAX
 from trio_dask.client.options import task_options
 from trio_dask.messages.foreign import by_value
 from trio_dask.messages.payload import input_value, pack

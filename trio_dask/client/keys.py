@@ -1,0 +1,111 @@
+"""The keys of calls, where they are not made by themselves: chosen, or the same for the same call."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from importlib.util import find_spec
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
+
+from trio_dask.client.core import Function, Rows
+from trio_dask.errors import SubmitError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+#: What makes the keys of calls.
+Keys: TypeAlias = Callable[[Function, Rows], list[str]]
+#: What takes one call in.
+Add: TypeAlias = "Callable[[Rows, tuple[Any, ...], Mapping[str, Any]], None]"
+
+KEY_MAX: Final = 4096
+
+
+def chosen_keys(key: str | list[str] | None, *, pure: bool, single: bool) -> Keys | None:
+    """How the keys of calls are made, when the user wants to have them made.
+
+    Raises:
+        SubmitError: `key` is none, or no list of them.
+    """
+    if key is None:
+        return _pure() if pure else None
+    if single:
+        one = [_checked_key(key)]
+        return lambda _, rows: one
+    if isinstance(key, str):
+        _checked_key(key)
+    return lambda _, rows: _many_keys(key, len(rows.args))
+
+
+def _checked_key(key: Any) -> str:
+    if not isinstance(key, str) or not 0 < len(key) <= KEY_MAX:
+        msg = f"key={key!r:.100}: a key is a string of 1 to {KEY_MAX} characters"
+        raise SubmitError(msg)
+    return key
+
+
+def _many_keys(key: str | list[str], count: int) -> list[str]:
+    if isinstance(key, str):
+        return [f"{key}-{row}" for row in range(count)]
+    keys = [_checked_key(each) for each in key]
+    if len(keys) != count:
+        msg = f"key= has {len(keys)} keys for {count} calls"
+        raise SubmitError(msg)
+    if len(set(keys)) != count:
+        twice = next(each for row, each in enumerate(keys) if each in keys[:row])
+        msg = f"key= has {twice!r} more than once"
+        raise SubmitError(msg)
+    return keys
+
+
+def _pure() -> Keys:
+    """How equal calls get equal keys: as Dask has it where that is installed."""
+    return Tokens() if find_spec("dask") is not None else pure_keys
+
+
+class Tokens:
+    """Keys made by Dask's `tokenize` of function and arguments: the same in every process.
+
+    A future in the arguments is the same as itself only.
+    """
+
+    def __init__(self) -> None:
+        self._found: list[str] = []
+
+    def note(self, fn: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> None:
+        """One call."""
+        from dask.tokenize import tokenize
+
+        self._found.append(tokenize(fn, dict(kwargs), *args))
+
+    def noting(self, fn: Any, kwargs: Mapping[str, Any], add: Add) -> Add:
+        """`add`, which notes each call before."""
+
+        def noted(rows: Rows, args: tuple[Any, ...], given: Mapping[str, Any]) -> None:
+            self.note(fn, args, kwargs)
+            add(rows, args, given)
+
+        return noted
+
+    def __call__(self, function: Function, rows: Rows) -> list[str]:
+        """The keys of the calls that were noted."""
+        assert len(self._found) == len(rows.args)
+        return [f"{function.name}-{token}" for token in self._found]
+
+
+def pure_keys(function: Function, rows: Rows) -> list[str]:
+    """Keys made from what is called: the function's name, and a digest of both pickles.
+
+    Equal calls have equal keys as far as their pickles are equal. They are for functions
+    that can be imported, with plain arguments. They are not, which costs sharing and
+    nothing else, for functions sent by value (from ``__main__``, lambdas) by several
+    processes, for sets of strings, and for arguments that are futures or were so large
+    that they were stored first.
+    """
+    lead = hashlib.sha256(function.blob)
+    keys: list[str] = []
+    for blob in rows.args:
+        digest = lead.copy()
+        digest.update(blob)
+        keys.append(f"{function.name}-{digest.hexdigest()[:32]}")
+    return keys
