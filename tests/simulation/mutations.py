@@ -10,6 +10,7 @@ from contextlib import AbstractContextManager, contextmanager
 from typing import Any, Final
 from unittest.mock import patch
 
+from tests.simulation.limit_mutations import LIMIT_MUTATIONS
 from tests.simulation.reunion_mutations import REUNION_MUTATIONS
 from trio_dask.client.core.table import Table
 from trio_dask.client.core.watching import Watching
@@ -426,57 +427,61 @@ def wait_for_a_full_disk() -> AbstractContextManager[Any]:
     return patch.object(room, "unmoved", lambda *_: None)
 
 
-MUTATIONS: Final[dict[str, Mutation]] = {
-    mutation.__name__: mutation
-    for mutation in (
-        forget_a_release,
-        believe_a_recall_at_once,
-        accept_a_stale_attempt,
-        free_resources_twice,
-        free_a_slot_twice,
-        drop_a_cancel_acknowledgement,
-        lose_a_requeue,
-        forget_to_free,
-        turn_priorities_around,
-        tell_only_the_first_client,
-        ignore_resources,
-        forget_a_recall,
-        forget_a_copy,
-        forget_what_was_queued,
-        do_not_look_again,
-        ignore_restrictions,
-        never_overtake,
-        do_not_wake_at_the_end,
-        run_nothing_alone,
-        give_more_to_a_kept_worker,
-        mix_up_inputs,
-        believe_that_functions_stay,
-        give_to_who_is_to_leave,
-        count_on_who_is_to_leave,
-        do_not_look_for_what_was_made_meanwhile,
-        forget_that_a_receiver_died,
-        keep_what_has_not_begun,
-        wait_for_ever_for_a_farewell,
-        do_not_answer_for_a_copy,
-        forget_a_farewell,
-        let_clients_outlive_their_tasks,
-        leave_children_alone,
-        treat_children_as_anybody,
-        count_who_waits,
-        forget_who_goes_on,
-        lose_an_envelope,
-        forget_who_asked,
-        remember_what_is_forgotten,
-        forget_that_a_runner_was_renewed,
-        tell_nobody_of_a_restart,
-        forget_plugins_of_new_workers,
-        forget_plugins_of_new_runners,
-        wait_for_plugins_of_the_gone,
-        give_up_what_was_sealed,
-        forget_what_is_in_files,
-        wait_for_a_full_disk,
-    )
-} | REUNION_MUTATIONS
+MUTATIONS: Final[dict[str, Mutation]] = (
+    {
+        mutation.__name__: mutation
+        for mutation in (
+            forget_a_release,
+            believe_a_recall_at_once,
+            accept_a_stale_attempt,
+            free_resources_twice,
+            free_a_slot_twice,
+            drop_a_cancel_acknowledgement,
+            lose_a_requeue,
+            forget_to_free,
+            turn_priorities_around,
+            tell_only_the_first_client,
+            ignore_resources,
+            forget_a_recall,
+            forget_a_copy,
+            forget_what_was_queued,
+            do_not_look_again,
+            ignore_restrictions,
+            never_overtake,
+            do_not_wake_at_the_end,
+            run_nothing_alone,
+            give_more_to_a_kept_worker,
+            mix_up_inputs,
+            believe_that_functions_stay,
+            give_to_who_is_to_leave,
+            count_on_who_is_to_leave,
+            do_not_look_for_what_was_made_meanwhile,
+            forget_that_a_receiver_died,
+            keep_what_has_not_begun,
+            wait_for_ever_for_a_farewell,
+            do_not_answer_for_a_copy,
+            forget_a_farewell,
+            let_clients_outlive_their_tasks,
+            leave_children_alone,
+            treat_children_as_anybody,
+            count_who_waits,
+            forget_who_goes_on,
+            lose_an_envelope,
+            forget_who_asked,
+            remember_what_is_forgotten,
+            forget_that_a_runner_was_renewed,
+            tell_nobody_of_a_restart,
+            forget_plugins_of_new_workers,
+            forget_plugins_of_new_runners,
+            wait_for_plugins_of_the_gone,
+            give_up_what_was_sealed,
+            forget_what_is_in_files,
+            wait_for_a_full_disk,
+        )
+    }
+    | LIMIT_MUTATIONS
+    | REUNION_MUTATIONS
+)
 
 
 def first_failing(seeds: range = range(SEEDS_MAX)) -> int | None:

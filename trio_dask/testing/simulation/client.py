@@ -144,7 +144,7 @@ class SimClient:
     def _flush(self) -> None:
         if self.dead:
             return
-        messages, data = self.core.flush()
+        messages, data = self.core.flush(self._world.now)
         if messages and self.link is not None:
             for message in messages:
                 self.answers.say(message)
@@ -262,8 +262,12 @@ class SimClient:
             rows.dep_counts = []
         name = function_of(tasks[0])
         function = self.core.function(name, name.encode())
-        batch, at = self.core.submit(function, rows, dict(step.options))
+        options = dict(step.options)
+        if "deadline" in options:
+            options["deadline"] += self._world.now
+        batch, at = self.core.submit(function, rows, options)
         assert at == first
+        self._truth.submitted(numbers, first, step.options, self._world.now)
         self._batches.update(dict.fromkeys(numbers, batch))
 
     def _scatter(self, step: Step) -> None:

@@ -75,6 +75,7 @@ class WorkerPlan:
     process: int = 0
     resources: dict[str, float] = field(default_factory=dict)
     clock: float = 1.0  # how fast its clock runs
+    offset: float = 0.0  # what its clock shows at the beginning
     grace: float = 0.5  # that its tasks are given when it is to leave, seconds
     memory: int = 0  # its limit, bytes; 0: none
     disk: float = 1.0  # how likely a value can be written to a file
@@ -101,6 +102,7 @@ class Plan:
     clients: tuple[ClientPlan, ...]
     faults: tuple[Fault, ...] = ()
     network: str = "mixed"
+    offset: float = 0.0  # what the scheduler's clock shows at the beginning
     allowed_failures: int = 1_000_000
     turn_max: int = 4000  # tasks that the scheduler settles, ends or gives out at a time
 
@@ -172,6 +174,7 @@ _DEFAULTS: Final[dict[str, Any]] = {
     "options": {},
     "resources": {},
     "clock": 1.0,
+    "offset": 0.0,
     "grace": 0.5,
     "memory": 0,
     "disk": 1.0,

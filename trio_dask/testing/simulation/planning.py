@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 #: Some clients begin within so long of the death of a scheduler, seconds.
 LATE_S: Final = 1.5
+#: No two clocks show the same, seconds.
+OFFSETS: Final = (0.0, 1e6, 17.5, 3e4)
 
 
 def make_plan(
@@ -55,6 +57,7 @@ def make_plan(
         clients=tuple(_client(make, workload, begin) for begin in begins),
         faults=planned,
         network=chance.choice(("mixed", "mixed", *PROFILES)),
+        offset=random.Random(f"{seed} clock").choice(OFFSETS),
         allowed_failures=chance.choice((0, 1, 3, 1_000_000)),
         turn_max=random.Random(f"{seed} turns").choice((3, 30, 4000, 4000)),
     )
@@ -71,6 +74,7 @@ def _worker(
         process=number - (number > 0 and chance.random() < 0.25),
         resources=resources,
         clock=chance.choice((1.0, 1.0, 1.0, 0.0, 3.0, -1.0)),
+        offset=OFFSETS[number % len(OFFSETS)],
         grace=graces.choice((0.0, 0.05, 0.5, 0.5, 3.0)),
         memory=memories.choice((0, 0, 0, 30_000_000, 100_000_000, 200_000_000)),
         disk=memories.choice((1.0, 1.0, 0.8, 0.0)),

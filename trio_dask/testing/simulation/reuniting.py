@@ -15,12 +15,13 @@ if TYPE_CHECKING:
 
 
 def nobody_is_overtaken(cluster: Cluster, said: list[tuple[int, list[Message]]]) -> Iterator[str]:
-    """A new scheduler gives out nothing before the living whom others remember are back."""
+    """A new scheduler gives out nothing before the living are back whom those remember who are."""
     kinds = {type(message) for _, messages in said for message in messages}
     state = cluster.scheduler.core.state
-    if not kinds >= {Members, Run} or cluster.world.now >= state.reunion.until:
+    if not kinds >= {Members, Run} or cluster.scheduler.clock() >= state.reunion.until:
         return
-    memories = [worker.core.memory for worker in cluster.workers.values()]
+    back = [cluster.workers[each] for each in state.workers if each in cluster.workers]
+    memories = [worker.core.memory for worker in back]
     ours = [each for each in memories if each.cluster == state.cluster]
     memory = max(ours, key=lambda each: each.version, default=None)
     if memory is None or memory.version < state.reunion.version:

@@ -32,6 +32,7 @@ from trio_dask.testing.simulation.leaving import (
     farewells_are_true,
     nobody_gives_to_the_leaving,
 )
+from trio_dask.testing.simulation.limits import limits_hold, nobody_is_late_too_early
 from trio_dask.testing.simulation.presence import (
     connected,
     counted_on,
@@ -319,7 +320,8 @@ def _problem(cluster: Cluster, number: int, outcome: Outcome) -> str:
         # A task that was cancelled for one client only is gone for that client.
         reason = bool(causes["scattered"] or causes["stopped"] or truth.restarted)
         reason = reason or cluster.network.parted_for_ever
-        explained = killed or (kind.endswith("DataLost") and reason)
+        late = kind.endswith("TaskTimeout") and bool(causes["limited"])
+        explained = killed or late or (kind.endswith("DataLost") and reason)
     return "" if explained else f"fails without reason: {value!r}"
 
 
@@ -370,6 +372,7 @@ def nothing_is_left_at_the_scheduler(cluster: Cluster) -> Iterator[str]:
 _TABLES: Final = (
     "keys", "names", "refs", "retried", "unreached", "deaths", "cancelling", "alone", "kept", "pinned", "puts", "waiting_puts",
     "waiting_asks", "draining", "renewals", "parting", "orders", "copied", "copies_asked",
+    "limits", "late", "loosened",
 )  # fmt: skip
 
 
@@ -409,6 +412,7 @@ ALWAYS: Final[tuple[Rule, ...]] = (
 )
 #: When the scheduler has handed out work, about what it says.
 WHEN_SAID: Final[tuple[SaidRule, ...]] = (
+    nobody_is_late_too_early,
     urgent_first,
     nobody_gives_to_the_leaving,
     farewells_are_true,
@@ -431,6 +435,7 @@ WHEN_QUIET: Final[tuple[Rule, ...]] = (
 )
 AT_THE_END: Final[tuple[Rule, ...]] = (
     outcomes_are_right,
+    limits_hold,
     clients_end_for_a_reason,
     nothing_is_left_at_the_scheduler,
     nothing_is_left_at_workers,

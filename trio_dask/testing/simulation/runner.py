@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from functools import partial
 from heapq import heappop, heappush
 from typing import TYPE_CHECKING, Final
@@ -38,7 +39,7 @@ BAD_PLUGIN: Final = b"bad"
 class Row:
     """An attempt that has not begun."""
 
-    __slots__ = ("attempt", "inputs", "number", "rank", "tid")
+    __slots__ = ("attempt", "inputs", "limits", "number", "rank", "tid")
 
     def __init__(self, attempt: int, tid: int, rank: int, number: int) -> None:
         self.attempt = attempt
@@ -46,6 +47,7 @@ class Row:
         self.rank = rank
         self.number = number
         self.inputs: list[Payload] = []
+        self.limits = (math.inf, math.inf)  # seconds of running, and a time
 
 
 class SimRunner:
@@ -170,10 +172,10 @@ class SimRunner:
                 self._world.after(_STOP_S, name, partial(self._stop, running[0]))
         self.out.send([words.Interrupting(message.attempts)])
 
-    def _stop(self, row: Row) -> None:
+    def _stop(self, row: Row, status: int = words.STOPPED) -> None:
         if self.alive and (row.attempt in self.running or row.attempt in self.parked):
             seconds = self._leave(row)
-            self.out.send([words.Done([row.attempt], [words.STOPPED], [seconds], [0], [b""])])
+            self.out.send([words.Done([row.attempt], [status], [seconds], [0], [b""])])
             self._start()
 
     def _on_fetch(self, message: data.Fetch) -> None:
@@ -231,6 +233,8 @@ class SimRunner:
                     assert run.dep_at[place] == words.HERE, "the worker has fetched all inputs"
                     row.inputs.append(self.values[run.dep_tids[place]])
             at += count
+            if run.ways:
+                row.limits = run.timeouts[index], run.deadlines[index] - self._plan.offset
             self.unbegun[attempt] = row
             heappush(self._queue, (row.rank, attempt))
         self._start()
@@ -245,13 +249,27 @@ class SimRunner:
             row = self.unbegun.pop(attempt, None)
             if row is None:
                 continue  # recalled
+            if row.limits[1] <= self._world.now:
+                self.out.send([words.Returned([attempt])])
+                continue
             self.running[attempt] = row, self._world.now
+            self.truth.began[row.number] = self._world.now
+            self._let_run_out(row)
             task = self.truth.tasks[row.number]
             if task.secedes:
                 self._park(row)
             seconds = task.seconds / 2 if task.children else task.seconds
             then = self._wants_number if task.children else self._end
             self._spend(seconds, row, then)
+
+    def _let_run_out(self, row: Row) -> None:
+        """Some are async tasks: these end by themselves when their time is up."""
+        timeout, deadline = row.limits
+        left = min(timeout, deadline - self._world.now)
+        if left < math.inf and row.number % 3 == 0:
+            status = words.TIMED_OUT if timeout <= deadline - self._world.now else words.OVERDUE
+            what = f"task {row.number} is out of time"
+            self._world.after(left, what, partial(self._stop, row, status))
 
     def _spend(self, seconds: float, row: Row, then: Callable[[Row], None]) -> None:
         slowed = min(seconds, _SLOWED_S)  # hosts are slow for a while only

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Final
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
     from trio_dask.testing.simulation.plan import Plan
 
 TICK_S: Final = 0.2
+#: Limits that are over at about the same time are looked at together.
+TOGETHER_S: Final = 0.01
 HOST: Final = "scheduler"
 #: Shorter than in production, so that hosts that stand still are given up.
 WORKER_TTL_S: Final = 5.0
@@ -75,6 +78,8 @@ class SimScheduler:
         self._peers = 0
         self._working = False
         self._listening = False
+        self._wakes_at = math.inf
+        self._offset = plan.offset  # of its clock
         self.complaints: list[str] = []
         self.on_flush: Callable[[list[tuple[int, list[Message]]]], None] = _nothing
 
@@ -109,7 +114,7 @@ class SimScheduler:
     def _receive(self, visit: _Visit, messages: list[Message]) -> None:
         if not self._listening:
             return
-        now = self._world.now
+        now = self.clock()
         for message in messages:
             try:
                 if isinstance(message, nested.Nested) and visit.peer:
@@ -130,10 +135,10 @@ class SimScheduler:
     def _register(self, visit: _Visit, message: Message) -> None:
         peer = self._peers + 1
         if isinstance(message, session.RegisterClient):
-            self.core.client_joined(peer, message, self._world.now)
+            self.core.client_joined(peer, message, self.clock())
         else:
             assert isinstance(message, session.RegisterWorker)
-            self.core.worker_joined(peer, message, self._world.now)
+            self.core.worker_joined(peer, message, self.clock())
         self._peers = visit.peer = peer
         self._visits[peer] = visit
 
@@ -162,7 +167,7 @@ class SimScheduler:
         if reason in (SILENT, GONE, ENDS):
             self.core.left(peer, reason)
         else:
-            self.core.lost(peer, reason, self._world.now)
+            self.core.lost(peer, reason, self.clock())
             self._world.after(CONNECT_S, "a look for the lost", partial(self._probe, peer))
         self._flush()
 
@@ -177,10 +182,26 @@ class SimScheduler:
             return False
         if self._network.stalled_until(HOST) > self._world.now:
             return True
-        for peer in self.core.tick(self._world.now):
+        for peer in self.core.tick(self.clock()):
             self._visits[peer].link.cut(SILENT)
         self._flush()
         return True
+
+    def clock(self) -> float:
+        """What its clock shows."""
+        return self._world.now + self._offset
+
+    def _expire(self) -> None:
+        """Somebody may be out of time."""
+        self._wakes_at = math.inf
+        if not self._listening:
+            return
+        resumed = self._network.stalled_until(HOST)
+        if resumed > self._world.now:
+            self._world.at(resumed + TOGETHER_S, "limits, late", self._expire)
+            return
+        self.core.expire(self.clock())
+        self._flush()
 
     def _work(self) -> None:
         self._working = False
@@ -199,7 +220,7 @@ class SimScheduler:
             self._visits[worker].link.send(1, [message])
 
     def _flush(self) -> None:
-        said = self.core.flush()
+        said = self.core.flush(self.clock())
         self.on_flush(said)
         for peer, messages in said:
             if peer in self._visits:
@@ -213,6 +234,10 @@ class SimScheduler:
         if self.core.busy and not self._working:
             self._working = True
             self._world.after(0.0001, "work", self._work)
+        if self.core.due_at < self._wakes_at:
+            self._wakes_at = self.core.due_at
+            when = max(self._world.now, self._wakes_at - self._offset) + TOGETHER_S
+            self._world.at(when, "limits", self._expire)
 
 
 class _Inside(Inside):

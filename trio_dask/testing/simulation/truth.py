@@ -7,8 +7,9 @@ values, so that a wrong input anywhere shows in the end.
 from __future__ import annotations
 
 import hashlib
+import math
 from collections import Counter
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from trio_dask.messages.tasks import RAISE
 from trio_dask.testing.simulation.plan import ALWAYS, PINNED
@@ -20,6 +21,10 @@ if TYPE_CHECKING:
 FAILURE: Final = b"simulated failure of "
 #: Why a pinned value cannot be moved, before its number.
 BOUND: Final = b"simulated value that is bound to its place: "
+
+
+#: Seconds of running, seconds from the submission, and when that was.
+Limits = tuple[float, float, float]
 
 
 class Truth:
@@ -37,11 +42,24 @@ class Truth:
         self.starved: Counter[int] = Counter()  # how often each ran when memory ran out
         self.restarted = False  # some client has had everything forgotten
         self.ended = 0  # attempts
+        self.limits: dict[int, Limits] = {}  # by number, of what has some
+        self.numbers: dict[int, int] = {}  # of those, by id
+        self.began: dict[int, float] = {}  # when it did, the last time
+        self.told: dict[int, float] = {}  # when its client was told how it ended
         for client in plan.clients:
             for step in client.steps:
                 priority = step.options.get("priority", 0)
                 for task in step.tasks:
                     self._know(task, priority)
+
+    def submitted(
+        self, numbers: list[int], first: int, options: dict[str, Any], now: float
+    ) -> None:
+        """A client has asked for these."""
+        timeout, deadline = options.get("timeout", math.inf), options.get("deadline", math.inf)
+        if min(timeout, deadline) < math.inf:
+            self.limits.update(dict.fromkeys(numbers, (timeout, deadline, now)))
+            self.numbers.update((first + row, number) for row, number in enumerate(numbers))
 
     def _know(self, task: PlannedTask, priority: int, depth: int = 0) -> None:
         self.tasks[task.number] = task
@@ -80,11 +98,13 @@ class Truth:
     def causes(self, number: int) -> dict[str, set[int]]:
         """What can keep a task from having a value: itself and everything before it."""
         found: dict[str, set[int]] = {
-            "fails": set(), "stopped": set(), "scattered": set(), "pinned": set(),
+            "fails": set(), "stopped": set(), "scattered": set(), "pinned": set(), "limited": set(),
         }  # fmt: skip
         todo, seen = [number], {number}
         while todo:
             each = todo.pop()
+            if each in self.limits:
+                found["limited"].add(each)
             if each in self.stopped:
                 found["stopped"].add(each)
             if each in self.scattered:

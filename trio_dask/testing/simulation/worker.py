@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
@@ -45,6 +46,8 @@ AGAIN_S: Final = 0.05
 PATIENCE_S: Final = 4.0
 #: How often it is looked after what is to be stopped.
 CLIMB_S: Final = 0.05
+#: And after what may be out of time, at most.
+LOOK_S: Final = 0.005
 #: Values of a worker that is to leave in a hurry have so long to move.
 MOVE_S: Final = 1.0
 #: How often a worker that is to leave looks at the clock.
@@ -69,6 +72,7 @@ class SimWorker:
         #: When it was first told to leave, in a hurry; and when another takes its place.
         self.hurries_since: float | None = None
         self.returns_after = 0.0
+        self._looks_at = math.inf
         self._restarts = Restarts(_RULES)
         self._runners = 0
 
@@ -159,8 +163,9 @@ class SimWorker:
             return
         if self.network.stalled_until(self.name) <= self.now:
             running = self.runner.running if self.runner.alive else {}
-            board = [(attempt, began) for attempt, (_, began) in running.items()]
-            self.core.go_on_draining(board, self.now)
+            offset = self.plan.offset
+            board = [(attempt, began + offset) for attempt, (_, began) in running.items()]
+            self.core.go_on_draining(board, self.clock())
         self.perform()
 
     def _depart(self) -> None:
@@ -201,8 +206,9 @@ class SimWorker:
             self.core.beat({})
             self.perform()
             self._beating = False
-            board = [(attempt, began) for attempt, (_, began) in self.runner.running.items()]
-            self.core.tick(board if self.runner.alive else [], self.now)
+            running, offset = self.runner.running, self.plan.offset
+            board = [(attempt, began + offset) for attempt, (_, began) in running.items()]
+            self.core.tick(board if self.runner.alive else [], self.clock())
             self.transfers.tick()
             self.perform()
         return self.alive
@@ -211,6 +217,10 @@ class SimWorker:
     def now(self) -> float:
         """The time."""
         return self._world.now
+
+    def clock(self) -> float:
+        """What its clock shows; the runner has the same one."""
+        return self._world.now + self.plan.offset
 
     # ---------------------------------------------------------------- the runner
 
@@ -234,6 +244,11 @@ class SimWorker:
         self._world.after(0.0005, f"{self.name} notices", dead)
         return True
 
+    def _look(self) -> None:
+        """Something may be out of time."""
+        self._looks_at = math.inf
+        self._climb()
+
     def _climb(self) -> None:
         """Go on with what is to be stopped."""
         self._climbing = False
@@ -241,7 +256,9 @@ class SimWorker:
             return
         if self.network.stalled_until(self.name) <= self.now:
             running = self.runner.running if self.runner.alive else {}
-            self.core.climb([(attempt, began) for attempt, (_, began) in running.items()], self.now)
+            offset = self.plan.offset
+            board = [(attempt, began + offset) for attempt, (_, began) in running.items()]
+            self.core.climb(board, self.clock())
         self.perform()
 
     def _runner_is_dead(self, certificate: dict[str, Any]) -> None:
@@ -295,10 +312,10 @@ class SimWorker:
                 self._world.after(RETRY_S, f"{self.name} tries again", self._try_again)
                 return
             if isinstance(message, session.Resumed) and message.heard < 0:
-                self.core.on_scheduler(message)
+                self.core.on_scheduler(message, self.clock())
                 self.link.send(0, [self._registration()])
                 continue
-            self.core.on_scheduler(message)
+            self.core.on_scheduler(message, self.clock())
             self.registered = True
             if self._watch is not None:
                 self._watch.hears(message)
@@ -357,6 +374,10 @@ class SimWorker:
         if self.core.stopping and not self._climbing:
             self._climbing = True
             self._world.after(CLIMB_S, f"{self.name} climbs", self._climb)
+        if self.core.look_at < self._looks_at:
+            self._looks_at = self.core.look_at
+            when = max(self.now + LOOK_S, self._looks_at - self.plan.offset)
+            self._world.at(when, f"{self.name} looks", self._look)
         if self.core.draining and not self._draining:
             self._draining = True
             self._world.after(LEAVE_S, f"{self.name} is to leave", self._go_on_draining)

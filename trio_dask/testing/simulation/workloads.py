@@ -225,6 +225,31 @@ def cancellations(make: Maker) -> list[Step]:
     return steps
 
 
+def limits(make: Maker) -> list[Step]:
+    """Timeouts and deadlines: some too short, some never reached, some of what others need."""
+    steps = []
+    for _ in range(make.chance.randint(1, 3)):
+        options: dict[str, Any] = {
+            "retries": make.chance.choice((0, 0, 1)),
+            "on_cancel": make.chance.choice((0, 1, 1, 1, 2)),
+        }
+        if make.chance.random() < 0.7:
+            options["deadline"] = make.chance.choice((0.0, 0.05, 0.3, 1.0, 1000.0))
+        if make.chance.random() < 0.6:
+            options["timeout"] = make.chance.choice((0.02, 0.2, 1.0, 1000.0))
+        tasks = list(make.tasks(make.chance.choice((1, 6, 20))))
+        tasks += [make.task((), seconds=make.chance.choice((0.5, 3.0, 10.0))) for _ in range(2)]
+        tasks.append(make.task((make.chance.choice(tasks).number,)))
+        numbers = [task.number for task in tasks]
+        steps.append(Step(do="submit", pause=make.pause(), tasks=tuple(tasks), options=options))
+        after = make.task(make.some(numbers[-4:]))
+        steps.append(Step(do="submit", tasks=(after,)))
+        do = make.chance.choice(("cancel", "release", "keep", ""))
+        if do:
+            steps.append(Step(do=do, pause=make.pause(), numbers=make.some(numbers)[:3]))
+    return steps
+
+
 def restrictions(make: Maker) -> list[Step]:
     """Only on certain workers, or rather there."""
     steps = []
@@ -355,6 +380,7 @@ WORKLOADS: Final[dict[str, Workload]] = {
     "recursion": recursion,
     "slices": slices,
     "cancellations": cancellations,
+    "limits": limits,
     "restrictions": restrictions,
     "resources": resources,
     "priorities": priorities,
