@@ -14,6 +14,7 @@ import psutil
 import pytest
 import trio
 
+from tests.system.conftest import open_cluster
 from trio_dask.client import AsyncClient, AsyncFuture
 from trio_dask.errors import SchedulerUnreachable
 
@@ -130,6 +131,34 @@ async def test_a_process_stands_still(cluster: Cluster, who: str) -> None:
             await trio.lowlevel.checkpoint()
         command.process.send_signal(signal.SIGCONT)
         assert await client.gather(futures) == list(range(2000))
+
+
+async def test_a_worker_stands_still_for_too_long(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is given up and made up for; when it goes on, it is back with what it has."""
+    monkeypatch.setenv("TRIO_DASK_SCHEDULER__WORKER_TTL", "2s")
+    monkeypatch.setenv("TRIO_DASK_WORKER__HEARTBEAT", "0.2s")
+    notes = str(tmp_path / "notes")
+    with open_cluster() as cluster:
+        stopped = cluster.workers(1, *WORKERS, "--name", "stopped")
+        async with AsyncClient(cluster.address, config=cluster.config) as client:
+            held = client.map(array, range(10))
+            await client.gather(held)
+            cluster.workers(1, *WORKERS)
+            futures = client.map(note, [notes] * 200, range(200))
+            await futures[20]
+            stopped.process.send_signal(signal.SIGSTOP)
+            try:
+                while len(await client.nthreads()) > 1:
+                    await trio.lowlevel.checkpoint()
+                assert await client.gather(futures) == [number * number for number in range(200)]
+            finally:
+                stopped.process.send_signal(signal.SIGCONT)
+            await client.wait_for_workers(2, timeout=20)
+            sums = [client.submit(total, each, workers=["stopped"]) for each in held]
+            assert await client.gather(sums) == [10_000 * number for number in range(10)]
+        assert stopped.end() == 0
 
 
 class Proxy:

@@ -113,3 +113,34 @@ def test_plugins_that_are_set_up_are_told() -> None:
     ]
     core.on_runner(PluginsDone(1, [b""]))  # late, and of no interest
     assert core.flush() == []
+
+
+def freed(core: WorkerCore) -> list[int]:
+    """What the runner is told to drop."""
+    said = [each for action in core.flush() for each in getattr(action, "messages", [])]
+    return [tid for each in said if isinstance(each, words.Free) for tid in each.tids]
+
+
+def test_a_value_that_another_attempt_may_have_made_by_now_stays() -> None:
+    """The runner may have both of them, and says so of one after the other."""
+    core = lasting_core()
+    given(core, 1, TASK)
+    core.on_scheduler(reunion.Disown([1]))
+    given(core, 2, TASK)
+    core.on_runner(words.Done([1], [words.OK_HELD], [0.1], [9], [b""]))
+    assert freed(core) == []  # or that of the second would go, whose end is under way
+    core.on_runner(words.Done([2], [words.OK_HELD], [0.1], [9], [b""]))
+    assert freed(core) == []
+    assert core.state.held == {TASK: 9}
+
+
+def test_and_goes_if_the_other_comes_to_nothing() -> None:
+    """It is nobody's then."""
+    core = lasting_core()
+    given(core, 1, TASK)
+    core.on_scheduler(reunion.Disown([1]))
+    given(core, 2, TASK)
+    core.on_runner(words.Done([1], [words.OK_HELD], [0.1], [9], [b""]))
+    core.on_runner(words.Done([2], [words.ERROR], [0.1], [0], [b"oops"]))
+    assert freed(core) == [TASK]
+    assert not core.state.twice

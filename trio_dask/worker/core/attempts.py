@@ -176,6 +176,8 @@ def on_done(state: WorkerState, message: Done) -> None:
     state.answered += len(tids)
     if any(message.statuses):
         _hold(state, message, tids)
+    if state.twice:
+        stopping.let_go(state)
     if state.sealed:
         sealing.settle(state, message, tids)
     if state.bond is not None and tids:
@@ -203,6 +205,8 @@ def on_returned(state: WorkerState, message: Returned) -> None:
     if state.draining is not None:
         state.draining.given_back += len(attempts)
     limits.forget(state, attempts)
+    if state.twice:
+        stopping.let_go(state)
     state.out.returned(attempts)
 
 

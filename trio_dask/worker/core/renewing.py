@@ -47,6 +47,7 @@ def empty(state: WorkerState) -> None:
     state.sealed.clear()
     state.stopping.clear()
     state.abandoned.clear()
+    state.twice.clear()
     state.nested.clear()
     inquiring.runner_died(state)
     state.doomed = None

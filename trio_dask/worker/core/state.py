@@ -212,6 +212,8 @@ class WorkerState:
     limits: dict[int, Limited] = field(default_factory=dict)  # of attempts in the runner
     looks: list[tuple[float, int]] = field(default_factory=list)  # a heap: when to look at which
     abandoned: set[int] = field(default_factory=set)  # of these, reported in the runner's place
+    #: Values that abandoned attempts have made: to be dropped when no other makes them there.
+    twice: dict[int, None] = field(default_factory=dict)
     doomed: float | None = None  # since when the runner is to end
     draining: Draining | None = None  # the worker is to leave
     sealed: dict[int, Payload] = field(default_factory=dict)  # of attempts that are about to end

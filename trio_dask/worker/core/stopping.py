@@ -193,14 +193,23 @@ def _take_out_abandoned(state: WorkerState, message: words.Done) -> words.Done:
     for row in zip(*columns, strict=True):
         if row[0] not in state.abandoned:
             kept.append(row)
-        elif row[1] == OK_HELD and state.given[row[0]] not in state.held:
-            state.out.runner.append(words.Free([state.given[row[0]]]))
+        elif row[1] == OK_HELD:
+            state.twice[state.given[row[0]]] = None
     for attempt in state.abandoned.intersection(message.attempts):
         del state.given[attempt]
         forget(state, [attempt])
     return (
         words.Done(*map(list, zip(*kept, strict=True))) if kept else words.Done([], [], [], [], [])
     )
+
+
+def let_go(state: WorkerState) -> None:
+    """What attempts have made that nobody counts on goes, unless another makes the same there."""
+    making = set(state.given.values())
+    for tid in [tid for tid in state.twice if tid not in making]:
+        del state.twice[tid]
+        if tid not in state.held:
+            state.out.runner.append(words.Free([tid]))
 
 
 def _do_without(state: WorkerState, overdue: list[int], running: list[int], now: float) -> None:
