@@ -8,7 +8,7 @@ from unittest.mock import patch
 from trio_dask.client.core import returning
 from trio_dask.messages import Lasting
 from trio_dask.messages.reunion import Attempts
-from trio_dask.scheduler.core import restoring, reunion
+from trio_dask.scheduler.core import plugins, restoring, reunion
 from trio_dask.worker.core import announcing
 
 if TYPE_CHECKING:
@@ -64,6 +64,11 @@ def forget_values_on_the_way_back() -> AbstractContextManager[Any]:
     return patch.object(restoring, "take_values", lambda *_: None)
 
 
+def forget_plugins_on_the_way_back() -> AbstractContextManager[Any]:
+    """A new scheduler does not care which plugins workers have."""
+    return patch.object(plugins, "level", lambda *_: None)
+
+
 REUNION_MUTATIONS: Final[dict[str, Callable[[], AbstractContextManager[Any]]]] = {
     mutation.__name__: mutation
     for mutation in (
@@ -73,5 +78,6 @@ REUNION_MUTATIONS: Final[dict[str, Callable[[], AbstractContextManager[Any]]]] =
         grant_before_all_are_back,
         forget_a_running_attempt,
         forget_values_on_the_way_back,
+        forget_plugins_on_the_way_back,
     )
 }
