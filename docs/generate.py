@@ -34,6 +34,7 @@ COMMANDS = [
     "replay",
     "status",
     "why",
+    "logs",
 ]
 COMMANDS += [
     "token",

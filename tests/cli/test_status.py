@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 from typing import Any
 
 import pytest
@@ -35,6 +36,30 @@ def test_it_fits(columns: int, count: int) -> None:
     assert len(lines) <= 23
     assert "12,345 ready" in "\n".join(lines)
     assert ("… and 85 more" in lines) == (count == 100)
+
+
+@pytest.mark.network
+def test_logs(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    """The last lines, the newest last, for people and for programs."""
+    said = logging.getLogger("trio_dask.worker")
+    monkeypatch.setattr(said, "disabled", False)
+    with LocalCluster(2, 1, processes=False, dashboard_address=None, name="w") as cluster:
+        monkeypatch.setenv("TRIO_DASK_TOKEN", cluster.token)
+        address = cluster.scheduler_address
+        said.warning("the first")
+        said.warning("the second")
+        assert main(["logs", address, "w-1", "-n", "2"]) == 0
+        lines = capsys.readouterr().out.splitlines()
+        assert [line.rpartition(" - ")[2] for line in lines] == ["the first", "the second"]
+        assert main(["logs", address]) == 0
+        shown = capsys.readouterr().out
+        assert all(f"{name} {place}" in shown for name, place in cluster.workers.items())
+        assert main(["logs", address, "--json", "-n", "1"]) == 0
+        found = json.loads(capsys.readouterr().out)
+        assert [each[-1][0] for each in found.values()] == ["WARNING"] * 2
+        assert main(["logs", address, "nobody"]) == 1
+        assert "nobody" in capsys.readouterr().err
+        assert main(["logs", address, "-n", "0"]) == 2
 
 
 @pytest.mark.network

@@ -187,6 +187,17 @@ app.command(
         trio-dask status tcp://192.0.2.10:8786 --json""",
 )
 app.command(
+    "trio_dask.cli.worker_logs:logs",
+    name="logs",
+    help="""Show the last lines that workers have logged, the newest last.
+
+    Workers of one process have one log. What tasks print is on the pages of workers.""",
+    help_epilogue="""Examples:
+
+        trio-dask logs tcp://192.0.2.10:8786
+        trio-dask logs tcp://192.0.2.10:8786 big-0 -n 20""",
+)
+app.command(
     "trio_dask.cli.why:why",
     name="why",
     help="""Say why a task is where it is: what it waits for, and who is in its way.""",
