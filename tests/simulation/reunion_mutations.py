@@ -8,8 +8,8 @@ from unittest.mock import patch
 from trio_dask.client.core import returning
 from trio_dask.messages import Lasting
 from trio_dask.messages.reunion import Attempts
-from trio_dask.scheduler.core import plugins, restoring, reunion
-from trio_dask.worker.core import announcing
+from trio_dask.scheduler.core import restoring, reunion
+from trio_dask.worker.core import announcing, plugins
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -65,8 +65,8 @@ def forget_values_on_the_way_back() -> AbstractContextManager[Any]:
 
 
 def forget_plugins_on_the_way_back() -> AbstractContextManager[Any]:
-    """A new scheduler does not care which plugins workers have."""
-    return patch.object(plugins, "level", lambda *_: None)
+    """A worker does not tell which plugins it has."""
+    return patch.object(plugins, "had", lambda _: [])
 
 
 REUNION_MUTATIONS: Final[dict[str, Callable[[], AbstractContextManager[Any]]]] = {
