@@ -56,7 +56,16 @@ def test_who_comes_later_gets_all_in_their_order(cluster: Driver) -> None:
         ask(cluster, "register", name=name, data=name.encode())
         assert answer(cluster) == {"workers": [], "failures": {}}
     cluster.worker(A)
-    assert told(cluster, A) == [Plugins(0, ["q"], [b"q"]), Plugins(0, ["p"], [b"p"])]
+    # Nobody has tried them so far: the first who cannot set one up takes it from all.
+    assert told(cluster, A) == [Plugins(4, ["q"], [b"q"]), Plugins(5, ["p"], [b"p"])]
+    cluster.tell(A, PluginsDone(4, [b""]))
+    cluster.worker(B)
+    assert told(cluster, B) == [Plugins(0, ["q"], [b"q"]), Plugins(6, ["p"], [b"p"])]
+    cluster.tell(A, PluginsDone(5, [b"it fails"]))
+    assert told(cluster, B) == [Plugins(0, ["p"], [b""])]
+    cluster.tell(B, PluginsDone(6, [b"it fails"]))
+    assert not cluster.core.state.plugins.changes
+    told(cluster, A)
     ask(cluster, "register", name="q", data=b"other", idempotent=True)
     assert answer(cluster) == {"workers": [], "failures": {}}
     assert told(cluster, A) == []

@@ -20,7 +20,7 @@ from trio_dask.scheduler.coordination import Refusal
 from trio_dask.scheduler.core.chronicle import CLUSTER, note
 from trio_dask.scheduler.core.coordinating import NAME_MAX, name_in
 from trio_dask.scheduler.core.misuse import Misuse
-from trio_dask.scheduler.core.plugin_books import Change
+from trio_dask.scheduler.core.plugin_books import Change, PluginBooks
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -73,6 +73,9 @@ def _begin(state: ClusterState, change: Change) -> None:
     for worker in state.workers.values():
         change.left[worker] = None
         worker.out.add(Plugins(change.number, [change.name], [change.blob]))
+    books.untried.pop(change.name, None)
+    if change.blob and not change.left:
+        books.untried[change.name] = None
     _end_if_done(state, change)
 
 
@@ -101,13 +104,18 @@ def on_done(state: ClusterState, worker: Worker, message: PluginsDone) -> None:
     failure = message.failures[0] if message.failures else b""
     if failure:
         change.failures[worker.address] = failure
+    books = state.plugins
+    if books.there.get(change.name) is change.blob:
+        books.untried.pop(change.name, None)
     _end_if_done(state, change)
 
 
 def joined(state: ClusterState, worker: Worker) -> None:
     """A worker is there: it gets what all have."""
-    for name, blob in state.plugins.there.items():
-        worker.out.add(Plugins(0, [name], [blob]))
+    books = state.plugins
+    for name, blob in books.there.items():
+        number = _change(books, worker, name, blob) if name in books.untried else 0
+        worker.out.add(Plugins(number, [name], [blob]))
 
 
 def gone(state: ClusterState, worker: Worker) -> None:
@@ -165,10 +173,16 @@ def level(state: ClusterState, worker: Worker, messages: list[Message]) -> None:
     for name, blob in there[same:]:
         number = 0
         if has.get(name) != blob:  # who knows whether it can be set up there
-            books.changes_ever += 1
-            number = books.changes_ever
-            books.changes[number] = Change(number, None, 0, name, blob, {worker: None})
+            number = _change(books, worker, name, blob)
         _say(worker, has, Plugins(number, [name], [blob]))
+
+
+def _change(books: PluginBooks, worker: Worker, name: str, blob: bytes) -> int:
+    """The worker is to set it up, and if it cannot, it is taken from all."""
+    books.changes_ever += 1
+    number = books.changes_ever
+    books.changes[number] = Change(number, None, 0, name, blob, {worker: None})
+    return number
 
 
 def _had(messages: list[Message]) -> dict[str, bytes]:
