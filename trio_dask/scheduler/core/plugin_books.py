@@ -29,5 +29,5 @@ class PluginBooks:
     there: dict[str, bytes] = field(default_factory=dict)
     changes: dict[int, Change] = field(default_factory=dict)
     changes_ever: int = 0
-    #: Those that nobody has set up so far, as no worker was there.
+    #: Those that nobody has set up so far: who comes is asked how that went.
     untried: dict[str, None] = field(default_factory=dict)

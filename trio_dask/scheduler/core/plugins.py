@@ -74,7 +74,7 @@ def _begin(state: ClusterState, change: Change) -> None:
         change.left[worker] = None
         worker.out.add(Plugins(change.number, [change.name], [change.blob]))
     books.untried.pop(change.name, None)
-    if change.blob and not change.left:
+    if change.blob:
         books.untried[change.name] = None
     _end_if_done(state, change)
 
