@@ -105,7 +105,7 @@ def on_done(state: ClusterState, worker: Worker, message: PluginsDone) -> None:
     if failure:
         change.failures[worker.address] = failure
     books = state.plugins
-    if books.there.get(change.name) is change.blob:
+    if not failure and books.there.get(change.name) is change.blob:
         books.untried.pop(change.name, None)
     _end_if_done(state, change)
 
