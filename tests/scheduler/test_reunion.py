@@ -182,6 +182,22 @@ def test_who_is_new_waits_as_well(town: Reunion) -> None:
     assert welcome.number > ME
 
 
+def test_a_viewer_of_the_dashboard_takes_nobodys_place() -> None:
+    """It asks while others are still on their way back, and is answered when all are here."""
+    town, hand = Reunion(), 99
+    town.client_back(C, ME)
+    town.core.local_joined(hand, "dashboard")
+    town.remembers(C, workers=(), clients=(ME, OTHER))
+    town.tell(C, Announced(0, []))
+    town.tell(hand, session.Ask(1, "counts", {}))
+    assert town.heard(hand) == []
+    town.client_back(D, OTHER)
+    town.tell(D, Announced(0, []))
+    (answer,) = town.heard(hand)
+    assert isinstance(answer, session.Answer)
+    assert {ME, OTHER} < town.core.state.clients.keys()
+
+
 def test_another_cluster(town: Reunion) -> None:
     """There is one that this scheduler belongs to."""
     message = session.RegisterClient("x", "the secret of another", 9, "yet another", 3)

@@ -133,7 +133,7 @@ class SchedulerCore:
             state.reunion.newcomers[peer] = message, now
             return
         number = message.number if back else state.clients_ever + 1
-        if not 0 < number <= CLIENT_MAX:
+        if not 0 < number < CLIENT_MAX:
             raise Misuse("this cluster has no client numbers left")
         if number in state.clients:
             raise Misuse(f"client {number} is here already")
@@ -164,13 +164,14 @@ class SchedulerCore:
         state.clients[client.number] = state.peers[peer] = client
 
     def local_joined(self, peer: int, name: str) -> None:
-        """Somebody in this very process is a client from now on."""
+        """Somebody in this very process is a client from now on: there is one at most.
+
+        It has a number that nobody else is given, as it may come while others who have theirs
+        from before are still on their way back.
+        """
         state = self.state
-        if state.clients_ever >= CLIENT_MAX:
-            raise Misuse("this cluster has no client numbers left")
-        state.clients_ever += 1
         out = ClientOutbox(peer, state.dirty)
-        client = Client(peer, state.clients_ever, name, out, local=True)
+        client = Client(peer, CLIENT_MAX, name, out, local=True)
         state.clients[client.number] = state.peers[peer] = client
 
     def worker_joined(self, peer: int, message: session.RegisterWorker, now: float) -> None:

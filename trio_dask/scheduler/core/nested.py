@@ -37,7 +37,7 @@ def on_numbers_wanted(state: ClusterState, worker: Worker, message: words.Number
     for _ in range(message.count):
         if state.numbers:
             number, first = state.numbers.popitem()
-        elif state.clients_ever < CLIENT_MAX:
+        elif state.clients_ever < CLIENT_MAX - 1:
             state.clients_ever += 1
             number = state.clients_ever
             first = first_id(number)
