@@ -87,7 +87,7 @@ def value_files(workers: Command) -> list[str]:
             for each in Path(f"/proc/{pid}/fd").iterdir():
                 with contextlib.suppress(FileNotFoundError):
                     link = str(each.readlink())
-                    if "trio-dask-value" in link or (link.endswith("(deleted)") and "/#" in link):
+                    if "trio-dask-value" in link or "/trio-dask-worker-" in link:
                         found.append(f"{pid} {each.name} {link}")
     return found
 
