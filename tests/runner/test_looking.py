@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 import os
+import threading
+import weakref
 from queue import SimpleQueue
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
@@ -13,6 +16,7 @@ from tests.runner.runner_driver import PATIENCE_S, Runner
 from trio_dask.messages.inquiring import SAID_BYTES_MAX, Inquire, Profiled, Told, unpacked
 from trio_dask.messages.profiles import Profile
 from trio_dask.messages.tasks import Done
+from trio_dask.runner.callstacks import running
 from trio_dask.runner.profiling import Sampler
 
 if TYPE_CHECKING:
@@ -243,3 +247,29 @@ def _threads() -> list[str]:
     import threading
 
     return [each.name for each in threading.enumerate()]
+
+
+def test_who_has_looked_keeps_nothing() -> None:
+    """What was in the calls that were seen is let go of when these end, without a collector."""
+    begun, leave, made = threading.Event(), threading.Event(), list[weakref.ref[Any]]()
+
+    def work() -> None:
+        value = threading.Event()
+        made.append(weakref.ref(value))
+        begun.set()
+        leave.wait(PATIENCE_S)
+
+    slots: Any = SimpleNamespace(
+        coroutines=dict, strikes=SimpleNamespace(current=[0], idents=[0]), call_code=None
+    )
+    worker = threading.Thread(target=work)
+    gc.disable()
+    try:
+        worker.start()
+        begun.wait(PATIENCE_S)
+        assert list(running(slots)) == []
+        leave.set()
+        worker.join(PATIENCE_S)
+        assert made[0]() is None
+    finally:
+        gc.enable()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from threading import get_ident
 from typing import TYPE_CHECKING, Any, Final
 
 from trio_dask.messages.ids import auto_key
@@ -27,6 +28,7 @@ def running(slots: Slots) -> Iterator[tuple[Task, list[FrameType], bool]]:
     Frames keep all that is in them: whoever gets some lets them go at once.
     """
     stacks = sys._current_frames()  # noqa: SLF001 - documented
+    stacks.pop(get_ident(), None)  # a frame that has itself in it keeps all others for ever
     coroutines = slots.coroutines()
     strikes = slots.strikes
     for row, attempt in enumerate(list(strikes.current)):
