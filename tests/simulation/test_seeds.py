@@ -35,6 +35,8 @@ EVERY_FAULT = [
         "cluster restarts": {"host": "c1"},
         "client is cut off": {"host": "c0"},
         "client dies": {"host": "c0"},
+        "plugin comes": {"host": "c1", "factor": 1.0},
+        "values are spread": {"host": "c1"},
         "scheduler dies": {"host": "scheduler", "seconds": 0.3},
     }.items())
 ]  # fmt: skip

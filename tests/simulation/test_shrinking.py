@@ -46,6 +46,9 @@ def test_parts_are_text() -> None:
         Parts.parse("nonsense")
 
 
+NUMBER = re.compile(r"[0-9a-f]{12,}")
+
+
 def test_the_printed_command_replays_it(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     """From the first look at a failing range to the smallest plan in a file."""
     with MUTATIONS["ignore_resources"]():
@@ -55,8 +58,9 @@ def test_the_printed_command_replays_it(capsys: pytest.CaptureFixture[str], tmp_
         command = shlex.split(said.splitlines()[-1])
         assert command[:3] == ["python", "-m", "trio_dask.testing.simulation"]
         assert main(command[3:]) == 1
-        (violated,) = re.findall("violated: .*", capsys.readouterr().out)
-        assert violated in said
+        # Of fewer tasks the same one has another number.
+        (violated,) = re.findall("violated: .*", NUMBER.sub("…", capsys.readouterr().out))
+        assert violated in NUMBER.sub("…", said)
         assert main(["--replay", str(file)]) == 1
     assert main(["--replay", str(file)]) == 0
     assert Plan.from_json(file.read_text(encoding="utf-8")).seed == seed
