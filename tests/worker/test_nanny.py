@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, cast
 
 import pytest
@@ -33,7 +34,8 @@ async def test_who_was_told_to_stop_is_not_replaced(caplog: pytest.LogCaptureFix
         return started[-1]
 
     core = WorkerCore("w", "tcp://127.0.0.1:1", 1, Store())
-    worker = Worker(core, cast("Connection", None), KEYS, {})
+    scheduler = cast("Connection", SimpleNamespace(send=lambda _: None))
+    worker = Worker(core, scheduler, KEYS, {})
     nanny = Nanny(worker, start, Coroner("here"), rules=RestartRules(), settings={"nthreads": 1})
     with trio.fail_after(60):
         async with trio.open_nursery() as nursery:

@@ -20,6 +20,8 @@ from trio_dask.runner.runner import Runner
 _PR_SET_PDEATHSIG: Final = 1
 #: How long a process that is told to stop may take for its users' exit functions.
 _LEAVE_S: Final = 1.0
+#: And for what plugins tear down; the worker does not wait for ever, either.
+_CLOSE_S: Final = 10.0
 
 
 def main(arguments: list[str]) -> NoReturn:
@@ -44,6 +46,7 @@ def main(arguments: list[str]) -> NoReturn:
         _leave(1)
     runner.start(range(1, runner.slots.count), read=partial(_read, runner, parent))
     runner.slots.run(0)
+    runner.closed.wait(_CLOSE_S)  # the reader tears down what users have set up
     with suppress(BaseException):
         atexit._run_exitfuncs()  # noqa: SLF001 - and then leave without waiting for threads
     _leave(int(runner.failed))

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 from itertools import islice, repeat
-from threading import Thread
+from threading import Event, Thread
 from time import monotonic
 from typing import TYPE_CHECKING, Any, Final
 
@@ -82,6 +82,8 @@ class Runner:
         self._serial = 0
         self._plugins = PluginHost(self.slots, fd)
         self._trimmed = -_TRIM_S
+        #: Everything that was set up has been torn down.
+        self.closed = Event()
         self._acts: dict[type[Message], Callable[[Any], None]] = {
             Run: self._on_run,
             Functions: self._on_functions,
@@ -155,6 +157,7 @@ class Runner:
         self._exports.close()
         self.slots.close()
         self._acts.clear()  # a cycle, that would keep every value until somebody collects garbage
+        self.closed.set()
 
     def join(self) -> bool:
         """After `close`, wait until the threads have ended, but for those that run tasks.

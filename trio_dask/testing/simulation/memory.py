@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from trio_dask.testing.simulation.worker import SimWorker
 
 #: How often memory is looked at.
-MEMORY_S: Final = 0.02
+MEMORY_S: Final = 0.08
 #: To write a value takes up to so long.
 WRITE_S: Final = 0.02
 #: So much each running task needs.

@@ -198,7 +198,7 @@ class SimScheduler:
             return
         resumed = self._network.stalled_until(HOST)
         if resumed > self._world.now:
-            self._world.at(resumed + TOGETHER_S, "limits, late", self._expire)
+            self._world.at(resumed + TOGETHER_S, "limits, late", self._expire, tick=True)
             return
         self.core.expire(self.clock())
         self._flush()
@@ -237,7 +237,7 @@ class SimScheduler:
         if self.core.due_at < self._wakes_at:
             self._wakes_at = self.core.due_at
             when = max(self._world.now, self._wakes_at - self._offset) + TOGETHER_S
-            self._world.at(when, "limits", self._expire)
+            self._world.at(when, "limits", self._expire, tick=True)
 
 
 class _Inside(Inside):

@@ -164,6 +164,7 @@ class _Checks:
     _books_at: int = 0
     _cluster_at: int = 0
     _quiet_at: float = 0.0
+    _quiet_steps: int = 0
 
     def on_flush(self, said: list[tuple[int, list[Message]]]) -> None:
         """The scheduler has been told something, and has said what comes of it."""
@@ -180,7 +181,8 @@ class _Checks:
         """
         cluster = self.cluster
         world, state = cluster.world, cluster.scheduler.core.state
-        steps, every = world.steps, self.every_step
+        # Clocks tick often, and seldom for anything.
+        steps, every = world.steps - world.ticks + world.ticks // _TICKS_A_STEP, self.every_step
         if self._told and (every or steps >= self._books_at):
             self._told = False
             self._books_at = steps + 1 + len(state.tasks) // _TASKS_A_STEP
@@ -189,7 +191,8 @@ class _Checks:
             self._cluster_at = steps + _STEPS_A_LOOK
             self.found += rules.broken(rules.ALWAYS, cluster)
         quiet = not cluster.network.in_flight and not cluster.scheduler.core.busy
-        if quiet and (every or world.now >= self._quiet_at):
+        if quiet and (every or (steps > self._quiet_steps and world.now >= self._quiet_at)):
+            self._quiet_steps = steps
             self._quiet_at = world.now + _QUIET_LOOKS_S * (1 + len(state.tasks) / 100)
             self.found += rules.broken(rules.WHEN_QUIET, cluster)
 
@@ -197,6 +200,8 @@ class _Checks:
 #: So many tasks are looked at for each event, on average.
 _TASKS_A_STEP: Final = 6
 _STEPS_A_LOOK: Final = 4
+#: So many ticks count as one event.
+_TICKS_A_STEP: Final = 8
 _QUIET_LOOKS_S: Final = 0.02
 
 

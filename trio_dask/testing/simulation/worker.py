@@ -377,7 +377,7 @@ class SimWorker:
         if self.core.look_at < self._looks_at:
             self._looks_at = self.core.look_at
             when = max(self.now + LOOK_S, self._looks_at - self.plan.offset)
-            self._world.at(when, f"{self.name} looks", self._look)
+            self._world.at(when, f"{self.name} looks", self._look, tick=True)
         if self.core.draining and not self._draining:
             self._draining = True
             self._world.after(LEAVE_S, f"{self.name} is to leave", self._go_on_draining)

@@ -25,6 +25,7 @@ class World:
         self.seed = seed
         self.now = 0.0
         self.steps = 0
+        self.ticks = 0  # of the steps, those in which a clock has ticked
         self.through_codec = seed % CODEC_EVERY == 0
         #: Events to come that are not just the ticking of clocks.
         self.due = 0
@@ -61,6 +62,7 @@ class World:
         self.now, number, what, call, tick = heappop(self._heap)
         self.due -= not tick
         self.steps += 1
+        self.ticks += tick
         if self.traced:
             self.note(f"{self.now!r} {number} {what}")
         call()
