@@ -34,6 +34,7 @@ from trio_dask.scheduler.core.nests import Nest
 from trio_dask.scheduler.core.outbox import ClientOutbox, WorkerOutbox
 from trio_dask.scheduler.core.windows import touch, vacate as vacate_attempt
 from trio_dask.testing.simulation.session import run_one
+from trio_dask.testing.simulation.workloads import MIXED
 from trio_dask.worker.core import (
     Store,
     copying,
@@ -484,10 +485,10 @@ MUTATIONS: Final[dict[str, Mutation]] = (
 )
 
 
-def first_failing(seeds: range = range(SEEDS_MAX)) -> int | None:
+def first_failing(seeds: range = range(SEEDS_MAX), workload: str = MIXED) -> int | None:
     """The first seed that does not get through; None if all of them do."""
     for seed in seeds:
-        result = run_one(seed)
+        result = run_one(seed, workload=workload)
         if isinstance(result, str) or not result.ok:
             return seed
     return None
