@@ -10,6 +10,7 @@ from contextlib import AbstractContextManager, contextmanager
 from typing import Any, Final
 from unittest.mock import patch
 
+from tests.simulation.inquiry_mutations import INQUIRY_MUTATIONS
 from tests.simulation.limit_mutations import LIMIT_MUTATIONS
 from tests.simulation.reunion_mutations import REUNION_MUTATIONS
 from trio_dask.client.core.table import Table
@@ -481,6 +482,7 @@ MUTATIONS: Final[dict[str, Mutation]] = (
     }
     | LIMIT_MUTATIONS
     | REUNION_MUTATIONS
+    | INQUIRY_MUTATIONS
 )
 
 
