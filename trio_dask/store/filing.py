@@ -34,7 +34,7 @@ def write_file(directory: str, payload: Payload) -> Segment:
         if isinstance(payload, Handle):
             _copy(payload, fd)
         else:
-            _write(fd, payload if isinstance(payload, list) else [payload])
+            write_pieces(fd, payload if isinstance(payload, list) else [payload])
     except BaseException:
         os.close(fd)
         raise
@@ -66,7 +66,12 @@ def _copy(handle: Handle, fd: int) -> None:
         at += sent
 
 
-def _write(fd: int, pieces: Iterable[Buffer]) -> None:
+def write_pieces(fd: int, pieces: Iterable[Buffer]) -> None:
+    """Write pieces one after the other, from the beginning of a new file on.
+
+    Raises:
+        OSError: there is no room.
+    """
     for piece in pieces:
         with memoryview(piece) as view, view.cast("B") as whole:
             at = 0
