@@ -43,18 +43,25 @@ def listed(x: int, count: int) -> list[int]:
     return [x * 1_000_000 + each for each in range(count)]
 
 
-async def test_three_times_the_memory(cluster: Cluster, tmp_path: Path) -> None:
-    """A shuffle of data that is three times as large as the limit comes out right."""
+async def test_three_times_the_memory(
+    cluster: Cluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A shuffle of data that is three times as large as the limit comes out right.
+
+    Beside much load memory is looked at too late now and then; how much is in use at most is
+    measured by a bench case.
+    """
+    monkeypatch.setenv("TRIO_DASK_WORKER__MEMORY__TERMINATE", "never")
     workers = cluster.workers(
-        1, "--nthreads", "1", "--memory-limit", "200MB", "--local-directory", str(tmp_path)
+        1, "--nthreads", "1", "--memory-limit", "120MB", "--local-directory", str(tmp_path)
     )
     async with AsyncClient(cluster.address, config=cluster.config) as client:
-        count = 60
+        count = 36
         parts = client.map(part, range(count), size=10 * MB // count * count)
         pieces = [client.submit(shuffled, parts, j) for j in range(count)]
         assert all(await client.gather(client.map(checked, pieces, count=count)))
         metrics = next(iter((await client.scheduler_info())["workers"].values()))["metrics"]
-        assert metrics["managed_bytes"] < 200 * MB
+        assert metrics["managed_bytes"] < 120 * MB
         first = await parts[1]
         assert (first == 1).all()
     workers.wait_for("values go to files in")
