@@ -46,6 +46,7 @@ def test_cycles_leave_nothing(processes: bool, cycles: int) -> None:
     """After the first, which may load what stays loaded."""
     environ, cwd = dict(os.environ), Path.cwd()
     LocalCluster(1, 1, processes=processes).close()
+    gc.collect()  # what an earlier test has left to the collector is not ours
     before = traces()
     for _ in range(cycles):
         with LocalCluster(2, 1, processes=processes) as cluster:
