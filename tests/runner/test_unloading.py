@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 import sys
+from itertools import chain, islice
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -44,12 +45,8 @@ class Giver:
         outbox = Outbox(theirs.fileno())
         self.sealer = Sealer(settings, outbox)
         self.exports = Exports(held, outbox, self.sealer)
-        self._messages = read_messages(self.ours.fileno())
-
-    def hear(self) -> Iterator[Message]:
-        """What it says."""
-        for messages in self._messages:
-            yield from messages
+        #: What it says; one iterator, as a batch may hold more than the next message.
+        self.said: Iterator[Message] = chain.from_iterable(read_messages(self.ours.fileno()))
 
     def close(self) -> None:
         """End it."""
@@ -74,7 +71,7 @@ def test_each_value_is_answered_for(tmp_path: Path) -> None:
     giver.exports.unload(Unload(7, [1, 2, 3, 4]))
     values: dict[int, Any] = {}
     rest: Values | None = None
-    for message in giver.hear():
+    for message in giver.said:
         if isinstance(message, Values):
             rest = message
             break
@@ -100,7 +97,7 @@ def test_no_place_to_write(tmp_path: Path) -> None:
     giver.sealer.press(Pressure(2))
     giver.exports.unload(Unload(7, [1]))
     giver.exports.ask(Fetch(8, [1]))
-    unloaded, sealed, _ = (next(giver.hear()) for _ in range(3))
+    unloaded, sealed, _ = islice(giver.said, 3)
     assert isinstance(unloaded, Values)
     assert unloaded.statuses == [ABSENT]
     assert isinstance(sealed, Sealed)
