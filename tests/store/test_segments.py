@@ -16,13 +16,15 @@ import pytest
 import trio
 
 from trio_dask.comm import Connection, DescriptorStream, Hello, SocketByteStream
+from trio_dask.comm.framing import frame
 from trio_dask.errors import RemoteProtocolError
-from trio_dask.messages import Message, payload_bytes
+from trio_dask.messages import Message, encode, payload_bytes
 from trio_dask.messages.large import pack_large
 from trio_dask.messages.payload import unpack
 from trio_dask.messages.session import WORKER
 from trio_dask.messages.values import Give
-from trio_dask.store import Pool, Segment, map_privately, write_file
+from trio_dask.runner.wire import read_messages
+from trio_dask.store import Pool, Segment, map_privately, rights, write_file
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -255,3 +257,19 @@ def test_no_disk(tmp_path: Path) -> None:
 def test_a_directory_in_memory_is_no_memory_file() -> None:
     """There are no seals to be asked for."""
     write_file("/dev/shm", b"x" * 100).check()
+
+
+def test_what_nobody_has_taken_is_closed() -> None:
+    """A reader owns what has come until it is adopted, and ends with it."""
+    before = descriptors()
+    one, other = socket.socketpair()
+    lead, *_ = frame(*encode([Give([1], [Segment(os.memfd_create("a"), 0)])]), carries=True)
+    more = Segment(os.memfd_create("more"), 0)
+    with one, other:
+        one.sendmsg([lead], [rights([more, more, more])])
+        heard = read_messages(other.fileno())
+        [give] = next(heard)
+        assert isinstance(give, Give)
+        heard.close()
+    del give, lead, more
+    assert descriptors() == before

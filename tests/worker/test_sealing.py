@@ -105,7 +105,7 @@ def test_written_again_after_the_last_reader() -> None:
     maker.unread(Unread([5], [1], [1]))
     del value
     assert maker.news() == []
-    other.unread(Unread([1001], [0], [1]))
+    other.unread(Unread([1], [0], [1]))
     assert maker.news() == [Rewrite([5], [1])]
     assert maker.news() == []
     assert len(maker) == len(other) == 0
@@ -141,10 +141,26 @@ def test_nonsense_changes_nothing() -> None:
     lending = Lending()
     value = segment()
     lending.given([Give([1], [value]), Give([1], [value])])
-    lending.unread(Unread([1, 2, 3], [0, 0, 1], [1, 1, 1]))
+    lending.unread(Unread([1, 3, 0, -1, 1], [0, 0, 0, 0, 1], [1] * 5))
     assert len(lending) == 1
-    lending.unread(Unread([1, 1], [0, 0], [1, 1]))
+    lending.unread(Unread([1, 2], [0, 0], [1, 1]))
     assert len(lending) == 0
+
+
+@linux
+def test_each_is_read_for_itself() -> None:
+    """A task's value that was made anew is not written over, because the old one is done with."""
+    maker, reader = Lending(), Lending()
+    for number in (5, 6):
+        value = segment()
+        maker.sealed(Sealed([0], [1001], [number], [value]))
+        reader.given([Give([1001], [value])])
+        del value
+    assert maker.news() == []
+    reader.unread(Unread([1], [0], [1]))
+    assert maker.news() == [Rewrite([5], [1])]
+    reader.unread(Unread([2], [0], [1]))
+    assert maker.news() == [Rewrite([6], [1])]
 
 
 @linux

@@ -65,13 +65,11 @@ class AnyioConnection(Conversation):
                     await self._read(on_messages, failure)
                     group.cancel_scope.cancel("the connection has ended")
         finally:
-            self._parting = True
+            self._over()
             self._note_room()
             with anyio.CancelScope(shield=True):
                 await anyio.aclose_forcefully(self._stream)
-        if failure:
-            raise failure[0]
-        return self._result()
+        return self._result(failure)
 
     async def _read(
         self, on_messages: Callable[[list[Message]], None], failure: list[Exception]

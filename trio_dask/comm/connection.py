@@ -71,13 +71,11 @@ class Connection(Conversation):
                     await self._read(on_messages, failure)
                     nursery.cancel_scope.cancel("the connection has ended")
         finally:
-            self._parting = True
+            self._over()
             self._room.unpark_all()
             with trio.CancelScope(shield=True):
                 await trio.aclose_forcefully(self._stream)
-        if failure:
-            raise failure[0]
-        return self._result()
+        return self._result(failure)
 
     async def _read(
         self, on_messages: Callable[[list[Message]], None], failure: list[Exception]

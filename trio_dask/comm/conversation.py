@@ -134,7 +134,7 @@ class Conversation(abc.ABC):
             messages = self._link.feed(data)
         except RemoteProtocolError as error:
             error.add_note(f"from {self._peer_name}")
-            self._part(error, farewell=f"protocol error: {error}")
+            self._part(_bare(error), farewell=f"protocol error: {error}")
             return []
         if self._link.goodbye is not None:
             self._settle(self._link.goodbye)
@@ -150,7 +150,7 @@ class Conversation(abc.ABC):
 
     def _on_broken(self, error: Exception) -> None:
         """The transport does not work any more."""
-        cause = error.__cause__ or error
+        cause = _bare(error).__cause__ or error
         lost = PeerClosed(f"the connection with {self._peer_name} is lost: {cause}")
         lost.__cause__ = error
         self._settle(lost)
@@ -161,16 +161,29 @@ class Conversation(abc.ABC):
         The peer's last words may still be there to be read, so the reader decides how
         this ends, but it does not wait for ever.
         """
-        self._write_error = error
+        self._write_error = _bare(error)
         self._stop_soon()
 
-    def _result(self) -> str:
-        """What `run` gives back or raises."""
+    def _over(self) -> None:
+        """Nothing more is said or heard. Who still knows the connection keeps no values by it."""
+        self._parting = True
+        self._link.clear()
+
+    def _result(self, failure: list[Exception]) -> str:
+        """What `run` gives back or raises: first of all what has gone wrong with a message."""
+        if failure:
+            raise failure.pop()
         if self._write_error is not None:
             self._on_broken(self._write_error)
-        if isinstance(self._outcome, Exception):
-            raise self._outcome
-        return self._outcome or ""
+        # Who raises an error must not refer to it, else its frames live until somebody
+        # collects garbage, with all that was in them.
+        outcome, self._outcome = self._outcome, None
+        try:
+            if isinstance(outcome, Exception):
+                raise outcome
+            return outcome or ""
+        finally:
+            del outcome
 
     @abc.abstractmethod
     async def drained(self, below_bytes: int = 0) -> None:
@@ -190,3 +203,12 @@ class Conversation(abc.ABC):
     @abc.abstractmethod
     def _stop_soon(self) -> None:
         """End `run` when the farewell has taken `FAREWELL_S`."""
+
+
+def _bare(error: Exception) -> Exception:
+    """The error without the frames that it came through: they have what was being said, or heard."""
+    each: BaseException | None = error
+    while each is not None:
+        each.__traceback__ = None
+        each = each.__cause__ or each.__context__
+    return error

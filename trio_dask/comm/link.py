@@ -128,6 +128,11 @@ class Link:
             msg = "the stream ended in the middle of a frame"
             raise RemoteProtocolError(msg)
 
+    def clear(self) -> None:
+        """The connection has ended: keep nothing of what was to be said, or has come in part."""
+        self._pieces = []
+        self._decoder = FrameDecoder(self._limits)
+
     def statistics(self) -> Statistics:
         """What has gone through so far."""
         return Statistics(

@@ -10,18 +10,17 @@ from __future__ import annotations
 import contextlib
 import os
 import socket
-from collections import deque
 from typing import TYPE_CHECKING, Final
 
 import trio
 
 from trio_dask.comm.framing import Lead, Stretch
 from trio_dask.comm.sockets import set_options
-from trio_dask.errors import RemoteProtocolError
-from trio_dask.store import DESCRIPTORS_MAX, Segment, descriptors_in, rights
+from trio_dask.store import DESCRIPTORS_MAX, Arrivals, rights
 
 if TYPE_CHECKING:
     from trio_dask.messages import Buffer
+    from trio_dask.store import Segment
 
 _CLOSE_ON_EXEC: Final = getattr(socket, "MSG_CMSG_CLOEXEC", 0)
 
@@ -113,7 +112,7 @@ class DescriptorStream(SocketByteStream):
 
     def __init__(self, sock: socket.socket) -> None:
         super().__init__(sock)
-        self._descriptors: Final[deque[int]] = deque()
+        self._arrivals: Final = Arrivals()
 
     async def receive_some(self, max_bytes: int | None = None) -> bytes:
         """What there is, at least one byte; the descriptors that came with it are kept."""
@@ -125,7 +124,7 @@ class DescriptorStream(SocketByteStream):
                         max_bytes or 65536, DESCRIPTORS_MAX, _CLOSE_ON_EXEC
                     )
                     if ancillary:
-                        self._descriptors.extend(descriptors_in(ancillary))
+                        self._arrivals.come(ancillary)
                     return data
 
     def send_nowait(self, data: Buffer) -> int:
@@ -156,18 +155,14 @@ class DescriptorStream(SocketByteStream):
         Raises:
             RemoteProtocolError: none has, or it is not what it should be.
         """
-        if not self._descriptors:
-            msg = "a descriptor did not arrive: this process has too many of them"
-            raise RemoteProtocolError(msg)
-        segment = Segment(self._descriptors.popleft(), nbytes)
+        segment = self._arrivals.adopt(nbytes)
         segment.check()
         return segment
 
     def close(self) -> None:
         """Close it, and what has come with it."""
         super().close()
-        while self._descriptors:
-            os.close(self._descriptors.popleft())
+        self._arrivals.close()
 
 
 def adopt(stream: trio.SocketStream) -> SocketByteStream:

@@ -28,8 +28,8 @@ class Sealed(Message):
 class Unread(Message):
     """Nothing in the runner refers any more to values that it was given, or to some of its own.
 
-    `own` says which `ids` are: with 1 numbers of its files, with 0 those of tasks. With 0 in
-    `clean` a process that it has forked may still read.
+    `own` says which `ids` are: with 1 numbers of its files, with 0 how manieth it was of those it
+    was given, counted from 1. With 0 in `clean` a process that it has forked may still read.
     """
 
     ids: Ints

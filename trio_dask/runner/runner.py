@@ -235,7 +235,7 @@ class Runner:
         for tid, payload in zip(message.tids, message.payloads, strict=True):
             assert not isinstance(payload, list)  # what arrives is in one piece
             if isinstance(payload, Segment):
-                self._held[tid] = self.slots.sealer.given(tid, payload)
+                self._held[tid] = self.slots.sealer.given(payload)
             else:
                 self._held[tid] = Packed(payload)
 

@@ -65,6 +65,7 @@ class Sealer:
         )
         self._directory: Final[str] = settings.get("local_directory", "")
         self._files: Final = count(1)
+        self._given: Final = count(1)
         self._level = 0
 
     def seal(self, attempt: int, tid: int, value: Any) -> Packed | None:
@@ -125,9 +126,9 @@ class Sealer:
         if self.pressed:
             self._pool.shrink()
 
-    def given(self, tid: int, segment: Segment) -> Packed:
-        """A value of somebody else's, to be held here."""
-        segment.on_gone(self._gone(tid, _GIVEN))
+    def given(self, segment: Segment) -> Packed:
+        """A value of somebody else's, to be held here. The worker counts them, too."""
+        segment.on_gone(self._gone(next(self._given), _GIVEN))
         return Packed(segment)
 
     def _gone(self, which: int, own: int) -> Callable[[bool], object]:

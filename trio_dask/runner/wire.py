@@ -6,22 +6,22 @@ import _socket  # `socket` takes long to load
 import os
 import sys
 from collections import deque
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from queue import SimpleQueue
 from threading import Lock
 from typing import TYPE_CHECKING, Final, TypeAlias
 
 from trio_dask.comm import FrameDecoder, Lead, Stretch, frame
-from trio_dask.errors import RemoteProtocolError
 from trio_dask.messages import Message, decode, encode
 from trio_dask.messages.sealing import Sealed
 from trio_dask.messages.tasks import Done
-from trio_dask.store import DESCRIPTORS_MAX, Segment, descriptors_in, rights
+from trio_dask.store import DESCRIPTORS_MAX, Arrivals, rights
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Generator, Iterator
 
     from trio_dask.messages import Buffer
+    from trio_dask.store import Segment
 
 #: A row of `Done`: attempt, status, seconds, bytes, value.
 Row: TypeAlias = tuple[int, int, float, int, bytes]
@@ -35,23 +35,16 @@ _SEALED_MAX: Final = 64
 _CLOSE_ON_EXEC: Final = getattr(_socket, "MSG_CMSG_CLOEXEC", 0)
 
 
-def read_messages(fd: int) -> Iterator[list[Message]]:
+def read_messages(fd: int) -> Generator[list[Message], None, None]:
     """All messages that come through a socket, as many at a time as one read gave.
 
     Raises:
         RemoteProtocolError: these are no messages.
     """
-    arrived: deque[int] = deque()
-
-    def adopt(nbytes: int) -> Segment:
-        if not arrived:
-            msg = "a descriptor did not arrive: this process has too many of them"
-            raise RemoteProtocolError(msg)
-        return Segment(arrived.popleft(), nbytes)
-
-    decoder = FrameDecoder(adopt=adopt)
+    arrivals = Arrivals()
+    decoder = FrameDecoder(adopt=arrivals.adopt)
     size = 64 * 1024
-    with borrowed(fd) as sock:
+    with borrowed(fd) as sock, closing(arrivals):
         while True:
             try:
                 data, ancillary, _, _ = sock.recvmsg(size, DESCRIPTORS_MAX, _CLOSE_ON_EXEC)
@@ -60,7 +53,7 @@ def read_messages(fd: int) -> Iterator[list[Message]]:
             if not data:
                 return
             if ancillary:
-                arrived.extend(descriptors_in(ancillary))
+                arrivals.come(ancillary)
             # A large buffer costs page faults, so only those who send much get one.
             size = _READ_BYTES if len(data) == size else 64 * 1024
             messages = _decoded(decoder, data)

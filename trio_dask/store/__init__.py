@@ -4,19 +4,20 @@ A process that makes large values has a *pool* of memory files; a value in one o
 `Segment`, whose descriptor goes from process to process. Who reads one maps it privately.
 """
 
+from trio_dask.store.arrivals import Arrivals
 from trio_dask.store.books import Shelf
 from trio_dask.store.filing import write_file
 from trio_dask.store.limits import many_descriptors, sealed_max
 from trio_dask.store.mapping import map_privately
 from trio_dask.store.pool import Pool
-from trio_dask.store.segments import DESCRIPTORS_MAX, Segment, descriptors_in, rights
+from trio_dask.store.segments import DESCRIPTORS_MAX, Segment, rights
 
 __all__ = [
     "DESCRIPTORS_MAX",
+    "Arrivals",
     "Pool",
     "Segment",
     "Shelf",
-    "descriptors_in",
     "many_descriptors",
     "map_privately",
     "rights",

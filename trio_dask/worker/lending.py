@@ -30,13 +30,15 @@ class Lending:
         #: what it keeps.
         self._alive: Final[dict[int, int]] = {}
         self._idle: Final[dict[int, int]] = {}
-        self._given: Final[dict[int, list[Segment]]] = {}  # by task
+        #: By how manieth it was that the runner was given; a task's value may come again.
+        self._given: Final[dict[int, Segment]] = {}
+        self._count = 0
         self._own: Final[dict[int, Segment]] = {}  # by the runner's number
         self._unread: Final[deque[tuple[int, int]]] = deque()
         self._over = False
 
     def __len__(self) -> int:
-        return len(self._own) + sum(map(len, self._given.values()))
+        return len(self._own) + len(self._given)
 
     def sealed(self, message: Sealed) -> None:
         """It has values of its own, and reads those that are results."""
@@ -65,9 +67,10 @@ class Lending:
 
     def _lend(self, message: Give) -> list[Message]:
         many = 0
-        for tid, payload in zip(message.tids, message.payloads, strict=True):
+        for payload in message.payloads:
             if isinstance(payload, Segment):
-                self._given.setdefault(tid, []).append(payload)
+                self._count += 1
+                self._given[self._count] = payload
                 many += 1
         if many <= CARRIED_MAX:
             return [message]
@@ -78,14 +81,7 @@ class Lending:
     def unread(self, message: Unread) -> None:
         """It does not read these any more. What it says without reason changes nothing."""
         for which, own, clean in zip(message.ids, message.own, message.clean, strict=True):
-            segment: Segment | None = None
-            if own:
-                segment = self._own.pop(which, None)
-            elif which in self._given:
-                lent = self._given[which]
-                segment = lent.pop()
-                if not lent:
-                    del self._given[which]
+            segment = (self._own if own else self._given).pop(which, None)
             if segment is not None and not clean:
                 segment.shared = True
 

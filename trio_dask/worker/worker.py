@@ -238,8 +238,11 @@ class Worker:
         finally:
             del self._nurseries[session]
             self._leave(session)
-        if failure is not None:
-            raise failure
+        try:
+            if failure is not None:
+                raise failure
+        finally:
+            del failure  # it refers to this frame, and to those that have what it was about
 
     def _join(self, peer: Connection | LocalSession, *, may_store: bool) -> int:
         self._last_session += 1
