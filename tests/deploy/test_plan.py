@@ -96,9 +96,29 @@ def test_worker_options_reach_the_workers() -> None:
     }
 
 
+def test_shares_of_the_memory_have_the_names_that_dask_gives_them() -> None:
+    """They reach workers in this process as settings, others as variables."""
+    made = plan.plan_local(
+        1, memory_target_fraction=0.5, memory_spill_fraction=False, memory_pause_fraction=0.7,
+        memory_terminate_fraction=None, max_spill="2GB",
+    )  # fmt: skip
+    memory = made.config.worker.memory
+    assert (memory.target, memory.spill, memory.pause) == (0.5, 0.0, 0.7)
+    assert (memory.terminate, memory.max_spill) == (0.95, 2_000_000_000)
+    assert made.environ == {
+        "TRIO_DASK_WORKER__MEMORY__TARGET": "0.5",
+        "TRIO_DASK_WORKER__MEMORY__SPILL": "never",
+        "TRIO_DASK_WORKER__MEMORY__PAUSE": "0.7",
+        "TRIO_DASK_WORKER__MEMORY__MAX_SPILL": "2GB",
+    }
+    assert plan.plan_local(1, max_spill=False).config.worker.memory.max_spill == 0
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [
+        ({"memory_spill": 0.5}, "the nearest known one is memory_spill_fraction"),
+        ({"memory_pause_fraction": 80}, "worker.memory.pause: 80 is no share between 0 and 1"),
         ({"local_dir": "x"}, "unknown option local_dir: the nearest known one is local_directory"),
         ({"frobnicate": 1}, "unknown option frobnicate: there is none like it$"),
         ({"asynchronous": True}, "asynchronous: AsyncLocalCluster"),

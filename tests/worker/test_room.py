@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import replace
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import pytest
+import trio
 
 from tests.worker.worker_driver import ME, after, found, new_core, run
+from trio_dask.config import MemoryConfig
 from trio_dask.messages.fleet import Renew
 from trio_dask.messages.sealing import Pressure, Sealed, Unload
 from trio_dask.messages.session import RegisterPeer
@@ -44,8 +48,11 @@ from trio_dask.worker.core import (
 )
 from trio_dask.worker.core.invariants import violations
 from trio_dask.worker.core.room import FULL_S, LEAVING_BYTES_MAX, VAIN_S
+from trio_dask.worker.pressure import watch_memory
 
 if TYPE_CHECKING:
+    from trio.testing import MockClock
+
     from trio_dask.worker.core import Action
 
 #: Values of ten bytes each: six of them are the target, seven too many.
@@ -187,6 +194,31 @@ def test_a_quota() -> None:
     core.moved(2, b"")
     assert after(core) == []
     assert put(core, 11) == []
+
+
+async def test_a_quota_that_is_used_up_is_in_the_log(
+    autojump_clock: MockClock, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Once, however often there is room again and then is not."""
+    core = a_core(MemoryRules(limit=100, file_bytes_min=1, max_spill=25))
+    worker: Any = SimpleNamespace(core=core, name="me", perform=core.flush, shared_bytes=0)
+    nanny: Any = SimpleNamespace(pid=os.getpid())
+    with trio.move_on_after(100) as scope:
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(watch_memory, worker, nanny, MemoryConfig(), pytest.fail)
+            await trio.sleep(5)
+            assert not caplog.records
+            for first in (1, 101):
+                tids = range(first, first + 10)
+                put(core, *tids)
+                for tid in list(core.state.room.leaving):
+                    core.moved(tid, b"")
+                await trio.sleep(5)
+                core.on_scheduler(Free([*tids]))
+            scope.cancel()
+    assert [each.message for each in caplog.records if "max-spill" in each.message] == [
+        "Worker me has as much in files as it may, so values stay in memory: max-spill is 25 B"
+    ]
 
 
 def test_no_more_at_a_time_than_can_be_written_soon() -> None:

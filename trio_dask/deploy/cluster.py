@@ -194,7 +194,10 @@ class LocalCluster(_LocalCluster):
         start_timeout_s: how long the start may take.
         silence_logs: the least important lines of the servers' logs to show on stderr, as a level
             of `logging` or its name; False: also what they say when all is well.
-        worker_options: settings of the workers, as `local_directory` or `resources`.
+        worker_options: settings of the workers, as `local_directory` or `resources`; shares of
+            `memory_limit`, as `memory_target_fraction`, `memory_spill_fraction`,
+            `memory_pause_fraction` or `memory_terminate_fraction`, each below 1, or False to do
+            without; and `max_spill`, how much of each worker's values may be in files.
 
     Raises:
         ConfigError: an argument is unknown, or makes no sense.

@@ -51,6 +51,14 @@ _WORKER_OPTIONS: Final = (
     "restart_delay_max",
     "sealed_bytes_min",
 )
+#: Of these the setting has another name: Dask has them as arguments, too.
+_MEMORY_OPTIONS: Final = {
+    "max_spill": "memory.max_spill",
+    "memory_pause_fraction": "memory.pause",
+    "memory_spill_fraction": "memory.spill",
+    "memory_target_fraction": "memory.target",
+    "memory_terminate_fraction": "memory.terminate",
+}
 #: Known elsewhere, by other names or not at all.
 _ELSEWHERE: Final = {
     "asynchronous": "AsyncLocalCluster is the one to await",
@@ -112,11 +120,8 @@ def plan_local(  # noqa: PLR0913 - the arguments of a cluster
     """
     certificates = checked_security(security)
     _refuse_unknown(worker_options)
-    options = {
-        option: os.fspath(value) if isinstance(value, os.PathLike) else value
-        for option, value in worker_options.items()
-        if value is not None
-    }
+    options = dict(map(_setting, worker_options.items()))
+    options = {name: value for name, value in options.items() if value is not None}
     workers, threads = _sizes(n_workers, threads_per_worker, processes=processes)
     limit: object = 0 if memory_limit is None else memory_limit
     if limit == "auto":  # the machine's, shared
@@ -178,14 +183,29 @@ def _automatic() -> tuple[int, int]:
     return chosen.nworkers, chosen.nthreads
 
 
+def _setting(option: tuple[str, object]) -> tuple[str, object]:
+    """What an option is called as a setting of `worker`, and its value there.
+
+    >>> _setting(("memory_spill_fraction", False))
+    ('memory.spill', 'never')
+    """
+    name, value = option
+    if name in _MEMORY_OPTIONS and value is False:
+        value = 0 if name == "max_spill" else "never"
+    return _MEMORY_OPTIONS.get(name, name), (
+        os.fspath(value) if isinstance(value, os.PathLike) else value
+    )
+
+
 def _refuse_unknown(options: Mapping[str, object]) -> None:
     for option in options:
-        if option in _WORKER_OPTIONS:
+        if option in _WORKER_OPTIONS or option in _MEMORY_OPTIONS:
             continue
         hint = _ELSEWHERE.get(option)
         if hint is None:
             known = [
                 *_WORKER_OPTIONS,
+                *_MEMORY_OPTIONS,
                 "dashboard_address",
                 "memory_limit",
                 "n_workers",

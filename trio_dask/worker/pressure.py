@@ -66,7 +66,7 @@ async def watch_memory(
     rules = worker.core.state.room.rules
     if not rules.limit:
         return
-    paused = False
+    paused = used_up = False
     while True:
         bytes_used, own = used(worker, nanny)
         # What cannot have been reached by then need not be looked at before.
@@ -74,6 +74,12 @@ async def watch_memory(
         await trio.sleep(min(_LOOK_MAX_S, max(settings.interval_s, free_s)))
         bytes_used, own = used(worker, nanny)
         room = worker.core.state.room
+        if room.used_up and not used_up:
+            used_up = True
+            logger.warning(
+                "Worker %s has as much in files as it may, so values stay in memory: max-spill is %s",
+                worker.name, format_bytes(rules.max_spill),
+            )  # fmt: skip
         if not worker.core.heeds(bytes_used):
             room.used = bytes_used
             continue

@@ -65,6 +65,7 @@ def relieve(state: WorkerState) -> None:
     while over > 0 and room.here and room.leaving_bytes < LEAVING_BYTES_MAX:
         tid, nbytes = next(iter(room.here.items()))
         if rules.max_spill and room.filed_bytes + room.leaving_bytes + nbytes > rules.max_spill:
+            room.used_up = True
             break
         _send_off(state, tid, nbytes)
         over -= nbytes

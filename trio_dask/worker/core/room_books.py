@@ -62,6 +62,7 @@ class Room:
     paused: bool = False
     vain_since: float | None = None  # since when waiting has changed nothing
     one_by_one: bool = False  # paused, but one task after the other goes on
+    used_up: bool = False  # at some time, no more files were allowed
     full: str = ""  # why nothing can be written
     full_until: float = 0.0
 
