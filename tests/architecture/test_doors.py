@@ -33,6 +33,7 @@ SIDE_DOORS = frozenset({
     "trio_dask.messages.reunion",
     "trio_dask.messages.sealing",
     "trio_dask.messages.session",
+    "trio_dask.messages.speech",
     "trio_dask.messages.tasks",
     "trio_dask.messages.tie",
     "trio_dask.messages.tracebacks",

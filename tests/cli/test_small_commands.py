@@ -16,6 +16,7 @@ from trio_dask.cli.logs import log_to_stderr
 from trio_dask.cli.serving import interface_host, listen_at, owned_file
 from trio_dask.config import ensure_token, find_token, token_path
 from trio_dask.errors import ConfigError
+from trio_dask.eventlog import kept_lines
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -221,6 +222,26 @@ def test_colours_are_for_terminals(terminal: bool, monkeypatch: pytest.MonkeyPat
     well, careful = stream.getvalue().splitlines()
     assert well.endswith(" - trio_dask - INFO - all is well")
     assert careful.startswith("\x1b[33m") == careful.endswith("\x1b[0m") == terminal
+
+
+def test_what_is_not_shown_is_logged_all_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    """For those who ask for the last lines; `debug` is for those who want it."""
+    stream = io.StringIO()
+    monkeypatch.setattr(sys, "stderr", stream)
+    monkeypatch.setattr(logging, "raiseExceptions", True)
+    logger = logging.getLogger("trio_dask")
+    monkeypatch.setattr(logger, "handlers", [])
+    monkeypatch.setattr(logger, "level", logger.level)
+    with kept_lines(lambda: 1.0) as kept:
+        log_to_stderr("warning")
+        logger.debug("of no interest")
+        logger.info("all is well")
+        logger.warning("careful")
+        assert [each["text"] for each in kept.lines(1.0)] == ["careful", "all is well"]
+        assert len(stream.getvalue().splitlines()) == 1
+        log_to_stderr("debug")
+        logger.debug("of some interest")
+        assert kept.lines(1.0)[0]["text"] == "of some interest"
 
 
 def test_a_token_is_made_before_it_is_needed() -> None:

@@ -39,8 +39,13 @@ def test_it_fits(columns: int, count: int) -> None:
 
 
 @pytest.mark.network
-def test_logs(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+def test_logs(
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    caplog: pytest.LogCaptureFixture,
+) -> None:
     """The last lines, the newest last, for people and for programs."""
+    caplog.set_level(logging.WARNING, "trio_dask")  # whatever a command has set in this process
     said = logging.getLogger("trio_dask.worker")
     monkeypatch.setattr(said, "disabled", False)
     with LocalCluster(2, 1, processes=False, dashboard_address=None, name="w") as cluster:

@@ -74,11 +74,14 @@ class BusyCluster:
         if None in found:
             msg = f"there is no worker {workers[found.index(None)]!r}"
             raise ValueError(msg)
-        if topic not in ("profile", "call_stack", "logs"):
+        if topic not in ("profile", "call_stack", "logs", "task_logs"):
             return await self._hand().ask(topic, params)
         if topic == "profile":
             said = looks.profile(params.get("name", ""))
             return looks.answers({each.address: said for each in found if each is not None})
+        if topic == "task_logs":
+            first = next(each for each in found if each is not None)
+            return looks.answers({first.address: looks.words()})
         if topic == "logs":
             return looks.answers({each.address: looks.logs() for each in found if each is not None})
         keys = params.get("keys")

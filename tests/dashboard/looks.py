@@ -6,6 +6,7 @@ from typing import Any, Final
 
 from trio_dask.messages.inquiring import packed
 from trio_dask.messages.profiles import Frame, Profile
+from trio_dask.messages.speech import LastSaid, LogLine
 
 _LIB: Final = "/opt/env/lib/python3.11/site-packages"
 _OWN: Final = "/home/ann/project"
@@ -49,6 +50,13 @@ def stacks(tasks: list[tuple[str, str]]) -> bytes:
         found.append({"key": key, "name": name, "attempt": 1, "waits": False, "frames": frames,
                       "left_out": 0})  # fmt: skip
     return packed({"stacks": found, "left_out": 0})
+
+
+def words() -> bytes:
+    """What a worker answers: what a task has said."""
+    said = [("stdout", "reading part 3 of 12"), ("log", "my.reader - WARNING - 2 rows are empty")]
+    lines = tuple(LogLine(1.8e9 + at, *line) for at, line in enumerate(said))
+    return LastSaid(1, 17, lines).packed()
 
 
 def logs() -> bytes:

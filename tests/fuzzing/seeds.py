@@ -91,6 +91,7 @@ def of_client() -> list[Message]:
         session.Ask(25, "call_stack", {"tids": mine, "keys": ["x"], "workers": ["w0"]}),
         session.Ask(26, "profile", {"name": "f", "since_s": 10.0}),
         session.Ask(27, "logs", {"n": 3}),
+        session.Ask(28, "task_logs", {"tid": mine[0], "key": "x", "n": 3}),
     ]  # fmt: skip
 
 

@@ -15,6 +15,7 @@ from trio_dask.messages import Buffer, Message, Payload, decode, encode
 from trio_dask.messages.exceptions import rebuild
 from trio_dask.messages.failure import Failure
 from trio_dask.messages.payload import pack, pack_call, pack_function, unpack
+from trio_dask.messages.speech import Spoken
 from trio_dask.messages.tasks import (
     ERROR,
     HERE,
@@ -52,6 +53,8 @@ class Runner:
         self.thread: Thread | None = None
         self._decoder = FrameDecoder()
         self._heard: list[Message] = []
+        #: What tasks have said, set aside.
+        self.spoken: list[Spoken] = []
         self._closed = False
         if hosted:
             self.thread = host_runner(theirs, self.board.fd)
@@ -110,13 +113,17 @@ class Runner:
             self.sock.sendall(piece)
 
     def hear(self) -> Message:
-        """The next message; EOFError when there are no more."""
+        """The next message, but for what tasks say; EOFError when there are no more."""
         while not self._heard:
             data = self.sock.recv(1 << 20)
             if not data:
                 raise EOFError
             for header, payloads in self._decoder.feed(data):
-                self._heard += decode(header, payloads)
+                for each in decode(header, payloads):
+                    if isinstance(each, Spoken):
+                        self.spoken.append(each)
+                    else:
+                        self._heard.append(each)
         return self._heard.pop(0)
 
     def expect(self, kind: type[M]) -> M:

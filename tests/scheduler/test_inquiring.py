@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from trio_dask.messages import session, tasks as words
+from trio_dask.messages.ids import auto_key
 from trio_dask.messages.inquiring import SAID_BYTES_MAX, Inquire, Told
 from trio_dask.scheduler.core import Misuse
 from trio_dask.scheduler.core.inquiring import INQUIRIES_MAX, PATIENCE_S
@@ -101,6 +102,38 @@ def test_stacks_of_tasks_are_asked_where_they_run(cluster: Driver) -> None:
     assert answers(cluster)[0].data["said"] == {}
     ask(cluster, "call_stack", serial=3)
     assert all("attempts" not in each.params for peer in (A, B) for each in asked(cluster, peer))
+
+
+def test_what_a_task_has_said_is_asked_of_all(cluster: Driver) -> None:
+    """By the id that workers know it under: earlier attempts may have been anywhere."""
+    first = cluster.client()
+    a, b = cluster.worker(A), cluster.worker(B)
+    one, two, *_ = cluster.submit(first, [b"x"] * 2, keys=["k", "l"])
+    ways: list[dict[str, Any]] = [{"tid": one}, {"key": "k"}, {"tid": one, "key": "l", "n": 3}]
+    for serial, named in enumerate(ways):
+        ask(cluster, "task_logs", serial=serial, **named)
+        [to_a], [to_b] = asked(cluster, A), asked(cluster, B)
+        assert to_a.params == to_b.params
+        assert to_a.params == {"tid": one, "n": named.get("n"), "bytes_max": SAID_BYTES_MAX}
+        told(cluster, A, to_a, b"words")
+        told(cluster, B, to_b, b"none")
+        [answer] = answers(cluster)
+        assert answer.data["said"] == {a: b"words", b: b"none"}
+    ask(cluster, "task_logs", tid=two + 7, workers=["w11"])
+    assert (asked(cluster, A), asked(cluster, B)[0].params["tid"]) == ([], two + 7)
+    ask(cluster, "task_logs", key=auto_key("gone", two + 9))
+    assert asked(cluster, A)[0].params["tid"] == two + 9
+
+
+@pytest.mark.parametrize("named", [{}, {"key": "nobody"}, {"tid": "x"}, {"key": 7}])
+def test_what_no_task_has_said(cluster: Driver, named: dict[str, Any]) -> None:
+    """Nobody is asked."""
+    cluster.client()
+    cluster.worker(A)
+    ask(cluster, "task_logs", **named)
+    [refused] = answers(cluster)
+    assert "there is no task" in refused.data["error"]
+    assert asked(cluster, A) == []
 
 
 def test_who_leaves_has_answered(cluster: Driver) -> None:

@@ -70,6 +70,42 @@ def test_what_tasks_print_is_seen(script: Path, command: list[str]) -> None:
     assert len(lines) == 4 * 2000 + 4 + 4 + 2
 
 
+LOGS = """
+import os
+from trio_dask import Client
+
+def talk(text):
+    print(text)
+    return text
+
+def die(text):
+    print(text)
+    os._exit(5)
+
+if __name__ == "__main__":
+    with Client(n_workers=2, threads_per_worker=1) as client:
+        good, bad = client.submit(talk, "hello"), client.submit(die, "farewell", retries=0)
+        assert good.result() == "hello" and bad.exception() is not None
+        assert [each.text for each in good.logs()] == ["hello"]
+        assert [each.text for each in bad.logs()] == ["farewell"], "its process has ended"
+        for lines in client.get_worker_logs().values():
+            assert any(text.startswith("Registered to:") for _, text in lines)
+            assert any("The runner of worker" in text for level, text in lines if level == "WARNING")
+"""
+
+
+def test_what_is_said_is_kept(tmp_path: Path) -> None:
+    """By workers, beyond the end of the process that has said it, and what they log themselves."""
+    path = tmp_path / "script.py"
+    path.write_text(LOGS, encoding="utf-8")
+    done = subprocess.run(
+        [sys.executable, str(path)], capture_output=True, timeout=60, check=False, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    assert sorted(set(done.stdout.split())) == ["farewell", "hello"]
+    assert "Registered" not in done.stderr, "it is kept, but not shown"
+
+
 def test_nobody_reads_what_tasks_print(script: Path) -> None:
     """A program whose output is cut off, as by `head`, does all its work."""
     process = subprocess.Popen(

@@ -56,11 +56,15 @@ def in_colour(line: str, level: int) -> str:
 
 
 def log_to_stderr(level: LogLevel, how: str = "text") -> None:
-    """Send what the package logs to stderr, from `level` on."""
+    """Send what the package logs to stderr, from `level` on.
+
+    What is not shown there is logged all the same, for those who ask for the last lines of it.
+    """
     handler = logging.StreamHandler(sys.stderr)
+    handler.setLevel(level.upper())
     handler.setFormatter(JsonFormatter() if how == "json" else ColourFormatter(_FORMAT))
     logger = logging.getLogger("trio_dask")
     logger.addHandler(handler)
-    logger.setLevel(level.upper())
+    logger.setLevel(min(logging.INFO, handler.level))
     # A lost line of the log must not become a traceback on the same stderr.
     logging.raiseExceptions = False

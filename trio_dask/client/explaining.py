@@ -1,4 +1,4 @@
-"""Why a task is where it is, and what is held by whom: what the scheduler answers, for both clients."""
+"""Why a task is where it is, what it has said, and what is held by whom: for both clients."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Self
 from trio_dask.client.base import BaseClient
 from trio_dask.client.core import RELEASED
 from trio_dask.client.futures import BaseFuture
+from trio_dask.client.task_logs import TaskLog, task_log
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine
@@ -80,6 +81,17 @@ class AsyncExplaining(BaseClient):
         """
         return await explain(self, task)
 
+    async def logs(self, task: BaseFuture[Any] | str, n: int | None = None) -> TaskLog:
+        """What a task, by its future or its key, has said: while it runs, and after its end.
+
+        Lines that it has printed, logged, or warned with, each with its time and stream: the last
+        500 of its last attempt, or the last `n`. They are kept by the worker that ran it, beyond
+        the end of its process, until the worker leaves or other tasks have said a lot. What is
+        said outside of Python, or in a thread or a process that the task has started, is not
+        there: it goes where the worker's own output goes.
+        """
+        return await task_log(self, task, n)
+
     async def coordination(self) -> dict[str, Any]:
         """What is locked, set, queued and kept in the cluster: by whom, since when, who waits."""
         return await self.live.ask("coordination", {})
@@ -100,6 +112,18 @@ class Explaining(BaseClient):
         The text has `state` and `facts` for programs.
         """
         found: Explanation = self.run_blocking(explain(self, task))
+        return found
+
+    def logs(self, task: BaseFuture[Any] | str, n: int | None = None) -> TaskLog:
+        """What a task, by its future or its key, has said: while it runs, and after its end.
+
+        Lines that it has printed, logged, or warned with, each with its time and stream: the last
+        500 of its last attempt, or the last `n`. They are kept by the worker that ran it, beyond
+        the end of its process, until the worker leaves or other tasks have said a lot. What is
+        said outside of Python, or in a thread or a process that the task has started, is not
+        there: it goes where the worker's own output goes.
+        """
+        found: TaskLog = self.run_blocking(task_log(self, task, n))
         return found
 
     def coordination(self) -> dict[str, Any]:

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from trio_dask.client.async_client import AsyncClient
     from trio_dask.client.blocking import Client
     from trio_dask.client.explaining import Explanation
+    from trio_dask.client.task_logs import TaskLog
     from trio_dask.messages.ids import TaskId
 
 T = TypeVar("T")
@@ -153,6 +154,10 @@ class AsyncFuture(BaseFuture[T]):
         """Why the task is where it is, in words. See `AsyncClient.why`."""
         return await self.client.why(self)
 
+    async def logs(self, n: int | None = None) -> TaskLog:
+        """What the task has said so far: lines it printed, logged, warned with. See `AsyncClient.logs`."""
+        return await self.client.logs(self, n)
+
     async def cancel(self, reason: str = "") -> None:
         """Stop the task, for everyone. See `AsyncClient.cancel`."""
         await self.client.cancel([self], reason=reason)
@@ -216,6 +221,10 @@ class Future(BaseFuture[T]):
     def why(self) -> Explanation:
         """Why the task is where it is, in words. See `Client.why`."""
         return self.client.why(self)
+
+    def logs(self, n: int | None = None) -> TaskLog:
+        """What the task has said so far: lines it printed, logged, warned with. See `Client.logs`."""
+        return self.client.logs(self, n)
 
     def cancel(self, reason: str = "") -> None:
         """Stop the task, for everyone. See `Client.cancel`."""

@@ -157,8 +157,8 @@ class AsyncInquiring(AsyncExplaining):
     ) -> dict[str, tuple[tuple[str, str], ...]]:
         """The last lines that workers have logged, the newest first.
 
-        Workers of one process have one log. What tasks print is not in it: that is on the
-        page of the worker, on the dashboard.
+        Workers of one process have one log. What tasks say is not in it: `logs` has that, and
+        the page of the worker, on the dashboard.
 
         Args:
             n: so many lines of each, 500 at most.
@@ -225,8 +225,8 @@ class Inquiring(Explaining):
     ) -> dict[str, tuple[tuple[str, str], ...]]:
         """The last lines that workers have logged, the newest first.
 
-        Workers of one process have one log. What tasks print is not in it: that is on the
-        page of the worker, on the dashboard.
+        Workers of one process have one log. What tasks say is not in it: `logs` has that, and
+        the page of the worker, on the dashboard.
 
         Args:
             n: so many lines of each, 500 at most.

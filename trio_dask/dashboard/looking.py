@@ -14,8 +14,9 @@ from starlette.routing import Route
 
 from trio_dask.dashboard.plain import plain
 from trio_dask.errors import RemoteProtocolError
-from trio_dask.messages.inquiring import CALL_STACK, LOGS, PROFILE, unpacked
+from trio_dask.messages.inquiring import CALL_STACK, LOGS, PROFILE, TASK_LOGS, unpacked
 from trio_dask.messages.profiles import Profile
+from trio_dask.messages.speech import last_said
 
 if TYPE_CHECKING:
     from starlette.requests import Request
@@ -49,6 +50,7 @@ class Looking:
             Route("/api/v1/profile", self.profile),
             Route("/api/v1/stacks", self.stacks),
             Route("/api/v1/worker_logs", self.logs),
+            Route("/api/v1/task_logs", self.task_logs),
         ]
 
     async def profile(self, request: Request) -> Response:
@@ -81,6 +83,13 @@ class Looking:
             return _error("worker is the name or address of one", 400)
         return await self._shared(LOGS, {"workers": [name]})
 
+    async def task_logs(self, request: Request) -> Response:
+        """What a task has said."""
+        key = request.query_params.get("task")
+        if not key:
+            return _error("task is the key of one", 400)
+        return await self._shared(TASK_LOGS, {"key": key})
+
     async def _shared(self, topic: str, params: dict[str, Any]) -> Response:
         what = topic, repr(sorted(params.items()))
         async with self._making:
@@ -90,7 +99,7 @@ class Looking:
                     answer = await self._view.ask(topic, params)
                 except ValueError as error:
                     return _error(str(error), 404)
-                make = {PROFILE: merged, CALL_STACK: listed, LOGS: lines}[topic]
+                make = _MAKERS[topic]
                 known = await make(answer, params)
                 self._made.pop(what, None)
                 while len(self._made) >= _KEPT:
@@ -213,6 +222,19 @@ async def lines(answer: dict[str, Any], _: dict[str, Any]) -> dict[str, Any]:
     }
 
 
+async def words(answer: dict[str, Any], _: dict[str, Any]) -> dict[str, Any]:
+    """The lines of one task."""
+    try:
+        found = last_said(answer["said"])
+    except RemoteProtocolError:
+        found = last_said({})
+    return {
+        "lines": [line._asdict() for line in found.lines],
+        "dropped": found.missed,
+        "silent": [*answer["silent"], *answer["refused"]],
+    }
+
+
 def _stack(told: dict[str, Any]) -> dict[str, Any]:
     frames = told.get("frames")
     return {
@@ -233,3 +255,5 @@ def _stack(told: dict[str, Any]) -> dict[str, Any]:
 
 _FRAME_PARTS: Final = 3
 _LINE_PARTS: Final = 4
+#: What is made of the answers to a question.
+_MAKERS: Final = {PROFILE: merged, CALL_STACK: listed, LOGS: lines, TASK_LOGS: words}

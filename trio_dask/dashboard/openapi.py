@@ -65,6 +65,7 @@ _SCHEMAS: Final = {
                        **_ERROR, causes={"type": "array", "items": _object(**_ERROR)}),
     "Event": _object(kind=_TEXT, who=_TEXT, text=_TEXT, times=_WHOLE, ago_s=_NUMBER),
     "LogLine": _object(ago_s=_NUMBER, level=_TEXT, logger=_TEXT, text=_TEXT),
+    "SaidLine": _object(time=_NUMBER, stream=_TEXT, text=_TEXT),
     "Graph": _object(
         groups={"type": "array", "items": _object(name=_TEXT, states={"type": "object"})},
         edges={"type": "array", "items": {"type": "array"}}, count=_WHOLE, complete=_FLAG,
@@ -148,6 +149,11 @@ def _reading() -> dict[str, Any]:
             "What a worker has logged, and what its tasks have printed, the last lines",
             _object(lines={"type": "array", "items": _ref("LogLine")}, output=_TEXTS),
             query={"worker": _TEXT},
+        ),
+        "/api/v1/task_logs": _get(
+            "What a task has said: lines printed, logged, or warned with, the last of them",
+            _object(lines={"type": "array", "items": _ref("SaidLine")}, dropped=_WHOLE),
+            query={"task": _TEXT},
         ),
         "/api/v1/adaptive_target": _get(
             "How many workers there should be", _object(workers=_WHOLE)

@@ -13,6 +13,7 @@ from trio_dask.messages import (
     reunion,
     sealing,
     session,
+    speech,
     tasks,
     values,
 )
@@ -42,6 +43,7 @@ __all__ = [
     "reunion",
     "sealing",
     "session",
+    "speech",
     "tasks",
     "values",
 ]

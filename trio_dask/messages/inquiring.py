@@ -19,6 +19,7 @@ from trio_dask.messages.columns import Blobs, FieldError, Plain, check_plain
 CALL_STACK: Final = "call_stack"
 PROFILE: Final = "profile"
 LOGS: Final = "logs"
+TASK_LOGS: Final = "task_logs"
 #: An answer has no more bytes than this, or than its question says.
 SAID_BYTES_MAX: Final = 1 << 20
 
@@ -28,8 +29,9 @@ class Inquire(Message):
     """A question about what is in a process (scheduler → worker → runner), answered by one `Told`.
 
     `topic` is ``call_stack`` (of `params` ``attempts``, or of all that run), ``profile`` (of the
-    seconds from ``since_s`` to ``until_s`` ago, of a function if ``name`` is not empty) or
-    ``logs`` (the last ``n`` lines). An answer has at most ``bytes_max`` bytes.
+    seconds from ``since_s`` to ``until_s`` ago, of a function if ``name`` is not empty), ``logs``
+    (the last ``n`` lines) or ``task_logs`` (those of the task ``tid``). An answer has at most
+    ``bytes_max`` bytes.
     """
 
     serial: int

@@ -14,6 +14,7 @@ from typing import Any, Final, NoReturn
 from trio_dask.errors import RemoteProtocolError
 from trio_dask.runner.board import Board
 from trio_dask.runner.collections import be_default
+from trio_dask.runner.hearing import listen
 from trio_dask.runner.preloading import preload
 from trio_dask.runner.runner import Runner
 
@@ -42,6 +43,7 @@ def main(arguments: list[str]) -> NoReturn:
     # Only what is on its way to a task that is to be stopped means anything.
     signal.signal(signal.SIGINT, runner.slots.strikes.on_signal)
     os.register_at_fork(after_in_child=runner.outbox.forked)
+    listen()
     if not _preloaded(runner):
         _leave(1)
     runner.start(range(1, runner.slots.count), read=partial(_read, runner, parent))

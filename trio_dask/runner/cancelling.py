@@ -33,7 +33,13 @@ _DELICATE: Final = (
     "trio",
 )
 #: But these are made to be interrupted: they wait.
-_WAITING: Final = {"wait", "wait_for", "join", "_wait_for_tstate_lock"}
+_WAITING: Final = {
+    ("threading", "wait"),
+    ("threading", "wait_for"),
+    ("threading", "join"),
+    ("threading", "_wait_for_tstate_lock"),
+    ("trio_dask.runner.hearing", "write"),  # for who reads what is printed
+}
 #: Where functions are called.
 _SLOTS: Final = "trio_dask.runner.slots"
 _CALL: Final = "_call"
@@ -196,8 +202,7 @@ def _is_delicate(frame: FrameType | None) -> bool:
         if name == _SLOTS:
             # The innermost: in a function without frames, as `time.sleep`, if it is the call.
             return frame is inner and frame.f_code.co_name != _CALL
-        waits = name == "threading" and frame.f_code.co_name in _WAITING
-        if name.partition(".")[0] in _DELICATE and not waits:
+        if name.partition(".")[0] in _DELICATE and (name, frame.f_code.co_name) not in _WAITING:
             return True
         frame = frame.f_back
     return True

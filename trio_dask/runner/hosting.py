@@ -6,6 +6,7 @@ from threading import Thread
 from typing import TYPE_CHECKING
 
 from trio_dask.runner.board import Board
+from trio_dask.runner.hearing import hear_streams, heard
 from trio_dask.runner.preloading import preload
 from trio_dask.runner.runner import Runner
 
@@ -36,10 +37,11 @@ def _host(sock: socket.socket, board_fd: int, on_end: Callable[[], object]) -> N
 
 
 def _run(sock: socket.socket, board_fd: int) -> None:
-    with sock:
+    with sock, heard():
         sock.setblocking(True)  # noqa: FBT003 - its name says it
         board = Board(board_fd)
         runner = Runner(sock.fileno(), board)
+        runner.before_tasks = hear_streams
         preload(runner.slots.settings)
         runner.start(range(runner.slots.count))
         try:

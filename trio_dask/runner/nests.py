@@ -292,6 +292,19 @@ def closed(slots: Slots) -> None:
         _runners.remove(slots)
 
 
+def task_here() -> tuple[Slots, Task] | None:
+    """The task whose code runs here, and its runner; None outside of tasks."""
+    coroutine = present.get()
+    if coroutine is not None:
+        return None if coroutine.scope is None else (coroutine.runner, coroutine.task)
+    ident = get_ident()
+    for slots in _runners:
+        seat = slots.seat_of(ident)
+        if seat is not None:
+            return slots, seat.task
+    return None
+
+
 def current() -> Nest | None:
     """The nest of the task that runs here, made if it has none; None outside of tasks."""
     coroutine = present.get()

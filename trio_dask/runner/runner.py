@@ -82,6 +82,8 @@ class Runner:
         self._serial = 0
         self._plugins = PluginHost(self.slots, fd)
         self._trimmed = -_TRIM_S
+        #: To be done whenever tasks have come, before they begin.
+        self.before_tasks: Callable[[], None] | None = None
         #: Everything that was set up has been torn down.
         self.closed = Event()
         self._acts: dict[type[Message], Callable[[Any], None]] = {
@@ -184,6 +186,8 @@ class Runner:
         if run.ways:
             limits = zip(run.timeouts, run.deadlines, strict=True)
             self.slots.limits.update(zip(run.attempts, limits, strict=True))
+        if self.before_tasks is not None:
+            self.before_tasks()
         tasks: list[Task] = list(
             zip(  # noqa: B905 - some columns go on for ever
                 run.ranks,

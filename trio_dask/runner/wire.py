@@ -15,6 +15,7 @@ from trio_dask.comm import FrameDecoder, Lead, Stretch, frame
 from trio_dask.messages import Message, decode, encode
 from trio_dask.messages.sealing import Sealed
 from trio_dask.messages.tasks import Done
+from trio_dask.runner.speech import Speech
 from trio_dask.store import DESCRIPTORS_MAX, Arrivals, rights
 
 if TYPE_CHECKING:
@@ -96,6 +97,9 @@ class Outbox:
         self.rows: deque[Row] = deque()
         #: Values of which their rows speak: attempt, task, number, where it is.
         self.sealed: deque[tuple[int, int, int, Segment]] = deque()
+        #: What tasks say.
+        self.speech = Speech()
+        self._said: Final = self.speech.voices
         self._words: deque[Message] = deque()
         self._calls: deque[Callable[[], None]] = deque()
         self._fd = fd
@@ -113,7 +117,7 @@ class Outbox:
 
     def flush(self) -> None:
         """Write everything, or leave it to the thread that is writing or to the writer."""
-        while self.rows or self._words:
+        while self.rows or self._words or self._said:
             if not self._writing.acquire(blocking=False):
                 self.wake()
                 return
@@ -180,7 +184,7 @@ class Outbox:
         self._fd = -1
 
     def _write_all(self) -> None:
-        while self.rows or self._words or self.sealed:
+        while self.rows or self._words or self.sealed or self._said:
             if self._fd < 0:
                 os._exit(0)  # a task forked, and its child came back into the slot
             words: list[Message] = [self._words.popleft() for _ in range(len(self._words))]
@@ -189,6 +193,8 @@ class Outbox:
             rows = self._take_rows()
             while self.sealed:
                 self._send([self._take_sealed()])
+            if self._said:  # after its rows were taken: what a task says is there before it ends
+                words.append(self.speech.take())
             self._send([*rows, *words])
 
     def _send(self, messages: list[Message]) -> None:

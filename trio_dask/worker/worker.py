@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Any, Final
 import trio
 
 from trio_dask.errors import CommError
-from trio_dask.messages.inquiring import LOGS, PROFILE, Profiled, Told
+from trio_dask.messages.inquiring import LOGS, PROFILE, TASK_LOGS, Profiled, Told
 from trio_dask.messages.sealing import Sealed, Unread
 from trio_dask.messages.session import CLIENT
+from trio_dask.messages.speech import Spoken
 from trio_dask.messages.values import Fetch, Values
 from trio_dask.worker import logs
 from trio_dask.worker.core import (
@@ -29,6 +30,7 @@ from trio_dask.worker.core import (
 from trio_dask.worker.lending import Lending
 from trio_dask.worker.peers import Peers
 from trio_dask.worker.profiles import Profiles
+from trio_dask.worker.speech import Voices
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -88,6 +90,7 @@ class Worker:
         self.farewell: Farewell | None = None
         self.aged = False  # it leaves because its time is over
         self.profiles = Profiles(0.0)
+        self.voices: Final = Voices()
         #: The last lines of the process's log, and those that the runner has written.
         self.lines: Callable[[float], list[dict[str, Any]]] = _no_lines
         self.output: Callable[[], list[str]] = list
@@ -160,6 +163,8 @@ class Worker:
         if topic == LOGS:
             said = logs.answer(params, self.lines(now), self.output())
             return Told(serial, ok=True, said=[said])
+        if topic == TASK_LOGS:
+            return Told(serial, ok=True, said=[self.voices.answer(params)])
         return Told(serial, ok=False, said=[b"a worker does not know"])
 
     def _fetch(self, address: str, question: Fetch) -> None:
@@ -203,6 +208,9 @@ class Worker:
             return
         if type(message) is Profiled:
             self.profiles.take(message, trio.current_time())
+            return
+        if type(message) is Spoken:
+            self.voices.take(message)
             return
         if type(message) is Sealed:
             self.lending.sealed(message)

@@ -116,6 +116,9 @@ export class Task {
     this.history = h("ol", { class: "steps" });
     this.seen = [];
     this.stacks = null;
+    this.words = h("section", { class: "card", hidden: true }, h("header", null, h("h2", null, "What it has said"), h("span", { class: "dim more" }, "asked every 4 s")));
+    this.lines = h("pre", { tabindex: "0", "aria-label": "What it has said" });
+    this.words.append(this.lines);
     this.orders = orderBar([
       { verb: "Cancel it", title: "Cancel this task?", text: "It is stopped for everybody who wants it, also while it runs, and what waits for its value is cancelled with it.",
         path: `api/v1/tasks/${part(key)}/cancel`, done: (answer) => (answer.stopped.length ? "It is being stopped." : "It had ended already.") },
@@ -125,7 +128,15 @@ export class Task {
       h("h1", { class: "key" }, key), this.orders, this.body);
   }
 
-  start() { this.stop = every(this.node, 2000, () => this.ask()); }
+  start() { this.stop = every(this.node, 2000, () => this.ask()); this.listening = every(this.node, 4000, () => this.listen()); }
+
+  async listen() {
+    let data;
+    try { data = await get(`api/v1/task_logs?task=${part(this.key)}`); } catch { return; }
+    const before = data.dropped ? [`… ${plural(data.dropped, "line")} before these are not kept`] : [];
+    say(this.lines, [...before, ...data.lines.map((each) => plain(each.text))].join("\n"));
+    this.words.hidden = !data.lines.length;
+  }
 
   async ask() {
     let data;
@@ -168,6 +179,7 @@ export class Task {
       this.stacks ? this.stacks.node : null,
       data.failure ? h("section", { class: "card bad" }, h("header", null, h("h2", null, "Error")), failureBody(data.failure, true)) : null,
       data.deaths.length ? h("section", { class: "card" }, h("header", null, h("h2", null, "Processes that died under it")), data.deaths.map(certificate)) : null,
+      this.words,
       h("section", { class: "card" }, h("header", null, h("h2", null, "History")), this.history),
       h("section", { class: "card" }, h("dl", { class: "facts" }, facts.filter(([, value]) => value !== "" && value !== undefined).map(([name, value]) => [h("dt", null, name), h("dd", null, value)]))),
       h("h2", null, "Inputs"), inputs, h("h2", null, "Used by"), outputs);
@@ -182,8 +194,11 @@ export class Task {
 
   update() {}
 
-  close() { this.stop(); if (this.stacks) this.stacks.close(); }
+  close() { this.stop(); this.listening(); if (this.stacks) this.stacks.close(); }
 }
+
+// Without colours, and what else is meant for a terminal.
+function plain(text) { return text.replace(/\x1b\[[0-?]*[ -/]*[@-~]/g, ""); }
 
 // A death certificate: how, where, with how much memory, and the last that it wrote.
 function certificate(each) {

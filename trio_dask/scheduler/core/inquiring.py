@@ -9,7 +9,15 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
-from trio_dask.messages.inquiring import CALL_STACK, LOGS, PROFILE, SAID_BYTES_MAX, Inquire
+from trio_dask.messages.ids import task_of_key
+from trio_dask.messages.inquiring import (
+    CALL_STACK,
+    LOGS,
+    PROFILE,
+    SAID_BYTES_MAX,
+    TASK_LOGS,
+    Inquire,
+)
 from trio_dask.messages.session import Answer
 from trio_dask.scheduler.core import state as st
 from trio_dask.scheduler.core.misuse import Misuse
@@ -67,6 +75,11 @@ def on_ask(state: ClusterState, client: Client, message: Ask) -> str | None:
         found = [worker for worker in dict.fromkeys(chosen) if worker is not None]
     if len({id(inquiry) for inquiry, _ in state.inquiries.values()}) >= INQUIRIES_MAX:
         return f"{INQUIRIES_MAX} such questions are being answered: try again later"
+    if message.topic == TASK_LOGS:
+        tid = _task_meant(state, params)
+        if tid is None:
+            return f"there is no task {params.get('key')!r:.200}, or nobody wants it any more"
+        params = {"tid": tid, "n": params.get("n")}
     each = dict.fromkeys(found, params)
     if message.topic == CALL_STACK and (tasks := _tasks(state, params)) is not None:
         each = _by_worker(tasks, each)
@@ -83,6 +96,18 @@ def _tasks(state: ClusterState, params: dict[str, Any]) -> list[Task] | None:
     if type(keys) is list:
         found += [state.task_with_key(key) for key in keys if type(key) is str]
     return [task for task in found if task is not None]
+
+
+def _task_meant(state: ClusterState, params: dict[str, Any]) -> int | None:
+    """The id under which workers know a task; they may know one that is forgotten here."""
+    tid, key = params.get("tid"), params.get("key")
+    if type(tid) is not int:
+        if type(key) is not str:
+            return None
+        task = state.task_with_key(key)
+        return task_of_key(key) if task is None else task.tid
+    task = state.tasks.get(tid)
+    return tid if task is None else task.tid
 
 
 def _by_worker(
@@ -147,4 +172,4 @@ def expire(state: ClusterState, now: float) -> None:
 
 
 #: The questions of clients.
-TOPICS: Final = (CALL_STACK, PROFILE, LOGS)
+TOPICS: Final = (CALL_STACK, PROFILE, LOGS, TASK_LOGS)
