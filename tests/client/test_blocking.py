@@ -216,11 +216,11 @@ def test_wait_and_as_completed() -> None:
         client.flush()
         on_loop(client, fake.run, 1)
         assert wait(futures, return_when="FIRST_COMPLETED").done == {futures[0]}
-        steps = as_completed(futures, with_results=True)
-        assert next(iter(steps)) == (futures[0], 1)
+        pairs = as_completed(futures, with_results=True)
+        assert next(iter(pairs)) == (futures[0], 1)
         on_loop(client, fake.run)
         assert wait(futures).not_done == set()
-        assert dict(steps) == {future: n + 1 for n, future in enumerate(futures) if n}
+        assert dict(pairs) == {future: n + 1 for n, future in enumerate(futures) if n}
         assert sum(map(len, as_completed(futures).batches())) == 300
         assert wait([]).done == set()
         fake.held = True

@@ -106,7 +106,7 @@ async def test_gather_and_errors() -> None:
         assert value == 2
         assert isinstance(error, ValueError)
         with pytest.raises(ValueError, match="errors="):
-            await client.gather([good], errors="other")  # type: ignore[arg-type]
+            await client.gather([good], errors="other")  # type: ignore[call-overload]
 
 
 async def test_gather_raises_at_the_first_failure() -> None:

@@ -114,7 +114,7 @@ async def test_as_completed_in_batches() -> None:
         assert sum(sizes) == 1000
         assert sizes[0] == 400
         with pytest.raises(TypeError, match="not int"):
-            as_completed([1])  # type: ignore[list-item]
+            as_completed([1])  # type: ignore[type-var]
 
 
 async def test_as_completed_has_a_time_limit() -> None:
@@ -123,7 +123,7 @@ async def test_as_completed_has_a_time_limit() -> None:
         fake.held = True
         steps = as_completed(client.map(inc, range(3)), timeout=0.001)
         with pytest.raises(TimeoutError, match="3 futures are not done"):
-            await anext(steps)
+            _ = await anext(steps)
 
 
 async def test_forgotten_iterators_do_not_stay() -> None:

@@ -214,7 +214,8 @@ async def test_answers_are_as_described(autojump_clock: MockClock) -> None:
         filled = path.replace("{name}", "node-000-0").replace("{key}", tasks[0]["key"])
         if "post" in methods:
             continue
-        query = "?worker=node-000-0" if path == "/api/v1/worker_logs" else ""
+        needed = {"/api/v1/worker_logs": "?worker=node-000-0", "/api/v1/task_logs": "?task=x"}
+        query = needed.get(path, "")
         answer = await made.ask(filled + query)
         schema = methods["get"]["responses"]["200"]["content"]["application/json"]["schema"]
         if path != "/api/v1/workers/{name}":

@@ -250,10 +250,11 @@ async def test_what_tasks_are_doing() -> None:
         assert "lbfgsb" in await page.wait_for(
             f"document.querySelector('.stack-row pre') && {calls}"
         )
+        text = "document.querySelector('main').innerText"
+        await page.wait_for(f"{text}.includes('17 lines before') && {text}.includes('2 rows are')")
         for worker in ("node-000-0", "node-000-1"):
             await page.open(site.at(f"workers/{worker}"))
             await page.wait_for("document.querySelector('.stack-row summary')")
-        text = "document.querySelector('main').innerText"
         await page.wait_for(f"{text}.includes('loss 0.411') && {text}.includes('Registered to')")
         assert page.complaints == []
 

@@ -125,6 +125,7 @@ async def talks_async() -> None:
     await trio.to_thread.run_sync(print, "in its thread")
     async with trio.open_nursery() as nursery:
         nursery.start_soon(trio.to_thread.run_sync, print, "in another task")
+        nursery.start_soon(trio.lowlevel.checkpoint)
 
 
 def test_a_coroutine(runner: Runner) -> None:

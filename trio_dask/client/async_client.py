@@ -7,24 +7,23 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self, TypeVar, overloa
 
 import anyio
 
-from trio_dask.client import actors, currents
+from trio_dask.client import currents
 from trio_dask.client.collections.computing import AsyncComputing
 from trio_dask.client.entrance import Entrance, client_name, own_cluster
 from trio_dask.client.everywhere import AsyncEverywhere
 from trio_dask.client.futures import AsyncFuture, BaseFuture
-from trio_dask.client.keys import chosen_keys
 from trio_dask.client.live import Live
 from trio_dask.client.managing import AsyncManaging
-from trio_dask.client.options import task_options
 from trio_dask.client.outcomes import Failed
 from trio_dask.client.scopes import AsyncScope
+from trio_dask.client.submitting_async import AsyncSubmitting
 from trio_dask.client.waits import LoopWaits, seconds_of
 from trio_dask.comm import Security, connect_anyio
 from trio_dask.config import load_config
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Callable, Coroutine, Iterable, Mapping
+    from collections.abc import Callable, Coroutine, Iterable, Iterator
     from types import TracebackType
 
     from trio_dask.client.base import BaseClient
@@ -33,9 +32,10 @@ if TYPE_CHECKING:
     from trio_dask.deploy import AsyncLocalCluster
 
 T = TypeVar("T")
+Key = TypeVar("Key")
 
 
-class AsyncClient(AsyncManaging, AsyncComputing, AsyncEverywhere):
+class AsyncClient(AsyncSubmitting, AsyncManaging, AsyncComputing, AsyncEverywhere):
     """A connection to a cluster, open while its ``async with`` block lasts.
 
     Without an address it uses `scheduler_file`, or the configured one
@@ -122,97 +122,6 @@ class AsyncClient(AsyncManaging, AsyncComputing, AsyncEverywhere):
 
     # ------------------------------------------------------------ work
 
-    def submit(  # noqa: PLR0913 - options have names
-        self,
-        fn: Callable[..., Coroutine[Any, Any, T]] | Callable[..., T],
-        /,
-        *args: Any,
-        key: str | None = None,
-        pure: bool = False,
-        priority: int = 0,
-        retries: int = 0,
-        resources: Mapping[str, float] | None = None,
-        workers: str | Iterable[str] | None = None,
-        allow_other_workers: bool = False,
-        timeout: float | str | None = None,
-        deadline: float | str | None = None,
-        on_cancel: Literal["cooperate", "interrupt", "kill"] = "interrupt",
-        actor: bool = False,
-        **kwargs: Any,
-    ) -> AsyncFuture[T]:
-        """Run ``fn(*args, **kwargs)`` on the cluster.
-
-        Futures anywhere in the arguments stand for their values. With `pure`, or with one
-        `key`, the same call is made once for all who ask for it. Which calls are the same is
-        told by their pickles, so a call of a lambda is not the same in another program.
-
-        `timeout` is how many seconds it may run, each time that it does; `deadline` is in how
-        many seconds from now it has to be done, waiting included. Then it is stopped, and its
-        error is `TaskTimeout`. Text such as ``"5min"`` will do, too.
-
-        `on_cancel` says how it is stopped if it has to be while it runs: by an exception
-        (``"interrupt"``), by the end of its process (``"kill"``), or only where it calls
-        `check_cancelled` (``"cooperate"``).
-
-        With `actor`, `fn` is a class: an object of it stays on a worker, and the future's result is
-        something to call its methods of.
-
-        Raises:
-            SubmitError: it is no function, or cannot be pickled, or an option makes no sense.
-            SchedulerUnreachable: the connection is lost.
-        """
-        options = task_options(
-            priority=priority,
-            retries=retries,
-            resources=resources,
-            workers=workers,
-            allow_other_workers=allow_other_workers,
-            timeout=timeout,
-            deadline=deadline,
-            on_cancel=on_cancel,
-        )
-        keys = chosen_keys(key, pure=pure, single=True)
-        if actor:
-            made = actors.made_by(fn, asynchronous=True)
-            return self._one(
-                made, (actors.maker(fn), args, kwargs), keys, options | {"actor": True}
-            )
-        return self._one(AsyncFuture, (fn, args, kwargs), keys, options)
-
-    def map(  # noqa: PLR0913
-        self,
-        fn: Callable[..., Coroutine[Any, Any, T]] | Callable[..., T],
-        /,
-        *iterables: Iterable[Any],
-        key: str | list[str] | None = None,
-        pure: bool = False,
-        priority: int = 0,
-        retries: int = 0,
-        resources: Mapping[str, float] | None = None,
-        workers: str | Iterable[str] | None = None,
-        allow_other_workers: bool = False,
-        timeout: float | str | None = None,
-        deadline: float | str | None = None,
-        on_cancel: Literal["cooperate", "interrupt", "kill"] = "interrupt",
-        **kwargs: Any,
-    ) -> list[AsyncFuture[T]]:
-        """Run `fn` for each row of the iterables, as `zip` pairs them: to the shortest.
-
-        `key` is a prefix for all keys, or a list of them. Everything else is as for `submit`.
-        """
-        options = task_options(
-            priority=priority,
-            retries=retries,
-            resources=resources,
-            workers=workers,
-            allow_other_workers=allow_other_workers,
-            timeout=timeout,
-            deadline=deadline,
-            on_cancel=on_cancel,
-        )
-        keys = chosen_keys(key, pure=pure, single=False)
-        return self._many(AsyncFuture, (fn, iterables, kwargs), keys, options)
-
     @overload
     async def call(
         self, fn: Callable[..., Coroutine[Any, Any, T]], /, *args: Any, **kwargs: Any
@@ -260,6 +169,34 @@ class AsyncClient(AsyncManaging, AsyncComputing, AsyncEverywhere):
         return AsyncScope(self, seconds_of(timeout), on_error)
 
     # ------------------------------------------------------------ values
+
+    @overload
+    async def gather(self, futures: AsyncFuture[T], errors: Literal["raise"] = ...) -> T: ...
+
+    @overload
+    async def gather(
+        self, futures: list[AsyncFuture[T]], errors: Literal["raise", "skip"] = ...
+    ) -> list[T]: ...
+
+    @overload
+    async def gather(
+        self, futures: set[AsyncFuture[T]], errors: Literal["raise", "skip"] = ...
+    ) -> set[T]: ...
+
+    @overload
+    async def gather(
+        self, futures: dict[Key, AsyncFuture[T]], errors: Literal["raise", "skip"] = ...
+    ) -> dict[Key, T]: ...
+
+    @overload
+    async def gather(
+        self, futures: Iterator[AsyncFuture[T]], errors: Literal["raise", "skip"] = ...
+    ) -> list[T]: ...
+
+    @overload
+    async def gather(
+        self, futures: Any, errors: Literal["raise", "skip", "return"] = ...
+    ) -> Any: ...
 
     async def gather(
         self, futures: Any, errors: Literal["raise", "skip", "return"] = "raise"

@@ -10,25 +10,24 @@ from typing import TYPE_CHECKING, Any, ClassVar, Final, Literal, Self, TypeVar, 
 
 import trio
 
-from trio_dask.client import actors, currents, waits
+from trio_dask.client import currents, waits
 from trio_dask.client.collections import defaults
 from trio_dask.client.collections.computing import Computing
 from trio_dask.client.entrance import Entrance, client_name, own_cluster
 from trio_dask.client.everywhere import Everywhere
 from trio_dask.client.futures import BaseFuture, Future
-from trio_dask.client.keys import chosen_keys
 from trio_dask.client.live import Live
 from trio_dask.client.loop_thread import LoopThread, at_exit, not_at_exit
 from trio_dask.client.loops import refuse_running_loop
 from trio_dask.client.managing import Managing
-from trio_dask.client.options import task_options
 from trio_dask.client.outcomes import Failed
 from trio_dask.client.scopes import Scope
+from trio_dask.client.submitting import Submitting
 from trio_dask.comm import Security, connect_anyio
 from trio_dask.config import load_config
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine, Iterable, Mapping
+    from collections.abc import Callable, Coroutine, Iterable, Iterator
     from types import TracebackType
 
     from trio_dask.client.base import BaseClient
@@ -37,12 +36,13 @@ if TYPE_CHECKING:
     from trio_dask.deploy import LocalCluster
 
 T = TypeVar("T")
+Key = TypeVar("Key")
 
 #: All that are open, for the moment in which the process forks.
 _open: Final[weakref.WeakSet[Client]] = weakref.WeakSet()
 
 
-class Client(Managing, Computing, Everywhere):
+class Client(Submitting, Managing, Computing, Everywhere):
     """A connection to a cluster, for code that blocks; any number of threads may use it.
 
     It is open from the start until `close`, or the end of its ``with`` block. A script that
@@ -187,97 +187,6 @@ class Client(Managing, Computing, Everywhere):
 
     # ------------------------------------------------------------ work
 
-    def submit(  # noqa: PLR0913 - options have names
-        self,
-        fn: Callable[..., Coroutine[Any, Any, T]] | Callable[..., T],
-        /,
-        *args: Any,
-        key: str | None = None,
-        pure: bool = False,
-        priority: int = 0,
-        retries: int = 0,
-        resources: Mapping[str, float] | None = None,
-        workers: str | Iterable[str] | None = None,
-        allow_other_workers: bool = False,
-        timeout: float | str | None = None,
-        deadline: float | str | None = None,
-        on_cancel: Literal["cooperate", "interrupt", "kill"] = "interrupt",
-        actor: bool = False,
-        **kwargs: Any,
-    ) -> Future[T]:
-        """Run ``fn(*args, **kwargs)`` on the cluster.
-
-        Futures anywhere in the arguments stand for their values. With `pure`, or with one
-        `key`, the same call is made once for all who ask for it. Which calls are the same is
-        told by their pickles, so a call of a lambda is not the same in another program.
-
-        `timeout` is how many seconds it may run, each time that it does; `deadline` is in how
-        many seconds from now it has to be done, waiting included. Then it is stopped, and its
-        error is `TaskTimeout`. Text such as ``"5min"`` will do, too.
-
-        `on_cancel` says how it is stopped if it has to be while it runs: by an exception
-        (``"interrupt"``), by the end of its process (``"kill"``), or only where it calls
-        `check_cancelled` (``"cooperate"``).
-
-        With `actor`, `fn` is a class: an object of it stays on a worker, and the future's result is
-        something to call its methods of.
-
-        Raises:
-            SubmitError: it is no function, or cannot be pickled, or an option makes no sense.
-            SchedulerUnreachable: the connection is lost.
-        """
-        options = task_options(
-            priority=priority,
-            retries=retries,
-            resources=resources,
-            workers=workers,
-            allow_other_workers=allow_other_workers,
-            timeout=timeout,
-            deadline=deadline,
-            on_cancel=on_cancel,
-        )
-        keys = chosen_keys(key, pure=pure, single=True)
-        if actor:
-            made = actors.made_by(fn, asynchronous=False)
-            return self._one(
-                made, (actors.maker(fn), args, kwargs), keys, options | {"actor": True}
-            )
-        return self._one(Future, (fn, args, kwargs), keys, options)
-
-    def map(  # noqa: PLR0913
-        self,
-        fn: Callable[..., Coroutine[Any, Any, T]] | Callable[..., T],
-        /,
-        *iterables: Iterable[Any],
-        key: str | list[str] | None = None,
-        pure: bool = False,
-        priority: int = 0,
-        retries: int = 0,
-        resources: Mapping[str, float] | None = None,
-        workers: str | Iterable[str] | None = None,
-        allow_other_workers: bool = False,
-        timeout: float | str | None = None,
-        deadline: float | str | None = None,
-        on_cancel: Literal["cooperate", "interrupt", "kill"] = "interrupt",
-        **kwargs: Any,
-    ) -> list[Future[T]]:
-        """Run `fn` for each row of the iterables, as `zip` pairs them: to the shortest.
-
-        `key` is a prefix for all keys, or a list of them. Everything else is as for `submit`.
-        """
-        options = task_options(
-            priority=priority,
-            retries=retries,
-            resources=resources,
-            workers=workers,
-            allow_other_workers=allow_other_workers,
-            timeout=timeout,
-            deadline=deadline,
-            on_cancel=on_cancel,
-        )
-        keys = chosen_keys(key, pure=pure, single=False)
-        return self._many(Future, (fn, iterables, kwargs), keys, options)
-
     @overload
     def call(
         self, fn: Callable[..., Coroutine[Any, Any, T]], /, *args: Any, **kwargs: Any
@@ -334,6 +243,30 @@ class Client(Managing, Computing, Everywhere):
         self._loop.spawn(later)
 
     # ------------------------------------------------------------ values
+
+    @overload
+    def gather(self, futures: Future[T], errors: Literal["raise"] = ...) -> T: ...
+
+    @overload
+    def gather(
+        self, futures: list[Future[T]], errors: Literal["raise", "skip"] = ...
+    ) -> list[T]: ...
+
+    @overload
+    def gather(self, futures: set[Future[T]], errors: Literal["raise", "skip"] = ...) -> set[T]: ...
+
+    @overload
+    def gather(
+        self, futures: dict[Key, Future[T]], errors: Literal["raise", "skip"] = ...
+    ) -> dict[Key, T]: ...
+
+    @overload
+    def gather(
+        self, futures: Iterator[Future[T]], errors: Literal["raise", "skip"] = ...
+    ) -> list[T]: ...
+
+    @overload
+    def gather(self, futures: Any, errors: Literal["raise", "skip", "return"] = ...) -> Any: ...
 
     def gather(self, futures: Any, errors: Literal["raise", "skip", "return"] = "raise") -> Any:
         """Wait for the values of futures in nested lists, tuples, sets and dicts.

@@ -7,7 +7,7 @@ import time
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from numbers import Real
-from typing import Any, Final
+from typing import Any, Final, Literal, TypeAlias
 
 from trio_dask.config import parse_seconds
 from trio_dask.errors import ConfigError, SubmitError
@@ -19,6 +19,7 @@ PRIORITY_MAX: Final = (1 << 17) - 1
 #: meaning then, so it is refused now.
 RESERVED: Final = ("actor", "executor")
 #: What `on_cancel` may be, and how that is said.
+OnCancel: TypeAlias = Literal["cooperate", "interrupt", "kill"]
 WAYS: Final = {"cooperate": COOPERATE, "interrupt": INTERRUPT, "kill": KILL}
 
 

@@ -7,7 +7,7 @@ together.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final, Generic, Literal, Self, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Any, Final, Generic, Literal, Self, TypeAlias, TypeVar, overload
 
 import anyio
 
@@ -265,24 +265,36 @@ class AsyncScope(BaseScope[AsyncFuture[Any]]):
             self._interrupted = True
             self._block.cancel()
 
+    @overload
     def submit(
-        self, fn: Callable[..., Coroutine[Any, Any, T]] | Callable[..., T], /, *args: Any, **kw: Any
-    ) -> AsyncFuture[T]:
+        self, fn: Callable[..., Coroutine[Any, Any, T]], /, *args: Any, **kw: Any
+    ) -> AsyncFuture[T]: ...
+
+    @overload
+    def submit(self, fn: Callable[..., T], /, *args: Any, **kw: Any) -> AsyncFuture[T]: ...
+
+    def submit(self, fn: Callable[..., Any], /, *args: Any, **kw: Any) -> AsyncFuture[Any]:
         """As `AsyncClient.submit`; the task is the scope's."""
-        future: AsyncFuture[T]
+        future: AsyncFuture[Any]
         future, less_time = self._start(self._submit, fn, args, kw)
         self._own([future], less_time=less_time)
         return future
 
+    @overload
     def map(
-        self,
-        fn: Callable[..., Coroutine[Any, Any, T]] | Callable[..., T],
-        /,
-        *iterables: Iterable[Any],
-        **kw: Any,
-    ) -> list[AsyncFuture[T]]:
+        self, fn: Callable[..., Coroutine[Any, Any, T]], /, *iterables: Iterable[Any], **kw: Any
+    ) -> list[AsyncFuture[T]]: ...
+
+    @overload
+    def map(
+        self, fn: Callable[..., T], /, *iterables: Iterable[Any], **kw: Any
+    ) -> list[AsyncFuture[T]]: ...
+
+    def map(
+        self, fn: Callable[..., Any], /, *iterables: Iterable[Any], **kw: Any
+    ) -> list[AsyncFuture[Any]]:
         """As `AsyncClient.map`; the tasks are the scope's."""
-        futures: list[AsyncFuture[T]]
+        futures: list[AsyncFuture[Any]]
         futures, less_time = self._start(self._map, fn, iterables, kw)
         self._own(futures, less_time=less_time)
         return futures
@@ -334,24 +346,36 @@ class Scope(BaseScope[Future[Any]]):
             self._leave()
         return self._result(error)
 
+    @overload
     def submit(
-        self, fn: Callable[..., Coroutine[Any, Any, T]] | Callable[..., T], /, *args: Any, **kw: Any
-    ) -> Future[T]:
+        self, fn: Callable[..., Coroutine[Any, Any, T]], /, *args: Any, **kw: Any
+    ) -> Future[T]: ...
+
+    @overload
+    def submit(self, fn: Callable[..., T], /, *args: Any, **kw: Any) -> Future[T]: ...
+
+    def submit(self, fn: Callable[..., Any], /, *args: Any, **kw: Any) -> Future[Any]:
         """As `Client.submit`; the task is the scope's."""
-        future: Future[T]
+        future: Future[Any]
         future, less_time = self._start(self._submit, fn, args, kw)
         self._own([future], less_time=less_time)
         return future
 
+    @overload
     def map(
-        self,
-        fn: Callable[..., Coroutine[Any, Any, T]] | Callable[..., T],
-        /,
-        *iterables: Iterable[Any],
-        **kw: Any,
-    ) -> list[Future[T]]:
+        self, fn: Callable[..., Coroutine[Any, Any, T]], /, *iterables: Iterable[Any], **kw: Any
+    ) -> list[Future[T]]: ...
+
+    @overload
+    def map(
+        self, fn: Callable[..., T], /, *iterables: Iterable[Any], **kw: Any
+    ) -> list[Future[T]]: ...
+
+    def map(
+        self, fn: Callable[..., Any], /, *iterables: Iterable[Any], **kw: Any
+    ) -> list[Future[Any]]:
         """As `Client.map`; the tasks are the scope's."""
-        futures: list[Future[T]]
+        futures: list[Future[Any]]
         futures, less_time = self._start(self._map, fn, iterables, kw)
         self._own(futures, less_time=less_time)
         return futures

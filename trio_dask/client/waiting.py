@@ -4,7 +4,18 @@ from __future__ import annotations
 
 import threading
 from collections import deque
-from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple, TypeAlias, TypeVar, overload
+from typing import (
+    TYPE_CHECKING,
+    Any,
+    Final,
+    Generic,
+    Literal,
+    NamedTuple,
+    TypeAlias,
+    TypeVar,
+    cast,
+    overload,
+)
 
 from trio_dask.client.core import PENDING, EachDone, group
 from trio_dask.client.finding import AnyFuture, futures_of, of_one_kind
@@ -27,6 +38,9 @@ if TYPE_CHECKING:
     from trio_dask.client.waits import Bell, Waits
 
 T = TypeVar("T")
+F = TypeVar("F", bound="AnyFuture")
+#: What an iterator gives: futures, or pairs of future and value.
+Y = TypeVar("Y")
 ReturnWhen: TypeAlias = Literal["ALL_COMPLETED", "FIRST_COMPLETED"]
 
 #: An iterator that never has to wait lets other tasks run this often.
@@ -132,7 +146,7 @@ class _Ringer:
             bell.ring()
 
 
-class as_completed:  # noqa: N801 - the name Dask and concurrent.futures have
+class as_completed(Generic[Y]):  # noqa: N801 - the name Dask and concurrent.futures have
     """Futures in the order in which they are done, as an iterator.
 
     ``async for`` with those of an `AsyncClient`, ``for`` with those of a `Client`. More can
@@ -143,6 +157,46 @@ class as_completed:  # noqa: N801 - the name Dask and concurrent.futures have
     Raises:
         TimeoutError: not all were done `timeout` seconds after the first step.
     """
+
+    @overload
+    def __init__(
+        self: as_completed[F],
+        futures: Iterable[F] = ...,
+        *,
+        with_results: Literal[False] = ...,
+        raise_errors: bool = ...,
+        timeout: float | str | None = ...,
+    ) -> None: ...
+
+    @overload
+    def __init__(
+        self: as_completed[tuple[Future[T], T]],
+        futures: Iterable[Future[T]],
+        *,
+        with_results: Literal[True],
+        raise_errors: Literal[True] = ...,
+        timeout: float | str | None = ...,
+    ) -> None: ...
+
+    @overload
+    def __init__(
+        self: as_completed[tuple[AsyncFuture[T], T]],
+        futures: Iterable[AsyncFuture[T]],
+        *,
+        with_results: Literal[True],
+        raise_errors: Literal[True] = ...,
+        timeout: float | str | None = ...,
+    ) -> None: ...
+
+    @overload
+    def __init__(
+        self: as_completed[Any],
+        futures: Iterable[AnyFuture] = ...,
+        *,
+        with_results: bool = ...,
+        raise_errors: bool = ...,
+        timeout: float | str | None = ...,
+    ) -> None: ...
 
     def __init__(
         self,
@@ -228,29 +282,29 @@ class as_completed:  # noqa: N801 - the name Dask and concurrent.futures have
             self._ready.clear()
             self._pending = 0
 
-    def __aiter__(self) -> AsyncIterator[Any]:
+    def __aiter__(self) -> AsyncIterator[Y]:
         self._check_kind(AsyncFuture, "for")
         return self
 
-    async def __anext__(self) -> Any:
+    async def __anext__(self) -> Y:
         found = await self._next()
         if found is None:
             raise StopAsyncIteration
         if type(found) is Failed:
             raise found.error
-        return found
+        return cast("Y", found)
 
-    def __iter__(self) -> Iterator[Any]:
+    def __iter__(self) -> Iterator[Y]:
         self._check_kind(Future, "async for")
         return self
 
-    def __next__(self) -> Any:
+    def __next__(self) -> Y:
         found = None if self._first is None else _blocking(self._first, self._next())
         if found is None:
             raise StopIteration
         if type(found) is Failed:
             raise found.error
-        return found
+        return cast("Y", found)
 
     def _check_kind(self, kind: type, instead: str) -> None:
         if self._first is not None and not issubclass(type(self._first), kind):
