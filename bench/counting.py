@@ -70,7 +70,7 @@ def run(tasks: int) -> dict[str, float]:
     ways, calls = Ways(), Counter[str]()
     scheduler = SchedulerCore(CoreSettings(), cluster="counted")
     worker = WorkerCore("w", "tcp://w:1", 1, Store())
-    worker.runner_ready()
+    worker.runner_ready(1)
     scheduler.client_joined(CLIENT, session.RegisterClient("c"))
     scheduler.flush()
     first = first_id(1)
@@ -153,6 +153,6 @@ def _run(
                 attempts, [0] * count, [1e-6] * count, [5] * count, [b"value"] * count
             )
             ways.count("runner → worker", [done])
-            counted_calls(calls, "worker", partial(worker.on_runner, done))
+            counted_calls(calls, "worker", partial(worker.on_runner, 1, done))
             counted_calls(calls, "worker", flush)
     return reported

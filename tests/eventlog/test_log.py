@@ -165,7 +165,9 @@ def test_a_log_of_another_format_is_refused() -> None:
     """With both numbers."""
     disk = Disk()
     EventLog(disk, "a.log", recorded.Recording(9, "1", "scheduler", "c", 1, {})).close()
-    with pytest.raises(RemoteProtocolError, match="of format 9; this version reads 1"):
+    with pytest.raises(
+        RemoteProtocolError, match=f"of format 9; this version reads {recorded.FORMAT}"
+    ):
         read(disk.content)
 
 

@@ -26,9 +26,11 @@ from trio_dask.worker.core import (
     AwaitDrain,
     Depart,
     FetchFrom,
+    GiveUp,
     KillRunner,
     LookUp,
     Spill,
+    StartRunner,
     Store,
     ToPeer,
     ToRunner,
@@ -57,7 +59,8 @@ class Surroundings:
         self.told: dict[int, list[int]] = {}  # to the honest peer, by serial
         self.runner_answers = True
         self.sources_answer = True
-        self.core.runner_ready()
+        self.runner = 1  # its number
+        self.core.runner_ready(self.runner)
         self.core.peer_joined(HONEST, may_store=True)
 
     def give(self, count: int) -> None:
@@ -72,7 +75,7 @@ class Surroundings:
             self.core.on_scheduler(run)
         self.act()
 
-    def act(self) -> None:  # noqa: C901 - a case for each action
+    def act(self) -> None:  # noqa: C901, PLR0912 - a case for each action
         """What the core wants done is done, as far as it can be said."""
         for _ in range(100):
             actions = self.core.flush()
@@ -80,7 +83,7 @@ class Surroundings:
                 return
             for action in actions:
                 match action:
-                    case ToRunner(messages):
+                    case ToRunner(_, messages):
                         self._runner(list(heard(said(messages))))
                     case ToScheduler(messages):
                         self._scheduler(list(heard(said(messages))))
@@ -95,10 +98,16 @@ class Surroundings:
                     case KillRunner():
                         running = list(self.queue)
                         self.queue.clear()
-                        self.core.runner_died(running, {"on_purpose": True})
-                        self.core.runner_ready()
+                        self.core.runner_died(self.runner, running, {"on_purpose": True})
                     case LookUp(serial):
                         self.core.told(Told(serial, ok=True, said=[b"looked up"]))
+                    case StartRunner(self.runner, _):
+                        pass  # the first, which is there
+                    case StartRunner(number, _):
+                        self.runner = number
+                        self.core.runner_ready(number)
+                    case GiveUp(reason):
+                        raise AssertionError(reason)
                     case Depart() | Spill():
                         pass  # no memory is short here
         msg = "it never comes to rest"
@@ -112,14 +121,14 @@ class Surroundings:
                 case words.Recall():
                     back = [each for each in message.attempts if self.queue.pop(each, None)]
                     if self.runner_answers:
-                        self.core.on_runner(words.Returned(back))
+                        self.core.on_runner(self.runner, words.Returned(back))
                 case values.Fetch() if self.runner_answers:
                     found = [values.FOUND] * len(message.tids)
                     payloads: list[Payload] = [b"v"] * len(message.tids)
                     answer = values.Values(
                         message.serial, message.tids, found, [], payloads, last=True
                     )
-                    self.core.on_runner(answer)
+                    self.core.on_runner(self.runner, answer)
                 case _:
                     pass
 
@@ -128,7 +137,8 @@ class Surroundings:
         while self.queue:
             attempt, tid = self.queue.popitem()
             status = words.OK_HELD if tid % 2 else words.OK_INLINE
-            self.core.on_runner(words.Done([attempt], [status], [0.1], [1], [b""]))
+            done = words.Done([attempt], [status], [0.1], [1], [b""])
+            self.core.on_runner(self.runner, done)
         self.act()
 
     def _scheduler(self, messages: list[Message]) -> None:
@@ -159,8 +169,9 @@ class Surroundings:
         self.core.fetched(answer)
 
     def end(self) -> None:
-        """When runner and peers are gone, nothing is kept for them."""
-        self.core.runner_died([], {})
+        """When runner, peers and functions are gone, nothing is kept for them."""
+        self.core.on_scheduler(words.ForgetFunctions(list(self.core.state.functions)))
+        self.core.runner_died(self.runner, [], {})
         self.act()
         for number in list(self.core.state.sessions):
             self.core.peer_left(number)
@@ -200,7 +211,7 @@ def hostile_runner(data: bytes) -> None:
     around.give(8)
     around.core.on_peer(HONEST, values.Fetch(1, [1002, 3]))
     around.runner_answers = False
-    _listen(data, around.core.on_runner, around.act)
+    _listen(data, partial(around.core.on_runner, around.runner), around.act)
     around.end()
     assert sorted(around.answered) == list(range(1, 9)), "each attempt is answered once"
     assert sorted(around.told[1]) == [3, 1002], "each question is answered"

@@ -406,14 +406,13 @@ class Machine(RuleBasedStateMachine):
     @precondition(lambda self: self.workers)
     @rule(data=st.data(), begun=st.integers(0, 2))
     def runner_dies(self, data: st.DataObject, begun: int) -> None:
-        """The process ends, with all it had; a new one comes."""
+        """The process ends, with all it had but for functions, which the worker keeps; a new one comes."""
         peer, worker = self.some_worker(data)
         attempts = list(worker.attempts)
         lost = list(worker.held)
         worker.attempts.clear()
         worker.asked_back.clear()
         worker.held.clear()
-        worker.functions.clear()
         self.tell(peer, words.Slots(0))
         died = words.RunnerDied(attempts[:begun], attempts[begun:], lost, {"signal": 9})
         self.tell(peer, died)

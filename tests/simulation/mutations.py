@@ -12,10 +12,11 @@ from unittest.mock import patch
 
 from tests.simulation.limit_mutations import LIMIT_MUTATIONS
 from tests.simulation.reunion_mutations import REUNION_MUTATIONS
+from tests.simulation.runner_mutations import RUNNER_MUTATIONS
 from trio_dask.client.core.table import Table
 from trio_dask.client.core.watching import Watching
 from trio_dask.messages.nested import Nested, Parked
-from trio_dask.messages.tasks import Cancel, Recall, Replicas, RunnerDied, Slots
+from trio_dask.messages.tasks import Cancel, Recall, Replicas, Slots
 from trio_dask.scheduler.core import (
     dispatch,
     draining,
@@ -44,6 +45,7 @@ from trio_dask.worker.core import (
     plugins as worker_plugins,
     renewing,
     room,
+    runners,
 )
 from trio_dask.worker.core.machine import WorkerCore
 from trio_dask.worker.core.state import Outbox
@@ -92,7 +94,7 @@ def accept_a_stale_attempt() -> Iterator[None]:
     real, tasks = vacate_attempt, dict[int, Any]()
 
     def recall(state: Any, message: Any) -> None:
-        state.out.returned([attempt for attempt in message.attempts if attempt in state.given])
+        state.out.returned([attempt for attempt in message.attempts if state.given(attempt)])
 
     def vacate(worker: Any, attempt: int) -> Any:
         task = real(worker, attempt) or tasks.get(attempt)
@@ -123,9 +125,9 @@ def free_a_slot_twice() -> AbstractContextManager[Any]:
     """A worker whose runner was replaced claims a slot more than it has."""
     real = WorkerCore.runner_ready
 
-    def runner_ready(core: WorkerCore) -> None:
-        core.state.nthreads += core.state.died
-        real(core)
+    def runner_ready(core: WorkerCore, number: int) -> None:
+        core.state.nthreads += number > 1
+        real(core, number)
 
     return patch.object(WorkerCore, "runner_ready", runner_ready)
 
@@ -191,8 +193,8 @@ def forget_what_was_queued() -> AbstractContextManager[Any]:
     """Of what a dead runner had not begun, a worker says nothing."""
     real = WorkerCore.runner_died
 
-    def runner_died(core: WorkerCore, running: Any, certificate: Any) -> None:
-        real(core, running, certificate)
+    def runner_died(core: WorkerCore, number: int, running: Any, certificate: Any) -> None:
+        real(core, number, running, certificate)
         for message in core.state.out.scheduler:
             if hasattr(message, "queued"):
                 message.queued.clear()
@@ -265,15 +267,15 @@ def mix_up_inputs() -> AbstractContextManager[Any]:
 
 
 def believe_that_functions_stay() -> AbstractContextManager[Any]:
-    """A worker with a new runner is thought to have the functions of the old one."""
-    real = runs.on_runner_died
+    """A new runner is thought to have the functions of the old one."""
+    real = runners.on_ready
 
-    def on_runner_died(state: Any, worker: Any, message: Any) -> None:
-        functions = set(worker.functions)
-        real(state, worker, message)
-        worker.functions |= functions
+    def on_ready(state: Any, runner: Any) -> None:
+        real(state, runner)
+        if runner.number > 1:
+            runner.functions.update(state.functions)
 
-    return patch.dict(core._FROM_WORKER, {RunnerDied: on_runner_died})
+    return patch.object(runners, "on_ready", on_ready)
 
 
 def give_to_who_is_to_leave() -> AbstractContextManager[Any]:
@@ -379,7 +381,7 @@ def remember_what_is_forgotten() -> AbstractContextManager[Any]:
 
 def forget_that_a_runner_was_renewed() -> AbstractContextManager[Any]:
     """A worker does not say that it has the new runner it was asked for."""
-    return patch.object(renewing, "runner_ready", lambda state: None)
+    return patch.object(renewing, "on_ready", lambda state: None)
 
 
 def tell_nobody_of_a_restart() -> AbstractContextManager[Any]:
@@ -481,6 +483,7 @@ MUTATIONS: Final[dict[str, Mutation]] = (
         )
     }
     | LIMIT_MUTATIONS
+    | RUNNER_MUTATIONS
     | REUNION_MUTATIONS
 )
 

@@ -10,6 +10,7 @@ import threading
 import time
 from typing import TYPE_CHECKING, Any
 
+import psutil
 import pytest
 import trio
 
@@ -166,6 +167,41 @@ def test_a_neighbour_goes_on(cluster: Cluster, gate: Gate, tmp_path: Path) -> No
         assert beside.result() == "done"
         assert runs.read_text() == "ran\n"
         assert client.submit(inc, 1).result() == 2
+
+
+def whereabouts(nbytes: int) -> tuple[int, bytes]:
+    """The process it runs in, and so many bytes."""
+    return os.getpid(), bytes(nbytes)
+
+
+def test_another_process_works_meanwhile(cluster: Cluster, gate: Gate, tmp_path: Path) -> None:
+    """It takes the slots at once; and what the one that ends had made is not made again."""
+    cluster.workers(1, "--nthreads", "2")
+
+    def neighbour(gate: str, end: str) -> int:
+        begin(gate)
+        with open(end, "rb") as pipe:  # noqa: PTH123
+            pipe.read()
+        return os.getpid()
+
+    second, end = Gate(tmp_path / "second"), Gate(tmp_path / "end")
+    with Client(cluster.address, config=cluster.config) as client:
+        made = client.submit(whereabouts, 1 << 20)
+        beside = client.submit(neighbour, second.path, end.path)
+        second.wait()
+        victim = client.submit(stubborn, gate.path)
+        gate.wait()
+        victim.cancel()
+        assert victim.status == "cancelled"
+        replacement, _ = client.submit(whereabouts, 10).result()
+        assert beside.status == "pending"
+        begin(end.path)
+        old = beside.result()
+        assert old != replacement
+        while psutil.pid_exists(old):
+            assert client.submit(whereabouts, 10).result()[0] == replacement
+        assert client.submit(whereabouts, 10).result()[0] == replacement
+        assert made.result() == (old, bytes(1 << 20))
 
 
 def test_an_error_stops_what_runs_in_the_same_scope(cluster: Cluster, gate: Gate) -> None:

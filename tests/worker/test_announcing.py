@@ -13,7 +13,7 @@ TASK, OTHER = 1001, 1002
 def lasting_core() -> WorkerCore:
     """A worker that knows one function, and whose conversation outlasts its connection."""
     core = WorkerCore("me", ME, 2, Store(), secret="the secret of this worker")
-    core.runner_ready()
+    core.runner_ready(1)
     core.on_scheduler(session.Welcome(1, "c", 1))
     core.on_scheduler(words.Functions([FID], ["f"], [b"f"]))
     core.flush()
@@ -28,7 +28,7 @@ def given(core: WorkerCore, attempt: int, tid: int) -> None:
 
 def ended(core: WorkerCore, attempt: int, status: int, value: bytes = b"") -> None:
     """The attempt came to this, of which the scheduler may not have heard."""
-    core.on_runner(words.Done([attempt], [status], [0.1], [9], [value]))
+    core.on_runner(1, words.Done([attempt], [status], [0.1], [9], [value]))
     core.flush()
 
 
@@ -86,13 +86,13 @@ def test_who_is_disowned_does_not_take_the_value_along() -> None:
     core.on_scheduler(reunion.Disown([1]))
     given(core, 2, TASK)
     ended(core, 2, words.OK_HELD)
-    core.on_runner(words.Done([1], [words.OK_HELD], [0.1], [9], [b""]))
+    core.on_runner(1, words.Done([1], [words.OK_HELD], [0.1], [9], [b""]))
     assert not any(
         isinstance(each, words.Free)
         for action in core.flush()
         for each in getattr(action, "messages", [])
     )
-    assert core.state.held == {TASK: 9}
+    assert core.state.runners[1].held == {TASK: 9}
 
 
 def test_plugins_that_are_set_up_are_told() -> None:
@@ -101,7 +101,7 @@ def test_plugins_that_are_set_up_are_told() -> None:
     core.on_scheduler(Plugins(0, ["p"], [b"1"]))
     core.on_scheduler(Plugins(1, ["q"], [b"2"]))
     core.on_scheduler(Plugins(2, ["r"], [b"3"]))
-    core.on_runner(PluginsDone(2, [b"it fails"]))
+    core.on_runner(1, PluginsDone(2, [b"it fails"]))
     core.flush()
     core.scheduler_lost()
     core.on_scheduler(session.Resumed(-1))
@@ -111,7 +111,7 @@ def test_plugins_that_are_set_up_are_told() -> None:
     assert [each for each in said if isinstance(each, Plugins) and each.blobs != [b""]] == [
         Plugins(0, ["p"], [b"1"])
     ]
-    core.on_runner(PluginsDone(1, [b""]))  # late, and of no interest
+    core.on_runner(1, PluginsDone(1, [b""]))  # late, and of no interest
     assert core.flush() == []
 
 
@@ -127,11 +127,11 @@ def test_a_value_that_another_attempt_may_have_made_by_now_stays() -> None:
     given(core, 1, TASK)
     core.on_scheduler(reunion.Disown([1]))
     given(core, 2, TASK)
-    core.on_runner(words.Done([1], [words.OK_HELD], [0.1], [9], [b""]))
+    core.on_runner(1, words.Done([1], [words.OK_HELD], [0.1], [9], [b""]))
     assert freed(core) == []  # or that of the second would go, whose end is under way
-    core.on_runner(words.Done([2], [words.OK_HELD], [0.1], [9], [b""]))
+    core.on_runner(1, words.Done([2], [words.OK_HELD], [0.1], [9], [b""]))
     assert freed(core) == []
-    assert core.state.held == {TASK: 9}
+    assert core.state.runners[1].held == {TASK: 9}
 
 
 def test_and_goes_if_the_other_comes_to_nothing() -> None:
@@ -140,7 +140,7 @@ def test_and_goes_if_the_other_comes_to_nothing() -> None:
     given(core, 1, TASK)
     core.on_scheduler(reunion.Disown([1]))
     given(core, 2, TASK)
-    core.on_runner(words.Done([1], [words.OK_HELD], [0.1], [9], [b""]))
-    core.on_runner(words.Done([2], [words.ERROR], [0.1], [0], [b"oops"]))
+    core.on_runner(1, words.Done([1], [words.OK_HELD], [0.1], [9], [b""]))
+    core.on_runner(1, words.Done([2], [words.ERROR], [0.1], [0], [b"oops"]))
     assert freed(core) == [TASK]
-    assert not core.state.twice
+    assert not core.state.runners[1].twice

@@ -51,6 +51,7 @@ from trio_dask.messages.values import (
 from trio_dask.worker.core import (
     AwaitDrain,
     FetchFrom,
+    StartRunner,
     Store,
     ToPeer,
     ToRunner,
@@ -71,7 +72,7 @@ def given(attempt: int, *deps: int) -> Run:
 def hold(core: WorkerCore, tid: int, nbytes: int = 10) -> None:
     """Let the runner make a value."""
     core.on_scheduler(run((tid - 1000, {})))
-    core.on_runner(Done([tid - 1000], [OK_HELD], [0.1], [nbytes], [b""]))
+    core.on_runner(1, Done([tid - 1000], [OK_HELD], [0.1], [nbytes], [b""]))
     core.flush()
 
 
@@ -84,7 +85,7 @@ def test_tasks_without_inputs_are_forwarded_untouched() -> None:
     assert isinstance(action, ToRunner)
     assert action.messages[0] is message
     done = Done([1, 2], [OK_INLINE, OK_INLINE], [0.1, 0.1], [1, 1], [b"1", b"2"])
-    core.on_runner(done)
+    core.on_runner(1, done)
     (answer,) = after(core)
     assert isinstance(answer, ToScheduler)
     assert answer.messages[0] is done
@@ -96,7 +97,7 @@ def test_input_made_here_is_here() -> None:
     core = ready_core()
     hold(core, 1050)
     core.on_scheduler(run((1, {1050: A})))
-    assert after(core) == [ToRunner([given(1, 1050)])]
+    assert after(core) == [ToRunner(1, [given(1, 1050)])]
 
 
 def test_inline_inputs_and_keys_travel_along() -> None:
@@ -107,7 +108,7 @@ def test_inline_inputs_and_keys_travel_along() -> None:
         [1, 0], [55], [INLINE], [b"v"], [], ["", "mine"], [56],
     )  # fmt: skip
     core.on_scheduler(message)
-    assert after(core) == [ToRunner([message])]
+    assert after(core) == [ToRunner(1, [message])]
 
 
 def test_value_is_fetched_given_and_announced() -> None:
@@ -118,10 +119,10 @@ def test_value_is_fetched_given_and_announced() -> None:
     core.fetched(found(1, {50: b"v"}))
     assert after(core) == [
         ToScheduler([Replicas([50])]),
-        ToRunner([Give([50], [b"v"]), given(1, 50)]),
+        ToRunner(1, [Give([50], [b"v"]), given(1, 50)]),
     ]
     core.on_scheduler(run((2, {50: A})))
-    assert after(core) == [ToRunner([given(2, 50)])]
+    assert after(core) == [ToRunner(1, [given(2, 50)])]
 
 
 def test_fetches_of_one_value_are_one() -> None:
@@ -195,7 +196,7 @@ def test_a_neighbours_value_needs_no_fetch() -> None:
     core.on_scheduler(run((1, {50: A})))
     assert after(core) == [
         ToScheduler([Replicas([50])]),
-        ToRunner([Give([50], [b"vv"]), given(1, 50)]),
+        ToRunner(1, [Give([50], [b"vv"]), given(1, 50)]),
     ]
     other.on_scheduler(Free([50]))
     assert len(store) == 0
@@ -219,8 +220,8 @@ def test_recall() -> None:
     core.on_scheduler(run((2, {})))
     after(core)
     core.on_scheduler(Recall([1, 2, 3]))
-    assert after(core) == [ToScheduler([Returned([1])]), ToRunner([Recall([2])])]
-    core.on_runner(Returned([2]))
+    assert after(core) == [ToScheduler([Returned([1])]), ToRunner(1, [Recall([2])])]
+    core.on_runner(1, Returned([2]))
     assert after(core) == [ToScheduler([Returned([2])])]
     core.fetched(found(1, {50: b"nobody waits"}))
     assert after(core) == []
@@ -236,7 +237,7 @@ def test_a_fetch_nobody_waits_for_serves_the_next() -> None:
     core.on_scheduler(run((2, {50: A})))
     assert after(core) == []
     core.fetched(found(1, {50: b"v"}))
-    assert after(core)[1] == ToRunner([Give([50], [b"v"]), given(2, 50)])
+    assert after(core)[1] == ToRunner(1, [Give([50], [b"v"]), given(2, 50)])
 
 
 def test_runner_death() -> None:
@@ -248,17 +249,19 @@ def test_runner_death() -> None:
     core.on_scheduler(run((1, {}), (2, {})))
     core.on_scheduler(run((3, {60: ME, 50: A})))
     core.flush()
-    core.runner_died([2, 99, 2], {"signal": 9})
+    core.runner_died(1, [2, 99, 2], {"signal": 9})
     died = RunnerDied([2], [1, 3], [1050], {"signal": 9})
-    assert after(core) == [ToScheduler([Slots(0), died])]
+    assert after(core) == [ToScheduler([Slots(0), died]), StartRunner(2, 0.0)]
     core.fetched(found(1, {50: b"late"}))
-    core.on_scheduler(Functions([8], ["g"], [b"g"]))
     core.on_scheduler(run((4, {})))
     assert after(core) == [ToScheduler([Returned([4])])]
-    core.runner_ready()
-    core.on_scheduler(run((5, {}), fid=8))  # the function went to nobody
-    assert after(core) == [ToScheduler([Slots(2), Returned([5])])]
+    core.runner_ready(2)
+    core.on_scheduler(run((5, {})))  # the next one is taught what its tasks need
+    taught = Functions([FID], ["f"], [b"f"])
+    assert after(core) == [ToScheduler([Slots(2)]), ToRunner(2, [taught, run((5, {}))])]
+    core.on_runner(2, Done([5], [OK_INLINE], [0.1], [1], [b"v"]))
     core.on_scheduler(Free([60]))
+    core.on_scheduler(ForgetFunctions([FID]))
     assert core.books() == new_core().books()
 
 
@@ -272,10 +275,10 @@ def test_peers_get_values_from_the_runner_once() -> None:
     core.on_peer(1, Fetch(10, [1050, 9]))
     core.on_peer(2, Fetch(11, [1050]))
     assert after(core) == [
-        ToRunner([Fetch(1, [1050])]),
+        ToRunner(1, [Fetch(1, [1050])]),
         ToPeer(1, [Welcome(1, "", 0), Values(10, [9], [ABSENT], [], [], last=False)]),
     ]
-    core.on_runner(found(1, {1050: b"v"}))
+    core.on_runner(1, found(1, {1050: b"v"}))
     assert after(core) == [
         ToPeer(1, [found(10, {1050: b"v"})]),
         ToPeer(2, [found(11, {1050: b"v"})]),
@@ -293,13 +296,13 @@ def test_exports_that_fail(answer: str) -> None:
     after(core)
     expected = absent(10, 1050)
     if answer == "none":
-        core.on_runner(Values(1, [], [], [], [], last=True))
+        core.on_runner(1, Values(1, [], [], [], [], last=True))
     elif answer == "died":
-        core.runner_died([], {})
+        core.runner_died(1, [], {})
     else:
-        core.on_runner(Values(1, [1050], [UNPICKLABLE], [b"why"], [], last=True))
+        core.on_runner(1, Values(1, [1050], [UNPICKLABLE], [b"why"], [], last=True))
         expected = Values(10, [1050], [UNPICKLABLE], [b"why"], [], last=True)
-    assert after(core)[-1] == ToPeer(1, [expected])
+    assert ToPeer(1, [expected]) in after(core)
     assert core.books()["exports"] == core.books()["unanswered"] == 0
 
 
@@ -324,10 +327,10 @@ def test_exports_are_bounded_too() -> None:
     hold(core, 1051, 5)
     core.peer_joined(1, may_store=False)
     core.on_peer(1, Fetch(10, [1050, 1051]))
-    assert after(core) == [ToRunner([Fetch(1, [1050])])]
-    core.on_runner(found(1, {1050: b"small after all"}))
+    assert after(core) == [ToRunner(1, [Fetch(1, [1050])])]
+    core.on_runner(1, found(1, {1050: b"small after all"}))
     assert after(core) == [
-        ToRunner([Fetch(2, [1051])]),
+        ToRunner(1, [Fetch(2, [1051])]),
         ToPeer(1, [found(10, {1050: b"small after all"}, last=False)]),
     ]
 
@@ -339,9 +342,9 @@ def test_a_peer_that_left_is_not_answered() -> None:
     core.peer_joined(1, may_store=False)
     core.on_peer(1, Fetch(10, [1050, 3]))
     core.peer_left(1)
-    assert after(core) == [ToRunner([Fetch(1, [1050])])]
+    assert after(core) == [ToRunner(1, [Fetch(1, [1050])])]
     core.drained(1)
-    core.on_runner(found(1, {1050: b"v"}))
+    core.on_runner(1, found(1, {1050: b"v"}))
     assert after(core) == []
     assert core.books()["exports"] == core.books()["unanswered"] == 0
 
@@ -389,7 +392,7 @@ def test_peers_that_break_the_rules() -> None:
     with pytest.raises(RemoteProtocolError, match="Goodbye"):
         core.on_scheduler(Goodbye("x"))
     with pytest.raises(RemoteProtocolError, match="Done"):
-        core.on_runner(Done([], [], [], [], []))
+        core.on_runner(1, Done([], [], [], [], []))
     assert after(core) == []
 
 
@@ -400,18 +403,19 @@ def test_a_runner_that_invents_attempts() -> None:
     after(core)
     for attempts in ([1, 2], [1, 1]):
         with pytest.raises(RemoteProtocolError):
-            core.on_runner(Done(attempts, [0, 0], [0.0, 0.0], [0, 0], [b"", b""]))
-    core.on_runner(Returned([2]))
+            core.on_runner(1, Done(attempts, [0, 0], [0.0, 0.0], [0, 0], [b"", b""]))
+    core.on_runner(1, Returned([2]))
     assert after(core) == []
-    core.runner_died([], {})
-    assert after(core) == [ToScheduler([Slots(0), RunnerDied([], [1], [], {})])]
+    core.runner_died(1, [], {})
+    died = RunnerDied([], [1], [], {})
+    assert after(core) == [ToScheduler([Slots(0), died]), StartRunner(2, 0.0)]
 
 
 def test_answers_to_unknown_questions_are_ignored() -> None:
     """Late and invented answers change nothing."""
     core = ready_core()
     core.fetched(found(99, {50: b"v"}))
-    core.on_runner(found(98, {50: b"v"}))
+    core.on_runner(1, found(98, {50: b"v"}))
     core.on_scheduler(run((1, {50: A})))
     after(core)
     core.fetched(found(1, {77: b"not asked"}, last=False))
@@ -438,7 +442,7 @@ def test_free_and_functions() -> None:
     core.on_scheduler(ForgetFunctions([FID, 99]))
     core.on_scheduler(Free([1050]))
     core.on_scheduler(ForgetFunctions([FID]))
-    assert after(core) == [ToRunner([Free([1050]), ForgetFunctions([FID])])]
+    assert after(core) == [ToRunner(1, [Free([1050]), ForgetFunctions([FID])])]
 
 
 def test_running() -> None:

@@ -36,20 +36,23 @@ from trio_dask.messages.tasks import (
     Stored,
     Unrunnable,
 )
-from trio_dask.messages.values import ABSENT, FOUND, Fetch, Give, Store as Put, Values
+from trio_dask.messages.values import ABSENT, FOUND, UNPICKLABLE, Fetch, Give, Store as Put, Values
 from trio_dask.worker.core import (
     AwaitDrain,
     Depart,
     FetchFrom,
+    GiveUp,
     KillRunner,
     LookUp,
     Spill,
+    StartRunner,
     Store,
     ToPeer,
     ToRunner,
     ToScheduler,
     WorkerCore,
 )
+from trio_dask.worker.core.invariants import violations
 
 if TYPE_CHECKING:
     from trio_dask.messages import Message
@@ -59,8 +62,19 @@ TIDS = st.integers(1, 6)
 PLACES = st.sampled_from(["", A, B, f"{A} {B}", f"{ME} {A}", f"{B} {ME}"])
 
 
+class RunnerWorld:
+    """A runner that is there."""
+
+    def __init__(self) -> None:
+        self.fids: set[int] = set()  # functions that it has been sent
+        self.queue: list[tuple[int, int]] = []  # attempts and their tasks; the first two run
+        self.values: set[int] = set()
+        self.exports: list[Fetch] = []
+        self.to_be_killed = False
+
+
 class WorkerMachine(RuleBasedStateMachine):
-    """A core, and around it a scheduler, a runner, other workers and peers that keep the rules."""
+    """A core, and around it a scheduler, runners, other workers and peers that keep the rules."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -69,32 +83,29 @@ class WorkerMachine(RuleBasedStateMachine):
         self.open: set[int] = set()  # attempts that wait for their one answer
         self.fid_of: dict[int, int] = {}
         self.believed: set[int] = set()  # what the scheduler thinks we hold
-        self.up = False
-        self.slots: bool | None = None  # what the scheduler was told after its registration
-        self.fids: set[int] = set()
-        self.queue: list[tuple[int, int]] = []  # in the runner
-        self.values: set[int] = set()  # in the runner
-        self.exports: list[Fetch] = []
+        self.runners: dict[int, RunnerWorld] = {}
+        self.starting: list[int] = []
+        self.last_runner = 0
+        self.slots = 2  # as the scheduler knows them
+        self.known: set[int] = set()  # functions
         self.fetches: dict[int, FetchFrom] = {}
         self.sessions: dict[int, dict[int, set[int]]] = {}  # → serial → values not told yet
         self.drains: set[int] = set()
         self.serial = 0
         self.now = 0.0
         self.hears = True  # whether the runner hears what it is told to stop
-        self.to_be_killed = False
         self.copies: dict[int, str] = {}  # that it is to have, and has not answered
         self.leaves: list[Leave] = []
         self.departed = False
 
     # ------------------------------------------------------------ the world around the core
 
-    def act(self) -> None:  # noqa: C901 - a case for each action
+    def act(self) -> None:  # noqa: C901, PLR0912 - a case for each action
         for action in self.core.flush():
             match action:
-                case ToRunner(messages):
-                    assert self.up
+                case ToRunner(number, messages):
                     for message in messages:
-                        self.runner_hears(message)
+                        self.runner_hears(number, message)
                 case ToPeer(session, messages):
                     for message in messages:
                         self.peer_hears(session, message)
@@ -102,54 +113,69 @@ class WorkerMachine(RuleBasedStateMachine):
                     assert address != ME
                     asked = [tid for each in self.fetches.values() for tid in each.tids]
                     assert not set(tids) & set(asked), "one fetch for each value"
-                    assert not set(tids) & self.values, "what is held is not fetched"
+                    for runner in self.runners.values():
+                        assert runner.values.isdisjoint(tids), "what is held is not fetched"
                     assert all(self.core.state.store.get(tid) is None for tid in tids)
                     self.fetches[serial] = action
                 case AwaitDrain(session):
                     self.drains.add(session)
-                case KillRunner():
-                    self.to_be_killed = True
                 case LookUp(serial):
                     self.core.told(Told(serial, ok=True, said=[b"looked up"]))
+                case KillRunner(number, _):
+                    self.runners[number].to_be_killed = True
                 case Depart() | Spill():
                     assert isinstance(action, Depart), "no memory is short"
                     self.departed = True
+                case StartRunner(number, _):
+                    assert number > self.last_runner, "numbers are used once"
+                    self.last_runner = number
+                    self.starting.append(number)
+                case GiveUp(reason):
+                    raise AssertionError(reason)
                 case ToScheduler(messages):
                     for message in messages:
                         self.scheduler_hears(message)
 
-    def runner_hears(self, message: Message) -> None:
+    def runner_hears(self, number: int, message: Message) -> None:
+        runner = self.runners[number]
         match message:
             case Functions():
-                self.fids.update(message.fids)
+                runner.fids.update(message.fids)
             case ForgetFunctions():
-                assert set(message.fids) <= self.fids
-                self.fids.difference_update(message.fids)
+                assert set(message.fids) <= runner.fids
+                runner.fids.difference_update(message.fids)
             case Give():
-                self.values.update(message.tids)
+                runner.values.update(message.tids)
             case Free():
-                assert set(message.tids) <= self.values
-                self.values.difference_update(message.tids)
+                assert set(message.tids) <= runner.values
+                runner.values.difference_update(message.tids)
             case Fetch():
-                self.exports.append(message)
+                runner.exports.append(message)
             case Run():
-                assert set(message.fids) <= self.fids
+                assert set(message.fids) <= runner.fids
                 here = zip(message.dep_tids, message.dep_at, strict=True)
-                assert {tid for tid, at in here if at == HERE} <= self.values
-                self.queue += zip(message.attempts, message.tids, strict=True)
+                assert {tid for tid, at in here if at == HERE} <= runner.values
+                runner.queue += zip(message.attempts, message.tids, strict=True)
             case Interrupt():
-                begun = [attempt for attempt, _ in self.queue[:2]]
+                begun = [attempt for attempt, _ in runner.queue[:2]]
                 unbegun = [each for each in message.attempts if each not in begun]
-                self.queue = [each for each in self.queue if each[0] not in unbegun]
-                self.core.on_runner(Returned(unbegun))
+                runner.queue = [each for each in runner.queue if each[0] not in unbegun]
+                self.core.on_runner(number, Returned(unbegun))
                 if self.hears:
-                    self.core.on_runner(Interrupting(message.attempts))
+                    self.core.on_runner(number, Interrupting(message.attempts))
             case Recall():
-                back = [each for each in self.queue if each[0] in message.attempts]
-                self.queue = [each for each in self.queue if each not in back]
-                self.core.on_runner(Returned([attempt for attempt, _ in back]))
+                back = [each for each in runner.queue[2:] if each[0] in message.attempts]
+                runner.queue = [each for each in runner.queue if each not in back]
+                self.core.on_runner(number, Returned([attempt for attempt, _ in back]))
             case _:
                 raise AssertionError(message)
+
+    def board(self) -> list[tuple[int, float]]:
+        queues = [each.queue for each in self.runners.values()]
+        return [(attempt, 0.0) for queue in queues for attempt, _ in queue[:2]]
+
+    def busy(self) -> list[int]:
+        return [number for number, each in self.runners.items() if each.queue]
 
     def scheduler_hears(self, message: Message) -> None:
         match message:
@@ -173,7 +199,7 @@ class WorkerMachine(RuleBasedStateMachine):
             case Leave():
                 self.leaves.append(message)
             case Slots():
-                self.slots = bool(message.nthreads)
+                self.slots = message.nthreads
             case _:
                 raise AssertionError(message)
 
@@ -196,47 +222,69 @@ class WorkerMachine(RuleBasedStateMachine):
     @initialize(held=st.integers(0, 3))
     def begin(self, held: int) -> None:
         """There is a runner, with some values, and somebody who may ask for them."""
+        self.act()
         self.start_runner()
         self.peer_comes_or_goes(1)
         if held:
             self.run_tasks([{}] * held, FID)
             for _ in range(held):
-                self.finish(held=True)
+                self.finish(1, held=True)
 
-    @precondition(lambda self: not self.up)
+    @precondition(lambda self: self.starting)
     @rule()
     def start_runner(self) -> None:
-        self.up, self.fids, self.values, self.queue, self.exports = True, set(), set(), [], []
-        self.core.runner_ready()
-        self.core.on_scheduler(Functions([FID], ["f"], [b"f"]))
+        number = self.starting.pop(0)
+        self.runners[number] = RunnerWorld()
+        self.core.runner_ready(number)
+        self.act()
         self.act()
 
-    @precondition(lambda self: self.up)
-    @rule(running=st.integers(0, 2))
-    def kill_runner(self, running: int) -> None:
-        self.up = False
-        board = [attempt for attempt, _ in self.queue[:running]]
-        self.queue, self.values, self.exports = [], set(), []
-        self.to_be_killed = False
-        self.core.runner_died(board, {})
+    @precondition(lambda self: self.starting)
+    @rule()
+    def runner_does_not_start(self) -> None:
+        self.core.runner_died(self.starting.pop(0), [], {})
+        self.act()
+
+    @precondition(lambda self: self.runners)
+    @rule(data=st.data(), running=st.integers(0, 2))
+    def kill_runner(self, data: Any, running: int) -> None:
+        self.end(data.draw(st.sampled_from(sorted(self.runners))), running)
+
+    def end(self, number: int, running: int) -> None:
+        board = [attempt for attempt, _ in self.runners.pop(number).queue[:running]]
+        self.core.runner_died(number, board, {})
+        self.act()
+
+    @precondition(lambda self: self.runners)
+    @rule(data=st.data())
+    def recycle(self, data: Any) -> None:
+        self.core.recycle(data.draw(st.sampled_from(sorted(self.runners))), "old")
         self.act()
 
     @rule(fid=FIDS, forget=st.booleans())
     def functions(self, fid: int, *, forget: bool) -> None:
-        # A scheduler that has not heard of a death yet says it before, after, or twice; what
-        # it has not had answers about, it does not let a worker forget.
+        # What a scheduler has not had answers about, it does not let a worker forget.
         if forget and fid in [self.fid_of[attempt] for attempt in self.open]:
             return
         if forget:
             self.core.on_scheduler(ForgetFunctions([fid, fid + 100]))
+            self.known.discard(fid)
         else:
-            self.core.on_scheduler(Functions([fid], ["f"], [b"f"]))
+            self.teach(fid)
         self.act()
+
+    def teach(self, fid: int) -> None:
+        self.known.add(fid)
+        for runner in self.runners.values():
+            runner.fids.discard(fid)  # it may be another one now
+        self.core.on_scheduler(Functions([fid], ["f"], [b"f"]))
 
     @rule(
         rows=st.lists(st.dictionaries(TIDS, PLACES, max_size=3), min_size=1, max_size=3), fid=FIDS
     )
     def run_tasks(self, rows: list[dict[int, str]], fid: int) -> None:
+        if fid not in self.known:
+            self.teach(fid)
         attempts = range(self.last + 1, self.last + 1 + len(rows))
         self.last = attempts[-1]
         self.open.update(attempts)
@@ -278,15 +326,16 @@ class WorkerMachine(RuleBasedStateMachine):
         self.act()
         self.act()
         assert self.leaves, "it did not say so"
-        begun = [attempt for attempt, _ in self.queue]
-        assert self.open.issuperset(begun)
+        begun = {attempt for attempt, _ in self.board()}
+        abandoned = [each.abandoned for each in self.core.state.runners.values()]
+        assert self.open.issuperset(begun.difference(*abandoned))
 
     @precondition(lambda self: self.core.draining)
     @rule(seconds=st.sampled_from([0.05, 0.8, 6.0]))
     def go_on_draining(self, seconds: float) -> None:
         """It comes to an end in its time unless there is patience."""
         self.now += seconds
-        self.core.go_on_draining([(attempt, 0.0) for attempt, _ in self.queue[:2]], self.now)
+        self.core.go_on_draining(self.board(), self.now)
         self.act()
         self.act()
 
@@ -294,17 +343,18 @@ class WorkerMachine(RuleBasedStateMachine):
     @rule(seconds=st.sampled_from([0.05, 0.3, 2.0, 31.0]))
     def climb(self, seconds: float) -> None:
         self.now += seconds
-        self.core.climb([(attempt, 0.0) for attempt, _ in self.queue[:2]], self.now)
+        self.core.climb(self.board(), self.now)
         self.act()
         self.act()
-        if self.to_be_killed:
-            self.kill_runner(2)
+        for number in [each for each, runner in self.runners.items() if runner.to_be_killed]:
+            self.end(number, 2)
 
-    @precondition(lambda self: self.queue and self.core.stopping)
-    @rule()
-    def stop(self) -> None:
-        attempt, _ = self.queue.pop(0)
-        self.core.on_runner(Done([attempt], [STOPPED], [0.1], [0], [b""]))
+    @precondition(lambda self: self.busy() and self.core.stopping)
+    @rule(data=st.data())
+    def stop(self, data: Any) -> None:
+        number = data.draw(st.sampled_from(self.busy()))
+        attempt, _ = self.runners[number].queue.pop(0)
+        self.core.on_runner(number, Done([attempt], [STOPPED], [0.1], [0], [b""]))
         self.act()
 
     @rule(tids=st.lists(TIDS, unique=True))
@@ -314,28 +364,40 @@ class WorkerMachine(RuleBasedStateMachine):
         self.act()
         self.act()
 
-    @precondition(lambda self: self.queue)
-    @rule(held=st.booleans())
-    def finish(self, held: bool) -> None:
-        attempt, tid = self.queue.pop(0)
+    @precondition(lambda self: self.busy())
+    @rule(data=st.data(), held=st.booleans())
+    def finish_any(self, data: Any, *, held: bool) -> None:
+        self.finish(data.draw(st.sampled_from(self.busy())), held=held)
+
+    def finish(self, number: int, *, held: bool) -> None:
+        runner = self.runners[number]
+        attempt, tid = runner.queue.pop(0)
+        if held:
+            runner.values.add(tid)
+            if attempt not in self.core.state.runners[number].abandoned:
+                self.believed.add(tid)
         status = OK_HELD if held else OK_INLINE
-        if held and attempt in self.core.state.abandoned:
-            self.values.add(tid)
-        elif held:
-            self.values.add(tid)
-            self.believed.add(tid)
-        self.core.on_runner(Done([attempt], [status], [0.1], [1], [b"" if held else b"v"]))
+        value = b"" if held else b"v"
+        self.core.on_runner(number, Done([attempt], [status], [0.1], [1], [value]))
         self.act()
 
-    @precondition(lambda self: self.exports)
-    @rule()
-    def export(self) -> None:
-        asked = self.exports.pop(0)
-        there = [tid in self.values for tid in asked.tids]
-        statuses = [FOUND if here else ABSENT for here in there]
-        self.core.on_runner(
-            Values(asked.serial, asked.tids, statuses, [], [b"v"] * sum(there), last=True)
-        )
+    @precondition(lambda self: any(each.exports for each in self.runners.values()))
+    @rule(data=st.data(), picklable=st.booleans())
+    def export_any(self, data: Any, *, picklable: bool) -> None:
+        numbers = [number for number, each in self.runners.items() if each.exports]
+        self.export(data.draw(st.sampled_from(numbers)), picklable=picklable)
+
+    def export(self, number: int, *, picklable: bool = True) -> None:
+        runner = self.runners[number]
+        asked = runner.exports.pop(0)
+        there = [tid in runner.values for tid in asked.tids]
+        status = FOUND if picklable else UNPICKLABLE
+        statuses = [status if here else ABSENT for here in there]
+        values: Any = [b"v"] * sum(there)
+        failures, payloads = ([], values) if picklable else (values, [])
+        answer = Values(asked.serial, asked.tids, statuses, failures, payloads, last=True)
+        self.core.on_runner(number, answer)
+        self.act()
         self.act()
 
     @precondition(lambda self: self.fetches)
@@ -393,19 +455,21 @@ class WorkerMachine(RuleBasedStateMachine):
     @invariant()
     def books_agree(self) -> None:
         state = self.core.state
-        assert state.functions == (self.fids if self.up else set())
-        assert set(state.held) == (self.values if self.up else set())
-        assert set(state.given) - state.abandoned | set(state.waiting) == self.open
-        assert state.abandoned <= state.stopping.keys() <= state.given.keys()
-        assert set(state.given) == {attempt for attempt, _ in self.queue if self.up}
-        for attempt, row in state.waiting.items():
-            assert row.missing
-            assert all(attempt in state.wants[tid].waiting for tid in row.missing)
-        asked = [tid for each in state.requests.values() for tid in each.tids]
-        assert sorted(asked) == sorted(state.wants)
-        assert self.slots in {None, self.up and state.doomed is None}
-        alone = {tid for tid in state.held if not state.store.holds("me", tid)}
-        assert alone <= self.believed, "the scheduler knows what it has to free"
+        assert violations(state) == []
+        assert state.functions.keys() == self.known
+        assert sorted(state.runners) == sorted([*self.runners, *self.starting])
+        given: set[int] = set()
+        for number, world in self.runners.items():
+            runner = state.runners[number]
+            assert runner.ready
+            assert runner.functions == world.fids
+            assert runner.held.keys() == world.values
+            assert runner.given.keys() == {attempt for attempt, _ in world.queue}
+            given |= runner.given.keys() - runner.abandoned
+            alone = {tid for tid in runner.held if not state.store.holds("me", tid)}
+            assert alone <= self.believed, "the scheduler knows what it has to free"
+        assert given | state.waiting.keys() == self.open
+        assert self.slots == state.slots
 
     def teardown(self) -> None:
         for address in (A, B, A, B):
@@ -413,13 +477,13 @@ class WorkerMachine(RuleBasedStateMachine):
         self.core.on_scheduler(Recall(sorted(self.open)))
         self.act()
         self.act()
-        while self.core.stopping:
+        while self.core.stopping and not self.core.draining:
             self.climb(31.0)
-        self.core.on_scheduler(Recall(sorted(self.open)))
-        self.act()
-        self.act()
-        while self.exports and self.up:
-            self.export()
+        for number, runner in list(self.runners.items()):
+            while runner.queue:  # one that is to leave ends nothing by force
+                self.finish(number, held=False)
+            while runner.exports:
+                self.export(number)
         self.free([*range(1, 7), *range(1000, self.last + 1001)])
         assert not self.open, "each attempt is answered"
         assert not self.copies, "each copy is answered"

@@ -52,7 +52,7 @@ def draining_core(*, patient: bool = False) -> WorkerCore:
     """The same, and it is to leave since 100 seconds."""
     core = busy_core()
     core.drain("SIGTERM", patient=patient)
-    core.on_runner(Returned([2]))
+    core.on_runner(1, Returned([2]))
     core.go_on_draining([(1, 0.0)], 100.0)
     core.flush()
     return core
@@ -64,9 +64,9 @@ def test_what_has_not_begun_comes_back() -> None:
     core.drain("SIGTERM", patient=False)
     assert core.flush() == [
         ToScheduler([Returned([3]), SAYS]),
-        ToRunner([Recall([1, 2])]),
+        ToRunner(1, [Recall([1, 2])]),
     ]
-    core.on_runner(Returned([2]))
+    core.on_runner(1, Returned([2]))
     assert core.flush() == [ToScheduler([Returned([2])])]
     core.on_scheduler(run((4, {})))
     assert core.flush() == [ToScheduler([Returned([4])])]
@@ -77,7 +77,7 @@ def test_who_is_told_to_leave_need_not_say_so() -> None:
     """The scheduler knows it already."""
     core = busy_core()
     core.on_scheduler(Dismiss("a client retires it"))
-    assert core.flush() == [ToScheduler([Returned([3])]), ToRunner([Recall([1, 2])])]
+    assert core.flush() == [ToScheduler([Returned([3])]), ToRunner(1, [Recall([1, 2])])]
     core.drain("SIGTERM", patient=False)
     assert core.flush() == [ToScheduler([SAYS])]
 
@@ -95,7 +95,7 @@ def test_what_runs_has_a_while_to_end() -> None:
     core.go_on_draining([(1, 0.0)], 100 + GRACE_S - 0.1)
     assert core.flush() == []
     done = Done([1], [OK_HELD], [1.0], [8], [b""])
-    core.on_runner(done)
+    core.on_runner(1, done)
     assert core.flush() == [ToScheduler([done])]
 
 
@@ -103,8 +103,8 @@ def test_then_it_is_interrupted_and_given_back() -> None:
     """Once; what does not stop is reported in the runner's place, which goes on serving values."""
     core = draining_core()
     core.go_on_draining([(1, 0.0)], 100 + GRACE_S)
-    assert core.flush() == [ToRunner([Interrupt([1], [ASK])])]
-    core.on_runner(Interrupting([1]))
+    assert core.flush() == [ToRunner(1, [Interrupt([1], [ASK])])]
+    core.on_runner(1, Interrupting([1]))
     core.go_on_draining([(1, 0.0)], 100 + GRACE_S + 0.1)
     assert core.flush() == []
     core.go_on_draining([(1, 0.0)], 100 + GRACE_S + GIVE_BACK_S)
@@ -114,7 +114,7 @@ def test_then_it_is_interrupted_and_given_back() -> None:
     core.climb([(1, 0.0)], 110.0)
     core.go_on_draining([(1, 0.0)], 100 + GRACE_S + DEAF_S)
     assert not any(isinstance(each, KillRunner) for each in core.flush())
-    core.on_runner(Done([1], [OK_HELD], [9.0], [8], [b""]))
+    core.on_runner(1, Done([1], [OK_HELD], [9.0], [8], [b""]))
     assert Free([1001]) in [m for a in core.flush() if isinstance(a, ToRunner) for m in a.messages]
 
 
@@ -131,7 +131,7 @@ def test_a_deaf_runner_is_ended() -> None:
 def test_who_is_in_a_hurry_does_not_wait_for_ever() -> None:
     """When values have had their time it asks to be let go, and goes without an answer."""
     core = draining_core()
-    core.on_runner(Done([1], [OK_HELD], [1.0], [8], [b""]))
+    core.on_runner(1, Done([1], [OK_HELD], [1.0], [8], [b""]))
     core.go_on_draining([], 101.0)
     core.flush()
     core.go_on_draining([], 101 + MOVE_S - 0.1)
@@ -145,7 +145,7 @@ def test_who_is_in_a_hurry_does_not_wait_for_ever() -> None:
 def test_who_has_patience_waits() -> None:
     """Until somebody is in a hurry: its time begins then."""
     core = draining_core(patient=True)
-    core.on_runner(Done([1], [OK_HELD], [1.0], [8], [b""]))
+    core.on_runner(1, Done([1], [OK_HELD], [1.0], [8], [b""]))
     core.go_on_draining([], 101.0)
     core.flush()
     core.go_on_draining([], 1e6)
@@ -160,7 +160,7 @@ def test_who_has_patience_waits() -> None:
 def test_the_runner_dies_while_it_leaves() -> None:
     """What ran is reported as ever, and it can go on leaving without one."""
     core = draining_core()
-    core.runner_died([1], {"signal": 9})
+    core.runner_died(1, [1], {"signal": 9})
     core.flush()
     core.go_on_draining([], 101.0)
     core.go_on_draining([], 101 + MOVE_S)
@@ -181,7 +181,7 @@ def test_copies_are_fetched_into_the_store() -> None:
     assert core.flush() == [FetchFrom(A, 3, [2])]
     core.fetch_failed(A)
     assert core.flush() == [ToScheduler([Uncopied([2], [b""])])]
-    core.runner_died([], {})
+    core.runner_died(1, [], {})
     assert core.state.store.get(1) == b"one"
     core.on_scheduler(Free([1]))
     assert len(core.state.store) == 0
@@ -193,7 +193,7 @@ def test_what_is_here_need_not_be_fetched() -> None:
     store.put("neighbour", 2, b"two")
     core = ready_core(store=store)
     core.on_scheduler(run((1, {})))
-    core.on_runner(Done([1], [OK_HELD], [0.1], [8], [b""]))
+    core.on_runner(1, Done([1], [OK_HELD], [0.1], [8], [b""]))
     core.flush()
     core.on_scheduler(Copy([1001, 2], [0, 0], [A]))
     assert core.flush() == [ToScheduler([Replicas([1001, 2])])]
@@ -222,7 +222,7 @@ def test_a_copy_outlives_the_task_that_waits_for_it() -> None:
     core.on_scheduler(run((1, {9: A})))
     core.on_scheduler(Copy([9], [0], [A]))
     core.on_scheduler(Recall([1]))
-    core.runner_died([], {})
+    core.runner_died(1, [], {})
     core.flush()
     core.fetched(found(1, {9: b"nine"}))
     assert core.flush() == [ToScheduler([Replicas([9])])]

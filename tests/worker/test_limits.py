@@ -29,7 +29,14 @@ from trio_dask.messages.tasks import (
     Slots,
 )
 from trio_dask.messages.values import FOUND, Values
-from trio_dask.worker.core import FetchFrom, KillRunner, ToRunner, ToScheduler, WorkerCore
+from trio_dask.worker.core import (
+    FetchFrom,
+    KillRunner,
+    StartRunner,
+    ToRunner,
+    ToScheduler,
+    WorkerCore,
+)
 
 INF = math.inf
 
@@ -70,7 +77,7 @@ def test_the_runner_is_told_times_of_its_own_clock() -> None:
     core = ready_core()
     core.on_scheduler(limited(1, timeout=5.0, deadline=2.0), 100.0)
     assert after(core) == [
-        ToRunner([limited(1, timeout=5.0, deadline=102.0)]),
+        ToRunner(1, [limited(1, timeout=5.0, deadline=102.0)]),
     ]
 
 
@@ -119,7 +126,7 @@ def test_it_is_looked_at_when_it_may_be_over() -> None:
     assert climb(core, 105.0, {1: 103.0}) == []
     assert core.look_at == 108.0
     assert not core.stopping
-    assert climb(core, 108.0, {1: 103.0}) == [ToRunner([Interrupt([1], [ASK])])]
+    assert climb(core, 108.0, {1: 103.0}) == [ToRunner(1, [Interrupt([1], [ASK])])]
     assert core.stopping
 
 
@@ -136,8 +143,8 @@ def test_how_it_is_reported(limits: dict[str, float], status: int) -> None:
     """By the limit that was over first. An outcome of its own stands."""
     for said, reported in ((STOPPED, status), (OK_INLINE, OK_INLINE), (status, status)):
         core = given(1, **limits)
-        assert climb(core, 101.0, {1: 100.0}) == [ToRunner([Interrupt([1], [ASK])])]
-        core.on_runner(done(1, said))
+        assert climb(core, 101.0, {1: 100.0}) == [ToRunner(1, [Interrupt([1], [ASK])])]
+        core.on_runner(1, done(1, said))
         assert after(core) == [ToScheduler([done(1, reported)])]
         assert not core.stopping
         assert core.look_at == INF
@@ -148,14 +155,15 @@ def test_it_climbs_the_ladder() -> None:
     """Asked, then interrupted; before its runner is ended it is reported."""
     core = given(1, timeout=1.0)
     climb(core, 101.0, {1: 100.0})
-    core.on_runner(Interrupting([1]))
-    assert climb(core, 101.11, {1: 100.0}) == [ToRunner([Interrupt([1], [RAISE])])]
+    core.on_runner(1, Interrupting([1]))
+    assert climb(core, 101.11, {1: 100.0}) == [ToRunner(1, [Interrupt([1], [RAISE])])]
     assert climb(core, 102.25, {1: 100.0}) == [
         ToScheduler([done(1, TIMED_OUT, 2.25)]),
-        KillRunner("a task did not stop when its time was up"),
+        KillRunner(1, "a task did not stop when its time was up"),
     ]
-    core.runner_died([1], {"on_purpose": True})
-    assert after(core) == [ToScheduler([Slots(0), RunnerDied([], [], [], {"on_purpose": True})])]
+    core.runner_died(1, [1], {"on_purpose": True})
+    died = RunnerDied([], [], [], {"on_purpose": True})
+    assert after(core) == [ToScheduler([Slots(0), died]), StartRunner(2, 0.0)]
 
 
 def test_its_way_is_its_own() -> None:
@@ -163,8 +171,8 @@ def test_its_way_is_its_own() -> None:
     core = given(1, timeout=1.0, way=KILL)
     assert climb(core, 101.0, {1: 100.0}) == [
         ToScheduler([done(1, TIMED_OUT, 1.0)]),
-        ToRunner([Interrupt([1], [ASK])]),
-        KillRunner("a task did not stop when its time was up"),
+        ToRunner(1, [Interrupt([1], [ASK])]),
+        KillRunner(1, "a task did not stop when its time was up"),
     ]
     core = given(1, timeout=1.0, way=COOPERATE)
     climb(core, 101.0, {1: 100.0})
@@ -175,8 +183,8 @@ def test_a_runner_that_dies_meanwhile_does_not_hide_it() -> None:
     """Its time was up before: that is its outcome, and its death blames nobody."""
     core = given(1, 2, timeout=1.0)
     climb(core, 101.0, {1: 100.0, 2: 100.5})
-    core.runner_died([1, 2], {"signal": 11})
-    [said] = after(core)
+    core.runner_died(1, [1, 2], {"signal": 11})
+    [said, _] = after(core)
     assert isinstance(said, ToScheduler)
     slots, late, died = said.messages
     assert slots == Slots(0)
@@ -189,15 +197,15 @@ def test_a_cancellation_that_came_first_counts() -> None:
     """Its limit does not change what it is reported as; nor the other way round."""
     core = given(1, timeout=1.0)
     core.on_scheduler(Interrupt([1], [INTERRUPT]))
-    assert after(core) == [ToRunner([Interrupt([1], [ASK])])]
+    assert after(core) == [ToRunner(1, [Interrupt([1], [ASK])])]
     climb(core, 102.0, {1: 100.0})
-    core.on_runner(done(1, STOPPED))
+    core.on_runner(1, done(1, STOPPED))
     assert after(core)[-1] == ToScheduler([done(1, STOPPED)])
     core = given(1, timeout=1.0)
     climb(core, 101.0, {1: 100.0})
     core.on_scheduler(Interrupt([1], [INTERRUPT]))
     assert after(core) == []
-    core.on_runner(done(1, STOPPED))
+    core.on_runner(1, done(1, STOPPED))
     assert after(core) == [ToScheduler([done(1, TIMED_OUT)])]
 
 
@@ -207,16 +215,16 @@ def test_what_has_not_begun_at_its_deadline_is_not_the_worker_s_to_stop() -> Non
     assert climb(core, 101.0, {}) == []
     assert 101.0 < core.look_at < 102.0
     core.on_scheduler(Recall([1]))
-    core.on_runner(Returned([1]))
-    assert after(core) == [ToScheduler([Returned([1])]), ToRunner([Recall([1])])]
+    core.on_runner(1, Returned([1]))
+    assert after(core) == [ToScheduler([Returned([1])]), ToRunner(1, [Recall([1])])]
     assert core.look_at == INF
 
 
 def test_limits_end_with_their_runner() -> None:
     """The next one is not looked at for them."""
     core = given(1, 2, timeout=5.0)
-    core.runner_died([1], {})
-    core.runner_ready()
+    core.runner_died(1, [1], {})
+    core.runner_ready(2)
     assert core.look_at == INF
     assert core.books()["limits"] == 0
 
@@ -227,7 +235,7 @@ def test_the_heap_does_not_keep_what_has_ended() -> None:
     for attempt in range(1, 500):
         core.on_scheduler(limited(attempt, timeout=3600.0), 100.0)
         climb(core, 100.0, {attempt: 100.0})
-        core.on_runner(done(attempt, OK_INLINE))
+        core.on_runner(1, done(attempt, OK_INLINE))
     assert len(core.state.looks) < 100
     assert core.look_at == INF
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.worker.worker_driver import FID, ME, A, absent, found, new_core, run
+from tests.worker.worker_driver import FID, ME, A, absent, found, run
 from trio_dask.errors import RemoteProtocolError
 from trio_dask.eventlog import EventLog, LogReader, Outcome, open_event_log, replay
 from trio_dask.messages import recorded
@@ -70,10 +70,10 @@ def again(content: bytes, every: int | None = 1) -> tuple[Outcome, ReplayedWorke
 def story(log: EventLog) -> tuple[RecordedCore, RecordedCore]:
     """A bit of everything, of two neighbours."""
     store = Store()
-    one = RecordedCore(new_core(store=store), log, 0)
-    two = RecordedCore(new_core("two", "tcp://me:2", store), log, 1)
+    one = RecordedCore(WorkerCore("me", ME, 2, store), log, 0)
+    two = RecordedCore(WorkerCore("two", "tcp://me:2", 2, store), log, 1)
     for core in (one, two):
-        core.runner_ready()
+        core.runner_ready(1)
         core.on_scheduler(Functions([FID], ["f"], [b"f"]))
         core.flush()
     one.on_scheduler(run((1, {}), (2, {50: A}), (3, {51: f"{A} tcp://b:1"}), (4, {52: A})))
@@ -82,7 +82,7 @@ def story(log: EventLog) -> tuple[RecordedCore, RecordedCore]:
     one.fetched(absent(fetch.serial, 51, 52))
     one.flush()
     one.fetch_failed("tcp://b:1")
-    one.on_runner(Done([1, 2], [OK_HELD, OK_INLINE], [0.1, 0.2], [40 << 20, 5], [b"", b"12345"]))
+    one.on_runner(1, Done([1, 2], [OK_HELD, OK_INLINE], [0.1, 0.2], [40 << 20, 5], [b"", b"12345"]))
     one.flush()
     one.peer_joined(1, may_store=True)
     one.on_peer(1, RegisterPeer("client"))
@@ -102,10 +102,10 @@ def story(log: EventLog) -> tuple[RecordedCore, RecordedCore]:
     two.tick([(9, 1.0), (10, 1.0)], 12.0)
     two.flush()
     two.on_scheduler(Recall([10]))
-    two.on_runner(Returned([10]))
+    two.on_runner(1, Returned([10]))
     two.on_scheduler(Free([60]))
     two.flush()
-    two.runner_died([9], {"signal": 9})
+    two.runner_died(1, [9], {"signal": 9})
     two.flush()
     one.leave()
     one.flush()
@@ -132,11 +132,11 @@ def test_a_log_happens_again() -> None:
 def test_another_decision_is_found_by_its_number(monkeypatch: pytest.MonkeyPatch) -> None:
     """A core that does not drop what it is told to: the next time it speaks is named."""
     log, memory = new_log()
-    core = RecordedCore(new_core(), log, 0)
-    core.runner_ready()
+    core = RecordedCore(WorkerCore("me", ME, 2, Store()), log, 0)
+    core.runner_ready(1)
     core.on_scheduler(Functions([FID], ["f"], [b"f"]))
     core.on_scheduler(run((1, {})))
-    core.on_runner(Done([1], [OK_HELD], [0.1], [5], [b""]))
+    core.on_runner(1, Done([1], [OK_HELD], [0.1], [5], [b""]))
     core.flush()
     core.on_scheduler(Free([1001]))
     core.flush()
@@ -150,8 +150,8 @@ def test_another_decision_is_found_by_its_number(monkeypatch: pytest.MonkeyPatch
 def test_a_broken_rule_is_found_by_its_number(monkeypatch: pytest.MonkeyPatch) -> None:
     """A core that forgets which value an attempt waits for."""
     log, memory = new_log()
-    core = RecordedCore(new_core(), log, 0)
-    core.runner_ready()
+    core = RecordedCore(WorkerCore("me", ME, 2, Store()), log, 0)
+    core.runner_ready(1)
     core.on_scheduler(Functions([FID], ["f"], [b"f"]))
     core.on_scheduler(run((1, {50: A})))
     core.flush()
@@ -173,7 +173,7 @@ def test_a_broken_rule_is_found_by_its_number(monkeypatch: pytest.MonkeyPatch) -
 def test_what_a_worker_is_not_told_is_refused(what: str, message: Submit | None) -> None:
     """With its number."""
     log, memory = new_log()
-    RecordedCore(new_core(), log, 0)
+    RecordedCore(WorkerCore("me", ME, 2, Store()), log, 0)
     log.tell(what, 0, message)
     log.close()
     with pytest.raises(RemoteProtocolError, match=r"event 2 cannot be replayed: .* is nothing a"):
@@ -199,14 +199,13 @@ def test_simulated_workers_happen_again(
         processes: dict[int, tuple[Store, EventLog]] = {}  # keeps stores, so that ids stay theirs
         indices = itertools.count()
 
-        def make(
-            name: str, address: str, nthreads: int, store: Store, **rules: Any
-        ) -> RecordedCore:
+        def make(*made: Any, **more: Any) -> RecordedCore:
+            store: Store = made[3]
             if id(store) not in processes:
                 path = tmp_path / str(len(processes))
                 log = stack.enter_context(open_event_log(str(path), "worker", {}))
                 processes[id(store)] = store, log
-            core = WorkerCore(name, address, nthreads, store, **rules)
+            core = WorkerCore(*made, **more)
             return RecordedCore(core, processes[id(store)][1], next(indices))
 
         monkeypatch.setattr(simulated, "WorkerCore", make)

@@ -40,6 +40,7 @@ from trio_dask.worker.core import (
     KillRunner,
     MemoryRules,
     Spill,
+    StartRunner,
     Store,
     ToPeer,
     ToRunner,
@@ -65,7 +66,7 @@ def a_core(
 ) -> WorkerCore:
     """A worker that has little memory, and a runner."""
     core = WorkerCore(name, address, 2, Store() if store is None else store, memory_rules=rules)
-    core.runner_ready()
+    core.runner_ready(1)
     core.on_scheduler(Functions([7], ["f"], [b"f"]))
     core.flush()
     return core
@@ -87,13 +88,13 @@ def made(core: WorkerCore, *attempts: int, nbytes: int = 10) -> list[Action]:
     core.on_scheduler(run(*((each, {}) for each in attempts)))
     core.flush()
     n = len(attempts)
-    core.on_runner(Done(list(attempts), [OK_HELD] * n, [0.1] * n, [nbytes] * n, [b""] * n))
+    core.on_runner(1, Done(list(attempts), [OK_HELD] * n, [0.1] * n, [nbytes] * n, [b""] * n))
     return [each for each in core.flush() if not isinstance(each, ToScheduler)]
 
 
 def look(core: WorkerCore, used: int, own: int = 0, now: float = 1.0) -> list[Action]:
     """It is found to use so much."""
-    core.uses(used, own, now)
+    core.uses(used, {1: own}, now)
     actions = core.flush()
     assert violations(core.state) == []
     return actions
@@ -129,11 +130,11 @@ def test_what_lives_in_the_runner_is_asked_for() -> None:
     """It says where it has put it, and is told that it need not hold it any more."""
     core = a_core()
     [asked] = made(core, 1, 2, 3, 4, 5, 6, 7)
-    assert asked == ToRunner([Unload(1, [1001])])
-    core.on_runner(Sealed([0], [1001], [-1], [b"on disk"]))
-    core.on_runner(Values(1, [], [], [], [], last=True))
-    assert after(core) == [ToRunner([Free([1001])])]
-    assert 1001 not in core.state.held
+    assert asked == ToRunner(1, [Unload(1, [1001])])
+    core.on_runner(1, Sealed([0], [1001], [-1], [b"on disk"]))
+    core.on_runner(1, Values(1, [], [], [], [], last=True))
+    assert after(core) == [ToRunner(1, [Free([1001])])]
+    assert 1001 not in core.state.runners[1].held
     assert core.state.store.holds("me", 1001)
     assert core.books()["leaving"] == 0
     assert violations(core.state) == []
@@ -147,8 +148,8 @@ def test_what_cannot_be_pickled_stays_and_is_asked_for_once() -> None:
     """Others go in its place."""
     core = a_core()
     made(core, 1, 2, 3, 4, 5, 6, 7)
-    core.on_runner(Values(1, [1001], [UNPICKLABLE], [b"why"], [], last=True))
-    assert after(core) == [ToRunner([Unload(2, [1002])])]
+    core.on_runner(1, Values(1, [1001], [UNPICKLABLE], [b"why"], [], last=True))
+    assert after(core) == [ToRunner(1, [Unload(2, [1002])])]
     assert core.state.room.fixed == {1001: 10}
     assert violations(core.state) == []
     core.on_scheduler(Free([1001]))
@@ -165,7 +166,7 @@ def test_let_go_of_on_its_way() -> None:
     after(core)
     core.moved(1, b"on disk")
     core.unmoved(2, "", 1.0)
-    core.on_runner(Values(1, [1001], [ABSENT], [], [], last=True))
+    core.on_runner(1, Values(1, [1001], [ABSENT], [], [], last=True))
     after(core)
     assert not core.state.store.holds("me", 1)
     assert core.state.room.leaving == {}
@@ -189,7 +190,7 @@ def test_a_full_disk_keeps_values_in_memory() -> None:
 def test_a_quota() -> None:
     """No more than that is in files."""
     core = a_core(MemoryRules(limit=100, file_bytes_min=1, max_spill=25))
-    assert put(core, *range(1, 11)) == [ToRunner([Pressure(2)]), Spill([1, 2])]
+    assert put(core, *range(1, 11)) == [ToRunner(1, [Pressure(2)]), Spill([1, 2])]
     core.moved(1, b"")
     core.moved(2, b"")
     assert after(core) == []
@@ -227,7 +228,7 @@ def test_no_more_at_a_time_than_can_be_written_soon() -> None:
     core = a_core(MemoryRules(limit=each, file_bytes_min=1))
     made(core, 1, 2, 3, 4, nbytes=each)
     assert core.state.room.leaving.keys() == {1001, 1002}
-    core.on_runner(Sealed([0], [1001], [-1], [b"on disk"]))
+    core.on_runner(1, Sealed([0], [1001], [-1], [b"on disk"]))
     after(core)
     assert core.state.room.leaving.keys() == {1002, 1003}
 
@@ -243,7 +244,7 @@ def test_values_of_neighbours() -> None:
     assert put(one, 7) == [Spill([1])]
     for each in (one, two):
         each.moved(1, b"on disk")
-    assert after(two) == [ToRunner([Free([1])])]
+    assert after(two) == [ToRunner(1, [Free([1])])]
     assert store.holds("you", 1)
     one.on_scheduler(Free([1]))
     assert store.get(1) == b"on disk"
@@ -257,7 +258,7 @@ def test_a_dead_runner_takes_its_values_with_it() -> None:
     assert core.state.room.leaving == {1: 10}
     made(core, 6, 7)
     assert core.state.room.leaving == {1: 10, 2: 10, 1001: 10}
-    core.runner_died([], {})
+    core.runner_died(1, [], {})
     core.flush()
     assert core.state.room.leaving == {1: 10, 2: 10}
     assert core.state.room.managed == 20
@@ -273,7 +274,7 @@ def test_all_is_forgotten(up: bool) -> None:
     put(core, 8)
     made(core, 1)
     if not up:
-        core.runner_died([], {})
+        core.runner_died(1, [], {})
     core.on_scheduler(Renew(3, forget=True))
     core.flush()
     assert violations(core.state) == []
@@ -296,10 +297,10 @@ def test_fetched_for_a_task() -> None:
 def test_without_a_limit_nothing_is_short() -> None:
     """Whatever is used."""
     core = new_core()
-    core.runner_ready()
+    core.runner_ready(1)
     core.flush()
     assert not core.heeds(1 << 60)
-    core.uses(1 << 60, 1 << 60, 1.0)
+    core.uses(1 << 60, {1: 1 << 60}, 1.0)
     assert put(core, *range(100)) == []
     assert core.state.room.managed == 0
 
@@ -317,14 +318,14 @@ def test_too_much_in_the_process() -> None:
     core = a_core()
     put(core, 1, 2, 3)
     assert look(core, 70) == []
-    assert look(core, 75) == [ToRunner([Pressure(2)]), Spill([1, 2])]
+    assert look(core, 75) == [ToRunner(1, [Pressure(2)]), Spill([1, 2])]
     core.moved(1, b"")
     core.moved(2, b"")
     after(core)
     assert look(core, 65) == [Spill([3])]
     core.moved(3, b"")
     after(core)
-    assert look(core, 60) == [ToRunner([Pressure(0)])]
+    assert look(core, 60) == [ToRunner(1, [Pressure(0)])]
     assert not core.heeds(70)
 
 
@@ -332,11 +333,11 @@ def test_a_new_runner_is_told_too() -> None:
     """It knows of nothing."""
     core = a_core()
     look(core, 75)
-    core.runner_died([], {})
-    core.runner_ready()
-    [scheduler, runner] = after(core)
+    core.runner_died(1, [], {})
+    core.runner_ready(2)
+    [scheduler, runner, _] = after(core)
     assert isinstance(scheduler, ToScheduler)
-    assert runner == ToRunner([Pressure(2)])
+    assert runner == ToRunner(2, [Pressure(2)])
 
 
 def test_where_nothing_can_be_written_the_runner_only_keeps_none() -> None:
@@ -345,15 +346,15 @@ def test_where_nothing_can_be_written_the_runner_only_keeps_none() -> None:
     put(core, 1)
     look(core, 75)
     core.unmoved(1, "no room", 1.0)
-    assert after(core) == [ToRunner([Pressure(1)])]
+    assert after(core) == [ToRunner(1, [Pressure(1)])]
 
 
 def test_results_that_are_in_files_at_once() -> None:
     """They take no memory from the beginning."""
     core = a_core()
     core.on_scheduler(run((1, {})))
-    core.on_runner(Sealed([1], [1001], [-3], [b"on disk"]))
-    core.on_runner(Done([1], [OK_HELD], [0.1], [10], [b""]))
+    core.on_runner(1, Sealed([1], [1001], [-3], [b"on disk"]))
+    core.on_runner(1, Done([1], [OK_HELD], [0.1], [10], [b""]))
     core.flush()
     assert core.state.room.managed == 0
     assert core.state.room.filed == {1001: 7}
@@ -365,7 +366,7 @@ def test_too_much_in_values_alone() -> None:
     """That is known before anybody looks."""
     core = a_core()
     [told] = made(core, *range(1, 9))
-    assert told == ToRunner([Pressure(2), Unload(1, [1001, 1002])])
+    assert told == ToRunner(1, [Pressure(2), Unload(1, [1001, 1002])])
 
 
 # ---------------------------------------------------------------- pausing
@@ -379,14 +380,14 @@ def test_a_paused_worker_takes_nothing_new() -> None:
     core.flush()
     assert look(core, 81) == [
         ToScheduler([Returned([2]), Slots(0)]),
-        ToRunner([Pressure(2), Recall([1])]),
+        ToRunner(1, [Pressure(2), Recall([1])]),
     ]
     core.on_scheduler(run((3, {})))
     assert after(core) == [ToScheduler([Returned([3])])]
     assert look(core, 76) == []
     assert look(core, 75) == [ToScheduler([Slots(2)])]
     core.on_scheduler(run((4, {})))
-    assert core.state.given.keys() == {1, 4}
+    assert core.state.runners[1].given.keys() == {1, 4}
 
 
 def test_a_pause_that_would_be_for_ever() -> None:
@@ -396,9 +397,9 @@ def test_a_pause_that_would_be_for_ever() -> None:
     assert look(core, 90, now=1.0 + VAIN_S / 2) == []
     assert look(core, 90, now=1.0 + VAIN_S) == [ToScheduler([Slots(1)])]
     core.on_scheduler(run((1, {})))
-    assert core.state.given.keys() == {1}
+    assert core.state.runners[1].given.keys() == {1}
     core.flush()
-    assert look(core, 50, now=3.0) == [ToScheduler([Slots(2)]), ToRunner([Pressure(0)])]
+    assert look(core, 50, now=3.0) == [ToScheduler([Slots(2)]), ToRunner(1, [Pressure(0)])]
 
 
 @pytest.mark.parametrize("busy", ["running", "leaving"])
@@ -418,10 +419,10 @@ def test_a_paused_worker_whose_runner_dies() -> None:
     """The next one has no slots either."""
     core = a_core()
     look(core, 85)
-    core.runner_died([], {})
-    assert after(core) == [ToScheduler([Slots(0), RunnerDied([], [], [], {})])]
-    core.runner_ready()
-    assert ToScheduler([Slots(0)]) in after(core)
+    core.runner_died(1, [], {})
+    assert after(core) == [ToScheduler([RunnerDied([], [], [], {})]), StartRunner(2, 0.0)]
+    core.runner_ready(2)
+    assert not any(isinstance(each, ToScheduler) for each in after(core))  # it has none as before
     assert ToScheduler([Slots(2)]) in look(core, 10)
 
 
@@ -467,3 +468,45 @@ def test_each_can_be_done_without(share: str) -> None:
     assert any(isinstance(each, KillRunner) for each in actions) == (share != "terminate")
     assert core.state.room.paused == (share != "pause")
     assert core.state.room.spilling == (share != "spill")
+
+
+def test_the_largest_of_several_runners_is_ended() -> None:
+    """And each is told how short memory is."""
+    core = a_core()
+    core.on_scheduler(run((1, {})))
+    core.recycle(1, "it has lived long enough")
+    core.runner_ready(2)
+    core.flush()
+    core.uses(97, {1: 30, 2: 40}, 1.0)
+    actions = core.flush()
+    assert [each for each in actions if isinstance(each, KillRunner)] == [
+        KillRunner(2, "memory: 0 MiB are in use, more than 95% of the limit of 0 MiB", starved=True)
+    ]
+    told = [each for each in actions if isinstance(each, ToRunner)]
+    assert [each.runner for each in told if Pressure(2) in each.messages] == [1, 2]
+    core.runner_died(2, [], {"starved": True})
+    core.flush()
+    assert violations(core.state) == []
+
+
+def test_values_of_several_runners() -> None:
+    """Each is asked for what it has."""
+    core = a_core()
+    core.on_scheduler(run((1, {}), (2, {})))
+    core.on_runner(1, Done([1], [OK_HELD], [0.1], [50], [b""]))
+    core.recycle(1, "it has lived long enough")
+    core.runner_ready(2)
+    core.on_scheduler(run((3, {})))
+    core.on_runner(2, Done([3], [OK_HELD], [0.1], [40], [b""]))
+    asked = [
+        (each.runner, message.tids)
+        for each in core.flush()
+        if isinstance(each, ToRunner)
+        for message in each.messages
+        if isinstance(message, Unload)
+    ]
+    assert asked == [(1, [1001])]
+    core.runner_died(1, [], {"signal": 9})
+    core.flush()
+    assert violations(core.state) == []
+    assert core.state.room.here == {1003: 40}

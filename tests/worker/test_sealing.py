@@ -14,7 +14,7 @@ from trio_dask.messages.session import RegisterPeer
 from trio_dask.messages.tasks import OK_HELD, STOPPED, Done, Free, RunnerDied, Slots
 from trio_dask.messages.values import ABSENT, FOUND, Fetch, Give, Values
 from trio_dask.store import Segment
-from trio_dask.worker.core import ToPeer, ToRunner, ToScheduler, WorkerCore
+from trio_dask.worker.core import StartRunner, ToPeer, ToRunner, ToScheduler, WorkerCore
 from trio_dask.worker.lending import Lending
 
 
@@ -28,7 +28,7 @@ def core_with(*messages: Sealed | Done) -> WorkerCore:
     core = ready_core()
     core.on_scheduler(run((1, {})))
     for message in messages:
-        core.on_runner(message)
+        core.on_runner(1, message)
     after(core)
     return core
 
@@ -39,9 +39,12 @@ SEALED = Sealed([1], [1001], [5], [b"value"])
 def test_a_sealed_value_outlives_its_runner() -> None:
     """It is not lost, and the next runner is given it."""
     core = core_with(SEALED, done(1))
-    core.runner_died([], {})
-    assert after(core) == [ToScheduler([Slots(0), RunnerDied([], [], [], {})])]
-    core.runner_ready()
+    core.runner_died(1, [], {})
+    assert after(core) == [
+        ToScheduler([Slots(0), RunnerDied([], [], [], {})]),
+        StartRunner(2, 0.0),
+    ]
+    core.runner_ready(2)
     core.on_scheduler(run((2, {}), fid=7))
     after(core)
     core.peer_joined(1, may_store=False)
@@ -56,18 +59,26 @@ def test_what_did_not_end_well_is_not_kept(status: int | None) -> None:
     """It was stopped after all, or its runner died in between."""
     core = core_with(SEALED)
     if status is None:
-        core.runner_died([1], {})
+        core.runner_died(1, [1], {})
     else:
-        core.on_runner(done(1, status))
+        core.on_runner(1, done(1, status))
     after(core)
-    assert len(core.state.store) == len(core.state.sealed) == 0
+    assert (
+        len(core.state.store)
+        == len([each.sealed for each in core.state.runners.values() if each.sealed])
+        == 0
+    )
 
 
 def test_what_nobody_asked_for_is_not_kept() -> None:
     """Runners are users' code: values of attempts they do not have, of tasks they do not hold."""
     wrong = Sealed([1, 2, 0], [1002, 1002, 1003], [1, 2, 3], [b"a", b"b", b"c"])
     core = core_with(wrong, done(1))
-    assert len(core.state.store) == len(core.state.sealed) == 0
+    assert (
+        len(core.state.store)
+        == len([each.sealed for each in core.state.runners.values() if each.sealed])
+        == 0
+    )
 
 
 def test_sealed_because_others_need_it() -> None:
@@ -78,8 +89,8 @@ def test_sealed_because_others_need_it() -> None:
     core.on_peer(1, Fetch(4, [1001]))
     asked = next(each for each in after(core) if isinstance(each, ToRunner)).messages[0]
     assert isinstance(asked, Fetch)
-    core.on_runner(Sealed([0], [1001], [5], [b"value"]))
-    core.on_runner(Values(asked.serial, [1001], [ABSENT], [], [], last=True))
+    core.on_runner(1, Sealed([0], [1001], [5], [b"value"]))
+    core.on_runner(1, Values(asked.serial, [1001], [ABSENT], [], [], last=True))
     assert after(core) == [ToPeer(1, [Values(4, [1001], [FOUND], [], [b"value"], last=True)])]
     assert core.state.store.holds("me", 1001)
     assert core.state.address == ME

@@ -141,8 +141,8 @@ async def test_a_runner_dies(tmp_path: Path, args: bytes, words: str) -> None:
             assert died.certificate["pid"] != 0
             assert (await talk.hear(Slots)).nthreads == 1
             assert trio.current_time() - began < 3
-            talk.say(task(4, b"ok:y"))  # its function went with the runner
-            assert (await talk.hear(Returned)).attempts == [4]
+            talk.say(task(4, b"ok:y"))  # its function is given to the new one, too
+            assert await done(talk) == (4, b"y")
             assert len(children()) == 1
     assert children() == []
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from trio_dask.messages.tasks import Functions, Run
+from trio_dask.messages.tasks import OK_INLINE, Done, Functions, Run
 from trio_dask.messages.values import ABSENT, FOUND, Values
-from trio_dask.worker.core import Action, Store, WorkerCore
+from trio_dask.worker.core import Action, StartRunner, Store, WorkerCore
 
 if TYPE_CHECKING:
     from trio_dask.messages import Payload
@@ -18,15 +18,19 @@ FID = 7
 
 
 def new_core(name: str = "me", address: str = ME, store: Store | None = None) -> WorkerCore:
-    """A core without a runner."""
-    return WorkerCore(name, address, 2, Store() if store is None else store)
+    """A core without a runner, that has asked for one."""
+    core = WorkerCore(name, address, 2, Store() if store is None else store)
+    assert core.flush() == [StartRunner(1, 0.0)]
+    return core
 
 
 def ready_core(name: str = "me", address: str = ME, store: Store | None = None) -> WorkerCore:
-    """A core with a runner that knows one function."""
+    """A core that knows one function, and so does its runner."""
     core = new_core(name, address, store)
-    core.runner_ready()
+    core.runner_ready(1)
     core.on_scheduler(Functions([FID], ["f"], [b"f"]))
+    core.on_scheduler(run((999, {})))
+    core.on_runner(1, Done([999], [OK_INLINE], [0.1], [1], [b"v"]))
     core.flush()
     return core
 

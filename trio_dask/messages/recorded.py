@@ -8,7 +8,7 @@ from trio_dask.messages.codec import Message, message
 from trio_dask.messages.columns import Ints, Plain
 
 #: Of what is recorded; another one is not read.
-FORMAT: Final = 1
+FORMAT: Final = 2
 
 
 @message(110)

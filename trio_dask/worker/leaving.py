@@ -14,7 +14,7 @@ from trio_dask.config import format_bytes
 if TYPE_CHECKING:
     from trio_dask.config import WorkerConfig
     from trio_dask.messages.fleet import Farewell
-    from trio_dask.worker.nanny import Nanny
+    from trio_dask.worker.nanny import Nannies
     from trio_dask.worker.worker import Worker
 
 #: How often a worker that is to leave looks at the clock.
@@ -23,7 +23,7 @@ LOOK_S: Final = 0.05
 logger: Final = logging.getLogger("trio_dask.worker")
 
 
-async def see_off(worker: Worker, nanny: Nanny) -> None:
+async def see_off(worker: Worker, nannies: Nannies) -> None:
     """When the worker is to leave, see to it that it does; for ever."""
     await worker.draining.wait()
     began = time.monotonic()
@@ -31,7 +31,7 @@ async def see_off(worker: Worker, nanny: Nanny) -> None:
     assert draining is not None
     logger.info("Draining worker %s: %s", worker.name, draining.reason)
     while not worker.departing.is_set():
-        worker.core.go_on_draining(nanny.board(), time.monotonic())
+        worker.core.go_on_draining(nannies.board(), time.monotonic())
         worker.perform()
         with trio.move_on_after(LOOK_S):
             await worker.departing.wait()
@@ -41,7 +41,7 @@ async def see_off(worker: Worker, nanny: Nanny) -> None:
         logging.WARNING if lost else logging.INFO,
         "Drained worker %s in %.2f s: %s", worker.name, time.monotonic() - began, said,
     )  # fmt: skip
-    nanny.stop()
+    nannies.stop()
     worker.scheduler.close(draining.reason)
 
 

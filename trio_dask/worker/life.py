@@ -25,7 +25,7 @@ from trio_dask.worker.coroner import Coroner
 from trio_dask.worker.devices import Devices, devices_here
 from trio_dask.worker.leaving import age, see_off
 from trio_dask.worker.link import Calling, keep_link, reach_scheduler
-from trio_dask.worker.nanny import Nanny
+from trio_dask.worker.nanny import Nannies
 from trio_dask.worker.orphans import reap_orphans
 from trio_dask.worker.output import Outputs
 from trio_dask.worker.pressure import used, watch_memory
@@ -105,6 +105,9 @@ class Household:
             settings.nthreads,
             self.store,
             secret=secrets.token_hex(16),
+            rules=RestartRules(
+                delay_s=settings.restart_delay_s, delay_max_s=settings.restart_delay_max_s
+            ),
             drain_rules=DrainRules(grace_s=settings.drain_grace_s, move_s=settings.drain_move_s),
             memory_rules=_memory_rules(settings),
         )
@@ -116,7 +119,8 @@ class Household:
         try:
             async with listener:
                 with self.devices.lent() as variables:
-                    await self._serve(worker, listener, joined, variables)
+                    nannies = self._nannies(worker, variables)
+                    await self._serve(worker, nannies, listener, joined)
         finally:
             worker.close_for_neighbours()
             told.leave()
@@ -146,17 +150,8 @@ class Household:
         own = parse_address(listener.address)
         return str(parse_contact(given, default_port=own.port, default_scheme=own.scheme))
 
-    async def _serve(
-        self,
-        worker: Worker,
-        listener: Listener,
-        joined: Callable[[Worker], None],
-        variables: dict[str, str],
-    ) -> None:
+    def _nannies(self, worker: Worker, variables: dict[str, str]) -> Nannies:
         settings = self.settings
-        rules = RestartRules(
-            delay_s=settings.restart_delay_s, delay_max_s=settings.restart_delay_max_s
-        )
         prepare = {
             "name": worker.name,
             "address": worker.address,
@@ -171,9 +166,17 @@ class Household:
             "sealed_max": sealed_max(settings.nworkers),
             "profile_interval_s": settings.profile_interval_s,
         }
-        nanny = Nanny(worker, self.start_runner, self.coroner, rules=rules, settings=prepare)
+        return Nannies(worker, self.start_runner, self.coroner, prepare)
+
+    async def _serve(
+        self,
+        worker: Worker,
+        nannies: Nannies,
+        listener: Listener,
+        joined: Callable[[Worker], None],
+    ) -> None:
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(keep_link, worker, self.calling, nanny, nursery)
+            nursery.start_soon(keep_link, worker, self.calling, nannies, nursery)
             await nursery.start(worker.peers.run)
             nursery.start_soon(Spiller(worker, self.neighbours, self.directory).run)
 
@@ -187,10 +190,10 @@ class Household:
                 )
 
             await nursery.start(serve_peers)
-            nursery.start_soon(nanny.run)
-            nursery.start_soon(nanny.climb)
+            nursery.start_soon(nannies.run)
+            nursery.start_soon(nannies.climb)
             # Who is registered is given work, so first there is somebody to do it.
-            await nanny.any_ready.wait()
+            await nannies.any_ready.wait()
             worker.registration = partial(self._registration, worker)
             worker.scheduler.send(worker.registration())
             await worker.registered.wait()
@@ -198,12 +201,12 @@ class Household:
             which = f" as {worker.name}" if self.numbered else ""
             logger.info("Registered to:    %s%s", worker.scheduler.remote_address, which)
             joined(worker)
-            nursery.start_soon(see_off, worker, nanny)
-            nursery.start_soon(age, worker, settings)
+            nursery.start_soon(see_off, worker, nannies)
+            nursery.start_soon(age, worker, self.settings)
             nursery.start_soon(
-                watch_memory, worker, nanny, settings.memory, partial(_beat, worker, nanny)
+                watch_memory, worker, nannies, self.settings.memory, partial(_beat, worker, nannies)
             )
-            await self._tick(worker, nanny)
+            await self._tick(worker, nannies)
 
     def _name(self, number: int, address: str) -> str:
         """A worker's name; several are numbered."""
@@ -230,15 +233,15 @@ class Household:
             worker.core.memory.epoch,
         )
 
-    async def _tick(self, worker: Worker, nanny: Nanny) -> None:
+    async def _tick(self, worker: Worker, nannies: Nannies) -> None:
         beat_at = 0.0
         while True:
             now = trio.current_time()
             if now >= beat_at:
                 beat_at = now + self.settings.heartbeat_s
-                _beat(worker, nanny)
+                _beat(worker, nannies)
             await trio.sleep(min(TICK_S, self.settings.heartbeat_s))
-            nanny.tick()
+            nannies.tick()
             worker.peers.tick()
             reap_orphans()
             if self.log is not None:
@@ -259,22 +262,22 @@ def _memory_rules(settings: WorkerConfig) -> MemoryRules:
     )  # fmt: skip
 
 
-def _beat(worker: Worker, nanny: Nanny) -> None:
+def _beat(worker: Worker, nannies: Nannies) -> None:
     """Say how the worker is."""
-    worker.core.beat(_metrics(worker, nanny))
+    worker.core.beat(_metrics(worker, nannies))
     worker.perform()
 
 
-def _metrics(worker: Worker, nanny: Nanny) -> dict[str, Any]:
+def _metrics(worker: Worker, nannies: Nannies) -> dict[str, Any]:
     process = psutil.Process()
     state = worker.core.state
     return {
         "rss": process.memory_info().rss,
         "store_bytes": state.store.nbytes - state.store.filed_bytes,
-        "memory": used(worker, nanny)[0],
+        "memory": used(worker, nannies)[0],
         "managed_bytes": state.room.managed,
         "spilled_bytes": state.room.filed_bytes,
         "paused": state.room.paused,
-        "runner": nanny.metrics(),
+        "runner": nannies.metrics(),
         "books": worker.core.books(),
     }

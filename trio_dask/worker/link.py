@@ -22,7 +22,7 @@ from trio_dask.messages.session import SCHEDULER, WORKER, Refused, Resumed, Welc
 if TYPE_CHECKING:
     from trio_dask.comm import Connection, Keys
     from trio_dask.messages import Message
-    from trio_dask.worker.nanny import Nanny
+    from trio_dask.worker.nanny import Nannies
     from trio_dask.worker.worker import Worker
 
 #: The wait between attempts to reach the scheduler: doubled each time.
@@ -77,7 +77,9 @@ async def reach_scheduler(calling: Calling, limit_s: float | None) -> Connection
     raise SchedulerUnreachable(msg)
 
 
-async def keep_link(worker: Worker, calling: Calling, nanny: Nanny, nursery: trio.Nursery) -> None:
+async def keep_link(
+    worker: Worker, calling: Calling, nannies: Nannies, nursery: trio.Nursery
+) -> None:
     """The conversation with the scheduler, over as many connections as it takes.
 
     It ends with a goodbye, which ends the worker.
@@ -88,7 +90,7 @@ async def keep_link(worker: Worker, calling: Calling, nanny: Nanny, nursery: tri
     """
     while True:
         try:
-            reason = await _converse(worker, calling, nanny)
+            reason = await _converse(worker, calling, nannies)
         except PeerClosed as error:
             if worker.core.draining:  # it was to leave anyway
                 logger.info("End worker %s: the scheduler is lost: %s", worker.name, error)
@@ -109,7 +111,7 @@ async def keep_link(worker: Worker, calling: Calling, nanny: Nanny, nursery: tri
         return
 
 
-async def _converse(worker: Worker, calling: Calling, nanny: Nanny) -> str:
+async def _converse(worker: Worker, calling: Calling, nannies: Nannies) -> str:
     """One connection, to its end; why the scheduler said goodbye."""
 
     def on_messages(messages: list[Message]) -> None:
@@ -124,7 +126,7 @@ async def _converse(worker: Worker, calling: Calling, nanny: Nanny) -> str:
             await trio.sleep_forever()
         finally:
             if not isinstance(failure, PeerClosed):
-                nanny.stop()
+                nannies.stop()
                 worker.scheduler.close("the worker ends")
 
     reason = ""

@@ -1,4 +1,4 @@
-"""The nanny: starts a worker's runner, reads its end, and starts the next one."""
+"""Nannies: each starts a runner when the core wants one, hears it, and reads its end."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import trio
 from trio_dask.comm import Connection, DescriptorStream, Hello, Limits
 from trio_dask.errors import CommError, RemoteProtocolError, TrioDaskError
 from trio_dask.messages.values import Prepare, Ready, Stop
-from trio_dask.worker.core import GiveUp, RestartRules, Restarts
+from trio_dask.worker.core import certificate
 from trio_dask.worker.hosting import read_board
 
 if TYPE_CHECKING:
@@ -42,71 +42,167 @@ class RunnerFailed(TrioDaskError):
     """No runner can be started."""
 
 
-class Nanny:
-    """The runners of one worker, one after the other."""
+class Nannies:
+    """All runners of one worker, each with a nanny for as long as it lives."""
 
     def __init__(
-        self,
-        worker: Worker,
-        host: RunnerHost,
-        coroner: Coroner,
-        *,
-        rules: RestartRules,
-        settings: dict[str, Any],
+        self, worker: Worker, host: RunnerHost, coroner: Coroner, settings: dict[str, Any]
     ) -> None:
-        self._worker: Final = worker
-        self._host: Final = host
-        self._coroner: Final = coroner
-        self._restarts: Final = Restarts(rules)
-        self._settings: Final = settings
-        self._nthreads: Final[int] = settings["nthreads"]
-        self._hosted: HostedRunner | None = None
-        self._case: Case | None = None  # of the runner that is there
-        self._ready = False
-        self._purpose = ""  # why we have ended it ourselves
-        self._excess = ""  # the same, where it had too much memory
-        self._stopped = False  # the worker ends, and so does whatever runner there is
+        self.worker: Final = worker
+        self.host: Final = host
+        self.coroner: Final = coroner
+        self.settings: Final = settings
+        self.nthreads: Final[int] = settings["nthreads"]
         self.any_ready: Final = trio.Event()
-        worker.kill_runner = self._kill
-        worker.output, worker.board, worker.metrics = self._output, self.board, self.metrics
+        #: What became of the last death: the delay before another is started, or that none is.
+        self.next_delay_s: float | None = None
+        self.given_up = ""
+        self._nannies: Final[dict[int, Nanny]] = {}
+        self._nursery: trio.Nursery | None = None
+        self.stopped = False  # the worker ends, and so does whatever runner there is
+        self._over: Final = trio.Event()  # it does not any more
+        worker.keeper = self
+        worker.output, worker.board, worker.metrics = self.output, self.board, self.metrics
 
     async def run(self) -> None:
-        """Have a runner, until cancelled, or until one has ended after `stop`.
+        """Have the runners that the core wants, until cancelled, or until all have ended after `stop`.
 
         Raises:
             RunnerFailed: there is no point in trying on.
         """
-        while True:
-            began = time.monotonic()
-            self._ready, self._purpose, self._excess = False, "", ""
-            try:
-                self._hosted = hosted = self._host(self._nthreads)
-            except OSError as error:
-                why, ready = f"it cannot be started: {error}", False
-            else:
-                why = await self._live(hosted)
-                ready = self._ready
-            if self._stopped:
-                return
-            lasted = time.monotonic() - began
-            answered = self._worker.core.answered if ready else 0
-            if self._purpose:
-                answered = max(1, answered)  # it did nothing wrong: no delay for the next one
-            decision = self._restarts.ended(ready=ready, answered=answered, lasted_s=lasted)
-            if isinstance(decision, GiveUp):
-                msg = f"worker {self._worker.name}: {decision.reason}; the last one: {why}"
-                raise RunnerFailed(msg)
-            when = f" in {decision.delay_s:g} s" if decision.delay_s else ""
-            logger.log(
-                logging.INFO if self._purpose else logging.WARNING,
-                "The runner of worker %s has ended: %s; starting another%s",
-                self._worker.name, why, when,
-            )  # fmt: skip
-            await trio.sleep(decision.delay_s)
+        async with trio.open_nursery() as self._nursery:
+            for nanny in self._nannies.values():
+                self._nursery.start_soon(self._keep, nanny)
+            self.worker.perform()
+            await self._over.wait()
 
-    async def _live(self, hosted: HostedRunner) -> str:
-        """The life of one runner; why it ended."""
-        case = self._case = self._coroner.open(hosted)
+    def start(self, number: int, delay_s: float) -> None:
+        """See `Keeper`."""
+        if self.stopped:
+            return
+        self.next_delay_s = delay_s
+        nanny = self._nannies[number] = Nanny(self, number, delay_s)
+        if self._nursery is not None:
+            self._nursery.start_soon(self._keep, nanny)
+
+    async def _keep(self, nanny: Nanny) -> None:
+        try:
+            await nanny.run()
+        finally:
+            del self._nannies[nanny.number]
+            if self.stopped and not self._nannies:
+                self._over.set()
+
+    def kill(self, number: int, reason: str, *, starved: bool) -> None:
+        """See `Keeper`."""
+        self._nannies[number].kill(reason, starved=starved)
+
+    def give_up(self, reason: str) -> None:
+        """See `Keeper`."""
+        self.given_up = reason
+
+    async def climb(self) -> None:
+        """See to it that what is to be stopped is, for ever."""
+        worker = self.worker
+        while True:
+            worker.looks_at = worker.core.look_at
+            with trio.move_on_after(max(0.0, worker.looks_at - time.monotonic())):
+                await worker.stopping.wait()
+            worker.stopping = trio.Event()
+            while worker.core.stopping or worker.core.look_at <= time.monotonic():
+                worker.core.climb(self.board(), time.monotonic())
+                worker.perform()
+                await trio.sleep(_CLIMB_S if worker.core.stopping else _LOOK_S)
+
+    def tick(self) -> None:
+        """Look at what has been running for long, and at how much memory it has."""
+        core = self.worker.core
+        if core.books()["in_runner"]:
+            core.tick(self.board(), time.monotonic())
+            self.worker.perform()
+        self.metrics()
+
+    def board(self) -> list[tuple[int, float]]:
+        """What runs now, in all of them, and since when."""
+        return [row for nanny in self._nannies.values() for row in nanny.board()]
+
+    def stop(self) -> None:
+        """Tell all runners that it is over, and start no others."""
+        self.stopped = True
+        for runner in self.worker.runners.values():
+            runner.send(Stop("the worker ends"))
+
+    def metrics(self) -> dict[str, Any]:
+        """What the runners use together; nothing if there is none."""
+        used = [found for nanny in self._nannies.values() if (found := nanny.metrics())]
+        totals = {what: sum(each[what] for each in used) for what in ("rss", "cpu_s")}
+        pids = [each["pid"] for each in used]
+        return {"pid": pids[-1], "pids": pids, **totals} if used else {}
+
+    def pids(self) -> dict[int, int]:
+        """The processes of runners that are ready, by the numbers of these."""
+        found = {number: nanny.pid for number, nanny in self._nannies.items()}
+        return {number: pid for number, pid in found.items() if pid is not None}
+
+    def output(self) -> list[str]:
+        """The last lines that runners have written."""
+        return [line for nanny in self._nannies.values() for line in nanny.output()]
+
+
+class Nanny:
+    """One runner, from its start to its end."""
+
+    def __init__(self, nannies: Nannies, number: int, delay_s: float) -> None:
+        self.number: Final = number
+        self._nannies: Final = nannies
+        self._worker: Final = nannies.worker
+        self._delay_s: Final = delay_s
+        self._hosted: HostedRunner | None = None
+        self._case: Case | None = None
+        self._ready = False
+        self._purpose = ""  # why we have ended it ourselves
+        self._excess = ""  # the same, where it had too much memory
+
+    async def run(self) -> None:
+        """Have the runner, and tell the core of its end.
+
+        Raises:
+            RunnerFailed: there is no point in starting another.
+        """
+        await trio.sleep(self._delay_s)
+        nannies, worker = self._nannies, self._worker
+        board: list[tuple[int, float]] = []
+        try:
+            self._hosted = hosted = nannies.host(nannies.nthreads)
+        except OSError as error:
+            death = certificate(
+                None, pid=0, host=nannies.coroner.hostname, lasted_s=0.0, rss=None,
+                reason=f"it cannot be started: {error}",
+            )  # fmt: skip
+        else:
+            board, death = await self._live(hosted)
+        nannies.next_delay_s = None
+        worker.core.runner_died(self.number, [attempt for attempt, _ in board], death)
+        worker.perform()
+        if not nannies.stopped:
+            self._say(str(death["reason"]))
+
+    def _say(self, why: str) -> None:
+        nannies, name = self._nannies, self._worker.name
+        if nannies.given_up:
+            msg = f"worker {name}: {nannies.given_up}; the last one: {why}"
+            raise RunnerFailed(msg)
+        delay_s = nannies.next_delay_s
+        when = f" in {delay_s:g} s" if delay_s else ""
+        logger.log(
+            logging.INFO if self._purpose else logging.WARNING,
+            "The runner of worker %s has ended: %s%s",
+            name, why, "" if delay_s is None else f"; starting another{when}",
+        )  # fmt: skip
+
+    async def _live(self, hosted: HostedRunner) -> tuple[list[tuple[int, float]], dict[str, Any]]:
+        """The life of the runner; what it was doing at its end, and what is known of that."""
+        case = self._case = self._nannies.coroner.open(hosted)
         connection = Connection(
             DescriptorStream(hosted.sock),
             Hello("runner", "", ""),
@@ -115,7 +211,7 @@ class Nanny:
         )
         fault = ""
         try:
-            connection.send(Prepare(self._settings))
+            connection.send(Prepare(self._nannies.settings))
             fault = await self._converse(hosted, connection)
         except BaseException:
             with trio.move_on_after(STOP_S + _KILLED_S + 1, shield=True):
@@ -125,20 +221,18 @@ class Nanny:
         hosted.kill()
         with trio.CancelScope(shield=True), trio.move_on_after(_KILLED_S):
             status = await hosted.wait()
-        board = read_board(hosted.board_fd, self._nthreads)
+        board = read_board(hosted.board_fd, self._nannies.nthreads)
         death = case.close(
             status, board, reason=fault or self._purpose or self._excess,
             on_purpose=bool(self._purpose), starved=bool(self._excess),
         )  # fmt: skip
         self._forget(hosted)
-        self._worker.core.runner_died([attempt for attempt, _ in board], death)
-        self._worker.perform()
-        return str(death["reason"])
+        return board, death
 
     async def _converse(self, hosted: HostedRunner, connection: Connection) -> str:
         """Until the runner is silent for good; what it did wrong, if it did."""
         fault: list[str] = []
-        worker = self._worker
+        worker, number = self._worker, self.number
 
         def on_messages(messages: list[Message]) -> None:
             try:
@@ -146,10 +240,11 @@ class Nanny:
                     if type(message) is Ready and not self._ready:
                         self._ready = True
                         ready_scope.deadline = float("inf")
-                        worker.runner_is_there(connection, self._settings.get("pool_bytes_max", 0))
-                        self.any_ready.set()
+                        pool = self._nannies.settings.get("pool_bytes_max", 0)
+                        worker.runner_is_there(number, connection, pool)
+                        self._nannies.any_ready.set()
                     else:
-                        worker.on_runner(message)
+                        worker.on_runner(number, message)
             finally:
                 worker.perform()
 
@@ -181,7 +276,7 @@ class Nanny:
 
     async def _end(self, hosted: HostedRunner, connection: Connection) -> None:
         """The worker ends: the runner leaves, or is killed. Called with a shield."""
-        self._worker.runner = None
+        self._worker.runner_is_gone(self.number)
         connection.cut("the worker ends")
         with trio.move_on_after(STOP_S):
             await hosted.wait()
@@ -192,11 +287,11 @@ class Nanny:
 
     def _forget(self, hosted: HostedRunner) -> None:
         self._hosted = self._case = None
-        self._worker.runner_is_gone()
+        self._worker.runner_is_gone(self.number)
         with contextlib.suppress(OSError):
             hosted.close()
 
-    def _kill(self, reason: str, starved: bool) -> None:  # noqa: FBT001 - as the action says
+    def kill(self, reason: str, *, starved: bool) -> None:
         """End the runner: something in it is to stop, and does not, or it has too much memory."""
         if self._hosted is not None:
             if starved:
@@ -207,48 +302,19 @@ class Nanny:
 
     @property
     def pid(self) -> int | None:
-        """The process of the runner that is there."""
+        """The process of the runner, if it is ready."""
         return self._hosted.pid if self._hosted is not None and self._ready else None
 
-    async def climb(self) -> None:
-        """See to it that what is to be stopped is, for ever."""
-        worker = self._worker
-        while True:
-            worker.looks_at = worker.core.look_at
-            with trio.move_on_after(max(0.0, worker.looks_at - time.monotonic())):
-                await worker.stopping.wait()
-            worker.stopping = trio.Event()
-            while worker.core.stopping or worker.core.look_at <= time.monotonic():
-                if self._hosted is not None and self._ready:
-                    board = read_board(self._hosted.board_fd, self._nthreads)
-                    worker.core.climb(board, time.monotonic())
-                    worker.perform()
-                await trio.sleep(_CLIMB_S if worker.core.stopping else _LOOK_S)
-
-    def _output(self) -> list[str]:
+    def output(self) -> list[str]:
         """The last lines that the runner has written; those of one in threads are everybody's."""
         output = self._hosted.output if self._hosted is not None else None
         return output.recent_lines() if output is not None else []
 
     def board(self) -> list[tuple[int, float]]:
-        """What runs now, and since when."""
+        """The attempts that run in it, and since when."""
         if self._hosted is None or not self._ready:
             return []
-        return read_board(self._hosted.board_fd, self._nthreads)
-
-    def stop(self) -> None:
-        """Tell the runner that it is over, and start no other."""
-        self._stopped = True
-        if self._worker.runner is not None:
-            self._worker.runner.send(Stop("the worker ends"))
-
-    def tick(self) -> None:
-        """Look at what has been running for long, and at how much memory it has."""
-        core = self._worker.core
-        if self._hosted is not None and self._ready and core.state.given:
-            core.tick(read_board(self._hosted.board_fd, self._nthreads), time.monotonic())
-            self._worker.perform()
-        self.metrics()
+        return read_board(self._hosted.board_fd, self._nannies.nthreads)
 
     def metrics(self) -> dict[str, Any]:
         """What the runner uses; also remembered for its death certificate."""

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from trio_dask.config import MemoryConfig
-    from trio_dask.worker.nanny import Nanny
+    from trio_dask.worker.nanny import Nannies
     from trio_dask.worker.worker import Worker
 
 #: No process fills memory faster than so, bytes a second.
@@ -43,24 +43,25 @@ def private_bytes(pid: int) -> int:
         return 0
 
 
-def used(worker: Worker, nanny: Nanny) -> tuple[int, int]:
-    """The memory that a worker uses, and how much of it is its runner's own.
+def used(worker: Worker, nannies: Nannies) -> tuple[int, dict[int, int]]:
+    """The memory that a worker uses, and how much of it is each runner's own.
 
-    That is what its runner has for itself, and what it has made for all to read; not what it
-    reads of others, nor files. A runner in this process has nothing that can be told apart
-    from all else: then what is known to be in values counts.
+    That is what its runners have for themselves, and what they have made for all to read; not
+    what they read of others, nor files. A runner in this process has nothing that can be told
+    apart from all else: then what is known to be in values counts.
     """
     state = worker.core.state
     shared = worker.shared_bytes + state.store.plain_bytes(worker.name)
-    pid = nanny.pid
-    if pid == os.getpid():
-        return max(shared, state.room.managed), 0
-    own = private_bytes(pid) if pid is not None else 0
-    return own + shared, own + worker.lending.idle_bytes
+    pids = nannies.pids()
+    if os.getpid() in pids.values():
+        return max(shared, state.room.managed), {}
+    own = {number: private_bytes(pid) for number, pid in pids.items()}
+    back = {number: nbytes + worker.idle_bytes(number) for number, nbytes in own.items()}
+    return sum(own.values()) + shared, back
 
 
 async def watch_memory(
-    worker: Worker, nanny: Nanny, settings: MemoryConfig, on_change: Callable[[], None]
+    worker: Worker, nannies: Nannies, settings: MemoryConfig, on_change: Callable[[], None]
 ) -> None:
     """Tell the core what matters, for ever; `on_change` is called when it pauses or goes on."""
     rules = worker.core.state.room.rules
@@ -68,11 +69,11 @@ async def watch_memory(
         return
     paused = used_up = False
     while True:
-        bytes_used, own = used(worker, nanny)
+        bytes_used, own = used(worker, nannies)
         # What cannot have been reached by then need not be looked at before.
         free_s = (rules.heed_bytes - bytes_used) / _FILLS
         await trio.sleep(min(_LOOK_MAX_S, max(settings.interval_s, free_s)))
-        bytes_used, own = used(worker, nanny)
+        bytes_used, own = used(worker, nannies)
         room = worker.core.state.room
         if room.used_up and not used_up:
             used_up = True

@@ -12,9 +12,11 @@ from trio_dask.worker.core import (
     AwaitDrain,
     Depart,
     FetchFrom,
+    GiveUp,
     KillRunner,
     LookUp,
     Spill,
+    StartRunner,
     ToPeer,
     ToRunner,
     ToScheduler,
@@ -38,11 +40,19 @@ class RecordedCore:
         self._log = log
         self._index = index
         state = core.state
-        lasting = "kept from logs" if state.bond is not None else ""
-        rules = asdict(state.drain_rules)
-        memory = asdict(state.room.rules)
+        rules = {
+            "rules": asdict(state.restarts.rules),
+            "drain_rules": asdict(state.drain_rules),
+            "memory_rules": asdict(state.room.rules),
+        }
         made = hello.RegisterWorker(
-            state.name, state.address, state.nthreads, 0, rules, memory, secret=lasting
+            state.name,
+            state.address,
+            state.nthreads,
+            0,
+            {},
+            rules,
+            secret="kept from logs" if state.bond is not None else "",
         )
         self._tell("made", made)
 
@@ -67,21 +77,26 @@ class RecordedCore:
         self._tell("beat", hello.Heartbeat(metrics))
         self._core.beat(metrics)
 
-    def on_runner(self, message: Message) -> None:
+    def on_runner(self, number: int, message: Message) -> None:
         """See `WorkerCore`."""
-        self._tell("on_runner", message)
-        self._core.on_runner(message)
+        self._tell("on_runner", message, number)
+        self._core.on_runner(number, message)
 
-    def runner_ready(self) -> None:
+    def runner_ready(self, number: int) -> None:
         """See `WorkerCore`."""
-        self._tell("runner_ready")
-        self._core.runner_ready()
+        self._tell("runner_ready", number=number)
+        self._core.runner_ready(number)
 
-    def runner_died(self, running: Iterable[int], certificate: dict[str, Any]) -> None:
+    def runner_died(self, number: int, running: Iterable[int], certificate: dict[str, Any]) -> None:
         """See `WorkerCore`."""
         attempts = list(running)
-        self._tell("runner_died", words.RunnerDied(attempts, [], [], certificate))
-        self._core.runner_died(attempts, certificate)
+        self._tell("runner_died", words.RunnerDied(attempts, [], [], certificate), number)
+        self._core.runner_died(number, attempts, certificate)
+
+    def recycle(self, number: int, reason: str) -> None:
+        """See `WorkerCore`."""
+        self._tell("recycle", hello.Goodbye(reason), number)
+        self._core.recycle(number, reason)
 
     def peer_joined(self, session: int, *, may_store: bool) -> None:
         """See `WorkerCore`."""
@@ -118,9 +133,9 @@ class RecordedCore:
         self._tell("fetch_failed", words.Unreachable([], address))
         self._core.fetch_failed(address)
 
-    def uses(self, used: int, own: int, now: float) -> None:
+    def uses(self, used: int, own: dict[int, int], now: float) -> None:
         """See `WorkerCore`."""
-        self._log.tell("uses", self._index, words.Stored([used], [own]), now=now)
+        self._log.tell("uses", self._index, words.Stored([0, *own], [used, *own.values()]), now=now)
         self._core.uses(used, own, now)
 
     def moved(self, tid: int, payload: Payload) -> None:
@@ -191,11 +206,6 @@ class RecordedCore:
         """See `WorkerCore`."""
         return self._core.look_at
 
-    @property
-    def answered(self) -> int:
-        """See `WorkerCore`."""
-        return self._core.answered
-
     def resume(self) -> hello.Resume:
         """See `WorkerCore`."""
         return self._core.resume()
@@ -225,29 +235,33 @@ def _board(rows: list[tuple[int, float]]) -> words.Running:
     return words.Running([attempt for attempt, _ in rows], [since for _, since in rows])
 
 
-def shown(action: Action) -> tuple[str, list[Message]]:
+def shown(action: Action) -> tuple[str, list[Message]]:  # noqa: C901 - a case for each action
     """What an action is, and what is said in it."""
-    what, said = "depart", list[Message]()
+    what, messages = "", list[Message]()
     match action:
-        case ToScheduler(said):
+        case ToScheduler(messages):
             what = "to the scheduler"
-        case ToRunner(said):
-            what = "to the runner"
-        case ToPeer(session, said):
+        case ToRunner(runner, messages):
+            what = f"to runner {runner}"
+        case ToPeer(session, messages):
             what = f"to peer {session}"
         case FetchFrom(address, serial, tids):
-            what, said = f"fetch from {address}", [values.Fetch(serial, tids)]
+            what, messages = f"fetch from {address}", [values.Fetch(serial, tids)]
         case AwaitDrain(session):
             what = f"await peer {session}"
-        case LookUp(serial, topic, params):
-            what, said = "look up", [inquiring.Inquire(serial, topic, params)]
-        case KillRunner(reason, starved):
-            what = f"end the runner{' in want' if starved else ''}: {reason}"
+        case StartRunner(runner, delay_s):
+            what = f"start runner {runner} in {delay_s:g} s"
+        case KillRunner(runner, reason, starved):
+            what = f"end runner {runner}{' in want' if starved else ''}: {reason}"
         case Spill(tids):
             what = f"spill {tids}"
+        case LookUp(serial, topic, params):
+            what, messages = "look up", [inquiring.Inquire(serial, topic, params)]
+        case GiveUp(reason):
+            what = f"give up: {reason}"
         case Depart(farewell):
-            said = [] if farewell is None else [farewell]
-    return what, said
+            what, messages = "depart", [] if farewell is None else [farewell]
+    return what, messages
 
 
 def digest_of(actions: list[Action]) -> int:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections import Counter
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from trio_dask.errors import RemoteProtocolError
 from trio_dask.messages import inquiring, session as hello, tasks as words, values
-from trio_dask.worker.core import DrainRules, MemoryRules, Store, WorkerCore
+from trio_dask.worker.core import DrainRules, MemoryRules, RestartRules, Store, WorkerCore
 from trio_dask.worker.core.invariants import violations
 from trio_dask.worker.recording import digest_of, shown
 
@@ -34,20 +34,13 @@ class ReplayedWorkers:
         event, message = record.event, record.message
         self._quiet = None
         if event.what == "made" and isinstance(message, hello.RegisterWorker):
-            try:
-                rules = DrainRules(**message.resources)
-                memory = MemoryRules(**message.info)
-            except TypeError as error:
-                msg = f"a worker with settings of another version: {error}"
-                raise RemoteProtocolError(msg) from error
             self.cores[event.who] = WorkerCore(
                 message.name,
                 message.address,
                 message.nthreads,
                 self.store,
                 secret=message.secret,
-                drain_rules=rules,
-                memory_rules=memory,
+                **_rules(message.info),
             )
             return ""
         core = self.cores.get(event.who)
@@ -83,8 +76,8 @@ class ReplayedWorkers:
         """So many attempts and values there are with the worker that spoke last."""
         if self._quiet is None:
             return 0
-        state = self._quiet.state
-        return len(state.given) + len(state.waiting) + len(state.wants)
+        books = self._quiet.books()
+        return books["in_runner"] + books["waiting"] + books["wants"]
 
     def summary(self) -> dict[str, str]:
         """Who there was, and what is left."""
@@ -102,6 +95,18 @@ class ReplayedWorkers:
         }
 
 
+def _rules(info: dict[str, Any]) -> dict[str, Any]:
+    try:
+        return {
+            "rules": RestartRules(**info["rules"]),
+            "drain_rules": DrainRules(**info["drain_rules"]),
+            "memory_rules": MemoryRules(**info["memory_rules"]),
+        }
+    except (KeyError, TypeError) as error:
+        msg = f"a worker with settings of another version: {error}"
+        raise RemoteProtocolError(msg) from error
+
+
 def _hear(core: WorkerCore, event: recorded.Event, message: Message | None) -> bool:
     """Tell the core what somebody said; whether it was that."""
     if message is None:
@@ -113,7 +118,7 @@ def _hear(core: WorkerCore, event: recorded.Event, message: Message | None) -> b
             case "beat", hello.Heartbeat():
                 core.beat(message.metrics)
             case "on_runner", _:
-                core.on_runner(message)
+                core.on_runner(event.number, message)
             case "on_peer", _:
                 core.on_peer(event.number, message)
             case "fetched", values.Values():
@@ -133,11 +138,13 @@ def _notice(core: WorkerCore, event: recorded.Event, message: Message | None) ->
         return True
     match event.what, message:
         case "runner_ready", None:
-            core.runner_ready()
+            core.runner_ready(event.number)
+        case "recycle", hello.Goodbye(reason):
+            core.recycle(event.number, reason)
         case "scheduler_lost", None:
             core.scheduler_lost()
         case "runner_died", words.RunnerDied():
-            core.runner_died(message.running, message.certificate)
+            core.runner_died(event.number, message.running, message.certificate)
         case "fetch_failed", words.Unreachable():
             core.fetch_failed(message.address)
         case "drain", hello.Goodbye(reason):
@@ -157,8 +164,8 @@ def _notice(core: WorkerCore, event: recorded.Event, message: Message | None) ->
 def _notice_memory(core: WorkerCore, event: recorded.Event, message: Message | None) -> bool:
     """Tell the core how much is in use, or where a value is now; whether it was that."""
     match event.what, message:
-        case "uses", words.Stored([used], [own]):
-            core.uses(used, own, event.now)
+        case "uses", words.Stored([0, *numbers], [used, *own]):
+            core.uses(used, dict(zip(numbers, own, strict=True)), event.now)
         case "moved", values.Values(tids=[tid], payloads=[payload]):
             core.moved(tid, payload)
         case "unmoved", words.Unreachable([tid], why):

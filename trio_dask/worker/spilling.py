@@ -69,7 +69,7 @@ class Spiller:
         store = worker.core.state.store
         for each in dict.fromkeys((worker, *self._neighbours.values())):
             state = each.core.state
-            if each is worker or tid in state.held or store.holds(each.name, tid):
+            if each is worker or state.holder(tid) is not None or store.holds(each.name, tid):
                 each.core.moved(tid, payload)
                 each.perform()
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import math
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 import trio
 
@@ -20,9 +20,11 @@ from trio_dask.worker.core import (
     AwaitDrain,
     Depart,
     FetchFrom,
+    GiveUp,
     KillRunner,
     LookUp,
     Spill,
+    StartRunner,
     ToPeer,
     ToRunner,
     ToScheduler,
@@ -60,6 +62,19 @@ class LocalSession:
         self.answer = answer
 
 
+class Keeper(Protocol):
+    """Whoever keeps the worker's runners."""
+
+    def start(self, number: int, delay_s: float) -> None:
+        """Have one, some time from now."""
+
+    def kill(self, number: int, reason: str, *, starved: bool) -> None:
+        """End one on purpose, if it is there."""
+
+    def give_up(self, reason: str) -> None:
+        """There is no point in starting more."""
+
+
 class Worker:
     """What a worker's parts share: the core, the links, and `perform`.
 
@@ -73,17 +88,17 @@ class Worker:
         self.name: Final = core.state.name
         self.address: Final = core.state.address
         self.scheduler = scheduler  # another one, when this is lost
-        self.runner: Connection | None = None
-        self.lending = Lending()  # to the runner that is there
+        self.runners: Final[dict[int, Connection]] = {}
+        self._lent: Final[dict[int, Lending]] = {}  # to each of them
+        self.keeper: Keeper | None = None
         self._ended: list[Lending] = []  # of runners that are gone, as long as their values live
         self.registered = trio.Event()
         self.lost_at: float | None = None  # since when the scheduler is being looked for
         self.registration: Callable[[], RegisterWorker] = _nothing_to_say
         self.peers: Final = Peers(self, keys)
-        #: Set when something is to be stopped, or may have to be before the nanny looks.
+        #: Set when something is to be stopped, or may have to be before the nannies look.
         self.stopping = trio.Event()
         self.looks_at = math.inf
-        self.kill_runner: Callable[[str, bool], None] = _nobody
         self.spill: Callable[[list[int]], None] = _nowhere
         #: Set when it is to leave, and when it may go; then there may be a farewell.
         self.draining, self.departing = trio.Event(), trio.Event()
@@ -121,8 +136,8 @@ class Worker:
                     self._perform_one(action)
         finally:
             self._performing = False
-        if self.runner is not None:
-            _send_each(self.runner, self.lending.news())
+        for number, connection in self.runners.items():
+            _send_each(connection, self._lent[number].news())
         if self.core.stopping or self.core.look_at < self.looks_at:
             self.stopping.set()
         if self.core.draining:
@@ -132,24 +147,24 @@ class Worker:
         match action:
             case ToScheduler(messages):
                 _send_each(self.scheduler, messages)
-            case ToRunner(messages):
-                if self.runner is not None:
-                    _send_each(self.runner, self.lending.given(messages))
+            case ToRunner(runner, messages):
+                if runner in self.runners:
+                    _send_each(self.runners[runner], self._lent[runner].given(messages))
             case ToPeer(session, messages):
                 self._tell_peer(session, messages)
             case FetchFrom(address, serial, tids):
                 self._fetch(address, Fetch(serial, tids))
             case AwaitDrain(session):
                 self._await_drain(session)
-            case KillRunner() | LookUp() | Spill() | Depart():
+            case StartRunner() | KillRunner() | GiveUp():
+                self._keep(action)
+            case LookUp() | Spill() | Depart():
                 self._perform_rare(action)
 
-    def _perform_rare(self, action: KillRunner | LookUp | Spill | Depart) -> None:
+    def _perform_rare(self, action: LookUp | Spill | Depart) -> None:
         match action:
             case LookUp(serial, topic, params):
                 self.core.told(self._looked_up(serial, topic, params))
-            case KillRunner(reason, starved):
-                self.kill_runner(reason, starved)
             case Spill(tids):
                 self.spill(tids)
             case Depart(farewell):
@@ -167,6 +182,16 @@ class Worker:
             return Told(serial, ok=True, said=[self.voices.answer(params)])
         return Told(serial, ok=False, said=[b"a worker does not know"])
 
+    def _keep(self, action: StartRunner | KillRunner | GiveUp) -> None:
+        assert self.keeper is not None, "nothing happens before the worker has one"
+        match action:
+            case StartRunner(runner, delay_s):
+                self.keeper.start(runner, delay_s)
+            case KillRunner(runner, reason, starved):
+                self.keeper.kill(runner, reason, starved=starved)
+            case GiveUp(reason):
+                self.keeper.give_up(reason)
+
     def _fetch(self, address: str, question: Fetch) -> None:
         neighbour = self._neighbours.get(address)
         if neighbour is not None:
@@ -183,38 +208,45 @@ class Worker:
         elif peer is not None:
             _send_each(peer, messages)
 
-    def runner_is_there(self, connection: Connection, pool_bytes_max: int) -> None:
+    def runner_is_there(self, number: int, connection: Connection, pool_bytes_max: int) -> None:
         """A runner can take work."""
-        self.runner, self.lending = connection, Lending(pool_bytes_max)
-        self.core.runner_ready()
+        self.runners[number], self._lent[number] = connection, Lending(pool_bytes_max)
+        self.core.runner_ready(number)
 
-    def runner_is_gone(self) -> None:
+    def runner_is_gone(self, number: int) -> None:
         """It has ended, and reads nothing any more."""
-        self.runner = None
-        self.lending.end()
-        self._ended = [each for each in (*self._ended, self.lending) if each.alive_bytes]
-        self.lending = Lending()
+        if self.runners.pop(number, None) is not None:
+            lent = self._lent.pop(number)
+            lent.end()
+            self._ended = [each for each in (*self._ended, lent) if each.alive_bytes]
 
     @property
     def shared_bytes(self) -> int:
         """Memory of values that its runners have made, and that they keep for more."""
-        made = sum(each.alive_bytes for each in (self.lending, *self._ended))
-        return made + self.lending.idle_bytes
+        made = sum(each.alive_bytes for each in (*self._lent.values(), *self._ended))
+        return made + sum(map(self.idle_bytes, self._lent))
 
-    def on_runner(self, message: Message) -> None:
-        """The runner says something: what it reads is not the core's concern."""
-        if type(message) is Unread:
-            self.lending.unread(message)
-            return
+    def idle_bytes(self, number: int) -> int:
+        """Memory that a runner keeps for values to come."""
+        lent = self._lent.get(number)
+        return lent.idle_bytes if lent is not None else 0
+
+    def on_runner(self, number: int, message: Message) -> None:
+        """A runner says something: what it reads is not the core's concern."""
         if type(message) is Profiled:
             self.profiles.take(message, trio.current_time())
             return
         if type(message) is Spoken:
             self.voices.take(message)
             return
-        if type(message) is Sealed:
-            self.lending.sealed(message)
-        self.core.on_runner(message)
+        if type(message) in (Unread, Sealed) and number in self.runners:
+            lent = self._lent[number]
+            if type(message) is Unread:
+                lent.unread(message)
+                return
+            if type(message) is Sealed:
+                lent.sealed(message)
+        self.core.on_runner(number, message)
 
     def drain(self, reason: str, *, patient: bool) -> None:
         """It is to leave: see `WorkerCore.drain`."""
@@ -341,10 +373,6 @@ def _nothing_to_say() -> RegisterWorker:
 def _no_lines(_now: float) -> list[dict[str, Any]]:
     """Nobody keeps what is logged."""
     return []
-
-
-def _nobody(_reason: str, _starved: bool) -> None:  # noqa: FBT001 - as the nanny's
-    """There is no runner yet."""
 
 
 def _nowhere(_tids: list[int]) -> None:

@@ -208,7 +208,6 @@ def on_runner_died(state: ClusterState, worker: Worker, message: words.RunnerDie
             if attempt in waiting:
                 death.pop("oom", None)  # to run alone would not help: others run while it waits
             blame(state, task, death)
-    worker.functions.clear()
     touch(state, worker)
 
 

@@ -48,6 +48,14 @@ def memory_runs_out(cluster: Cluster, fault: Fault) -> None:
         cluster.world.after(STARVE_S, f"memory of {fault.host} runs out again", again)
 
 
+def runner_is_recycled(cluster: Cluster, fault: Fault) -> None:
+    """A worker has another process take the place of the one that runs its tasks."""
+    worker = cluster.worker(fault.host)
+    if worker is not None and worker.runners:
+        worker.core.recycle(max(worker.runners), "it has lived long enough")
+        worker.perform()
+
+
 def worker_dies(cluster: Cluster, fault: Fault) -> None:
     """A worker process dies, and another is started after `seconds`; never if that is 0."""
     cluster.kill(fault.host)
@@ -108,7 +116,12 @@ def plugin_comes(cluster: Cluster, fault: Fault) -> None:
 
 def values_are_spread(cluster: Cluster, fault: Fault) -> None:
     """A client has all values copied everywhere, or evened out."""
-    tids = [tid for worker in cluster.workers.values() for tid in worker.core.state.held]
+    tids = [
+        tid
+        for worker in cluster.workers.values()
+        for runner in worker.core.state.runners.values()
+        for tid in runner.held
+    ]
     topic = "rebalance" if fault.seconds else "replicate"
     cluster.clients[fault.host].ask(topic, {"tids": sorted(set(tids))})
 
@@ -176,6 +189,7 @@ def stalled_host(cluster: Cluster, fault: Fault) -> None:
 #: What can go wrong, by its name in plans.
 FAULTS: Final[dict[str, Callable[[Cluster, Fault], None]]] = {
     "runner dies": runner_dies,
+    "runner is recycled": runner_is_recycled,
     "memory runs out": memory_runs_out,
     "worker dies": worker_dies,
     "client dies": client_dies,

@@ -31,7 +31,10 @@ def restrictions_are_kept(cluster: Cluster) -> Iterator[str]:
 
 
 def urgent_first(cluster: Cluster, said: list[tuple[int, list[Message]]]) -> Iterator[str]:
-    """Nothing is handed to a worker while a more urgent task that it may run is left waiting."""
+    """Nothing is handed to a worker while a more urgent task that it may run is left waiting.
+
+    What is said again to one that is back was handed out before the more urgent one came.
+    """
     state = cluster.scheduler.core.state
     if state.pace.undealt:
         return
@@ -79,11 +82,12 @@ def no_inversion_lasts(cluster: Cluster) -> Iterator[str]:
     for worker, record in connected(cluster):
         if not record.slots:
             continue
+        unbegun = worker.unbegun()
         # The scheduler believes that those given first have begun. They may lack inputs.
         given = [attempt for attempt in record.window if attempt not in record.parked]
         for attempt in given[record.slots :]:
             task = record.window[attempt]
-            if attempt in record.recalled or attempt not in worker.runner.unbegun:
+            if attempt in record.recalled or attempt not in unbegun:
                 continue
             if _urgency(cluster, task.args) < _urgency(cluster, head.args):
                 yield f"{task!r} waits at {worker.name} while {head!r} is more urgent"

@@ -25,8 +25,7 @@ def memory_rules(plan: WorkerPlan) -> MemoryRules:
 
 def memory_used(worker: SimWorker) -> int:
     """What its values and its tasks take."""
-    running = len(worker.runner.running) if worker.runner.alive else 0
-    return worker.core.state.room.managed + running * _TASK_BYTES
+    return worker.core.state.room.managed + len(worker.running()) * _TASK_BYTES
 
 
 def spill(worker: SimWorker, tid: int) -> None:
@@ -44,7 +43,7 @@ def spill(worker: SimWorker, tid: int) -> None:
             return
         for each in worker.cluster.beside(worker.name):
             state = each.core.state
-            if each is worker or tid in state.held or state.store.holds(each.name, tid):
+            if each is worker or state.holder(tid) is not None or state.store.holds(each.name, tid):
                 each.core.moved(tid, payload)
                 each.perform()
 

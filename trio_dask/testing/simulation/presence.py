@@ -32,7 +32,8 @@ def counted_on(cluster: Cluster) -> Iterator[tuple[SimWorker, set[int]]]:
     for worker, record in registered(cluster):
         if record.peer not in reunion.reports:
             _, disowned = reunion.disowned.get(record.peer, (0, {}))
-            yield worker, worker.core.state.abandoned | disowned.keys()
+            runners = worker.core.state.runners.values()
+            yield worker, {*disowned, *(each for runner in runners for each in runner.abandoned)}
 
 
 def connected(cluster: Cluster) -> Iterator[tuple[SimWorker, Worker]]:

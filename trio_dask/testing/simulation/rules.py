@@ -20,6 +20,17 @@ from trio_dask.scheduler.core.alone import beside_alone
 from trio_dask.scheduler.core.deaths import ALONE_MAX
 from trio_dask.scheduler.core.lifecycle import wants
 from trio_dask.scheduler.core.reunion import ANOTHER
+from trio_dask.testing.simulation.at_workers import (
+    books_agree_on_attempts,
+    books_agree_on_functions,
+    books_agree_on_slots,
+    books_agree_on_values,
+    books_agree_on_who_waits,
+    nothing_is_left_at_workers,
+    one_live_attempt,
+    plugins_are_everywhere,
+    slots_are_not_overcommitted,
+)
 from trio_dask.testing.simulation.client import DIED, DONE, LOST_FOR_GOOD, NOBODY
 from trio_dask.testing.simulation.handing_out import (
     no_inversion_lasts,
@@ -33,16 +44,9 @@ from trio_dask.testing.simulation.leaving import (
     nobody_gives_to_the_leaving,
 )
 from trio_dask.testing.simulation.limits import limits_hold, nobody_is_late_too_early
-from trio_dask.testing.simulation.presence import (
-    connected,
-    counted_on,
-    is_present,
-    present,
-    registered,
-)
+from trio_dask.testing.simulation.presence import connected, is_present, present, registered
 from trio_dask.testing.simulation.reuniting import nobody_is_overtaken
 from trio_dask.testing.simulation.truth import BOUND, FAILURE
-from trio_dask.worker.core.room import slots_of
 
 if TYPE_CHECKING:
     from trio_dask.messages import Message
@@ -73,31 +77,11 @@ def answers_are_final(cluster: Cluster) -> Iterator[str]:
         yield from client.answers.violations
 
 
-def one_live_attempt(cluster: Cluster) -> Iterator[str]:
-    """No task is with two living workers that the scheduler counts on."""
-    seen: dict[int, str] = {}
-    for worker, unheard in counted_on(cluster):
-        state = worker.core.state
-        given = [tid for attempt, tid in state.given.items() if attempt not in unheard]
-        waiting = [row.tid for row in state.waiting.values() if row.attempt not in unheard]
-        for tid in (*given, *waiting):
-            if tid in seen:
-                yield f"task {tid:x} is with {seen[tid]} and {worker.address}"
-            seen[tid] = worker.address
-
-
-def slots_are_not_overcommitted(cluster: Cluster) -> Iterator[str]:
-    """A worker runs no more tasks at a time than it has slots."""
-    for worker in cluster.workers.values():
-        if len(worker.runner.running) > worker.plan.nthreads:
-            yield f"{worker.address} runs {len(worker.runner.running)} tasks"
-
-
 def resources_are_not_overcommitted(cluster: Cluster) -> Iterator[str]:
     """What a worker's running tasks take together is what it has, at most."""
     for worker, record in registered(cluster):
         taken: Counter[str] = Counter()
-        for attempt in worker.runner.running:
+        for attempt in worker.running():
             task = record.window.get(attempt)
             if task is not None:
                 taken.update(dict(task.spec.requirement.resources))
@@ -110,8 +94,7 @@ def who_ran_out_of_memory_runs_alone(cluster: Cluster) -> Iterator[str]:
     """Nothing runs, or waits to, on a worker beside a task whose process ran out of memory."""
     state = cluster.scheduler.core.state
     for worker, record in registered(cluster):
-        runner = worker.runner
-        there = runner.running.keys() | runner.unbegun.keys() if runner.alive else set()
+        there = worker.unbegun().union(worker.running())
         beside = there.intersection(beside_alone(state, record))
         if beside:
             yield f"{worker.address} has {sorted(beside)} beside a task that runs alone"
@@ -143,60 +126,6 @@ def the_welcomed_are_known(cluster: Cluster) -> Iterator[str]:
                 yield f"{client.name} of the cluster {core.cluster} is not known"
 
 
-def books_agree_on_attempts(cluster: Cluster) -> Iterator[str]:
-    """The scheduler's window of a worker is what that worker has been given and not answered."""
-    for worker, record in connected(cluster):
-        state = worker.core.state
-        there = {**dict.fromkeys(state.given), **dict.fromkeys(state.waiting)}
-        for attempt in state.abandoned:  # reported as stopped before it has
-            del there[attempt]
-        if there.keys() != record.window.keys():
-            yield f"{worker.address} has {sorted(there)}, its window {sorted(record.window)}"
-        if worker.runner.alive:
-            runner = worker.runner
-            running = {**runner.running, **runner.unbegun, **runner.parked}
-            if running.keys() != state.given.keys():
-                yield f"{worker.address} knows of {sorted(state.given)}, its runner {sorted(running)}"
-
-
-def books_agree_on_values(cluster: Cluster) -> Iterator[str]:
-    """What the scheduler believes a worker to hold, it holds, and nothing else.
-
-    But for copies of what it is making anew, which are let go of when it has.
-    """
-    for worker, record in connected(cluster):
-        state = worker.core.state
-        there = state.held.keys() | state.store.held_by(worker.name)
-        if there - record.stray.keys() != record.held.keys():
-            yield f"{worker.address} holds {sorted(there)}, on record are {sorted(record.held)}"
-        if worker.runner.alive and worker.runner.values.keys() != state.held.keys():
-            yield f"the runner of {worker.address} holds {sorted(worker.runner.values)}"
-
-
-def books_agree_on_slots(cluster: Cluster) -> Iterator[str]:
-    """The scheduler knows how many tasks a worker can run."""
-    for worker, record in connected(cluster):
-        if record.told != slots_of(worker.core.state):
-            yield f"{worker.address} has {record.told} slots on record"
-        if record.slots != record.usable_slots:
-            yield f"{record.slots} slots of {worker.address} are used"
-
-
-def books_agree_on_who_waits(cluster: Cluster) -> Iterator[str]:
-    """The scheduler knows which tasks have no slot, and which have a client."""
-    for worker, record in connected(cluster):
-        state, runner = worker.core.state, worker.runner
-        if not runner.alive:
-            continue
-        parked = runner.parked.keys() - state.abandoned
-        if record.parked.keys() != parked:
-            yield f"{worker.address} has {sorted(parked)} waiting, on record {sorted(record.parked)}"
-        nests = {attempt for attempt, nest in runner.nests.items() if not nest.core.ended}
-        nests -= state.abandoned
-        if record.nested.keys() != nests:
-            yield f"{worker.address} has clients in {sorted(nests)}, not {sorted(record.nested)}"
-
-
 def nobody_outlives_its_task(cluster: Cluster) -> Iterator[str]:
     """The scheduler knows no client inside a task but those of tasks that run."""
     state = cluster.scheduler.core.state
@@ -206,35 +135,13 @@ def nobody_outlives_its_task(cluster: Cluster) -> Iterator[str]:
             yield f"the client {client.name} has no task"
 
 
-def books_agree_on_functions(cluster: Cluster) -> Iterator[str]:
-    """A worker that is up has the functions that the scheduler need not send it again."""
-    for worker, record in connected(cluster):
-        missing = record.functions - worker.core.state.functions
-        if worker.core.state.up and missing:
-            yield f"{worker.address} lacks the functions {sorted(missing)}"
-
-
-def plugins_are_everywhere(cluster: Cluster) -> Iterator[str]:
-    """Each worker, and the runner that runs its tasks, has the plugins that there are, in order."""
-    there = cluster.scheduler.core.state.plugins.there
-    if cluster.scheduler.core.state.plugins.changes:
-        return  # where one could not be set up it is gone already
-    for worker, _ in connected(cluster):
-        state = worker.core.state
-        if list(state.plugins.items()) != list(there.items()):
-            yield f"{worker.address} has the plugins {list(state.plugins)}, not {list(there)}"
-        has = worker.runner.plugins
-        settled = worker.runner.alive and not worker.runner.holds
-        if settled and state.up and list(has.items()) != list(there.items()):
-            yield f"the runner of {worker.address} has the plugins {list(has)}, not {list(there)}"
-
-
 def _holders(cluster: Cluster) -> Iterator[SimClient | SimNest]:
     """All clients, also those inside tasks."""
     yield from cluster.clients.values()
     for worker, _ in registered(cluster):
-        if worker.runner.alive:
-            yield from worker.runner.nests.values()
+        for hosted in worker.runners.values():
+            if hosted.runner.alive:
+                yield from hosted.runner.nests.values()
 
 
 def wanted_is_what_clients_hold(cluster: Cluster) -> Iterator[str]:
@@ -281,8 +188,9 @@ def clients_know_the_end(cluster: Cluster) -> Iterator[str]:
 def recalls_are_answered(cluster: Cluster) -> Iterator[str]:
     """What was asked back, and had not begun, has come back."""
     for worker, record in connected(cluster):
-        kept = [each for each in record.recalled if each in worker.runner.unbegun]
-        if kept and worker.runner.alive:
+        unbegun = worker.unbegun()
+        kept = [each for each in record.recalled if each in unbegun]
+        if kept:
             yield f"{worker.address} keeps {kept}, which it was asked for"
 
 
@@ -376,21 +284,6 @@ _TABLES: Final = (
     "waiting_asks", "draining", "renewals", "parting", "orders", "copied", "copies_asked",
     "limits", "late", "loosened",
 )  # fmt: skip
-
-
-def nothing_is_left_at_workers(cluster: Cluster) -> Iterator[str]:
-    """Workers hold no values, attempts or questions."""
-    for worker in cluster.workers.values():
-        books = worker.core.books()
-        del books["functions"]
-        runner = worker.runner
-        books["runner"] = len(runner.values) + len(runner.running) + len(runner.unbegun)
-        books["inside"] = len(runner.parked) + len(runner.nests)
-        books["store"] = len(worker.core.state.store)
-        books["plugging"] = len(worker.core.state.plugging)
-        left = {name: count for name, count in books.items() if count}
-        if left:
-            yield f"{worker.address} has left {left}"
 
 
 def nothing_is_left_at_clients(cluster: Cluster) -> Iterator[str]:

@@ -69,7 +69,7 @@ class SimRunner:
         self.out = out
         self._queue: list[tuple[int, int]] = []  # rank, attempt
         self.unbegun: dict[int, Row] = {}
-        self._functions: dict[int, bytes] = {}
+        self.functions: dict[int, bytes] = {}
         self.values: dict[int, Payload] = {}
         self._pinned: dict[int, int] = {}  # task → number
         self.running: dict[int, tuple[Row, float]] = {}  # attempt → since when
@@ -95,10 +95,10 @@ class SimRunner:
     def _on_message(self, message: Message) -> None:  # noqa: C901, PLR0912, PLR0915 - a case for each
         match message:
             case words.Functions():
-                self._functions.update(zip(message.fids, message.blobs, strict=True))
+                self.functions.update(zip(message.fids, message.blobs, strict=True))
             case words.ForgetFunctions():
                 for fid in message.fids:
-                    self._functions.pop(fid, None)
+                    self.functions.pop(fid, None)
             case words.Run():
                 self._on_run(message)
             case data.Give():
@@ -118,7 +118,8 @@ class SimRunner:
             case data.Fetch():
                 self._on_fetch(message)
             case inquiring.Inquire():
-                self.out.send([inquiring.Told(message.serial, ok=True, said=[b"seen"])])
+                seen = inquiring.packed({"stacks": [*self.running], "left_out": 0})
+                self.out.send([inquiring.Told(message.serial, ok=True, said=[seen])])
             case sealing.Unload():
                 self._on_unload(message)
             case sealing.Pressure():
@@ -222,7 +223,7 @@ class SimRunner:
         at, inline = 0, iter(run.dep_values)
         fids = run.fids
         for index, attempt in enumerate(run.attempts):
-            assert fids[index] in self._functions, "a function comes before its use"
+            assert fids[index] in self.functions, "a function comes before its use"
             assert attempt not in self.unbegun, "an attempt is made once"
             row = Row(attempt, run.tids[index], run.ranks[index], int(run.args[index]))
             count = run.dep_counts[index] if run.dep_counts else 0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
@@ -18,12 +19,12 @@ from trio_dask.worker.core import (
     Depart,
     DrainRules,
     FetchFrom,
+    GiveUp,
     KillRunner,
     LookUp,
-    Restart,
     RestartRules,
-    Restarts,
     Spill,
+    StartRunner,
     Store,
     ToPeer,
     ToRunner,
@@ -44,6 +45,8 @@ LOCAL_S: Final = (0.00005,)
 #: Who has lost the scheduler looks for it at once, and not for longer than this.
 AGAIN_S: Final = 0.05
 PATIENCE_S: Final = 4.0
+#: A runner takes so long to start.
+START_S: Final = 0.02
 #: How often it is looked after what is to be stopped.
 CLIMB_S: Final = 0.05
 #: And after what may be out of time, at most.
@@ -55,8 +58,18 @@ LEAVE_S: Final = 0.05
 _RULES: Final = RestartRules(delay_s=0.05, delay_max_s=0.5, healthy_s=1.0)
 
 
+@dataclass(slots=True, eq=False)
+class Hosted:
+    """A runner, as its worker sees it."""
+
+    number: int
+    runner: SimRunner
+    hears: Pipe
+    since: float
+
+
 class SimWorker:
-    """One life of a worker: core, runner, links. Dead, it is not used again."""
+    """One life of a worker: core, runners, links. Dead, it is not used again."""
 
     def __init__(self, cluster: Cluster, name: str, plan: WorkerPlan, life: int) -> None:
         self.cluster = cluster
@@ -73,8 +86,7 @@ class SimWorker:
         self.hurries_since: float | None = None
         self.returns_after = 0.0
         self._looks_at = math.inf
-        self._restarts = Restarts(_RULES)
-        self._runners = 0
+        self.runners: dict[int, Hosted] = {}  # those whose end is not known here
 
     def start(self, store: Store) -> None:
         """The process has begun."""
@@ -85,6 +97,7 @@ class SimWorker:
             self.plan.nthreads,
             store,
             secret=self.address * 2,
+            rules=_RULES,
             drain_rules=DrainRules(grace_s=self.plan.grace, move_s=MOVE_S),
             memory_rules=memory_rules(self.plan),
         )
@@ -94,7 +107,9 @@ class SimWorker:
         self._asking: dict[int, Link | SimWorker] = {}
         self._session_of: dict[SimWorker, int] = {}
         self._sessions = 0
-        self._new_runner()
+        for action in self._flush():
+            assert isinstance(action, StartRunner)
+            self._new_runner(action.runner)  # who is registered has its runners
         self._register()
         self._world.every(TICK_S, f"{self.name} tick", self._tick)
         if self.plan.memory:
@@ -140,10 +155,15 @@ class SimWorker:
 
     def die(self) -> None:
         """The process is gone."""
-        self.alive = self.runner.alive = False
+        self._end()
         self.link.detach(0)
         self.link.cut("the process died")
         self._part_from_peers()
+
+    def _end(self) -> None:
+        self.alive = False
+        for hosted in self.runners.values():
+            hosted.runner.alive = False
 
     # ---------------------------------------------------------------- leaving
 
@@ -162,15 +182,12 @@ class SimWorker:
         if not self.alive:
             return
         if self.network.stalled_until(self.name) <= self.now:
-            running = self.runner.running if self.runner.alive else {}
-            offset = self.plan.offset
-            board = [(attempt, began + offset) for attempt, (_, began) in running.items()]
-            self.core.go_on_draining(board, self.clock())
+            self.core.go_on_draining(self._board(), self.clock())
         self.perform()
 
     def _depart(self) -> None:
         """It goes, with a goodbye: what it has said arrives."""
-        self.alive = self.runner.alive = False
+        self._end()
         self.link.close(0, "the worker ends")
         self.core.leave()
         for asker in list(self._session_of):
@@ -196,7 +213,7 @@ class SimWorker:
         if self.alive and self.network.stalled_until(self.name) <= self.now:
             used = memory_used(self)
             if self.core.heeds(used):
-                self.core.uses(used, 0, self.now)
+                self.core.uses(used, {}, self.now)
                 self.perform()
         return self.alive
 
@@ -206,9 +223,7 @@ class SimWorker:
             self.core.beat({})
             self.perform()
             self._beating = False
-            running, offset = self.runner.running, self.plan.offset
-            board = [(attempt, began + offset) for attempt, (_, began) in running.items()]
-            self.core.tick(board if self.runner.alive else [], self.clock())
+            self.core.tick(self._board(), self.clock())
             self.transfers.tick()
             self.perform()
         return self.alive
@@ -219,30 +234,58 @@ class SimWorker:
         return self._world.now
 
     def clock(self) -> float:
-        """What its clock shows; the runner has the same one."""
+        """What its clock shows; its runners have the same one."""
         return self._world.now + self.plan.offset
 
-    # ---------------------------------------------------------------- the runner
+    # ---------------------------------------------------------------- runners
 
-    def crash_runner(self) -> None:
-        """The process that runs tasks dies; what it has said is still read."""
-        if self._end_runner({"signal": 9}):
+    def crash_runner(self, number: int | None = None) -> None:
+        """A process that runs tasks dies; what it has said is still read."""
+        if self._crash({}, number) is not None:
             self.cluster.truth.runner_deaths += 1
 
     def starve_runner(self) -> None:
-        """It is killed for want of memory."""
-        if self._end_runner({"signal": 9, "oom": True}):
-            numbers = [row.number for row, _ in self.runner.running.values()]
+        """One is killed for want of memory."""
+        hosted = self._crash({"oom": True})
+        if hosted is not None:
+            numbers = [row.number for row, _ in hosted.runner.running.values()]
             self.cluster.truth.starved.update(numbers)
-            self.cluster.truth.runner_deaths += bool(self.runner.parked)  # to those that wait
+            self.cluster.truth.runner_deaths += bool(hosted.runner.parked)  # to those that wait
 
-    def _end_runner(self, certificate: dict[str, Any]) -> bool:
-        if not (self.alive and self.runner.alive):
-            return False
-        self.runner.alive = False
-        dead = partial(self._runner_is_dead, certificate)
-        self._world.after(0.0005, f"{self.name} notices", dead)
-        return True
+    def _crash(self, known: dict[str, Any], number: int | None = None) -> Hosted | None:
+        alive = [
+            hosted
+            for hosted in self.runners.values()
+            if hosted.runner.alive and number in {None, hosted.number}
+        ]
+        if not self.alive or not alive:
+            return None
+        self._end_runner(alive[0], known)
+        return alive[0]
+
+    def _end_runner(self, hosted: Hosted, known: dict[str, Any]) -> None:
+        if self.alive and hosted.runner.alive:
+            hosted.runner.alive = False
+            dead = partial(self._runner_is_dead, hosted, known)
+            self._world.after(0.0005, f"{self.name} notices", dead)
+
+    def _board(self) -> list[tuple[int, float]]:
+        """What runs, and since when."""
+        return [
+            (attempt, began + self.plan.offset)
+            for hosted in self.runners.values()
+            if hosted.runner.alive
+            for attempt, (_, began) in hosted.runner.running.items()
+        ]
+
+    def running(self) -> list[int]:
+        """The attempts that run."""
+        return [attempt for attempt, _ in self._board()]
+
+    def unbegun(self) -> set[int]:
+        """The attempts that wait in living runners."""
+        runners = [hosted.runner for hosted in self.runners.values()]
+        return {attempt for each in runners if each.alive for attempt in each.unbegun}
 
     def _look(self) -> None:
         """Something may be out of time."""
@@ -255,48 +298,40 @@ class SimWorker:
         if not self.alive:
             return
         if self.network.stalled_until(self.name) <= self.now:
-            running = self.runner.running if self.runner.alive else {}
-            offset = self.plan.offset
-            board = [(attempt, began + offset) for attempt, (_, began) in running.items()]
-            self.core.climb(board, self.clock())
+            self.core.climb(self._board(), self.clock())
         self.perform()
 
-    def _runner_is_dead(self, certificate: dict[str, Any]) -> None:
+    def _runner_is_dead(self, hosted: Hosted, known: dict[str, Any]) -> None:
         if not self.alive:
             return
-        if len(self.runner.out):  # its last words first
-            dead = partial(self._runner_is_dead, certificate)
+        if len(hosted.runner.out):  # its last words first
+            dead = partial(self._runner_is_dead, hosted, known)
             self._world.after(0.0005, f"{self.name} notices", dead)
             return
-        decision = self._restarts.ended(
-            ready=True, answered=self.core.answered, lasted_s=self.now - self._runner_since
-        )
-        assert isinstance(decision, Restart), "a runner that was ready is replaced"
-        self.core.runner_died(list(self.runner.running), certificate)
+        del self.runners[hosted.number]
+        certificate = {"signal": 9, "lasted_s": self.now - hosted.since} | known
+        self.core.runner_died(hosted.number, list(hosted.runner.running), certificate)
         self.perform()
-        self._world.after(decision.delay_s + 0.02, f"{self.name} new runner", self._new_runner)
 
-    def _new_runner(self) -> None:
+    def _new_runner(self, number: int) -> None:
         if not self.alive:
             return
-        self._runners += 1
-        name, network = f"{self.address} runner {self._runners}", self.network
+        name, network = f"{self.address} runner {number}", self.network
         chance, here = self._world.chance(name), (self.name, self.name)
         out = Pipe(network, f"{name} says", here, chance, delays=LOCAL_S)
         runner = SimRunner(network, self.plan, self.cluster.truth, out)
-        out.receive = self._from_runner
-        runner.crash = self.crash_runner
-        self._to_runner = Pipe(network, f"{name} hears", here, chance, delays=LOCAL_S)
-        self._to_runner.receive = runner.receive
-        self.runner = runner
-        self._runner_since = self.now
-        self.core.runner_ready()
+        out.receive = partial(self._from_runner, number)
+        runner.crash = partial(self.crash_runner, number)
+        hears = Pipe(network, f"{name} hears", here, chance, delays=LOCAL_S)
+        hears.receive = runner.receive
+        self.runners[number] = Hosted(number, runner, hears, self.now)
+        self.core.runner_ready(number)
         self.perform()
 
-    def _from_runner(self, messages: list[Message]) -> None:
+    def _from_runner(self, number: int, messages: list[Message]) -> None:
         if self.alive:
             for message in messages:
-                self.core.on_runner(message)
+                self.core.on_runner(number, message)
             self.perform()
 
     # ---------------------------------------------------------------- the scheduler
@@ -388,12 +423,12 @@ class SimWorker:
             self._watch.does(actions)
         return actions
 
-    def _perform(self, action: Action) -> None:
+    def _perform(self, action: Action) -> None:  # noqa: C901 - a case for each action
         match action:
             case ToScheduler():
                 self.link.send(0, action.messages, tick=self._beating)
             case ToRunner():
-                self._to_runner.send(action.messages)
+                self.runners[action.runner].hears.send(action.messages)
             case ToPeer():
                 self._tell_peer(action)
             case FetchFrom():
@@ -405,20 +440,25 @@ class SimWorker:
                     self.transfers.fetch(action.address, question)
             case AwaitDrain():
                 self._world.after(0.001, "drained", partial(self._drained, action.session))
-            case Spill() | KillRunner() | LookUp() | Depart():
-                self._perform_rare(action)
-
-    def _perform_rare(self, action: Spill | KillRunner | LookUp | Depart) -> None:
-        match action:
             case Spill():
                 for tid in action.tids:
                     spill(self, tid)
-            case KillRunner():
-                self._end_runner({"signal": 9, "on_purpose": True})
             case LookUp():
                 self.core.told(Told(action.serial, ok=True, said=[b"looked up"]))
+            case StartRunner() | KillRunner() | GiveUp():
+                self._keep(action)
             case Depart():
                 self._depart()
+
+    def _keep(self, action: StartRunner | KillRunner | GiveUp) -> None:
+        match action:
+            case StartRunner():
+                start = partial(self._new_runner, action.runner)
+                self._world.after(START_S + action.delay_s, f"{self.name} new runner", start)
+            case KillRunner():
+                self._end_runner(self.runners[action.runner], {"on_purpose": True})
+            case GiveUp():
+                raise AssertionError("a runner that was ready is replaced")
 
     def _tell_peer(self, action: ToPeer) -> None:
         peer = self._asking[action.session]

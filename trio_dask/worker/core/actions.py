@@ -8,6 +8,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeAlias
 
+from trio_dask.worker.core.restart import GiveUp
+
 if TYPE_CHECKING:
     from trio_dask.messages import Message
     from trio_dask.messages.fleet import Farewell
@@ -22,8 +24,9 @@ class ToScheduler:
 
 @dataclass(frozen=True, slots=True)
 class ToRunner:
-    """Say this to the runner."""
+    """Say this to a runner."""
 
+    runner: int
     messages: list[Message]
 
 
@@ -58,12 +61,25 @@ class AwaitDrain:
 
 
 @dataclass(frozen=True, slots=True)
+class StartRunner:
+    """Have a runner, after so many seconds.
+
+    Answered by `WorkerCore.runner_ready` with this number, and in the end, also if it
+    could not be started, by `WorkerCore.runner_died`.
+    """
+
+    runner: int
+    delay_s: float
+
+
+@dataclass(frozen=True, slots=True)
 class KillRunner:
-    """End the runner's process, on purpose; its death is reported like any other.
+    """End a runner's process, on purpose; its death is reported like any other.
 
     One that is `starved` has too much memory: then what it was running is to blame.
     """
 
+    runner: int
     reason: str
     starved: bool = False
 
@@ -98,5 +114,15 @@ class Depart:
 
 
 Action: TypeAlias = (
-    ToScheduler | ToRunner | ToPeer | FetchFrom | AwaitDrain | KillRunner | LookUp | Spill | Depart
+    ToScheduler
+    | ToRunner
+    | ToPeer
+    | FetchFrom
+    | AwaitDrain
+    | StartRunner
+    | KillRunner
+    | GiveUp
+    | LookUp
+    | Spill
+    | Depart
 )

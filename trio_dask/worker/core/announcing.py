@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from typing import TYPE_CHECKING, Any, Final
 
 from trio_dask.messages import Lasting, reunion, session as hello, tasks as words
@@ -9,7 +10,6 @@ from trio_dask.messages.fleet import Leave
 from trio_dask.messages.nested import Numbers, NumbersWanted
 from trio_dask.worker.core import plugins
 from trio_dask.worker.core.resuming import Bond, back
-from trio_dask.worker.core.room import slots_of
 from trio_dask.worker.core.stopping import disown
 
 if TYPE_CHECKING:
@@ -48,30 +48,36 @@ def announcement(state: WorkerState, bond: Bond) -> list[Message]:
     bond.ended.clear()
     state.inquired.clear()  # whoever has asked is gone
     out: list[Message] = [bond.memory.said(), *plugins.had(state)]
-    held = dict(state.held)
+    runners = list(state.runners.values())
+    held = {tid: nbytes for runner in runners for tid, nbytes in runner.held.items()}
     held.update((tid, state.store.size(tid)) for tid in sorted(state.store.held_by(state.name)))
     out += [
         reunion.Holdings([tid for tid, _ in part], [nbytes for _, nbytes in part])
         for part in _parts(list(held.items()))
     ]
-    strangers = [each for each in state.nested.known if each in state.given]
+    strangers = [each for each in state.nested.known if state.given(each)]
     disown(state, strangers)  # a task's client is lost with the scheduler: the task runs again
-    attempts = [(attempt, tid, 1) for attempt, tid in state.given.items()]
-    attempts = [row for row in attempts if row[0] not in state.abandoned]
+    attempts = [
+        (attempt, tid, 1)
+        for runner in runners
+        for attempt, tid in runner.given.items()
+        if attempt not in runner.abandoned
+    ]
     attempts += [(row.attempt, row.tid, 0) for row in state.waiting.values()]
     over = held.keys() | {row[1] for row in attempts}
     rows = [row for tid, row in last.items() if tid not in over]
     attempts += [(row[0], row[-1], 1) for row in rows]
     out += [reunion.Attempts(*map(list, zip(*part, strict=True))) for part in _parts(attempts)]
-    numbers = state.nested.numbers
+    numbers = {number: first for runner in runners for number, first in runner.numbers.items()}
     if numbers:
         out.append(Numbers(list(numbers), list(numbers.values())))
     draining = state.draining
     if draining is not None:  # else it would be given work that comes back at once, for ever
         out.append(Leave(draining.reason, at_once=draining.urged_at is not None))
-    out.append(reunion.Announced(slots_of(state), sorted(state.functions)))
-    if state.nested.wanted:
-        out.append(NumbersWanted(state.nested.wanted))
+    out.append(reunion.Announced(state.slots, sorted(state.functions)))
+    wanting = [runner for runner in runners if runner.numbers_wanted]
+    state.nested.numbers_for = deque(runner.number for runner in wanting)
+    out += [NumbersWanted(runner.numbers_wanted) for runner in wanting]
     if rows:
         *columns, tids = map(list, zip(*rows, strict=True))
         done = words.Done(*columns)

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 from trio_dask.errors import RemoteProtocolError
 from trio_dask.messages import tasks as words
 from trio_dask.messages.tasks import HERE, INLINE, OK_HELD, Done, Free, Recall, Returned, Run
-from trio_dask.worker.core import inputs, limits, nested, room, sealing, stopping
-from trio_dask.worker.core.state import Row, WorkerState
+from trio_dask.worker.core import condemning, inputs, limits, nested, room, sealing, stopping
+from trio_dask.worker.core.state import Row, Runner, WorkerState
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -26,21 +26,16 @@ def on_run(state: WorkerState, message: Run) -> None:
         return
     if message.ways:
         limits.anchor(message, state.now)
-    if not message.dep_counts and state.functions.issuperset(message.fids):
-        state.given.update(zip(message.attempts, message.tids, strict=True))
-        state.out.runner.append(message)
+    if not message.dep_counts:
+        runner = state.taking[0]
+        _teach(state, runner, message.fids)
+        runner.given.update(zip(message.attempts, message.tids, strict=True))
+        runner.out.append(message)
         if message.ways:
             for attempt, each in zip(message.attempts, limits.rows(message), strict=True):
                 limits.give(state, attempt, each)
         return
-    ready: list[Row] = []
-    for row, places in _rows(message):
-        if row.fid not in state.functions:
-            # Sent to the runner before this one, which took its functions with it.
-            state.out.returned([row.attempt])
-        elif inputs.resolve(state, row, places):
-            ready.append(row)
-    start(state, ready)
+    start(state, [row for row, places in _rows(message) if inputs.resolve(state, row, places)])
 
 
 def _check(state: WorkerState, message: Run) -> None:
@@ -58,11 +53,15 @@ def _check(state: WorkerState, message: Run) -> None:
     if not fits:
         msg = "Run with columns that do not fit together"
         raise RemoteProtocolError(msg)
+    if not state.functions.keys() >= set(message.fids):
+        msg = "Run of functions that were not sent"
+        raise RemoteProtocolError(msg)
     new = set(attempts)
     if message.timeouts or message.deadlines or message.ways:
         limits.check(message)
     if len(new) < len(attempts) or not (
-        new.isdisjoint(state.given) and new.isdisjoint(state.waiting)
+        new.isdisjoint(state.waiting)
+        and all(new.isdisjoint(each.given) for each in state.runners.values())
     ):
         msg = "Run of attempts that were given before"
         raise RemoteProtocolError(msg)
@@ -92,15 +91,17 @@ def _rows(message: Run) -> Iterator[tuple[Row, dict[int, str]]]:
 
 
 def start(state: WorkerState, rows: list[Row]) -> None:
-    """Give the runner attempts all of whose inputs are here."""
+    """Give a runner attempts all of whose inputs are with it."""
     if not rows:
         return
+    runner = state.taking[0]
+    _teach(state, runner, [row.fid for row in rows])
     run = Run([], [], [], [], [], [], [], [], [], [], [])
     keys = any(row.key for row in rows)
     refs = any(row.refs for row in rows)
     limited = any(row.limits is not limits.NONE for row in rows)
     for row in rows:
-        state.given[row.attempt] = row.tid
+        runner.given[row.attempt] = row.tid
         run.attempts.append(row.attempt)
         run.tids.append(row.tid)
         run.fids.append(row.fid)
@@ -123,44 +124,72 @@ def start(state: WorkerState, rows: list[Row]) -> None:
             limits.give(state, row.attempt, row.limits)
     if not run.dep_tids:
         run.dep_counts = []
-    state.out.runner.append(run)
+    runner.out.append(run)
+
+
+def _teach(state: WorkerState, runner: Runner, fids: list[int]) -> None:
+    """See to it that a runner has these functions."""
+    if runner.functions.issuperset(fids):
+        return
+    new = [fid for fid in dict.fromkeys(fids) if fid not in runner.functions]
+    runner.functions.update(new)
+    names = [state.functions[fid][0] for fid in new]
+    runner.out.append(words.Functions(new, names, [state.functions[fid][1] for fid in new]))
 
 
 def on_recall(state: WorkerState, message: Recall) -> None:
-    """Give back what waits here; ask the runner about what is there."""
-    there = []
-    for attempt in message.attempts:
+    """Give back what waits here; ask runners about what is there."""
+    for runner, there in _there(state, message.attempts):
+        runner.out.append(Recall(there))
+
+
+def _there(state: WorkerState, attempts: list[int]) -> list[tuple[Runner, list[int]]]:
+    """Which of the attempts are in which runner; those that wait here are given back."""
+    for attempt in attempts:
         row = state.waiting.get(attempt)
         if row is not None:
             inputs.forget(state, row)
             state.out.returned([attempt])
-        elif attempt in state.given:
-            there.append(attempt)
-    if there:
-        state.out.runner.append(Recall(there))
+    rows = [
+        (runner, [attempt for attempt in attempts if attempt in runner.given])
+        for runner in state.runners.values()
+    ]
+    return [(runner, there) for runner, there in rows if there]
+
+
+def on_interrupt(state: WorkerState, message: words.Interrupt) -> None:
+    """Stop these: what waits here is given back, runners are asked about the rest.
+
+    Raises:
+        RemoteProtocolError: there is no such way of stopping; nothing has changed.
+    """
+    stopping.check(message)
+    ways = dict(zip(message.attempts, message.ways, strict=True))
+    for runner, there in _there(state, message.attempts):
+        stopping.begin(runner, {each: stopping.Stopping(ways[each]) for each in there})
 
 
 def on_free(state: WorkerState, message: Free) -> None:
     """Drop values, wherever they are."""
-    live = []
     remembers = state.room.remembers
     for tid in message.tids:
         state.store.release(state.name, tid)
         if remembers:
             state.room.forget(tid)
-        if state.held.pop(tid, None) is not None:
-            live.append(tid)
-    if live:
-        state.out.runner.append(Free(live))
+    for runner in state.runners.values():
+        held = runner.held
+        live = [tid for tid in message.tids if held.pop(tid, None) is not None]
+        if live:
+            runner.out.append(Free(live))
 
 
-def on_done(state: WorkerState, message: Done) -> None:
-    """The runner ended attempts: on to the scheduler, as they came.
+def on_done(state: WorkerState, runner: Runner, message: Done) -> None:
+    """A runner ended attempts: on to the scheduler, as they came.
 
     Raises:
         RemoteProtocolError: it had not been given them; nothing has changed.
     """
-    given = state.given
+    given = runner.given
     ended = set(message.attempts)
     if len(ended) != len(message.attempts) or not given.keys() >= ended:
         msg = "the runner ended attempts that it was not given"
@@ -169,57 +198,68 @@ def on_done(state: WorkerState, message: Done) -> None:
         nested.ended(state, message.attempts)
     if state.limits:
         limits.forget(state, message.attempts)
-    if state.stopping:
-        message = stopping.settled(state, message)
-        stopping.forget(state, message.attempts)
+    if runner.stopping:
+        message = stopping.settled(runner, message)
+        stopping.forget(runner, message.attempts)
     tids = list(map(given.pop, message.attempts))
-    state.answered += len(tids)
+    runner.answered += len(tids)
     if any(message.statuses):
-        _hold(state, message, tids)
-    if state.twice:
-        stopping.let_go(state)
-    if state.sealed:
-        sealing.settle(state, message, tids)
+        _hold(state, runner, message, tids)
+    if runner.twice:
+        stopping.let_go(runner)
+    if runner.sealed:
+        sealing.settle(state, runner, message, tids)
     if state.bond is not None and tids:
         state.bond.ended[message.attempts[0]] = message, tids
     state.out.scheduler.append(message)
+    if runner.condemned:
+        condemning.go_on(state, runner)
 
 
-def _hold(state: WorkerState, message: Done, tids: list[int]) -> None:
+def _hold(state: WorkerState, runner: Runner, message: Done, tids: list[int]) -> None:
     """What has stayed in the runner."""
     large = state.room.rules.file_bytes_min
+    leaves = runner.condemned and runner.replaced
     for tid, status, nbytes in zip(tids, message.statuses, message.nbytes, strict=True):
         if status == OK_HELD:
-            state.held[tid] = nbytes
+            runner.held[tid] = nbytes
             if nbytes >= large:
                 state.room.comes(tid, nbytes)
+            if leaves:
+                runner.unsealed.append(tid)
 
 
-def on_returned(state: WorkerState, message: Returned) -> None:
-    """The runner gave attempts back."""
-    given = state.given
-    if state.nested.known:
-        nested.ended(state, message.attempts)
+def on_returned(state: WorkerState, runner: Runner, message: Returned) -> None:
+    """A runner gave attempts back."""
+    given = runner.given
     attempts = [each for each in message.attempts if given.pop(each, None) is not None]
-    stopping.forget(state, attempts)
+    if state.nested.known:
+        nested.ended(state, attempts)
+    stopping.forget(runner, attempts)
     if state.draining is not None:
         state.draining.given_back += len(attempts)
     limits.forget(state, attempts)
-    if state.twice:
-        stopping.let_go(state)
+    if runner.twice:
+        stopping.let_go(runner)
     state.out.returned(attempts)
+    if runner.condemned:
+        condemning.go_on(state, runner)
 
 
 def on_functions(state: WorkerState, message: words.Functions) -> None:
-    """Functions go to the runner that is there; the next one is sent them again."""
-    if state.up:
-        state.functions.update(message.fids)
-        state.out.runner.append(message)
+    """Functions are kept here: each runner is taught those it needs, when it needs them."""
+    names = zip(message.names, message.blobs, strict=True)
+    state.functions.update(zip(message.fids, names, strict=True))
+    for runner in state.runners.values():
+        runner.functions.difference_update(message.fids)
 
 
 def on_forget_functions(state: WorkerState, message: words.ForgetFunctions) -> None:
     """Functions that are of no more use."""
-    known = [fid for fid in message.fids if fid in state.functions]
-    state.functions.difference_update(known)
-    if known:
-        state.out.runner.append(words.ForgetFunctions(known))
+    for fid in message.fids:
+        state.functions.pop(fid, None)
+    for runner in state.runners.values():
+        known = [fid for fid in dict.fromkeys(message.fids) if fid in runner.functions]
+        runner.functions.difference_update(known)
+        if known:
+            runner.out.append(words.ForgetFunctions(known))

@@ -36,7 +36,7 @@ def on_copy(state: WorkerState, message: Copy) -> None:
 
 def has(state: WorkerState, tid: int) -> bool:
     """Whether the worker holds the value; what a neighbour has in the store, it holds from now on."""
-    if tid in state.held:
+    if state.holder(tid) is not None:
         return True
     payload = state.store.get(tid)
     if payload is None:

@@ -11,17 +11,16 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from trio_dask.messages import tasks as words
 from trio_dask.messages.fleet import Leave
 from trio_dask.messages.tasks import INTERRUPT, Recall
-from trio_dask.worker.core import inputs, nested, stopping
+from trio_dask.worker.core import inputs, stopping
 from trio_dask.worker.core.actions import Depart
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from trio_dask.messages.fleet import Dismiss, Farewell
-    from trio_dask.worker.core.state import WorkerState
+    from trio_dask.worker.core.state import Runner, WorkerState
 
 #: What was interrupted is given back after so long, whether it has stopped or not.
 GIVE_BACK_S: Final = 0.7
@@ -74,8 +73,9 @@ def _give_back(state: WorkerState, reason: str, *, patient: bool) -> None:
     for row in list(state.waiting.values()):
         inputs.forget(state, row)
         state.out.returned([row.attempt])
-    if state.given:
-        state.out.runner.append(Recall(list(state.given)))
+    for runner in state.runners.values():
+        if runner.given:
+            runner.out.append(Recall(list(runner.given)))
 
 
 def on_farewell(state: WorkerState, message: Farewell) -> None:
@@ -90,34 +90,38 @@ def go_on(state: WorkerState, board: Iterable[tuple[int, float]], now: float) ->
         return
     if draining.since is None:
         draining.since = now
-    waited = now - draining.since
-    left = [attempt for attempt in state.given if attempt not in state.abandoned]
-    if left and waited >= state.drain_rules.grace_s:
-        if not draining.interrupted:
-            draining.interrupted = True
-            draining.given_back += len(left)
-            ways = [INTERRUPT] * len(left)
-            stopping.on_interrupt(state, words.Interrupt(left, ways))
-        elif waited >= state.drain_rules.grace_s + GIVE_BACK_S:
-            abandon(state, left, now)
-            left = []
-    deaf = any(not each.heard for each in state.stopping.values())
-    if deaf and waited >= state.drain_rules.grace_s + DEAF_S:
-        state.out.kill = "it did not answer when it was to leave"
-    if left or state.waiting:
+    if now - draining.since >= state.drain_rules.grace_s:
+        for runner in state.runners.values():
+            _press(state, draining, runner, now)
+        draining.interrupted = True
+    busy = any(each.given.keys() - each.abandoned for each in state.runners.values())
+    if busy or state.waiting:
         draining.idle_since = None
     elif draining.idle_since is None:
         draining.idle_since = now
     _hurry(state, draining, now)
 
 
-def abandon(state: WorkerState, attempts: Iterable[int], now: float) -> None:
+def _press(state: WorkerState, draining: Draining, runner: Runner, now: float) -> None:
+    """What runs has had its time."""
+    assert draining.since is not None
+    late_s = now - draining.since - state.drain_rules.grace_s
+    left = [attempt for attempt in runner.given if attempt not in runner.abandoned]
+    if not draining.interrupted:
+        draining.given_back += len(left)
+        stopping.begin(runner, {each: stopping.Stopping(INTERRUPT) for each in left})
+    elif late_s >= GIVE_BACK_S:
+        abandon(state, runner, left, now)
+    if late_s >= DEAF_S and not all(each.heard for each in runner.stopping.values()):
+        runner.kill = "it did not answer when it was to leave"
+
+
+def abandon(state: WorkerState, runner: Runner, attempts: Iterable[int], now: float) -> None:
     """Report these as stopped: whatever they still do, it does not count."""
-    left = [each for each in attempts if each in state.stopping and each not in state.abandoned]
+    left = [each for each in attempts if each in runner.stopping and each not in runner.abandoned]
     if left:
-        state.abandoned.update(left)
-        nested.ended(state, left)
-        stopping.report(state, left, now)
+        runner.abandoned.update(left)
+        stopping.report(state, runner, left, now)
 
 
 def _hurry(state: WorkerState, draining: Draining, now: float) -> None:

@@ -9,8 +9,8 @@ from __future__ import annotations
 from trio_dask.messages import Handle, Payload, payload_bytes
 from trio_dask.messages.tasks import Pinned, Unrunnable
 from trio_dask.messages.values import ABSENT, FOUND, UNPICKLABLE, Values
-from trio_dask.worker.core import attempts, copying, nested
-from trio_dask.worker.core.state import Request, Row, Want, WorkerState
+from trio_dask.worker.core import attempts, copying, nested, serving
+from trio_dask.worker.core.state import Request, Row, Runner, Want, WorkerState
 
 
 def resolve(state: WorkerState, row: Row, places: dict[int, str]) -> bool:
@@ -18,7 +18,8 @@ def resolve(state: WorkerState, row: Row, places: dict[int, str]) -> bool:
 
     `places` has, for each input that does not come with the row, the addresses to ask.
     """
-    missing = [tid for tid in places if not have(state, tid)]
+    runner = state.taking[0]
+    missing = [tid for tid in places if not have(state, runner, tid)]
     if not missing:
         return True
     row.missing = dict.fromkeys(missing)
@@ -55,29 +56,37 @@ def want_copy(state: WorkerState, tid: int, addresses: list[str]) -> None:
         found.candidates += [each for each in addresses if each not in known]
 
 
-def have(state: WorkerState, tid: int) -> bool:
-    """Whether the runner holds the value, now at the latest."""
-    if tid in state.held:
+def have(state: WorkerState, runner: Runner, tid: int) -> bool:
+    """Whether a runner holds the value, now at the latest."""
+    if tid in runner.held:
         state.room.is_used(tid)
         return True
     payload = state.store.get(tid)
     if payload is None:
         return False
     state.room.is_used(tid)
-    _give(state, tid, payload, state.store.size(tid))
+    _give(state, runner, tid, payload, nbytes=state.store.size(tid))
     return True
 
 
-def _give(state: WorkerState, tid: int, payload: Payload, nbytes: int) -> None:
-    state.held[tid] = nbytes
-    state.out.give(tid, payload)
+def _give(state: WorkerState, runner: Runner, tid: int, payload: Payload, *, nbytes: int) -> None:
+    runner.give(tid, payload, nbytes)
     if not state.store.holds(state.name, tid):
         state.out.replica(tid)
 
 
+def _readers(state: WorkerState, want: Want) -> list[Runner]:
+    """The runners in which a value is waited for."""
+    found: dict[Runner, None] = {}
+    for who in want.waiting:
+        found[state.taking[0] if who >= 0 else state.nested.asked[who].runner] = None
+    return list(found)
+
+
 def _ask_next(state: WorkerState, tid: int, want: Want) -> None:
     """Ask the next one that may have the value; if there is none, the attempts cannot run."""
-    if want.waiting and have(state, tid):  # it has come here by another way
+    readers = _readers(state, want)
+    if readers and all(have(state, each, tid) for each in readers):  # it has come by another way
         del state.wants[tid]
         _arrived(state, tid, want)
         if want.copy:
@@ -86,6 +95,11 @@ def _ask_next(state: WorkerState, tid: int, want: Want) -> None:
     if want.copy and copying.has(state, tid):
         del state.wants[tid]
         state.out.replica(tid)
+        return
+    holder = None if want.moved or not want.waiting else state.holder(tid)
+    if holder is not None:
+        want.moving = True
+        serving.ask(state, holder, tid)
         return
     while want.candidates and (want.waiting or want.copy):
         address = want.candidates.pop(0)
@@ -105,6 +119,18 @@ def _ask_next(state: WorkerState, tid: int, want: Want) -> None:
     for attempt in attempts:
         forget(state, state.waiting[attempt], known=tid)
     state.out.scheduler.append(over)
+
+
+def moved(state: WorkerState, tid: int, payload: Payload | None) -> None:
+    """A runner of ours has given a value out, or cannot; it may have been asked for another."""
+    want = state.wants.get(tid)
+    if want is None or not want.moving:
+        return
+    want.moving, want.moved = False, True
+    if payload is None:
+        _ask_next(state, tid, want)
+    else:
+        _found(state, tid, want, payload)
 
 
 def _attempts(
@@ -133,22 +159,11 @@ def _arrived(state: WorkerState, tid: int, want: Want) -> None:
         del row.missing[tid]
         if not row.missing:
             del state.waiting[attempt]
-            if _whole(state, row):
+            # What came first may have been let go of by now, or be with another runner.
+            inputs = zip(row.deps, row.inline, strict=True)
+            if resolve(state, row, {tid: state.address for tid, value in inputs if value is None}):
                 ready.append(row)
     attempts.start(state, ready)
-
-
-def _whole(state: WorkerState, row: Row) -> bool:
-    """Whether the inputs that came first are still here; tells the scheduler if not."""
-    gone = [
-        tid
-        for tid, value in zip(row.deps, row.inline, strict=True)
-        if value is None and not have(state, tid)
-    ]
-    if gone:
-        n = len(gone)
-        state.out.scheduler.append(Unrunnable([row.attempt] * n, gone, [state.address] * n))
-    return not gone
 
 
 def on_values(state: WorkerState, message: Values) -> None:
@@ -179,11 +194,12 @@ def _found(state: WorkerState, tid: int, want: Want, payload: Payload) -> None:
     copying.arrived(state, tid, want, payload)
     if not want.waiting:
         return
-    if tid not in state.held:
-        nbytes = payload_bytes(payload)
-        _give(state, tid, payload, nbytes)
-        if not isinstance(payload, Handle):  # what neighbours share is counted once
-            state.room.comes(tid, nbytes)
+    readers = [each for each in _readers(state, want) if tid not in each.held]
+    nbytes = payload_bytes(payload)
+    for runner in readers:
+        _give(state, runner, tid, payload, nbytes=nbytes)
+    if readers and not isinstance(payload, Handle):  # what neighbours share is counted once
+        state.room.comes(tid, nbytes)
     _arrived(state, tid, want)
 
 

@@ -16,23 +16,40 @@ def violations(state: WorkerState) -> list[str]:
         if not holds:
             found.append(f"worker {state.name}: {sentence}")
 
-    given, waiting = state.given.keys(), state.waiting.keys()
-    rule(given.isdisjoint(waiting), "an attempt waits here or is in the runner, not both")
-    rule(state.stopping.keys() <= given, "only what is in the runner is being stopped")
-    rule(state.abandoned <= state.stopping.keys(), "what was reported early is being stopped")
-    inside = (state.given, state.waiting, state.held, state.functions)
-    rule(state.up or not any(inside), "without a runner nothing is in it")
-    rule(state.up or not state.inquired, "without a runner none is asked")
+    seen = dict.fromkeys(state.waiting)
+    for runner in state.runners.values():
+        given = runner.given.keys()
+        rule(given.isdisjoint(seen), "an attempt waits here or is in one of the runners")
+        seen |= dict.fromkeys(given)
+        rule(runner.stopping.keys() <= given, "only what is in a runner is being stopped in it")
+        rule(runner.abandoned <= runner.stopping.keys(), "what was reported early is being stopped")
+        inside = (given, runner.held, runner.functions)
+        rule(runner.ready or not any(inside), "a runner that is not ready has nothing in it")
+    taking = [each for each in state.runners.values() if each.takes_tasks]
+    rule(state.taking == taking, "it is known which runners take tasks")
+    told = [state.usable_slots]
+    if not taking:
+        told.append(state.nthreads * state.count)  # before the first, what was registered
+    rule(state.slots in told, "so are the slots")
+    rule(taking or not state.waiting, "nothing waits where no runner takes tasks")
+    inquired = {number for each in state.inquired.values() for number in each.waiting}
+    rule(inquired <= state.runners.keys(), "only who is there is to answer")
+    plugging = {number for each in state.plugging.values() for number in each.waiting}
+    rule(plugging <= {each.number for each in taking}, "only who takes tasks is waited for")
     for attempt, row in state.waiting.items():
         rule(row.missing, f"attempt {attempt:x}, which waits, misses an input")
         wanted = all(
             tid in state.wants and attempt in state.wants[tid].waiting for tid in row.missing
         )
         rule(wanted, f"what attempt {attempt:x} misses is being fetched for it")
-    asked = sorted(tid for each in state.requests.values() for tid in each.tids)
+    asked = sorted(
+        [tid for each in state.requests.values() for tid in each.tids]
+        + [tid for tid, want in state.wants.items() if want.moving]
+    )
     rule(asked == sorted(state.wants), "each value that is wanted was asked for once")
     room, store = state.room, state.store
-    there = state.held.keys() | store.held_by(state.name)
+    there = store.held_by(state.name)
+    there = there.union(*(each.held for each in state.runners.values()))
     rule(there >= room.here.keys() | room.fixed.keys(), "what takes memory is here")
     filed = all(store.holds(state.name, tid) and store.is_filed(tid) for tid in room.filed)
     rule(filed, "what is believed to be in a file is")

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from trio_dask.messages.tasks import Run
-    from trio_dask.worker.core.state import WorkerState
+    from trio_dask.worker.core.state import Runner, WorkerState
 
 #: What has not begun is looked at so often.
 _AGAIN_S: Final = 0.25
@@ -105,11 +105,12 @@ def look_at(state: WorkerState) -> float:
 
 def look(state: WorkerState, board: Iterable[tuple[int, float]], now: float) -> None:
     """Begin to stop what has run for too long, and see when to look again."""
-    asked: list[int] = []
+    asked: dict[Runner, dict[int, stopping.Stopping]] = {}
     began = dict(board)
     while state.looks and state.looks[0][0] <= now:
         _, attempt = heappop(state.looks)
-        if attempt not in state.limits or attempt in state.stopping:
+        runner = state.given(attempt)
+        if runner is None or attempt not in state.limits or attempt in runner.stopping:
             continue
         limited = state.limits[attempt]
         if limited.began is None:
@@ -122,7 +123,7 @@ def look(state: WorkerState, board: Iterable[tuple[int, float]], now: float) -> 
             heappush(state.looks, (min(over, deadline), attempt))
             continue
         late = TIMED_OUT if over <= deadline else OVERDUE
-        state.stopping[attempt] = stopping.Stopping(limited.way, late=late, began=limited.began)
-        asked.append(attempt)
-    if asked:
-        state.out.runner.append(words.Interrupt(asked, [words.ASK] * len(asked)))
+        begun = stopping.Stopping(limited.way, late=late, began=limited.began)
+        asked.setdefault(runner, {})[attempt] = begun
+    for runner, attempts in asked.items():
+        stopping.begin(runner, attempts)

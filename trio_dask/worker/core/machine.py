@@ -21,6 +21,7 @@ from trio_dask.messages import (
 from trio_dask.worker.core import (
     announcing,
     attempts,
+    condemning,
     copying,
     draining,
     inputs,
@@ -31,13 +32,15 @@ from trio_dask.worker.core import (
     renewing,
     resuming,
     room,
+    runners,
     sealing,
     serving,
     stopping,
 )
 from trio_dask.worker.core.draining import DrainRules
+from trio_dask.worker.core.restart import RestartRules, Restarts
 from trio_dask.worker.core.room_books import MemoryRules
-from trio_dask.worker.core.state import Session, WorkerState
+from trio_dask.worker.core.state import Runner, Session, WorkerState
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -48,11 +51,12 @@ if TYPE_CHECKING:
 
 #: Attempts that have been running for so long are told to the scheduler.
 RUNNING_S: Final = 1.0
+_RULES: Final = RestartRules()
 
 _FROM_SCHEDULER: Final[dict[type[Message], Callable[[WorkerState, Any], None]]] = {
     words.Run: attempts.on_run,
     words.Recall: attempts.on_recall,
-    words.Interrupt: stopping.on_interrupt,
+    words.Interrupt: attempts.on_interrupt,
     words.Free: attempts.on_free,
     words.Functions: attempts.on_functions,
     words.ForgetFunctions: attempts.on_forget_functions,
@@ -66,7 +70,7 @@ _FROM_SCHEDULER: Final[dict[type[Message], Callable[[WorkerState, Any], None]]] 
     plugging.Plugins: plugins.on_plugins,
     reunion.Disown: stopping.on_disown,
 }
-_FROM_RUNNER: Final[dict[type[Message], Callable[[WorkerState, Any], None]]] = {
+_FROM_RUNNER: Final[dict[type[Message], Callable[[WorkerState, Runner, Any], None]]] = {
     words.Done: attempts.on_done,
     words.Returned: attempts.on_returned,
     words.Interrupting: stopping.on_interrupting,
@@ -90,11 +94,12 @@ _FROM_PEER: Final[dict[type[Message], Callable[[WorkerState, Session, Any], None
 class WorkerCore:
     """One worker: attempts, values, and who is waiting for which.
 
-    Calls do not answer: after any of them, `flush` gives what is to be done. The shell
-    tells one runner's story at a time: `runner_ready`, what it says, `runner_died`.
+    Calls do not answer: after any of them, `flush` gives what is to be done. A runner's
+    story is `runner_ready`, what it says, `runner_died`, all with the number by which it was
+    asked for; a number is never used again.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - the rules of its parts
         self,
         name: str,
         address: str,
@@ -102,14 +107,18 @@ class WorkerCore:
         store: Store,
         *,
         secret: str = "",
+        rules: RestartRules = _RULES,
         drain_rules: DrainRules = DrainRules(),  # noqa: B008 - it cannot change
         memory_rules: MemoryRules = MemoryRules(),  # noqa: B008 - nor can this
     ) -> None:
         """With a secret the conversation with the scheduler outlasts its connection."""
-        self.state = WorkerState(name, address, nthreads, store, drain_rules)
+        self.state = WorkerState(
+            name, address, nthreads, 1, store, Restarts(rules), drain_rules, nthreads
+        )
         if secret:
             self.state.bond = resuming.Bond(secret)
         self.state.room.rules = memory_rules
+        runners.start(self.state)
 
     def on_scheduler(self, message: Message, now: float | None = None) -> None:
         """Take in what the scheduler said; `now` may be left out where nothing has a deadline.
@@ -130,20 +139,21 @@ class WorkerCore:
             self.state.now = now
         handle(self.state, message)
 
-    def on_runner(self, message: Message) -> None:
-        """Take in what the runner said.
+    def on_runner(self, number: int, message: Message) -> None:
+        """Take in what a runner said.
 
         Raises:
             RemoteProtocolError: runners do not say that, or not now. The runner is to be
                 ended: user code may have spoiled it.
         """
-        if self.state.forgotten:
-            return  # it is about to end, and nothing of it counts
         handle = _FROM_RUNNER.get(type(message))
-        if handle is None or not self.state.up:
+        runner = self.state.runners.get(number)
+        if runner is not None and runner.forgotten:
+            return  # it is about to end, and nothing of it counts
+        if handle is None or runner is None or not runner.ready:
             msg = f"a runner does not say {type(message).__name__} now"
             raise RemoteProtocolError(msg)
-        handle(self.state, message)
+        handle(self.state, runner, message)
 
     def scheduler_lost(self) -> None:
         """The connection to the scheduler broke: what is said waits for the next one."""
@@ -168,43 +178,28 @@ class WorkerCore:
         if bond is not None and bond.lasting.owes:
             bond.due = True
 
-    # ------------------------------------------------------------ the runner's life
+    # ------------------------------------------------------------ runners' lives
 
-    def runner_ready(self) -> None:
-        """A runner can take work."""
-        state = self.state
-        state.up, state.forgotten, state.answered = True, False, 0
-        if state.died:
-            state.out.scheduler.append(words.Slots(room.slots_of(state)))
-        plugins.runner_ready(state)
-        renewing.runner_ready(state)
+    def runner_ready(self, number: int) -> None:
+        """The runner of a `StartRunner` can take work."""
+        runners.on_ready(self.state, self.state.runners[number])
 
-    def runner_died(self, running: Iterable[int], certificate: dict[str, Any]) -> None:
-        """The runner has ended; `running` is what its board says it was doing.
+    def runner_died(self, number: int, running: Iterable[int], certificate: dict[str, Any]) -> None:
+        """A runner has ended; `running` is what its board says it was doing."""
+        runners.on_died(self.state, self.state.runners[number], running, certificate)
 
-        The scheduler hears of the slots first, so that it sends nothing between the two.
+    def recycle(self, number: int, reason: str) -> None:
+        """Have another runner take the place of this one, in no hurry and without loss.
+
+        For whoever decides that a runner has lived long enough, or has too much memory. It
+        takes tasks until the other is ready; then what it holds is put into the store, what
+        it has not begun goes back, and it is ended when what it runs has ended, however long
+        that takes. Its death is on purpose: nobody is blamed. A runner that is not ready, or
+        is to end anyway, is left alone, and so are all when the worker is to leave.
         """
-        state = self.state
-        state.forgotten = False
-        if not state.up:
-            return
-        state.up, state.died = False, True
-        for attempt in state.abandoned:  # reported before
-            del state.given[attempt]
-        # Those that wait without a slot have begun, too: one of them may be to blame.
-        begun = dict.fromkeys([*running, *state.nested.parked])
-        doing = [attempt for attempt in begun if attempt in state.given]
-        for attempt in doing:
-            del state.given[attempt]
-        state.out.scheduler.append(words.Slots(0))
-        doing = stopping.runner_died(state, doing)
-        lost = [tid for tid in state.held if not state.store.holds(state.name, tid)]
-        queued = [*state.given, *state.waiting]
-        state.out.scheduler.append(words.RunnerDied(doing, queued, lost, certificate))
-        for want in state.wants.values():
-            want.waiting.clear()
-        renewing.empty(state)
-        state.out.kill = ""
+        runner = self.state.runners.get(number)
+        if runner is not None and not self.state.draining:
+            condemning.recycle(self.state, runner, reason)
 
     # ------------------------------------------------------------ peers
 
@@ -262,8 +257,8 @@ class WorkerCore:
         short = room.spilling or room.paused or room.full
         return bool(room.rules.limit) and (bool(short) or used > room.rules.heed_bytes)
 
-    def uses(self, used: int, own: int, now: float) -> None:
-        """So many bytes are used by the worker's runner and its values, `own` by the runner alone."""
+    def uses(self, used: int, own: dict[int, int], now: float) -> None:
+        """So many bytes are used by the worker's runners and its values, `own` by each alone."""
         room.on_memory(self.state, used, own, now)
 
     def moved(self, tid: int, payload: Payload) -> None:
@@ -277,11 +272,11 @@ class WorkerCore:
     # ------------------------------------------------------------ time, end, books
 
     def tick(self, board: Iterable[tuple[int, float]], now: float) -> None:
-        """Time has passed; `board` says since when which attempts have been running."""
+        """Time has passed; `board` says since when which attempts have been running anywhere."""
         long = [
             (attempt, now - began)
             for attempt, began in board
-            if now - began >= RUNNING_S and attempt in self.state.given
+            if now - began >= RUNNING_S and self.state.given(attempt)
         ]
         if long:
             columns = [attempt for attempt, _ in long], [seconds for _, seconds in long]
@@ -290,7 +285,7 @@ class WorkerCore:
     @property
     def stopping(self) -> bool:
         """Whether attempts are being stopped: then `climb` is to be called, often."""
-        return bool(self.state.stopping) or self.state.doomed is not None
+        return any(each.stopping or each.since is not None for each in self.state.runners.values())
 
     @property
     def look_at(self) -> float:
@@ -298,11 +293,12 @@ class WorkerCore:
         return limits.look_at(self.state)
 
     def climb(self, board: Iterable[tuple[int, float]], now: float) -> None:
-        """Stop what is out of time, and go on with stopping what is to be stopped."""
-        if self.state.up:
-            there = [*board, *((attempt, now) for attempt in self.state.nested.parked)]
-            limits.look(self.state, there, now)
-            stopping.climb(self.state, there, now)
+        """Stop what is out of time, and go on with stopping; `board` says what runs anywhere."""
+        there = [*board, *((attempt, now) for attempt in self.state.nested.parked)]
+        limits.look(self.state, there, now)
+        running = [attempt for attempt, _ in there]
+        for runner in list(self.state.runners.values()):
+            stopping.climb(self.state, runner, running, now)
 
     def drain(self, reason: str, *, patient: bool) -> None:
         """The worker is to leave; with patience for however long its values take to move.
@@ -323,18 +319,13 @@ class WorkerCore:
     def leave(self) -> None:
         """The worker ends: its neighbours in the process lose what only it held."""
         self.state.store.leave(self.state.name)
-        room.store_is_left(self.state)
+        room.forget_absent(self.state)
 
     def flush(self) -> list[Action]:
         """Everything to be done since the last time."""
         room.relieve(self.state)
-        self.state.ask_runner()
+        self.state.ask_runners()
         return self.state.out.take(self.state)
-
-    @property
-    def answered(self) -> int:
-        """How many attempts the present runner has ended."""
-        return self.state.answered
 
     def fetching_from(self) -> list[str]:
         """Addresses that still owe an answer."""
@@ -343,18 +334,19 @@ class WorkerCore:
     def books(self) -> dict[str, int]:
         """How much is on the books, for people and for tests that look for leftovers."""
         state = self.state
+        runners = state.runners.values()
         return {
-            "in_runner": len(state.given),
+            "in_runner": sum(len(each.given) for each in runners),
             "waiting": len(state.waiting),
             "wants": len(state.wants),
             "requests": len(state.requests),
-            "exports": len(state.exports) + len(state.exporting),
+            "exports": len(state.exports) + sum(len(each.exporting) for each in runners),
             "unanswered": sum(len(each.queue) for each in state.sessions.values()),
-            "held": len(state.held),
+            "held": sum(len(each.held) for each in runners),
             "functions": len(state.functions),
-            "stopping": len(state.stopping),
+            "stopping": sum(len(each.stopping) for each in runners),
             "nested": len(state.nested.known) + len(state.nested.asked),
             "limits": len(state.limits),
             "inquired": len(state.inquired),
-            "leaving": len(state.room.leaving) + len(state.room.asked),
+            "leaving": len(state.room.leaving) + sum(len(each.unloading) for each in runners),
         }

@@ -18,7 +18,7 @@ from trio_dask.worker.core.nested_books import Asked, Line
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from trio_dask.worker.core.state import WorkerState
+    from trio_dask.worker.core.state import Runner, WorkerState
 
 #: So much may be under way to the scheduler; more waits until that has been written.
 UNDERWAY_BYTES_MAX: Final = 8 << 20
@@ -37,13 +37,13 @@ SCHEDULER: Final = 0
 # ---------------------------------------------------------------- words
 
 
-def on_nested(state: WorkerState, message: words.Nested) -> None:
-    """The runner passes on what a task's client says.
+def on_nested(state: WorkerState, runner: Runner, message: words.Nested) -> None:
+    """A runner passes on what a task's client says.
 
     Raises:
         RemoteProtocolError: it is too much.
     """
-    if message.attempt not in state.given:
+    if message.attempt not in runner.given:
         return  # the task has ended
     books = state.nested
     books.known[message.attempt] = None
@@ -85,32 +85,35 @@ def drained(state: WorkerState) -> None:
 
 def on_answer(state: WorkerState, message: words.Nested) -> None:
     """The scheduler says something to a task's client."""
-    if message.attempt in state.given:
-        state.out.runner.append(message)
+    runner = state.given(message.attempt)
+    if runner is not None:
+        runner.out.append(message)
 
 
-def on_numbers_wanted(state: WorkerState, message: words.NumbersWanted) -> None:
-    """The runner needs numbers for clients to come."""
-    state.nested.wanted += message.count
+def on_numbers_wanted(state: WorkerState, runner: Runner, message: words.NumbersWanted) -> None:
+    """A runner needs numbers for clients to come."""
+    runner.numbers_wanted += message.count
+    state.nested.numbers_for.append(runner.number)
     state.out.scheduler.append(message)
 
 
 def on_numbers(state: WorkerState, message: words.Numbers) -> None:
-    """There they are: for the runner that is there by now."""
-    if state.up:
-        state.nested.wanted = max(0, state.nested.wanted - len(message.numbers))
-        numbers = state.nested.numbers
-        numbers.update(zip(message.numbers, message.firsts, strict=True))
-        for number in list(numbers)[:-NUMBERS_KEPT]:
-            del numbers[number]
-        state.out.runner.append(message)
+    """There they are: for the runner that has asked first, if it is still there."""
+    asked = state.nested.numbers_for
+    runner = state.runners.get(asked.popleft()) if asked else None
+    if runner is not None:
+        runner.numbers_wanted = max(0, runner.numbers_wanted - len(message.numbers))
+        runner.numbers.update(zip(message.numbers, message.firsts, strict=True))
+        for number in list(runner.numbers)[:-NUMBERS_KEPT]:
+            del runner.numbers[number]
+        runner.out.append(message)
 
 
 # ---------------------------------------------------------------- slots
 
 
-def on_parked(state: WorkerState, message: words.Parked) -> None:
-    """Attempts in the runner wait without a slot, or go on.
+def on_parked(state: WorkerState, runner: Runner, message: words.Parked) -> None:
+    """Attempts in a runner wait without a slot, or go on.
 
     Raises:
         RemoteProtocolError: neither.
@@ -120,7 +123,7 @@ def on_parked(state: WorkerState, message: words.Parked) -> None:
         raise RemoteProtocolError(msg)
     books = state.nested
     rows = zip(message.attempts, message.parked, strict=True)
-    there = [(attempt, parked) for attempt, parked in rows if attempt in state.given]
+    there = [(attempt, parked) for attempt, parked in rows if attempt in runner.given]
     for attempt, parked in there:
         books.known[attempt] = None
         if parked:
@@ -134,24 +137,24 @@ def on_parked(state: WorkerState, message: words.Parked) -> None:
 # ---------------------------------------------------------------- values
 
 
-def on_fetch(state: WorkerState, message: words.NestedFetch) -> None:
+def on_fetch(state: WorkerState, runner: Runner, message: words.NestedFetch) -> None:
     """A task's client wants values.
 
     Raises:
         RemoteProtocolError: it wants too many.
     """
     books, tids = state.nested, dict.fromkeys(message.tids)
-    if message.attempt not in state.given:
+    if message.attempt not in runner.given:
         return
     books.asked_values += len(tids)
     if books.asked_values > ASKED_MAX:
         msg = f"clients of tasks ask for {books.asked_values} values at a time"
         raise RemoteProtocolError(msg)
     books.known[message.attempt] = None
-    asked = Asked(message.attempt, message.serial, dict(tids))
+    asked = Asked(runner, message.attempt, message.serial, dict(tids))
     key = -state.next_serial()
     books.asked[key] = asked
-    missing = [tid for tid in tids if not inputs.have(state, tid)]
+    missing = [tid for tid in tids if not inputs.have(state, runner, tid)]
     asked.found.update((tid, FOUND) for tid in tids)
     asked.found.update((tid, None) for tid in missing)
     asked.missing = len(missing)
@@ -179,13 +182,13 @@ def _answer(state: WorkerState, key: int) -> None:
     statuses = []
     for tid, status in asked.found.items():
         # What came first may have been let go of by now.
-        here = status != FOUND or inputs.have(state, tid)
+        here = status != FOUND or inputs.have(state, asked.runner, tid)
         statuses.append(ABSENT if status is None or not here else status)
     failures = [
         asked.failures.get(tid, b"") for tid in asked.found if asked.found[tid] == UNPICKLABLE
     ]
     got = words.NestedGot(asked.attempt, asked.serial, list(asked.found), statuses, failures)
-    state.out.runner.append(got)
+    asked.runner.out.append(got)
 
 
 def _close(state: WorkerState, key: int) -> Asked:
@@ -194,16 +197,16 @@ def _close(state: WorkerState, key: int) -> Asked:
     return asked
 
 
-def on_store(state: WorkerState, message: words.NestedStore) -> None:
+def on_store(state: WorkerState, runner: Runner, message: words.NestedStore) -> None:
     """A task's client leaves values here. What is here already stays as it is."""
-    if message.attempt not in state.given:
+    if message.attempt not in runner.given:
         return
     stored = words.NestedStored(message.attempt, [], [])
     for tid, payload in zip(message.tids, message.payloads, strict=True):
-        if tid not in state.held and not state.store.holds(state.name, tid):
+        if state.holder(tid) is None and not state.store.holds(state.name, tid):
             stored.tids.append(tid)
             stored.nbytes.append(room.keep(state, tid, payload))
-    state.out.runner.append(words.NestedGot(message.attempt, message.serial, [], [], []))
+    runner.out.append(words.NestedGot(message.attempt, message.serial, [], [], []))
     if stored.tids:
         state.out.scheduler.append(stored)
 
@@ -217,12 +220,22 @@ def ended(state: WorkerState, attempts: Iterable[int]) -> None:
     for attempt in attempts:
         if attempt not in books.known:
             continue
-        del books.known[attempt]
-        books.parked.pop(attempt, None)
         line = books.lines.pop(attempt, None)
         if line is not None:
             state.out.scheduler += line.frames
             books.under_way += line.nbytes
+        forget(state, [attempt])
+
+
+def forget(state: WorkerState, attempts: Iterable[int]) -> None:
+    """These are gone with their runner, and so is what they have said and asked."""
+    books = state.nested
+    for attempt in attempts:
+        if attempt not in books.known:
+            continue
+        del books.known[attempt]
+        books.parked.pop(attempt, None)
+        books.lines.pop(attempt, None)
         for key in [key for key, asked in books.asked.items() if asked.attempt == attempt]:
             for tid in _close(state, key).found:
                 want = state.wants.get(tid)

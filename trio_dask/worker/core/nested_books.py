@@ -1,4 +1,4 @@
-"""What a worker knows about the clients of tasks that are in its runner."""
+"""What a worker knows about the clients of tasks that are in its runners."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from trio_dask.messages.nested import Nested
+    from trio_dask.worker.core.state import Runner
 
 
 @dataclass(slots=True, eq=False)
@@ -22,6 +23,7 @@ class Line:
 class Asked:
     """Values that a task's client waits for: how each is to be had, None while that is not known."""
 
+    runner: Runner
     attempt: int
     serial: int
     found: dict[int, int | None]
@@ -31,7 +33,7 @@ class Asked:
 
 @dataclass(slots=True, eq=False)
 class NestedBooks:
-    """All about the clients of tasks that are in the runner."""
+    """All about the clients of tasks that are in the runners."""
 
     known: dict[int, None] = field(default_factory=dict)  # attempts that have said anything
     parked: dict[int, None] = field(default_factory=dict)  # attempts that have no slot
@@ -40,13 +42,4 @@ class NestedBooks:
     draining: bool = False
     asked: dict[int, Asked] = field(default_factory=dict)  # by a number below zero
     asked_values: int = 0
-    numbers: dict[int, int] = field(default_factory=dict)  # the last that the runner was given
-    wanted: int = 0  # more of them
-
-    def clear(self) -> None:
-        """The runner has ended."""
-        for books in (self.known, self.parked, self.lines, self.asked):
-            books.clear()
-        self.numbers.clear()
-        self.wanted = 0
-        self.asked_values = 0
+    numbers_for: deque[int] = field(default_factory=deque)  # runners that have asked

@@ -2,54 +2,92 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from trio_dask.errors import RemoteProtocolError
-from trio_dask.messages.plugins import Plugins
+from trio_dask.messages.plugins import Plugins, PluginsDone
 
 if TYPE_CHECKING:
     from trio_dask.messages import Message
-    from trio_dask.messages.plugins import PluginsDone
-    from trio_dask.worker.core.state import WorkerState
+    from trio_dask.worker.core.state import Runner, WorkerState
+
+
+@dataclass(slots=True, eq=False)
+class Plugging:
+    """What somebody waits for to be set up, and what has become of it in runners so far."""
+
+    message: Plugins
+    waiting: set[int] = field(default_factory=set)  # runners that have not said
+    failures: list[bytes] | None = None  # None until one of them has
 
 
 def on_plugins(state: WorkerState, message: Plugins) -> None:
-    """There are others now; the runner that is there, or the next, is to do something about it."""
+    """There are others now; the runners that are there, or the next, are to do something about it.
+
+    Condemned ones as well, which may be pardoned. But nobody waits for those.
+    """
     for name, blob in zip(message.names, message.blobs, strict=True):
         state.plugins.pop(name, None)  # the order is that of coming
         if blob:
             state.plugins[name] = blob
     if message.serial:
-        state.plugging[message.serial] = message
-    if state.up:
-        state.out.runner.append(message)
+        taking = {runner.number for runner in state.taking}
+        state.plugging[message.serial] = Plugging(message, taking)
+    _tell(state, message)
 
 
-def runner_ready(state: WorkerState) -> None:
+def _tell(state: WorkerState, message: Plugins) -> None:
+    for runner in state.runners.values():
+        if runner.ready and not runner.forgotten:
+            runner.out.append(message)
+
+
+def runner_ready(state: WorkerState, runner: Runner) -> None:
     """A new runner has none of them: this comes before all tasks."""
-    later = {name for each in state.plugging.values() for name in each.names}
+    later = {name for each in state.plugging.values() for name in each.message.names}
     for name, blob in state.plugins.items():
         if name not in later:
-            state.out.runner.append(Plugins(0, [name], [blob]))
-    state.out.runner += state.plugging.values()  # whoever has asked for these is to be answered
+            runner.out.append(Plugins(0, [name], [blob]))
+    for each in state.plugging.values():  # whoever has asked for these is to be answered
+        runner.out.append(each.message)
+        each.waiting.add(runner.number)
 
 
-def on_done(state: WorkerState, message: PluginsDone) -> None:
-    """The runner has done what it was to do.
+def runner_left(state: WorkerState, runner: Runner) -> None:
+    """A runner takes no tasks any more, or has ended: what it says of these is not waited for."""
+    for serial, each in list(state.plugging.items()):
+        each.waiting.discard(runner.number)
+        _answer(state, serial, each)
+
+
+def on_done(state: WorkerState, runner: Runner, message: PluginsDone) -> None:
+    """A runner has done what it was to do.
 
     Raises:
         RemoteProtocolError: it says nothing about it, or too much.
     """
-    asked = state.plugging.pop(message.serial, None)
+    asked = state.plugging.get(message.serial)
     if asked is None:
         return
-    if len(message.failures) != len(asked.names):
-        msg = f"{len(message.failures)} outcomes for {len(asked.names)} plugins"
+    if len(message.failures) != len(asked.message.names):
+        msg = f"{len(message.failures)} outcomes for {len(asked.message.names)} plugins"
         raise RemoteProtocolError(msg)
-    for name, blob, failure in zip(asked.names, asked.blobs, message.failures, strict=True):
+    columns = (asked.message.names, asked.message.blobs, message.failures)
+    for name, blob, failure in zip(*columns, strict=True):
         if failure and blob and state.plugins.get(name) is blob:
             del state.plugins[name]  # it is about to be taken back everywhere
-    state.out.scheduler.append(message)
+    before = asked.failures or [b""] * len(message.failures)
+    asked.failures = [first or other for first, other in zip(before, message.failures, strict=True)]
+    asked.waiting.discard(runner.number)
+    _answer(state, message.serial, asked)
+
+
+def _answer(state: WorkerState, serial: int, each: Plugging) -> None:
+    """The scheduler hears of it once all have said; if none has, the next runner will."""
+    if each.failures is not None and not each.waiting:
+        del state.plugging[serial]
+        state.out.scheduler.append(PluginsDone(serial, each.failures))
 
 
 def had(state: WorkerState) -> list[Message]:
@@ -57,8 +95,8 @@ def had(state: WorkerState) -> list[Message]:
 
     What was to come is not there, as the scheduler is lost that wanted to know how that went.
     """
-    for name in [name for each in state.plugging.values() for name in each.names]:
-        if state.plugins.pop(name, None) is not None and state.up:
-            state.out.runner.append(Plugins(0, [name], [b""]))
+    for name in [name for each in state.plugging.values() for name in each.message.names]:
+        if state.plugins.pop(name, None) is not None:
+            _tell(state, Plugins(0, [name], [b""]))
     state.plugging.clear()
     return [Plugins(0, [name], [blob]) for name, blob in state.plugins.items()]

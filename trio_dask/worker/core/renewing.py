@@ -1,63 +1,69 @@
-"""A new runner on request, with all that there was forgotten, or as if the old one had died."""
+"""New runners on request, with all that there was forgotten, or as if the old ones had died."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
 from trio_dask.messages.fleet import Renewed
-from trio_dask.messages.tasks import RunnerDied, Slots
-from trio_dask.worker.core import inquiring, room, serving
+from trio_dask.worker.core import inputs, inquiring, limits, nested, plugins, room, serving
 
 if TYPE_CHECKING:
     from trio_dask.messages.fleet import Renew
-    from trio_dask.worker.core.state import WorkerState
+    from trio_dask.worker.core.state import Runner, WorkerState
 
 
 def on_renew(state: WorkerState, message: Renew) -> None:
-    """The runner is to end; the next one is the answer."""
-    state.renewals.append(message.serial)
-    if state.up:
-        state.out.kill = "it was restarted"
+    """The runners are to end; the next ones are the answer."""
+    old = [runner for runner in state.runners.values() if runner.ready]
+    state.renewals[message.serial] = {runner.number for runner in old}
+    for runner in old:
+        runner.kill = "it was restarted"
     if message.forget:
-        _forget(state)
+        _forget(state, old)
 
 
-def _forget(state: WorkerState) -> None:
-    """Nothing of what is here, or still comes from the runner, means anything to anybody."""
+def _forget(state: WorkerState, old: list[Runner]) -> None:
+    """Nothing of what is here, or still comes from a runner, means anything to anybody."""
     state.store.leave(state.name)
-    room.store_is_left(state)
+    state.functions.clear()
+    for row in list(state.waiting.values()):
+        inputs.forget(state, row)
     for want in state.wants.values():
-        want.waiting.clear()
         want.copy = False
-    if not state.up:
-        return
-    state.up, state.forgotten, state.died = False, True, True
-    # Whatever is on its way here, functions too, comes to a runner that is not there any more.
-    state.out.scheduler.append(Slots(0))
-    state.out.scheduler.append(RunnerDied([], [], [], {"on_purpose": True}))
-    empty(state)
+    for runner in old:
+        runner.forgotten = True
+    state.review()
+    for runner in old:
+        _empty(state, runner)
+    room.forget_absent(state)
 
 
-def empty(state: WorkerState) -> None:
-    """There is no runner: nothing is in it."""
-    state.out.runner.clear()
-    for books in (state.given, state.waiting, state.held, state.functions, state.limits):
+def _empty(state: WorkerState, runner: Runner) -> None:
+    nested.forget(state, runner.given)
+    limits.forget(state, runner.given)
+    for books in (runner.given, runner.held, runner.functions, runner.stopping, runner.abandoned):
         books.clear()
-    state.looks.clear()
-    state.sealed.clear()
-    state.stopping.clear()
-    state.abandoned.clear()
-    state.twice.clear()
-    state.nested.clear()
-    inquiring.runner_died(state)
-    state.doomed = None
-    room.runner_is_gone(state)
-    serving.runner_died(state)
+    inquiring.runner_died(state, runner)
+    plugins.runner_left(state, runner)
+    serving.runner_died(state, runner)
+    room.runner_is_gone(state, runner)
+    runner.sealed.clear()
+    runner.twice.clear()
+    runner.to_export.clear()
+    runner.exporting.clear()
+    runner.to_unload.clear()
+    runner.unloading.clear()
+    runner.numbers.clear()
+    runner.numbers_wanted = 0
+    runner.unsealed.clear()
+    runner.out.clear()
 
 
-def runner_ready(state: WorkerState) -> None:
-    """There is a new runner."""
-    room.runner_is_there(state)
-    for serial in state.renewals:
-        state.out.scheduler.append(Renewed(serial))
-    state.renewals.clear()
+def on_ready(state: WorkerState) -> None:
+    """There is a new runner: maybe the last one that somebody waits for."""
+    if len(state.taking) < state.count:
+        return
+    for serial, old in list(state.renewals.items()):
+        if old.isdisjoint(state.runners):
+            del state.renewals[serial]
+            state.out.scheduler.append(Renewed(serial))

@@ -42,16 +42,20 @@ Decision: TypeAlias = Restart | GiveUp
 class Restarts:
     """The history of one worker's runners, as far as it matters for the next one."""
 
-    __slots__ = ("_ever_ready", "_failures", "_rules")
+    __slots__ = ("_ever_ready", "_failures", "rules")
 
     def __init__(self, rules: RestartRules) -> None:
-        self._rules = rules
+        self.rules = rules
         self._failures = 0  # in a row
         self._ever_ready = False
 
+    def was_ready(self) -> None:
+        """A runner is ready, so they can be started."""
+        self._ever_ready = True
+
     def ended(self, *, ready: bool, answered: int, lasted_s: float) -> Decision:
         """What to do after the end of a runner that was (not) ready, and answered attempts."""
-        rules = self._rules
+        rules = self.rules
         self._ever_ready = self._ever_ready or ready
         if ready and (answered or lasted_s >= rules.healthy_s):
             self._failures = 0

@@ -14,7 +14,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from trio_dask.messages.sealing import Pressure, Unload
-from trio_dask.messages.tasks import Free, Recall, Slots
+from trio_dask.messages.tasks import Free, Recall
 from trio_dask.messages.values import UNPICKLABLE
 from trio_dask.worker.core import inputs
 from trio_dask.worker.core.room_books import FILES, NONE, SPARE
@@ -22,7 +22,7 @@ from trio_dask.worker.core.room_books import FILES, NONE, SPARE
 if TYPE_CHECKING:
     from trio_dask.messages import Payload
     from trio_dask.messages.values import Values
-    from trio_dask.worker.core.state import WorkerState
+    from trio_dask.worker.core.state import Runner, WorkerState
 
 #: So much is on its way to files at a time; what is used meanwhile need not go.
 LEAVING_BYTES_MAX: Final = 256 << 20
@@ -70,44 +70,49 @@ def relieve(state: WorkerState) -> None:
         _send_off(state, tid, nbytes)
         over -= nbytes
         room.excess -= nbytes
-    if room.to_ask:
-        serial = state.next_serial()
-        room.asked[serial] = dict.fromkeys(room.to_ask)
-        state.out.runner.append(Unload(serial, room.to_ask))
-        room.to_ask = []
+    for runner in state.runners.values():
+        if runner.to_unload:
+            serial = state.next_serial()
+            runner.unloading[serial] = dict.fromkeys(runner.to_unload)
+            runner.out.append(Unload(serial, runner.to_unload))
+            runner.to_unload = []
 
 
 def _send_off(state: WorkerState, tid: int, nbytes: int) -> None:
     room = state.room
     room.forget(tid)
-    room.leaving[tid] = nbytes
-    room.leaving_bytes += nbytes
+    holder = state.holder(tid)
     if state.store.get(tid) is not None:
         state.out.spills.append(tid)
+    elif holder is not None:
+        holder.to_unload.append(tid)
     else:
-        room.to_ask.append(tid)
+        return
+    room.leaving[tid] = nbytes
+    room.leaving_bytes += nbytes
 
 
 def moved(state: WorkerState, tid: int, payload: Payload) -> None:
     """The value has been written to a file: from now on that is where it is."""
-    store, live = state.store, tid in state.held
+    store = state.store
+    holders = [each for each in state.runners.values() if tid in each.held]
     state.room.leaving_bytes -= state.room.leaving.pop(tid, 0)
-    if not live and not store.holds(state.name, tid):
+    if not holders and not store.holds(state.name, tid):
         return  # it is not needed any more
     store.put(state.name, tid, payload, filed=True)
     store.replace(tid, payload)
     state.room.lies(tid, store.size(tid))
-    if live:
-        del state.held[tid]
-        _free(state, tid)
+    for runner in holders:
+        del runner.held[tid]
+        _free(runner, tid)
 
 
-def _free(state: WorkerState, tid: int) -> None:
-    last = state.out.runner[-1] if state.out.runner else None
+def _free(runner: Runner, tid: int) -> None:
+    last = runner.out[-1] if runner.out else None
     if type(last) is Free:
         last.tids.append(tid)
     else:
-        state.out.runner.append(Free([tid]))
+        runner.out.append(Free([tid]))
 
 
 def unmoved(state: WorkerState, tid: int, why: str, now: float) -> None:
@@ -122,24 +127,24 @@ def unmoved(state: WorkerState, tid: int, why: str, now: float) -> None:
         _press(state)
 
 
-def on_values(state: WorkerState, message: Values) -> None:
-    """What has become of values that the runner was asked to give up, but for those it has."""
+def on_values(state: WorkerState, runner: Runner, message: Values) -> None:
+    """What has become of values that a runner was asked to give up, but for those it has."""
     room = state.room
-    asked = room.asked.get(message.serial)
+    asked = runner.unloading.get(message.serial)
     if asked is None:
         return
     for tid, status in zip(message.tids, message.statuses, strict=True):
         if status == UNPICKLABLE and tid in asked and tid in room.leaving:
             nbytes = room.leaving[tid]
             room.forget(tid)
-            if tid in state.held:
+            if tid in runner.held:
                 room.fixed[tid] = nbytes
                 room.fixed_bytes += nbytes
     if message.last:
-        del room.asked[message.serial]
+        del runner.unloading[message.serial]
         # What it has put into a file it has said before.
         for tid in [tid for tid in asked if tid in room.leaving]:
-            if tid in state.held:
+            if tid in runner.held:
                 unmoved(state, tid, "the runner cannot write files", state.now)
             else:
                 room.forget(tid)
@@ -148,8 +153,8 @@ def on_values(state: WorkerState, message: Values) -> None:
 # ---------------------------------------------------------------- the processes' memory
 
 
-def on_memory(state: WorkerState, used: int, own: int, now: float) -> None:
-    """The worker uses so much; of this the end of its runner would give back `own`."""
+def on_memory(state: WorkerState, used: int, own: dict[int, int], now: float) -> None:
+    """The worker uses so much; of this the end of each runner would give back what is `own`."""
     room, rules = state.room, state.room.rules
     room.used = used
     if not rules.limit:
@@ -164,22 +169,27 @@ def on_memory(state: WorkerState, used: int, own: int, now: float) -> None:
     _press(state)
     _pause(state, now)
     most = rules.terminate * rules.limit
-    if most and state.up and used > most >= used - own and not state.out.kill:
+    there = [each for each in state.runners.values() if each.ready and own.get(each.number)]
+    largest = max(there, key=lambda each: own[each.number], default=None)
+    if largest is None or any(each.kill for each in there):
+        return
+    if most and used > most >= used - own[largest.number]:
         share = f"{rules.terminate:.0%} of the limit of {rules.limit >> 20:,} MiB"
-        state.out.kill = f"memory: {used >> 20:,} MiB are in use, more than {share}"
-        state.out.starved = True
+        largest.kill = f"memory: {used >> 20:,} MiB are in use, more than {share}"
+        largest.starved = True
 
 
 def _press(state: WorkerState) -> None:
-    """Tell the runner how short memory is, if that has changed."""
+    """Tell runners how short memory is, if that has changed."""
     room, rules = state.room, state.room.rules
     level = NONE
     if room.spilling:
         used_up = rules.max_spill and room.filed_bytes + room.leaving_bytes >= rules.max_spill
         level = SPARE if room.full or used_up else FILES
-    if level != room.level and state.up:
-        room.level = level
-        state.out.runner.append(Pressure(level))
+    for runner in state.runners.values():
+        if level != runner.level and runner.ready and not runner.forgotten:
+            runner.level = level
+            runner.out.append(Pressure(level))
 
 
 def _pause(state: WorkerState, now: float) -> None:
@@ -187,7 +197,6 @@ def _pause(state: WorkerState, now: float) -> None:
     room, rules = state.room, state.room.rules
     if not rules.pause:
         return
-    before = slots_of(state)
     if room.used > rules.pause * rules.limit and not room.paused:
         room.paused = True
         _give_back(state)
@@ -197,9 +206,7 @@ def _pause(state: WorkerState, now: float) -> None:
         _look_whether_it_helps(state, now)
     if not room.paused:
         room.vain_since = None
-    after = slots_of(state)
-    if after != before:
-        state.out.scheduler.append(Slots(after))
+    state.review()
 
 
 def _give_back(state: WorkerState) -> None:
@@ -207,8 +214,9 @@ def _give_back(state: WorkerState) -> None:
     for row in list(state.waiting.values()):
         inputs.forget(state, row)
         state.out.returned([row.attempt])
-    if state.given:
-        state.out.runner.append(Recall(list(state.given)))
+    for runner in state.runners.values():
+        if runner.given:
+            runner.out.append(Recall(list(runner.given)))
 
 
 def _look_whether_it_helps(state: WorkerState, now: float) -> None:
@@ -217,7 +225,8 @@ def _look_whether_it_helps(state: WorkerState, now: float) -> None:
     Then one task after the other goes on: it may need little, or let go of much.
     """
     room = state.room
-    running = len(state.given) - len(state.nested.parked)
+    given = sum(len(each.given) for each in state.runners.values())
+    running = given - len(state.nested.parked)
     if running > 0 or room.leaving or (room.here and not room.full and room.spilling):
         room.vain_since = None
     elif room.vain_since is None:
@@ -226,44 +235,28 @@ def _look_whether_it_helps(state: WorkerState, now: float) -> None:
         room.one_by_one = True
 
 
-def slots_of(state: WorkerState) -> int:
-    """How many tasks the worker runs at once."""
-    if not state.up or state.doomed is not None:
-        return 0
-    if state.room.paused:
-        return int(state.room.one_by_one)
-    return state.nthreads
-
-
 def takes_work(state: WorkerState) -> bool:
     """Whether tasks that come now are taken."""
     room = state.room
-    return state.up and state.doomed is None and (room.one_by_one or not room.paused)
+    return bool(state.taking) and (room.one_by_one or not room.paused)
 
 
-# ---------------------------------------------------------------- the runner
+# ---------------------------------------------------------------- runners
 
 
-def runner_is_gone(state: WorkerState) -> None:
-    """There is no runner: what was there alone is gone."""
+def runner_is_gone(state: WorkerState, runner: Runner) -> None:
+    """A runner has nothing any more: what was there alone is gone."""
+    state.room.born_filed.difference_update(runner.sealed)
+    forget_absent(state)
+
+
+def forget_absent(state: WorkerState) -> None:
+    """What is neither in the store nor in a runner takes no room."""
     room, store = state.room, state.store
-    for book in (room.here, room.fixed, room.leaving):
+    for book in (room.here, room.fixed, room.leaving, room.filed):
         for tid in [tid for tid in book if not store.holds(state.name, tid)]:
-            room.forget(tid)
-    room.asked.clear()
-    room.to_ask.clear()
-    room.born_filed.clear()
-    room.level = NONE
-
-
-def store_is_left(state: WorkerState) -> None:
-    """Nothing in the store is ours any more."""
-    room = state.room
-    for tid in list(room.filed):
-        room.forget(tid)
-    for book in (room.here, room.fixed, room.leaving):
-        for tid in [tid for tid in book if tid not in state.held]:
-            room.forget(tid)
+            if book is room.filed or state.holder(tid) is None:
+                room.forget(tid)
 
 
 def runner_is_there(state: WorkerState) -> None:

@@ -52,13 +52,10 @@ class Room:
     leaving_bytes: int = 0
     filed: dict[int, int] = field(default_factory=dict)  # in files
     filed_bytes: int = 0
-    asked: dict[int, dict[int, None]] = field(default_factory=dict)  # of the runner, by serial
-    to_ask: list[int] = field(default_factory=list)
     born_filed: set[int] = field(default_factory=set)  # attempts whose value went there at once
     used: int = 0  # by the processes, when that was looked at
     excess: float = 0.0  # so much of that is still to go
     spilling: bool = False
-    level: int = NONE  # that the runner has been told
     paused: bool = False
     vain_since: float | None = None  # since when waiting has changed nothing
     one_by_one: bool = False  # paused, but one task after the other goes on

@@ -9,37 +9,37 @@ from trio_dask.worker.core import room
 
 if TYPE_CHECKING:
     from trio_dask.messages.sealing import Sealed
-    from trio_dask.worker.core.state import WorkerState
+    from trio_dask.worker.core.state import Runner, WorkerState
 
 
-def on_sealed(state: WorkerState, message: Sealed) -> None:
-    """The runner has put values where others can read them.
+def on_sealed(state: WorkerState, runner: Runner, message: Sealed) -> None:
+    """A runner has put values where others can read them.
 
     What belongs to an attempt counts when that has ended well, which is said next.
     """
     columns = (message.attempts, message.tids, message.numbers, message.payloads)
     for attempt, tid, number, payload in zip(*columns, strict=True):
         if attempt:
-            if state.given.get(attempt) == tid:
-                state.sealed[attempt] = payload
+            if runner.given.get(attempt) == tid:
+                runner.sealed[attempt] = payload
                 if number < 0:
                     state.room.born_filed.add(attempt)
         elif tid in state.room.leaving:
             if number < 0:
                 room.moved(state, tid, payload)
-            elif tid in state.held:
+            elif tid in runner.held:
                 room.keep(state, tid, payload)
-        elif tid in state.held:
+        elif tid in runner.held:
             room.keep(state, tid, payload, filed=number < 0)
 
 
-def settle(state: WorkerState, message: Done, tids: list[int]) -> None:
+def settle(state: WorkerState, runner: Runner, message: Done, tids: list[int]) -> None:
     """These attempts have ended: what was sealed of them is kept if it is their value."""
     for attempt, tid, status in zip(message.attempts, tids, message.statuses, strict=True):
-        payload = state.sealed.pop(attempt, None)
+        payload = runner.sealed.pop(attempt, None)
         if payload is not None and status == OK_HELD:
             room.keep(state, tid, payload, filed=attempt in state.room.born_filed)
         state.room.born_filed.discard(attempt)
-    for attempt in [each for each in state.sealed if each not in state.given]:
-        del state.sealed[attempt]  # it was reported as stopped before
+    for attempt in [each for each in runner.sealed if each not in runner.given]:
+        del runner.sealed[attempt]  # it was reported as stopped before
         state.room.born_filed.discard(attempt)

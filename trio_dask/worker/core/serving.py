@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import chain
 from typing import Final
 
 from trio_dask.errors import RemoteProtocolError
@@ -17,8 +18,8 @@ from trio_dask.messages.values import (
     StoreDone,
     Values,
 )
-from trio_dask.worker.core import room
-from trio_dask.worker.core.state import VALUES_MAX, Answering, Session, WorkerState
+from trio_dask.worker.core import condemning, inputs, room
+from trio_dask.worker.core.state import VALUES_MAX, Answering, Runner, Session, WorkerState
 
 #: So much is under way to one peer; more waits until that has been written.
 UNDERWAY_BYTES_MAX: Final = 64 << 20
@@ -99,8 +100,9 @@ def _answer(state: WorkerState, answering: Answering) -> bool:
         tid = tids[answering.at]
         answering.at += 1
         payload = state.store.get(tid)
-        if payload is None and tid in state.held:
-            _export(state, tid, answering)
+        holder = state.holder(tid) if payload is None else None
+        if holder is not None:
+            _export(state, holder, tid, answering)
             continue
         part.tids.append(tid)
         if payload is None:
@@ -116,23 +118,26 @@ def _answer(state: WorkerState, answering: Answering) -> bool:
     return whole
 
 
-def _export(state: WorkerState, tid: int, answering: Answering) -> None:
-    nbytes = state.held[tid]
+def _export(state: WorkerState, runner: Runner, tid: int, answering: Answering) -> None:
+    nbytes = runner.held[tid]
     answering.exporting += 1
     answering.session.expected += nbytes
-    waiting = state.exports.get(tid)
-    if waiting is None:
-        state.exports[tid] = [(answering, nbytes)]
-        state.to_export.append(tid)
-    else:
-        waiting.append((answering, nbytes))
+    ask(state, runner, tid)
+    state.exports[tid].append((answering, nbytes))
 
 
-def on_values(state: WorkerState, message: Values) -> None:
-    """The runner gave values out."""
-    asked = state.exporting.get(message.serial)
+def ask(state: WorkerState, runner: Runner, tid: int) -> None:
+    """Have the runner give a value out, whoever waits for it."""
+    if tid not in state.exports:
+        state.exports[tid] = []
+        runner.to_export.append(tid)
+
+
+def on_values(state: WorkerState, runner: Runner, message: Values) -> None:
+    """A runner gave values out."""
+    asked = runner.exporting.get(message.serial)
     if asked is None:
-        room.on_values(state, message)
+        room.on_values(state, runner, message)
         return
     parts: dict[Answering, _Part] = {}
     payloads, failures = iter(message.payloads), iter(message.failures)
@@ -141,21 +146,23 @@ def on_values(state: WorkerState, message: Values) -> None:
         failure = next(failures, b"") if status == UNPICKLABLE else None
         if tid in asked:
             del asked[tid]
+            if payload is not None and runner.replaced and tid in runner.held:
+                room.keep(state, tid, payload)
             _exported(state, tid, parts, payload, failure=failure)
     if message.last:
-        del state.exporting[message.serial]
+        del runner.exporting[message.serial]
         for tid in asked:
             _exported(state, tid, parts)
     _say_parts(state, parts)
+    if runner.condemned:
+        condemning.go_on(state, runner)
 
 
-def runner_died(state: WorkerState) -> None:
-    """The runner gives nothing out any more."""
+def runner_died(state: WorkerState, runner: Runner) -> None:
+    """A runner gives nothing out any more."""
     parts: dict[Answering, _Part] = {}
-    for tid in list(state.exports):
+    for tid in chain(runner.to_export, *runner.exporting.values()):
         _exported(state, tid, parts)
-    state.exporting.clear()
-    state.to_export.clear()
     _say_parts(state, parts)
 
 
@@ -169,6 +176,7 @@ def _exported(
 ) -> None:
     if payload is None and failure is None:
         payload = state.store.get(tid)
+    inputs.moved(state, tid, payload)
     for answering, nbytes in state.exports.pop(tid):
         answering.exporting -= 1
         answering.session.expected -= nbytes

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
-from trio_dask.messages.tasks import Replicas, Returned
+from trio_dask.messages.tasks import Replicas, Returned, Slots
 from trio_dask.messages.values import Fetch, Give
 from trio_dask.worker.core.actions import (
     Action,
@@ -15,19 +15,22 @@ from trio_dask.worker.core.actions import (
     KillRunner,
     LookUp,
     Spill,
+    StartRunner,
     ToPeer,
     ToRunner,
     ToScheduler,
 )
 from trio_dask.worker.core.nested_books import NestedBooks
 from trio_dask.worker.core.resuming import to_say
-from trio_dask.worker.core.room_books import Room
+from trio_dask.worker.core.room_books import NONE, Room
 
 if TYPE_CHECKING:
     from trio_dask.messages import Message, Payload
-    from trio_dask.messages.plugins import Plugins
     from trio_dask.worker.core.draining import Draining, DrainRules
+    from trio_dask.worker.core.inquiring import Inquired
     from trio_dask.worker.core.limits import Limited, Limits
+    from trio_dask.worker.core.plugins import Plugging
+    from trio_dask.worker.core.restart import GiveUp, Restarts
     from trio_dask.worker.core.resuming import Bond
     from trio_dask.worker.core.stopping import Stopping
     from trio_dask.worker.core.store import Store
@@ -37,23 +40,20 @@ VALUES_MAX: Final = 1024
 
 
 class Outbox:
-    """What is to be said and done since the last flush."""
+    """What is to be said and done since the last flush, but for what runners are told."""
 
     __slots__ = (
-        "depart", "drains", "fetches", "kill", "look_ups", "peers", "runner", "scheduler", "spills",
-        "starved",
+        "depart", "drains", "fetches", "look_ups", "peers", "runners", "scheduler", "spills",
     )  # fmt: skip
 
     def __init__(self) -> None:
         self.scheduler: list[Message] = []
-        self.runner: list[Message] = []
         self.peers: dict[int, list[Message]] = {}
         self.fetches: dict[str, list[int]] = {}
         self.drains: dict[int, None] = {}
-        self.kill = ""  # why the runner is to be ended
         self.look_ups: list[LookUp] = []
-        self.starved = False  # it has too much memory: its tasks are to blame
         self.spills: list[int] = []
+        self.runners: list[StartRunner | KillRunner | GiveUp] = []
         self.depart: Depart | None = None
 
     def returned(self, attempts: list[int]) -> None:
@@ -72,15 +72,6 @@ class Outbox:
         else:
             self.scheduler.append(Replicas([tid]))
 
-    def give(self, tid: int, payload: Payload) -> None:
-        """Give the runner a value."""
-        last = self.runner[-1] if self.runner else None
-        if type(last) is Give and len(last.tids) < VALUES_MAX:
-            last.tids.append(tid)
-            last.payloads.append(payload)
-        else:
-            self.runner.append(Give([tid], [payload]))
-
     def peer(self, session: int, message: Message) -> None:
         """Say something to a peer."""
         self.peers.setdefault(session, []).append(message)
@@ -92,9 +83,10 @@ class Outbox:
             said = to_say(state)
             if said:
                 out.append(ToScheduler(said))
-        if self.runner:
-            out.append(ToRunner(self.runner))
-            self.runner = []
+        for runner in state.runners.values():
+            if runner.out:
+                out.append(ToRunner(runner.number, runner.out))
+                runner.out = []
         if self.peers:
             out += [ToPeer(session, messages) for session, messages in self.peers.items()]
             self.peers = {}
@@ -107,13 +99,11 @@ class Outbox:
         if self.drains:
             out += [AwaitDrain(session) for session in self.drains]
             self.drains = {}
+        out += self._take_lives(state)
         self._take_rare(out)
         return out
 
     def _take_rare(self, out: list[Action]) -> None:
-        if self.kill:
-            out.append(KillRunner(self.kill, starved=self.starved))
-            self.kill, self.starved = "", False
         if self.look_ups:
             out += self.look_ups
             self.look_ups = []
@@ -123,6 +113,14 @@ class Outbox:
         if self.depart is not None:
             out.append(self.depart)
             self.depart = None
+
+    def _take_lives(self, state: WorkerState) -> list[StartRunner | KillRunner | GiveUp]:
+        for runner in state.runners.values():
+            if runner.kill:
+                self.runners.append(KillRunner(runner.number, runner.kill, runner.starved))
+                runner.kill = ""
+        taken, self.runners = self.runners, []
+        return taken
 
 
 @dataclass(slots=True, eq=False)
@@ -150,6 +148,8 @@ class Want:
     tried: list[str] = field(default_factory=list)
     waiting: dict[int, None] = field(default_factory=dict)
     copy: bool = False  # it goes into the store, too
+    moving: bool = False  # another runner of ours was asked for it,
+    moved: bool = False  # and has answered
 
 
 @dataclass(slots=True, eq=False)
@@ -185,45 +185,86 @@ class Answering:
 
 
 @dataclass(slots=True, eq=False)
+class Runner:
+    """A runner process, from the wish for one to its end: what is in it, and what it is told."""
+
+    number: int
+    ready: bool = False
+    answered: int = 0  # attempts
+    functions: set[int] = field(default_factory=set)
+    given: dict[int, int] = field(default_factory=dict)  # attempt → task
+    held: dict[int, int] = field(default_factory=dict)  # task → bytes
+    stopping: dict[int, Stopping] = field(default_factory=dict)  # of the attempts given
+    abandoned: set[int] = field(default_factory=set)  # of these, reported in its place
+    #: Values that these have made: to be dropped when no other makes them there.
+    twice: dict[int, None] = field(default_factory=dict)
+    condemned: str = ""  # why it takes nothing more, and ends when what runs in it has ended
+    since: float | None = None  # since when what runs has limited time; None: it is in no hurry
+    replaced: bool = False  # another has been started in its place,
+    successor: int = 0  # which takes over when it is ready,
+    recycled: str = ""  # and why
+    sealed: dict[int, Payload] = field(default_factory=dict)  # of attempts that are about to end
+    unsealed: list[int] = field(default_factory=list)  # values to be put into the store
+    forgotten: bool = False  # it is about to end, and nothing that it says counts
+    kill: str = ""  # why it is to be killed now
+    starved: bool = False  # as it has too much memory: its tasks are to blame
+    level: int = NONE  # how short of memory it has been told that we are
+    to_unload: list[int] = field(default_factory=list)  # values to go to files
+    unloading: dict[int, dict[int, None]] = field(default_factory=dict)  # serial → tasks
+    numbers: dict[int, int] = field(default_factory=dict)  # the last given to clients in it
+    numbers_wanted: int = 0  # more of them
+    to_export: list[int] = field(default_factory=list)
+    exporting: dict[int, dict[int, None]] = field(default_factory=dict)  # serial → tasks
+    out: list[Message] = field(default_factory=list)
+
+    @property
+    def takes_tasks(self) -> bool:
+        """Whether it may be given more to do."""
+        return self.ready and not self.condemned and not self.forgotten
+
+    def give(self, tid: int, payload: Payload, nbytes: int) -> None:
+        """Give it a value."""
+        self.held[tid] = nbytes
+        last = self.out[-1] if self.out else None
+        if type(last) is Give and len(last.tids) < VALUES_MAX:
+            last.tids.append(tid)
+            last.payloads.append(payload)
+        else:
+            self.out.append(Give([tid], [payload]))
+
+
+@dataclass(slots=True, eq=False)
 class WorkerState:
     """All that a worker core knows."""
 
     name: str
     address: str
-    nthreads: int
+    nthreads: int  # of each runner
+    count: int  # of runners that there shall be
     store: Store
+    restarts: Restarts
     drain_rules: DrainRules
-    up: bool = False
-    died: bool = False
-    answered: int = 0  # attempts that the present runner has answered
-    functions: set[int] = field(default_factory=set)
-    given: dict[int, int] = field(default_factory=dict)  # attempt → task, in the runner
+    slots: int  # as the scheduler knows them
+    runners: dict[int, Runner] = field(default_factory=dict)
+    taking: list[Runner] = field(default_factory=list)  # those that take tasks
+    last_runner: int = 0
+    functions: dict[int, tuple[str, bytes]] = field(default_factory=dict)  # name, pickled
     waiting: dict[int, Row] = field(default_factory=dict)
-    held: dict[int, int] = field(default_factory=dict)  # task → bytes, live in the runner
     wants: dict[int, Want] = field(default_factory=dict)
     requests: dict[int, Request] = field(default_factory=dict)
     sessions: dict[int, Session] = field(default_factory=dict)
     exports: dict[int, list[tuple[Answering, int]]] = field(default_factory=dict)
-    exporting: dict[int, dict[int, None]] = field(default_factory=dict)  # serial → tasks
-    to_export: list[int] = field(default_factory=list)
     serial: int = 0
-    stopping: dict[int, Stopping] = field(default_factory=dict)  # attempts in the runner
     now: float = 0.0  # when the scheduler last said something
-    limits: dict[int, Limited] = field(default_factory=dict)  # of attempts in the runner
+    limits: dict[int, Limited] = field(default_factory=dict)  # of attempts in runners
     looks: list[tuple[float, int]] = field(default_factory=list)  # a heap: when to look at which
-    abandoned: set[int] = field(default_factory=set)  # of these, reported in the runner's place
-    #: Values that abandoned attempts have made: to be dropped when no other makes them there.
-    twice: dict[int, None] = field(default_factory=dict)
-    doomed: float | None = None  # since when the runner is to end
     draining: Draining | None = None  # the worker is to leave
-    sealed: dict[int, Payload] = field(default_factory=dict)  # of attempts that are about to end
-    renewals: list[int] = field(default_factory=list)  # to be answered by the next runner
+    renewals: dict[int, set[int]] = field(default_factory=dict)  # serial → runners to end first
     plugins: dict[str, bytes] = field(default_factory=dict)  # of every runner, by name
-    plugging: dict[int, Plugins] = field(default_factory=dict)  # to be answered, by serial
-    forgotten: bool = False  # the runner that is about to end: nothing that it says counts
+    plugging: dict[int, Plugging] = field(default_factory=dict)  # to be answered, by serial
     room: Room = field(default_factory=Room)
     nested: NestedBooks = field(default_factory=NestedBooks)
-    inquired: dict[int, None] = field(default_factory=dict)  # serials that the runner is to answer
+    inquired: dict[int, Inquired] = field(default_factory=dict)  # of runners, by serial
     bond: Bond | None = None  # where the conversation with the scheduler outlasts a connection
     out: Outbox = field(default_factory=Outbox)
 
@@ -232,10 +273,34 @@ class WorkerState:
         self.serial += 1
         return self.serial
 
-    def ask_runner(self) -> None:
-        """Ask the runner for all values that have to leave it."""
-        if self.to_export:
-            serial = self.next_serial()
-            self.exporting[serial] = dict.fromkeys(self.to_export)
-            self.out.runner.append(Fetch(serial, self.to_export))
-            self.to_export = []
+    def ask_runners(self) -> None:
+        """Ask runners for all values that have to leave them."""
+        for runner in self.runners.values():
+            if runner.to_export:
+                serial = self.next_serial()
+                runner.exporting[serial] = dict.fromkeys(runner.to_export)
+                runner.out.append(Fetch(serial, runner.to_export))
+                runner.to_export = []
+
+    def given(self, attempt: int) -> Runner | None:
+        """The runner that has been given the attempt."""
+        return next((each for each in self.runners.values() if attempt in each.given), None)
+
+    def holder(self, tid: int) -> Runner | None:
+        """A runner that holds the value."""
+        return next((each for each in self.runners.values() if tid in each.held), None)
+
+    @property
+    def usable_slots(self) -> int:
+        """How many tasks the worker runs at once, where memory is not too short for that."""
+        if self.room.paused and self.taking:
+            return int(self.room.one_by_one)
+        return self.nthreads * len(self.taking)
+
+    def review(self) -> None:
+        """A runner takes tasks now, or no more: the scheduler hears of the slots."""
+        self.taking = [each for each in self.runners.values() if each.takes_tasks]
+        slots = self.usable_slots
+        if slots != self.slots:
+            self.slots = slots
+            self.out.scheduler.append(Slots(slots))
