@@ -14,7 +14,7 @@ import psutil
 import pytest
 
 from tests.system.test_leaving import counted, counts, endless, only_log_lines
-from trio_dask import AsyncClient, Client, LocalCluster
+from trio_dask import AsyncClient, Client, LocalCluster, wait
 from trio_dask.errors import CancelledError, SchedulerUnreachable
 
 if TYPE_CHECKING:
@@ -36,6 +36,18 @@ def spin() -> None:
                 pass
         except BaseException:  # noqa: ASYNC103, BLE001 - this is what it is for
             continue  # noqa: ASYNC104
+
+
+class Tally:
+    """An actor."""
+
+    def __init__(self) -> None:
+        self.n = 0
+
+    def add(self) -> int:
+        """One more."""
+        self.n += 1
+        return self.n
 
 
 # ---------------------------------------------------------------- retired
@@ -109,6 +121,41 @@ def test_a_lifetime_ends_and_begins_anew(cluster: Cluster, tmp_path: Path) -> No
     assert only_log_lines(aging) == []
     places = [line.split()[-1] for line in aging.lines if "Start worker at:" in line]
     assert len(set(places)) == len(places) >= 2
+
+
+def test_processes_that_have_done_enough_make_room(cluster: Cluster, tmp_path: Path) -> None:
+    """Others run what comes then; no value is lost, nothing runs twice, and nobody is blamed."""
+    worker = cluster.workers(1, "--nthreads", "2", "--max-tasks", "5")
+    with Client(cluster.address, config=cluster.config) as client:
+        pids: set[int] = set()
+        futures: list[Any] = []
+        while len(pids) < 3:
+            future = client.submit(
+                counted, len(futures), directory=str(tmp_path), seconds=0, retries=0
+            )
+            futures.append(future)
+            wait([future])
+            pids.add(client.submit(os.getpid, pure=False).result())
+        worker.wait_for("(it has run")
+        assert [int(each[0]) for each in client.gather(futures)] == list(range(len(futures)))
+    assert set(counts(tmp_path).values()) == {1}
+    worker.end()
+    assert only_log_lines(worker) == []
+    assert not [line for line in worker.lines if "WARNING" in line]
+
+
+def test_what_cannot_be_moved_keeps_its_process(cluster: Cluster) -> None:
+    """An actor lives on, however much its process has done."""
+    worker = cluster.workers(1, "--nthreads", "1", "--max-tasks", "3")
+    with Client(cluster.address, config=cluster.config) as client:
+        actor: Any = client.submit(Tally, actor=True).result()
+        pids = {client.submit(os.getpid, pure=False).result() for _ in range(3)}
+        worker.wait_for("but holds what cannot be moved")
+        assert actor.add().result() == 1
+        assert {client.submit(os.getpid, pure=False).result()} == pids
+        del actor
+        worker.wait_for("(it has run")
+        assert {client.submit(os.getpid, pure=False).result()}.isdisjoint(pids)
 
 
 # ---------------------------------------------------------------- restarted

@@ -493,8 +493,8 @@ def test_values_of_several_runners() -> None:
     """Each is asked for what it has."""
     core = a_core()
     core.on_scheduler(run((1, {}), (2, {})))
-    core.on_runner(1, Done([1], [OK_HELD], [0.1], [50], [b""]))
     core.recycle(1, "it has lived long enough")
+    core.on_runner(1, Done([1], [OK_HELD], [0.1], [50], [b""]))
     core.runner_ready(2)
     core.on_scheduler(run((3, {})))
     core.on_runner(2, Done([3], [OK_HELD], [0.1], [40], [b""]))

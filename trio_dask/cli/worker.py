@@ -69,6 +69,9 @@ _SPELLED = {
         "resources",
         "lifetime",
         "lifetime_stagger",
+        "max_tasks",
+        "max_rss",
+        "max_age",
     )
 } | {"worker.port": "--worker-port"}
 
@@ -107,6 +110,11 @@ def worker(
     lifetime: Annotated[str | None, Parameter(group=LIFE_OPTIONS)] = None,
     lifetime_stagger: Annotated[str | None, Parameter(group=LIFE_OPTIONS)] = None,
     lifetime_restart: Annotated[bool | None, Parameter(group=LIFE_OPTIONS)] = None,
+    max_tasks: Annotated[
+        str | None, Parameter(group=LIFE_OPTIONS, allow_leading_hyphen=True)
+    ] = None,
+    max_rss: Annotated[str | None, Parameter(group=LIFE_OPTIONS, allow_leading_hyphen=True)] = None,
+    max_age: Annotated[str | None, Parameter(group=LIFE_OPTIONS)] = None,
     preload_nanny: Annotated[list[str] | None, Parameter(group=LIFE_OPTIONS, negative="")] = None,
     local_directory: Annotated[Path | None, Parameter(group=FILES_OPTIONS)] = None,
     pid_file: Annotated[Path | None, Parameter(group=FILES_OPTIONS)] = None,
@@ -155,6 +163,10 @@ def worker(
         lifetime_stagger: Leave up to so long sooner or later than that, by chance, so that
             workers started together do not leave together.
         lifetime_restart: Put a new worker in the place of one whose lifetime is over.
+        max_tasks: Put a fresh process in the place of one that has run so many tasks: for code
+            that leaks. Values are kept, and what runs comes to its end. 0 for no limit.
+        max_rss: The same when a process has so much memory after a task, as `2GiB`.
+        max_age: The same after so long, as `6h`.
         preload_nanny: A module to import into the worker's own process, as `package.module`.
         local_directory: Where tasks may write files, and values go when memory is short.
         pid_file: Write the process id to this file.
@@ -186,6 +198,9 @@ def worker(
             "worker.lifetime": lifetime,
             "worker.lifetime_stagger": lifetime_stagger,
             "worker.lifetime_restart": lifetime_restart,
+            "worker.max_tasks": _number(max_tasks),
+            "worker.max_rss": max_rss,
+            "worker.max_age": max_age,
             "worker.local_directory": local_directory and str(local_directory),
             "worker.nanny": nanny,
             "worker.preload": ",".join(preload or ()) or None,

@@ -318,6 +318,19 @@ class WorkerConfig:
     lifetime_restart: bool = _setting(
         False, "A new worker takes the place of one whose lifetime is over.", flag
     )
+    max_tasks: int = _setting(
+        0, "A process that has run so many tasks makes room for a fresh one; 0: no limit.", count
+    )
+    max_rss: int = _setting(
+        0,
+        "A process that has so much memory after a task makes room for a fresh one; 0: no limit.",
+        parse_bytes,
+    )
+    max_age_s: float | None = _setting(
+        None,
+        "A process makes room for a fresh one after so long; never: it stays.",
+        optional_seconds,
+    )
     restart_delay_s: float = _setting(
         1.0, "The wait before a runner's second restart in a row; doubled each time.", parse_seconds
     )
@@ -402,7 +415,18 @@ class Config:
 
 
 def complete_worker(config: WorkerConfig) -> WorkerConfig:
-    """The same with every `AUTO` worked out from this machine."""
+    """The same with every `AUTO` worked out from this machine.
+
+    Raises:
+        ConfigError: what it asks for does not go together.
+    """
+    limited = config.max_tasks or config.max_rss or config.max_age_s is not None
+    if limited and not config.nanny:
+        msg = (
+            "max-tasks, max-rss and max-age have processes that run tasks make room for fresh "
+            "ones, and without a nanny there are none: leave one of the two out"
+        )
+        raise ConfigError(msg)
     cpus, memory = cpu_count(), memory_bytes()
     nworkers, nthreads, limit = config.nworkers, config.nthreads, config.memory_limit
     if nworkers == AUTO:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import math
 import os
 import platform
 import secrets
@@ -20,7 +21,14 @@ from trio_dask.config import port_choices
 from trio_dask.errors import CommError
 from trio_dask.messages.session import WORKER, RegisterWorker
 from trio_dask.store import sealed_max
-from trio_dask.worker.core import DrainRules, MemoryRules, RestartRules, Store, WorkerCore
+from trio_dask.worker.core import (
+    DrainRules,
+    MemoryRules,
+    RecycleRules,
+    RestartRules,
+    Store,
+    WorkerCore,
+)
 from trio_dask.worker.coroner import Coroner
 from trio_dask.worker.devices import Devices, devices_here
 from trio_dask.worker.leaving import age, see_off
@@ -166,7 +174,12 @@ class Household:
             "sealed_max": sealed_max(settings.nworkers),
             "profile_interval_s": settings.profile_interval_s,
         }
-        return Nannies(worker, self.start_runner, self.coroner, prepare)
+        rules = RecycleRules(
+            max_tasks=settings.max_tasks,
+            max_rss=settings.max_rss,
+            max_age_s=settings.max_age_s or math.inf,
+        )
+        return Nannies(worker, self.start_runner, self.coroner, prepare, rules=rules)
 
     async def _serve(
         self,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import math
 import time
 from typing import TYPE_CHECKING, Any, Final
 
@@ -12,7 +13,7 @@ import trio
 from trio_dask.comm import Connection, DescriptorStream, Hello, Limits
 from trio_dask.errors import CommError, RemoteProtocolError, TrioDaskError
 from trio_dask.messages.values import Prepare, Ready, Stop
-from trio_dask.worker.core import certificate
+from trio_dask.worker.core import KillRunner, RecycleRules, certificate
 from trio_dask.worker.hosting import read_board
 
 if TYPE_CHECKING:
@@ -27,6 +28,8 @@ READY_S: Final = 60.0
 _LAST_WORDS_S: Final = 2.0
 #: How long a runner may take to leave when it is told to.
 STOP_S: Final = 0.5
+#: And one that nobody is in a hurry to be rid of.
+LEAVE_S: Final = 5.0
 _KILLED_S: Final = 5.0
 #: How often it is looked after what is to be stopped,
 _CLIMB_S: Final = 0.05
@@ -46,7 +49,13 @@ class Nannies:
     """All runners of one worker, each with a nanny for as long as it lives."""
 
     def __init__(
-        self, worker: Worker, host: RunnerHost, coroner: Coroner, settings: dict[str, Any]
+        self,
+        worker: Worker,
+        host: RunnerHost,
+        coroner: Coroner,
+        settings: dict[str, Any],
+        *,
+        rules: RecycleRules = RecycleRules(),  # noqa: B008 - it cannot change
     ) -> None:
         self.worker: Final = worker
         self.host: Final = host
@@ -61,6 +70,7 @@ class Nannies:
         self._nursery: trio.Nursery | None = None
         self.stopped = False  # the worker ends, and so does whatever runner there is
         self._over: Final = trio.Event()  # it does not any more
+        self.rules: Final = rules
         worker.keeper = self
         worker.output, worker.board, worker.metrics = self.output, self.board, self.metrics
 
@@ -93,9 +103,9 @@ class Nannies:
             if self.stopped and not self._nannies:
                 self._over.set()
 
-    def kill(self, number: int, reason: str, *, starved: bool) -> None:
+    def end(self, wish: KillRunner) -> None:
         """See `Keeper`."""
-        self._nannies[number].kill(reason, starved=starved)
+        self._nannies[wish.runner].end(wish)
 
     def give_up(self, reason: str) -> None:
         """See `Keeper`."""
@@ -119,8 +129,9 @@ class Nannies:
         core = self.worker.core
         if core.books()["in_runner"]:
             core.tick(self.board(), time.monotonic())
-            self.worker.perform()
-        self.metrics()
+        for nanny in self._nannies.values():
+            nanny.look()
+        self.worker.perform()
 
     def board(self) -> list[tuple[int, float]]:
         """What runs now, in all of them, and since when."""
@@ -160,6 +171,9 @@ class Nanny:
         self._hosted: HostedRunner | None = None
         self._case: Case | None = None
         self._ready = False
+        self._since = math.inf  # when it became ready
+        self._stays = False  # although it has done enough, and that has been said
+        self._leaving: Final = trio.Event()  # it has been told to
         self._purpose = ""  # why we have ended it ourselves
         self._excess = ""  # the same, where it had too much memory
 
@@ -238,7 +252,7 @@ class Nanny:
             try:
                 for message in messages:
                     if type(message) is Ready and not self._ready:
-                        self._ready = True
+                        self._ready, self._since = True, trio.current_time()
                         ready_scope.deadline = float("inf")
                         pool = self._nannies.settings.get("pool_bytes_max", 0)
                         worker.runner_is_there(number, connection, pool)
@@ -255,9 +269,15 @@ class Nanny:
             await trio.sleep(_LAST_WORDS_S)
             connection.cut("it has ended")
 
+        async def insist() -> None:
+            await self._leaving.wait()
+            await trio.sleep(LEAVE_S)
+            hosted.kill()
+
         with trio.CancelScope(deadline=trio.current_time() + READY_S) as ready_scope:
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(watch)
+                nursery.start_soon(insist)
                 try:
                     await connection.run(on_messages)
                 except RemoteProtocolError as error:
@@ -291,19 +311,44 @@ class Nanny:
         with contextlib.suppress(OSError):
             hosted.close()
 
-    def kill(self, reason: str, *, starved: bool) -> None:
-        """End the runner: something in it is to stop, and does not, or it has too much memory."""
+    def end(self, wish: KillRunner) -> None:
+        """End the runner: something in it does not stop, it has too much memory, or has done enough."""
         if self._hosted is not None:
-            if starved:
-                self._excess = reason
+            if wish.starved:
+                self._excess = wish.reason
             else:
-                self._purpose = reason
-            self._hosted.kill()
+                self._purpose = wish.reason
+            if wish.gently:
+                self._worker.runners[self.number].send(Stop(wish.reason))
+                self._leaving.set()
+            else:
+                self._hosted.kill()
 
     @property
     def pid(self) -> int | None:
         """The process of the runner, if it is ready."""
         return self._hosted.pid if self._hosted is not None and self._ready else None
+
+    def look(self) -> None:
+        """Look at the runner's memory, and whether it has done enough."""
+        rss = self.metrics().get("rss", 0)
+        core, rules = self._worker.core, self._nannies.rules
+        runner = core.state.runners.get(self.number) if rules.any else None
+        if runner is not None:
+            age_s = trio.current_time() - self._since
+            why = rules.reached(tasks=runner.answered, rss=rss, age_s=age_s)
+            if why:
+                self._say_that_it_stays(why, bound=bool(runner.bound))
+                core.recycle(self.number, why)
+
+    def _say_that_it_stays(self, why: str, *, bound: bool) -> None:
+        """Once, as whoever has set a limit may wonder."""
+        if bound and not self._stays:
+            self._stays = True
+            logger.info(
+                "The runner of worker %s stays for now: %s, but holds what cannot be moved",
+                self._worker.name, why,
+            )  # fmt: skip
 
     def output(self) -> list[str]:
         """The last lines that the runner has written; those of one in threads are everybody's."""

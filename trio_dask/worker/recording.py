@@ -251,8 +251,9 @@ def shown(action: Action) -> tuple[str, list[Message]]:  # noqa: C901 - a case f
             what = f"await peer {session}"
         case StartRunner(runner, delay_s):
             what = f"start runner {runner} in {delay_s:g} s"
-        case KillRunner(runner, reason, starved):
-            what = f"end runner {runner}{' in want' if starved else ''}: {reason}"
+        case KillRunner(runner, reason, starved, gently):
+            how = " in want" if starved else " gently" if gently else ""
+            what = f"end runner {runner}{how}: {reason}"
         case Spill(tids):
             what = f"spill {tids}"
         case LookUp(serial, topic, params):

@@ -68,7 +68,7 @@ class Keeper(Protocol):
     def start(self, number: int, delay_s: float) -> None:
         """Have one, some time from now."""
 
-    def kill(self, number: int, reason: str, *, starved: bool) -> None:
+    def end(self, wish: KillRunner) -> None:
         """End one on purpose, if it is there."""
 
     def give_up(self, reason: str) -> None:
@@ -187,8 +187,8 @@ class Worker:
         match action:
             case StartRunner(runner, delay_s):
                 self.keeper.start(runner, delay_s)
-            case KillRunner(runner, reason, starved):
-                self.keeper.kill(runner, reason, starved=starved)
+            case KillRunner():
+                self.keeper.end(action)
             case GiveUp(reason):
                 self.keeper.give_up(reason)
 

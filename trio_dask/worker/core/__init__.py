@@ -17,6 +17,7 @@ from trio_dask.worker.core.deaths import certificate
 from trio_dask.worker.core.draining import DrainRules
 from trio_dask.worker.core.evidence import MemorySamples, OomLedger, control_groups, oom_kills
 from trio_dask.worker.core.machine import WorkerCore
+from trio_dask.worker.core.recycling import RecycleRules
 from trio_dask.worker.core.restart import GiveUp, Restart, RestartRules, Restarts
 from trio_dask.worker.core.room_books import MemoryRules
 from trio_dask.worker.core.stalls import Stalls
@@ -36,6 +37,7 @@ __all__ = [
     "MemoryRules",
     "MemorySamples",
     "OomLedger",
+    "RecycleRules",
     "Restart",
     "RestartRules",
     "Restarts",

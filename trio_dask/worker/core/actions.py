@@ -76,12 +76,14 @@ class StartRunner:
 class KillRunner:
     """End a runner's process, on purpose; its death is reported like any other.
 
-    One that is `starved` has too much memory: then what it was running is to blame.
+    One that is `starved` has too much memory: then what it was running is to blame. One that
+    has nothing to do any more goes `gently`: it is told to leave first.
     """
 
     runner: int
     reason: str
     starved: bool = False
+    gently: bool = False
 
 
 @dataclass(frozen=True, slots=True)

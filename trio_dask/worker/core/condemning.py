@@ -54,11 +54,28 @@ def pardon(state: WorkerState, runner: Runner) -> None:
 
 
 def recycle(state: WorkerState, runner: Runner, reason: str) -> None:
-    """Have another take the runner's place as soon as that is ready."""
-    if runner.takes_tasks and not runner.replaced:
+    """Have another take the runner's place when what it holds is in the store; one at a time.
+
+    Otherwise those whose last tasks take long would become more and more. A runner that holds
+    what cannot leave it, as an actor, stays: it would be lost.
+    """
+    if not runner.takes_tasks or any(each.recycled for each in state.runners.values()):
+        return
+    runner.bound.intersection_update(runner.held)
+    if not runner.bound and not runner.replaced:
+        runner.recycled = reason
+        runner.unsealed += runner.held
+        go_on(state, runner)
+
+
+def _succeed(state: WorkerState, runner: Runner) -> None:
+    """All that could be is in the store."""
+    if state.draining or not runner.bound.isdisjoint(runner.held):
+        runner.recycled = ""
+    elif not runner.replaced:
         runner.replaced = True
         runners.start(state)
-        runner.successor, runner.recycled = state.last_runner, reason
+        runner.successor = state.last_runner
 
 
 def on_ready(state: WorkerState, successor: Runner) -> None:
@@ -82,8 +99,11 @@ def seal(state: WorkerState, runner: Runner) -> None:
 
 
 def go_on(state: WorkerState, runner: Runner) -> None:
-    """End a condemned runner if all is done in it that can be."""
+    """Have a runner replaced that is to be recycled, end a condemned one: if all is done for that."""
     seal(state, runner)
-    idle = runner.given.keys() <= runner.abandoned
-    if idle and not runner.exporting and not runner.to_export:
+    if runner.exporting or runner.to_export:
+        return
+    if not runner.condemned:
+        _succeed(state, runner)
+    elif runner.given.keys() <= runner.abandoned:
         runner.kill = runner.condemned

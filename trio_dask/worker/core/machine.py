@@ -191,11 +191,12 @@ class WorkerCore:
     def recycle(self, number: int, reason: str) -> None:
         """Have another runner take the place of this one, in no hurry and without loss.
 
-        For whoever decides that a runner has lived long enough, or has too much memory. It
-        takes tasks until the other is ready; then what it holds is put into the store, what
-        it has not begun goes back, and it is ended when what it runs has ended, however long
-        that takes. Its death is on purpose: nobody is blamed. A runner that is not ready, or
-        is to end anyway, is left alone, and so are all when the worker is to leave.
+        For whoever decides that a runner has lived long enough, or has too much memory. What
+        it holds is put into the store, then another is started, and it takes tasks until that
+        is ready; then what it has not begun goes back, and it is ended when what it runs has
+        ended, however long that takes. Its death is on purpose: nobody is blamed. A runner is
+        left alone that is not ready, is to end anyway, or holds what cannot leave it; and so
+        are all while another is recycled, or when the worker is to leave.
         """
         runner = self.state.runners.get(number)
         if runner is not None and not self.state.draining:

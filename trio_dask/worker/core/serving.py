@@ -146,7 +146,10 @@ def on_values(state: WorkerState, runner: Runner, message: Values) -> None:
         failure = next(failures, b"") if status == UNPICKLABLE else None
         if tid in asked:
             del asked[tid]
-            if payload is not None and runner.replaced and tid in runner.held:
+            leaves = runner.recycled or runner.replaced
+            if failure is not None and tid in runner.held:
+                runner.bound.add(tid)
+            elif payload is not None and leaves and tid in runner.held:
                 room.keep(state, tid, payload)
             _exported(state, tid, parts, payload, failure=failure)
     if message.last:
@@ -154,7 +157,7 @@ def on_values(state: WorkerState, runner: Runner, message: Values) -> None:
         for tid in asked:
             _exported(state, tid, parts)
     _say_parts(state, parts)
-    if runner.condemned:
+    if runner.condemned or runner.recycled:
         condemning.go_on(state, runner)
 
 

@@ -117,7 +117,9 @@ class Outbox:
     def _take_lives(self, state: WorkerState) -> list[StartRunner | KillRunner | GiveUp]:
         for runner in state.runners.values():
             if runner.kill:
-                self.runners.append(KillRunner(runner.number, runner.kill, runner.starved))
+                idle = bool(runner.recycled) and not runner.given
+                end = KillRunner(runner.number, runner.kill, runner.starved, gently=idle)
+                self.runners.append(end)
                 runner.kill = ""
         taken, self.runners = self.runners, []
         return taken
@@ -200,9 +202,10 @@ class Runner:
     twice: dict[int, None] = field(default_factory=dict)
     condemned: str = ""  # why it takes nothing more, and ends when what runs in it has ended
     since: float | None = None  # since when what runs has limited time; None: it is in no hurry
+    bound: set[int] = field(default_factory=set)  # values that cannot leave it
+    recycled: str = ""  # why another is to take its place, in no hurry
     replaced: bool = False  # another has been started in its place,
-    successor: int = 0  # which takes over when it is ready,
-    recycled: str = ""  # and why
+    successor: int = 0  # which takes over when it is ready
     sealed: dict[int, Payload] = field(default_factory=dict)  # of attempts that are about to end
     unsealed: list[int] = field(default_factory=list)  # values to be put into the store
     forgotten: bool = False  # it is about to end, and nothing that it says counts
