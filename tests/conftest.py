@@ -31,9 +31,14 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 
 @pytest.fixture(autouse=True, scope="session")
-def hangups() -> Iterator[None]:
-    """SIGHUP means what it does by default, also where all this was started with ``nohup``."""
+def signals() -> Iterator[None]:
+    """SIGHUP and SIGINT mean what they do by default.
+
+    They are ignored where all this was started with ``nohup``, or in the background of a script.
+    """
     before = signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     yield
     signal.signal(signal.SIGHUP, before)
 
