@@ -133,6 +133,17 @@ def of_worker() -> list[Message]:
         reunion.Members("c", 1, 3, True, ["tcp://x:1"], [1, 2], ["tcp://y:1"], [3]),
         reunion.Holdings([FIRST, FIRST + 1], [8, 8]),
         reunion.Attempts(some[:2], [FIRST, FIRST + 1], [0, 1]),
+        reunion.Mirror(
+            5, anew=True, ids=[1, 2], gone=[], blobs=[b"x", b"v"],
+            heads={"of": [["item", "q", 3, [FIRST], ["x"]], ["value", FIRST, 4]]},
+        ),
+        reunion.Mirror(
+            6, anew=False, ids=[3, 4, 5], gone=[1], blobs=[b""] * 3,
+            heads={"of": [["mark", 1, 5, {}], ["metadata", ["a"], {"b": b"x"}], ["flag", "e"]]},
+        ),
+        reunion.Mirrored(3),
+        reunion.Tickets({"locks": [[1, ["x"]]], "items": [[2, "q", [1], [FIRST]]]}),
+        reunion.Tickets({"semaphores": [[3, "s", 2]], "reading": [[4, [FIRST]]]}),
         reunion.Announced(2, [FID]),
         reunion.Known([THEIRS, THEIRS + 1], [0, 1], [b"v", b""], [THEIRS, THEIRS + 1]),
         session.Heard(3),
@@ -172,6 +183,11 @@ def to_worker() -> list[Message]:
             [1.5, float("inf")], [float("inf"), 60.0], [words.INTERRUPT, words.KILL],
         ),
         reunion.Disown([1, 5, 9]),
+        reunion.Mirror(
+            5, anew=True, ids=[1, 2], heads={"of": [["flag", "e"], ["item"]]}, blobs=[b"", b"x"],
+            gone=[],
+        ),
+        reunion.Mirror(6, anew=False, ids=[], heads={}, blobs=[], gone=[1, 7]),
         session.Heard(2),
         session.Resumed(1),
     ]  # fmt: skip

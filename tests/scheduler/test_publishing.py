@@ -104,7 +104,7 @@ def test_metadata_is_counted(cluster: Driver, monkeypatch: pytest.MonkeyPatch) -
     ):  # fmt: skip
         ask(cluster, C, "metadata.set", path=path, tree=tree)
         counted = sum(
-            64 + len(name) + publishing._size(inner) for name, inner in records.metadata.items()
+            64 + len(name) + publishing.size_of(inner) for name, inner in records.metadata.items()
         )
         assert records.metadata_bytes == counted
     assert records.metadata == {"a": b""}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import ExitStack, contextmanager
+from itertools import count
 from typing import TYPE_CHECKING, Any, cast
 
 import pytest
@@ -17,7 +18,7 @@ from trio_dask.messages.kept import VALUE_BYTES_MAX
 from trio_dask.scheduler import Misuse, ReplayedScheduler, SchedulerCore
 from trio_dask.scheduler.core import machine
 from trio_dask.scheduler.recording import recorded
-from trio_dask.testing import Simulation
+from trio_dask.testing import Fault, Simulation
 from trio_dask.testing.simulation import scheduler as simulated
 
 if TYPE_CHECKING:
@@ -200,6 +201,34 @@ def test_simulated_clusters_happen_again(
     outcomes = [again(path, every=None)[0] for path in tmp_path.iterdir()]
     assert not any(each.violations for each in outcomes)
     assert sum(each.events for each in outcomes) > 10
+
+
+@pytest.mark.simulation
+@pytest.mark.parametrize("seed", range(3))
+def test_what_the_cluster_keeps_happens_again(
+    seed: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Schedulers that have it from workers and clients of the one before: it is theirs in the log, too."""
+    with ExitStack() as stack:
+        lives = count()
+
+        def make(*arguments: Any, **named: Any) -> Core:
+            core = SchedulerCore(*arguments, **named)
+            return stack.enter_context(recorded(core, str(tmp_path / f"{next(lives)}.log")))
+
+        monkeypatch.setattr(simulated, "SchedulerCore", make)
+        deaths = [
+            Fault(at=at, kind="scheduler dies", host="scheduler", seconds=0.05) for at in (0.7, 1.4)
+        ]
+        run = Simulation(seed=seed, workers=2, clients=3, workload="shared", faults=deaths).run()
+        assert run.ok, run.report()
+    adopted = 0
+    for path in sorted(tmp_path.iterdir()):
+        outcome, cores = again(path, every=None)
+        assert not outcome.violations
+        adopted += len(cores.core.state.mirrors.rows)
+    assert next(lives) == 3
+    assert adopted
 
 
 def test_what_is_kept_for_clients_is_in_no_log(tmp_path: Path) -> None:

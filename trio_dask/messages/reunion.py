@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import ClassVar, Final
 
 from trio_dask.messages.codec import Message, message
-from trio_dask.messages.columns import Blobs, Ints, Strs
+from trio_dask.messages.columns import Blobs, Ints, Plain, Strs
 
 
 @message(13)
@@ -85,3 +85,43 @@ class Disown(Message):
     """Nobody counts on these attempts any more: stop them, and say nothing about them."""
 
     attempts: Ints
+
+
+#: What the cluster keeps for clients is kept by workers, too, as far as it has no more bytes.
+MIRRORED_BYTES_MAX: Final = 64 << 20
+
+
+@message(19)
+class Mirror(Message):
+    """Records that the worker keeps for a scheduler to come, and those that are `gone`.
+
+    The scheduler tells them, and a worker that comes back to another says them again, as it
+    has them. It does not look into them: a record never changes, each has an id of its own.
+    With `anew` it keeps no others; with a `version` it has all there are up to that one.
+    """
+
+    version: int
+    anew: bool
+    ids: Ints
+    heads: Plain
+    blobs: Blobs
+    gone: Ints
+    PARALLEL: ClassVar = ("ids", "blobs")
+
+
+@message(181)
+class Mirrored(Message):
+    """The worker has the records of this version; 0: those that it was told, but not all."""
+
+    version: int
+
+
+@message(182)
+class Tickets(Message):
+    """What the client holds: locks, semaphores, and what it was given and has not taken.
+
+    `held` has a list for each of these, ``locks``, ``semaphores``, ``items`` and ``reading``,
+    and in it one for each ticket, that begins with its token.
+    """
+
+    held: Plain

@@ -189,6 +189,7 @@ class _Server:
         self._parting = False
         self.idled = ""  # that there has been nothing to do for so long that it ends
         self._shrinks_seen = 0
+        self._mirrors_are_full = False
         self._sessions_ended = False  # since the last collection of garbage
 
     async def serve(
@@ -219,6 +220,7 @@ class _Server:
                 self._sessions[peer].cut("nothing was heard of it for too long")
             self._flush()
             self._tell_of_the_policy()
+            self._tell_of_the_mirrors()
             self._tidy()
             done = state.finished_ever, state.failed_ever, state.clients_ever
             if idle.look(trio.current_time(), done, lambda: is_busy(state)):
@@ -231,6 +233,13 @@ class _Server:
         for fault, count in Counter(faults).items():
             logger.warning("%s (%d times); placed as usual", fault, count)
         faults.clear()
+
+    def _tell_of_the_mirrors(self) -> None:
+        """There is more to be kept for another scheduler than workers keep: said once."""
+        complaint = self._core.state.mirrors.complaint
+        if complaint and not self._mirrors_are_full:
+            self._mirrors_are_full = True
+            logger.warning("%s", complaint)
 
     async def watch_limits(self) -> None:
         """Let the core end what is out of time, when it is. Without limits this sleeps."""

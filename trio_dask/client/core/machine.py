@@ -21,6 +21,7 @@ from trio_dask.client.core.returning import Everything, said_again
 from trio_dask.client.core.storing import Storer
 from trio_dask.client.core.submission import OpenSubmit, Rows, cut
 from trio_dask.client.core.table import Table
+from trio_dask.client.core.tickets import Holdings
 from trio_dask.client.core.watching import Groups, Watching
 from trio_dask.errors import RemoteProtocolError
 from trio_dask.messages.ids import CLIENT_MAX, first_id
@@ -84,6 +85,8 @@ class ClientCore:
         self._out: Final = Outflow(self._serial)
         self._data: list[tuple[str, Message]] = []
         self._asked: dict[int, tuple[str, dict[str, Any], Answered]] = {}
+        self._holdings: Final = Holdings()
+        self._others: dict[int, int] = {}  # tasks that others have made, by ids of ours
         self._unheld: dict[int, None] = {}  # values to be released once they are stored
         self._fetcher: Final = Fetcher(self._send_data, self._serial, self._on_unfetchable)
         self._storer: Final = Storer(self._send, self._send_data, self._serial, self._on_unstorable)
@@ -192,13 +195,15 @@ class ClientCore:
         self._out.begin_again()
         everything = Everything(
             self._bond.memory, self.table, self.descriptions, self._by_fid, self._fetcher,
-            self._keeping, self._cancelling,
+            self._keeping, self._cancelling, self._others, self._holdings,
         )  # fmt: skip
         for message in said_again(everything):
             self._out.append(message)
         self._storer.ask_again()
-        for serial, (topic, params, _) in self._asked.items():
-            self._out.append(Ask(serial, topic, params))
+        again = {each.serial: each for each in self._holdings.asked_again(self._serial)}
+        again |= {serial: Ask(serial, *each[:2]) for serial, each in self._asked.items()}
+        for serial in sorted(again):
+            self._out.append(again[serial])
 
     def end(self, reason: str) -> None:
         """The scheduler is gone, or the client is closed: wake all who wait."""
@@ -308,6 +313,10 @@ class ClientCore:
             (self.table.add(1, "shared", [key], None), first + row) for row, key in enumerate(keys)
         ]
         self._send(Want([tid for _, tid in placed], targets))
+        if self._bond is not None:
+            self._others.update(
+                (tid, target) for (_, tid), target in zip(placed, targets, strict=True)
+            )
         return placed
 
     def let_go(self, tids: list[int]) -> None:
@@ -346,6 +355,9 @@ class ClientCore:
             self._cancelling.pop(tid, None)
             self._keeping.pop(tid, None)
         if released:
+            if self._others:
+                for tid in released:
+                    self._others.pop(tid, None)
             self._fetcher.forget(released)
             self._send(Release(released))
 
@@ -383,6 +395,8 @@ class ClientCore:
         """A question to the scheduler; `answered` is called once, at the end if need be."""
         serial = self._serial()
         self._asked[serial] = topic, params, answered
+        if self._bond is not None:
+            self._holdings.asks(serial, topic, params)
         self._send(Ask(serial, topic, params))
         return serial
 
@@ -401,6 +415,8 @@ class ClientCore:
 
     def _on_answer(self, message: Answer) -> None:
         if not self._out.arrived(message.serial):
+            if self._holdings:
+                self._holdings.answered(message)
             asked = self._asked.pop(message.serial, None)
             if asked is not None:
                 asked[2](message)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 from trio_dask.client.core.batch import CANCELLED, ERROR, FINISHED, LOST, PENDING, RELEASED
 from trio_dask.messages import reunion as words
 from trio_dask.messages.reunion import Announced, Known
-from trio_dask.messages.tasks import Cancel, Functions, Keep, Release
+from trio_dask.messages.tasks import Cancel, Functions, Keep, Release, Want
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from trio_dask.client.core.fetching import Fetcher
     from trio_dask.client.core.remembering import Descriptions
     from trio_dask.client.core.table import Table
+    from trio_dask.client.core.tickets import Holdings
     from trio_dask.messages import Memory, Message
 
 #: So many rows, or bytes, are told in one message.
@@ -37,6 +38,8 @@ class Everything:
     fetcher: Fetcher
     keeping: dict[int, None]
     cancelling: dict[int, str]
+    others: dict[int, int]
+    tickets: Holdings
 
 
 def said_again(of: Everything) -> Iterator[Message]:
@@ -51,6 +54,10 @@ def said_again(of: Everything) -> Iterator[Message]:
         gone += _not_held(of.table, message.first, len(message.args))
     for batch in of.table.batches:
         yield from _known(batch, of.fetcher)
+    others = list(of.others.items())
+    for at in range(0, len(others), _ROWS_MAX):
+        yield Want(*map(list, zip(*others[at : at + _ROWS_MAX], strict=True)))
+    yield from of.tickets.said_again()
     for at in range(0, len(gone), _ROWS_MAX):
         yield Release(gone[at : at + _ROWS_MAX])
     if of.keeping:

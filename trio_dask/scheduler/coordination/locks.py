@@ -24,6 +24,7 @@ class _Request:
     need: int
     since: float
     held: bool = False
+    partly: bool = False  # it was about more names than it has got
 
 
 class Locks:
@@ -52,6 +53,23 @@ class Locks:
         for name in request.names:
             self._leave(name, ticket)
         return self._turns(request.names, now)
+
+    def restore(self, ticket: Ticket, names: Iterable[str], now: float) -> bool:
+        """A ticket has had these names before, and has them still; unless others have some."""
+        names = tuple(dict.fromkeys(names))
+        if ticket in self._requests or any(self.holder(name) is not None for name in names):
+            return False
+        self._requests[ticket] = _Request(names, len(names), now, held=True)
+        for name in names:
+            line = self._lines.setdefault(name, OrderedDict())
+            line[ticket] = None
+            line.move_to_end(ticket, last=False)
+        return True
+
+    def part(self, ticket: Ticket) -> list[str]:
+        """The names that a ticket has, if it has asked for more."""
+        request = self._requests.get(ticket)
+        return list(request.names) if request is not None and request.partly else []
 
     def holds(self, ticket: Ticket) -> bool:
         """Whether it has had its turn."""
@@ -107,6 +125,7 @@ class Locks:
             for name in others:
                 self._leave(name, ticket)
             request.names, request.held, request.since = kept, True, now
+            request.partly = bool(others)
             granted.append(ticket)
             changed += others
         return granted

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, Generic, Protocol, TypeVar
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
     from trio_dask.scheduler.coordination.tickets import Ticket
 
@@ -58,7 +58,9 @@ class _Queue(Generic[I]):
 class Moves(Generic[I]):
     """What has happened: whose items are in, and who gets which."""
 
+    name: str = ""
     put: list[Ticket] = field(default_factory=list)
+    entered: list[I] = field(default_factory=list)  # the items of these
     got: list[tuple[Ticket, list[I]]] = field(default_factory=list)
 
 
@@ -160,6 +162,36 @@ class Queues(Generic[I]):
         found = self._all[name]
         return len(found.items), found.maxsize, list(found.getters), list(found.putters)
 
+    def bound(self, name: str) -> int:
+        """How many items may be in it; 0: it has no bound."""
+        found = self._all.get(name)
+        return found.maxsize if found is not None else 0
+
+    def items(self, name: str) -> list[I]:
+        """What is in it."""
+        return list(self._all[name].items)
+
+    def lent(self, name: str) -> list[I]:
+        """What was given out of it and is not taken."""
+        return [item for queue, items in self._handed.values() if queue == name for item in items]
+
+    # ------------------------------------------------------------ made anew
+
+    def restore(self, name: str, items: Iterable[I], maxsize: int) -> None:
+        """These are in it, after all that are."""
+        self._queue(name, maxsize).items.extend(items)
+        self._forget_if_idle(name)
+
+    def hand_again(self, ticket: Ticket, name: str, wanted: Callable[[I], bool]) -> list[I]:
+        """A ticket was given some of what is in it, and has not taken it."""
+        found = self._all.get(name)
+        items = [item for item in found.items if wanted(item)] if found is not None else []
+        if found is not None and items:
+            found.items = deque(item for item in found.items if not wanted(item))
+            self._handed[ticket] = name, items
+            self._forget_if_idle(name)
+        return items
+
     def names(self) -> Iterable[str]:
         """All that there are."""
         return self._all.keys()
@@ -179,13 +211,14 @@ class Queues(Generic[I]):
 
     def _move(self, name: str) -> Moves[I]:
         """Let in what has room, and hand out what is wanted, until nothing moves."""
-        moves, found = Moves[I](), self._all.get(name)
+        moves, found = Moves[I](name), self._all.get(name)
         while found is not None:
             if found.putters and (not found.maxsize or len(found.items) < found.maxsize):
                 ticket, item = found.putters.popitem(last=False)
                 del self._names[ticket]
                 found.items.append(item)
                 moves.put.append(ticket)
+                moves.entered.append(item)
             elif found.getters and found.items:
                 ticket, getter = next(iter(found.getters.items()))
                 item = found.items.popleft()

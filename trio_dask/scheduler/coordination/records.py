@@ -29,6 +29,7 @@ class Item:
     tids: tuple[TaskId, ...]
     ref: int  # the id under which the tasks are wanted; 0: there are none
     nbytes: int
+    row: int = 0  # the record of it that workers keep; 0: there is none
 
 
 @dataclass(slots=True, eq=False)

@@ -64,6 +64,21 @@ class Semaphores:
             del self._names[ticket]
         return list(found.line)
 
+    def restore(self, ticket: Ticket, name: str, limit: int, now: float) -> bool:
+        """A ticket has had a lease before, and has it still; unless there are too many."""
+        found = self._all.get(name)
+        if ticket in self._names or (found is not None and not self._fits(found, limit)):
+            return False
+        if found is None:
+            found = self._all[name] = _Semaphore(limit)
+        self._names[ticket] = name
+        found.held[ticket] = now
+        return True
+
+    @staticmethod
+    def _fits(found: _Semaphore, limit: int) -> bool:
+        return found.limit == limit and len(found.held) < limit
+
     def holds(self, ticket: Ticket) -> bool:
         """Whether it has had its turn."""
         name = self._names.get(ticket)

@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING, Any, Final
 
 from trio_dask.messages.session import Answer
 from trio_dask.scheduler.coordination import Refusal, Ticket
-from trio_dask.scheduler.core.keeping import copied, item_of, let_go, told
+from trio_dask.scheduler.core import mirroring
+from trio_dask.scheduler.core.keeping import copied, item_of, let_go, recorded, told
+from trio_dask.scheduler.core.mirroring import done
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -37,6 +39,7 @@ READ: Final = "read"
 def gone(state: ClusterState, client: Client) -> None:
     """The client has ended: what it held others may have, and it waits for nothing."""
     state.records.topics.gone(client.number)
+    mirroring.client_gone(state, client.number)
     if client.number in state.records.tickets:
         for token, kind in list(state.records.tickets[client.number].items()):
             _end(state, Ticket(client.number, token), kind)
@@ -85,13 +88,28 @@ def _answer(state: ClusterState, ticket: Ticket, data: dict[str, Any], *, ok: bo
     serial = state.records.serials.pop(ticket, None)
     client = state.clients.get(ticket.owner)
     if serial is not None and client is not None:
-        client.out.add(Answer(serial, ok=ok, data=data))
+        mirroring.answer(state, client, Answer(serial, ok=ok, data=data))
+
+
+def _put(state: ClusterState, ticket: Ticket) -> None:
+    """What somebody has brought is in: he need not bring it again."""
+    serial = state.records.serials.pop(ticket, None)
+    client = state.clients.get(ticket.owner)
+    if serial is not None and client is not None:
+        done(state, client, serial, {})
+    _forget(state, ticket)
+
+
+def _part(state: ClusterState, ticket: Ticket) -> dict[str, Any]:
+    """Which of several locks somebody has, where he cannot know."""
+    names = state.records.locks.part(ticket)
+    return {"names": names} if names else {}
 
 
 def _granted(state: ClusterState, tickets: Iterable[Ticket], *, over: bool = False) -> None:
     """It is their turn; with `over` there is nothing to be given back."""
     for ticket in tickets:
-        _answer(state, ticket, {})
+        _answer(state, ticket, _part(state, ticket))
         if over:
             _forget(state, ticket)
 
@@ -102,11 +120,18 @@ def _refused(state: ClusterState, tickets: Iterable[Ticket], why: str) -> None:
         _forget(state, ticket)
 
 
+def _given(state: ClusterState, items: list[Item]) -> dict[str, Any]:
+    """Items as they are given, each with its record, by which a scheduler to come knows it."""
+    return {"items": [told(state, item) | {"row": item.row} for item in items]}
+
+
 def _moved(state: ClusterState, moves: Moves[Item]) -> None:
     """Tell those who are concerned what has happened in a queue."""
-    _granted(state, moves.put, over=True)
+    for ticket, item in zip(moves.put, moves.entered, strict=True):
+        recorded(state, item, mirroring.ITEM, moves.name, state.records.queues.bound(moves.name))
+        _put(state, ticket)
     for ticket, items in moves.got:
-        _answer(state, ticket, {"items": [told(state, item) for item in items]})
+        _answer(state, ticket, _given(state, items))
 
 
 def _end(state: ClusterState, ticket: Ticket, kind: str) -> None:
@@ -134,7 +159,7 @@ def _on_drop(state: ClusterState, client: Client, message: Ask) -> None:
     kind = state.records.tickets.get(client.number, {}).get(token)
     if kind is not None:
         _end(state, Ticket(client.number, token), kind)
-    client.out.add(Answer(message.serial, ok=True, data={}))
+    answer(state, client, message, {})
 
 
 def _on_took(state: ClusterState, client: Client, message: Ask) -> None:
@@ -143,31 +168,37 @@ def _on_took(state: ClusterState, client: Client, message: Ask) -> None:
     if ticket in records.reading or records.queues.handed(ticket) is not None:
         let_go(state, *records.queues.took(ticket), records.reading.pop(ticket, None))
         _forget(state, ticket)
-    client.out.add(Answer(message.serial, ok=True, data={}))
+    answer(state, client, message, {})
 
 
 def _on_give_up(state: ClusterState, client: Client, message: Ask) -> None:
     """The owner has waited for long enough: it had its turn before, or waits no more."""
     records, ticket = state.records, Ticket(client.number, _token(message.params))
     kind = records.tickets.get(client.number, {}).get(ticket.token)
-    done, data = False, dict[str, Any]()
+    had, data = False, dict[str, Any]()
     if kind is None:
-        done = message.params.get("kind") in (EVENT, PUT)  # these are over when it is their turn
+        had = message.params.get("kind") in (EVENT, PUT)  # these are over when it is their turn
     elif kind == LOCK:
-        done = records.locks.holds(ticket)
+        had = records.locks.holds(ticket)
+        data = _part(state, ticket)
     elif kind == SEMAPHORE:
-        done = records.semaphores.holds(ticket)
+        had = records.semaphores.holds(ticket)
     elif kind == GET and (items := records.queues.handed(ticket)) is not None:
-        done, data = True, {"items": [told(state, item) for item in items]}
+        had, data = True, _given(state, items)
     elif kind == READ and ticket in records.reading:
-        done, data = True, told(state, records.reading[ticket])
-    if kind is not None and not done:
+        had, data = True, told(state, records.reading[ticket])
+    if kind is not None and not had:
         _answer(state, ticket, {"error": "it was given up"}, ok=False)
         _end(state, ticket, kind)
-    client.out.add(Answer(message.serial, ok=True, data={"done": done, **data}))
+    answer(state, client, message, {"done": had, **data})
 
 
 # ---------------------------------------------------------------- locks and semaphores
+
+
+def answer(state: ClusterState, client: Client, message: Ask, data: dict[str, Any]) -> None:
+    """Answer a question."""
+    mirroring.answer(state, client, Answer(message.serial, ok=True, data=data))
 
 
 def name_in(params: dict[str, Any]) -> str:
@@ -199,7 +230,7 @@ def _on_lock(state: ClusterState, client: Client, message: Ask) -> None:
 
 def _on_locked(state: ClusterState, client: Client, message: Ask) -> None:
     holder = state.records.locks.holder(name_in(message.params))
-    client.out.add(Answer(message.serial, ok=True, data={"locked": holder is not None}))
+    answer(state, client, message, {"locked": holder is not None})
 
 
 def _on_semaphore(state: ClusterState, client: Client, message: Ask) -> None:
@@ -218,8 +249,7 @@ def _on_semaphore(state: ClusterState, client: Client, message: Ask) -> None:
 
 def _on_semaphore_value(state: ClusterState, client: Client, message: Ask) -> None:
     name = name_in(message.params)
-    data = {"value": state.records.semaphores.value(name)}
-    client.out.add(Answer(message.serial, ok=True, data=data))
+    answer(state, client, message, {"value": state.records.semaphores.value(name)})
 
 
 def _on_semaphore_close(state: ClusterState, client: Client, message: Ask) -> None:
@@ -229,7 +259,7 @@ def _on_semaphore_close(state: ClusterState, client: Client, message: Ask) -> No
     for ticket, _ in held:
         _forget(state, ticket)
     _refused(state, waited, f"the semaphore {name!r} was closed")
-    client.out.add(Answer(message.serial, ok=True, data={"leases": len(held)}))
+    done(state, client, message.serial, {"leases": len(held)})
 
 
 # ---------------------------------------------------------------- events
@@ -243,16 +273,20 @@ def _on_event_wait(state: ClusterState, client: Client, message: Ask) -> None:
 
 def _on_event_set(state: ClusterState, client: Client, message: Ask) -> None:
     name = name_in(message.params)
+    flags = state.mirrors.flags
     if message.params.get("set") is False:
         state.records.flags.clear(name)
+        mirroring.remove(state, flags.pop(name, 0))
     else:
+        if name not in flags:
+            flags[name] = mirroring.add(state, [mirroring.FLAG, name], b"", len(name))
         _granted(state, state.records.flags.set(name, state.now), over=True)
-    client.out.add(Answer(message.serial, ok=True, data={}))
+    done(state, client, message.serial, {})
 
 
 def _on_event_is_set(state: ClusterState, client: Client, message: Ask) -> None:
     found = state.records.flags.is_set(name_in(message.params))
-    client.out.add(Answer(message.serial, ok=True, data={"set": found}))
+    answer(state, client, message, {"set": found})
 
 
 # ---------------------------------------------------------------- queues and variables
@@ -266,6 +300,13 @@ def _maxsize(params: dict[str, Any]) -> int:
     return int(maxsize)
 
 
+def _bound(state: ClusterState, name: str, maxsize: int) -> None:
+    """The queue has a bound from now on, if it has none."""
+    bounds = state.mirrors.bounds
+    if maxsize and name not in bounds:
+        bounds[name] = mirroring.add(state, [mirroring.BOUND, name, maxsize], b"", len(name))
+
+
 def _on_queue_put(state: ClusterState, client: Client, message: Ask) -> None:
     name, maxsize = name_in(message.params), _maxsize(message.params)
     ticket = _ticket(state, client, message, PUT)
@@ -274,6 +315,7 @@ def _on_queue_put(state: ClusterState, client: Client, message: Ask) -> None:
     except Refusal:
         _forget(state, ticket)
         raise
+    _bound(state, name, maxsize)
     _moved(state, state.records.queues.put(ticket, name, item, maxsize))
 
 
@@ -284,20 +326,24 @@ def _on_queue_get(state: ClusterState, client: Client, message: Ask) -> None:
         msg = f"batch={want!r}: it is a whole number, or True for all that are there"
         raise Refusal(msg)
     ticket = _ticket(state, client, message, GET)
+    _bound(state, name, maxsize)
     _moved(state, state.records.queues.get(ticket, name, want, maxsize))
 
 
 def _on_queue_size(state: ClusterState, client: Client, message: Ask) -> None:
     size = state.records.queues.size(name_in(message.params))
-    client.out.add(Answer(message.serial, ok=True, data={"size": size}))
+    answer(state, client, message, {"size": size})
 
 
 def _on_queue_close(state: ClusterState, client: Client, message: Ask) -> None:
     name = name_in(message.params)
+    for item in state.records.queues.lent(name):  # it is not the queue's any more
+        mirroring.remove(state, item.row)
     waited, left = state.records.queues.close(name)
     _refused(state, waited, f"the queue {name!r} was closed")
     let_go(state, *left)
-    client.out.add(Answer(message.serial, ok=True, data={}))
+    mirroring.remove(state, state.mirrors.bounds.pop(name, 0))
+    done(state, client, message.serial, {})
 
 
 def lend(state: ClusterState, client: Client, message: Ask, item: Item) -> None:
@@ -321,17 +367,17 @@ def _on_variable_get(state: ClusterState, client: Client, message: Ask) -> None:
 
 def _on_variable_set(state: ClusterState, client: Client, message: Ask) -> None:
     name = name_in(message.params)
-    item = item_of(state, message.params)
+    item = recorded(state, item_of(state, message.params), mirroring.VARIABLE, name)
     before, waited = state.records.variables.set(name, item)
     for ticket in waited:
         _read(state, ticket, item)
     let_go(state, before)
-    client.out.add(Answer(message.serial, ok=True, data={}))
+    done(state, client, message.serial, {})
 
 
 def _on_variable_delete(state: ClusterState, client: Client, message: Ask) -> None:
     let_go(state, state.records.variables.delete(name_in(message.params)))
-    client.out.add(Answer(message.serial, ok=True, data={}))
+    done(state, client, message.serial, {})
 
 
 ORDERS: Final[dict[str, Callable[[ClusterState, Client, Ask], None]]] = {

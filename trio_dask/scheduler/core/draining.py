@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
 from trio_dask.messages.fleet import Dismiss, Farewell
-from trio_dask.scheduler.core import copies
+from trio_dask.scheduler.core import copies, mirroring
 from trio_dask.scheduler.core.chronicle import WORKER, note
 from trio_dask.scheduler.core.drawing import look_again
 from trio_dask.scheduler.core.intake import replace_puts
@@ -96,6 +96,7 @@ def begin(state: ClusterState, worker: Worker, reason: str, *, goes: bool) -> Dr
         return draining
     draining = worker.draining = Draining(reason, goes)
     state.draining[worker] = draining
+    mirroring.unsettle(state)
     note(state, WORKER, worker.name, f"is to leave: {reason}")
     worker.slots = 0
     touch(state, worker)

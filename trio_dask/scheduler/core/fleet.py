@@ -5,7 +5,15 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from trio_dask.messages.session import Welcome
-from trio_dask.scheduler.core import copies, draining, plugins, restarting, sessions, state as st
+from trio_dask.scheduler.core import (
+    copies,
+    draining,
+    mirroring,
+    plugins,
+    restarting,
+    sessions,
+    state as st,
+)
 from trio_dask.scheduler.core.brief import MEMORY_MAX, NTHREADS_MAX, is_brief
 from trio_dask.scheduler.core.drawing import look_again
 from trio_dask.scheduler.core.intake import SLICE, is_amount, place_put, replace_puts
@@ -64,6 +72,7 @@ def worker_joined(state: ClusterState, peer: int, message: RegisterWorker, now: 
     state.worker_names[worker.name] = worker
     if not message.cluster:  # else it says first what it has
         plugins.joined(state, worker)
+    mirroring.unsettle(state)
     touch(state, worker)
     look_again(state)
     waiting, state.waiting_puts = state.waiting_puts, []
@@ -84,6 +93,7 @@ def worker_again(state: ClusterState, worker: Worker, peer: int, now: float) -> 
     worker.peer, worker.out = peer, WorkerOutbox(peer, state.dirty)
     worker.out.add(Welcome(worker.number, state.cluster, state.epoch_known))
     worker.last_seen = worker.last_done = now
+    mirroring.worker_gone(state, worker)
     return worker
 
 
@@ -100,6 +110,7 @@ def worker_lost(state: ClusterState, worker: Worker, reason: str) -> Generator[N
     if state.renewals:
         restarting.gone(state, worker)
     plugins.gone(state, worker)
+    mirroring.worker_gone(state, worker)
     copies.gone(state, worker)
     touch(state, worker)
     look_again(state)

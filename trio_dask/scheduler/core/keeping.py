@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Any, Final
 
 from trio_dask.messages.kept import VALUE_BYTES_MAX
 from trio_dask.scheduler.coordination import Item, Refusal
+from trio_dask.scheduler.core import mirroring
 from trio_dask.scheduler.core.expiring import joined
 from trio_dask.scheduler.core.lifecycle import require, settle
-from trio_dask.scheduler.core.state import RELEASED
+from trio_dask.scheduler.core.state import PENDING, RELEASED
 
 if TYPE_CHECKING:
     from trio_dask.scheduler.core.state import ClusterState
@@ -54,15 +55,26 @@ def item_of(
             msg = f"the scheduler does not know the task {tid:x} whose future is in the value"
             raise Refusal(msg)
     state.records.nbytes += nbytes
-    return _referring(state, Item(data, tuple(task.tid for task in tasks if task), 0, nbytes))
+    return referring(state, Item(data, tuple(task.tid for task in tasks if task), 0, nbytes))
+
+
+def recorded(state: ClusterState, item: Item, *head: Any) -> Item:
+    """The cluster has the value from now on, as what `head` says."""
+    if not item.row:
+        keys = [_key(state, tid) for tid in item.tids]
+        more = sum(map(len, keys))
+        row = [*head, list(item.tids), keys]
+        item.row = mirroring.add(state, row, item.data, item.nbytes + more)
+    return item
 
 
 def copied(state: ClusterState, item: Item) -> Item:
     """The same value once more, for somebody who has not taken it yet: it keeps its tasks wanted."""
-    return _referring(state, Item(item.data, item.tids, 0, 0))
+    return referring(state, Item(item.data, item.tids, 0, 0))
 
 
-def _referring(state: ClusterState, item: Item) -> Item:
+def referring(state: ClusterState, item: Item) -> Item:
+    """The value, of which the tasks are wanted from now on."""
     if item.tids:
         state.records.refs -= 1
         item.ref = state.records.refs
@@ -77,6 +89,8 @@ def _referring(state: ClusterState, item: Item) -> Item:
             joined(state, task, item.ref, None)
         if task.state == RELEASED:
             require(state, [task])
+        if task.state not in PENDING:
+            mirroring.ended(state, task)
     return item
 
 
@@ -86,17 +100,23 @@ def let_go(state: ClusterState, *items: Item | None) -> None:
         if item is None:
             continue
         state.records.nbytes -= item.nbytes
+        if item.row:
+            mirroring.remove(state, item.row)
+            item.row = 0
         for tid in item.tids:
             task = state.tasks.get(tid)
             if task is not None and task.also:
                 task.also.pop(item.ref, None)
+                mirroring.forget_value(state, task)
                 settle(state, [task])
 
 
 def told(state: ClusterState, item: Item) -> dict[str, Any]:
     """A value as a client is told of it."""
-    keys = [
-        state.key_of(task) if (task := state.tasks.get(tid)) is not None else f"{tid:x}"
-        for tid in item.tids
-    ]
+    keys = [_key(state, tid) for tid in item.tids]
     return {"data": item.data, "tids": list(item.tids), "keys": keys}
+
+
+def _key(state: ClusterState, tid: int) -> str:
+    task = state.tasks.get(tid)
+    return state.key_of(task) if task is not None else f"{tid:x}"

@@ -11,7 +11,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from trio_dask.messages.ids import client_of
-from trio_dask.scheduler.core import limits, state as st
+from trio_dask.scheduler.core import limits, mirroring, state as st
 from trio_dask.scheduler.core.drawing import enlist
 from trio_dask.scheduler.core.failures import data_lost, out_of_time, packed, remember, unpacked
 from trio_dask.scheduler.core.ready import ReadyQueue
@@ -219,6 +219,7 @@ def finish(  # noqa: C901, PLR0912 - once for each task: a call would cost more 
             ended.append(dep)
     if task.also:
         task.also.pop(KEPT, None)
+        mirroring.ended(state, task)
     if not is_needed(task):
         ended.append(task)
     if ended:
@@ -280,6 +281,7 @@ def _end_one(
     report(state, task)
     if task.also:
         task.also.pop(KEPT, None)
+        mirroring.ended(state, task)
     ended.append(task)
     if not task.dependents:
         return []

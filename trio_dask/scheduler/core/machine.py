@@ -15,6 +15,7 @@ from trio_dask.messages import (
     inquiring as looking,
     nested as inner,
     plugins as plugging,
+    reunion as reuniting,
     session,
     tasks as words,
 )
@@ -31,6 +32,7 @@ from trio_dask.scheduler.core import (
     leaving,
     limits,
     membership,
+    mirroring,
     nested,
     plugins,
     questions,
@@ -85,6 +87,7 @@ _FROM_WORKER: Final[dict[type, Callable[..., None]]] = {
     moving.Renewed: restarting.on_renewed,
     looking.Told: inquiring.on_told,
     plugging.PluginsDone: plugins.on_done,
+    reuniting.Mirrored: mirroring.on_mirrored,
 }
 
 
@@ -139,8 +142,7 @@ class SchedulerCore:
             raise Misuse(f"client {number} is here already")
         state.clients_ever = max(state.clients_ever, number)
         client = Client(peer, number, message.name, ClientOutbox(peer, state.dirty))
-        state.clients[client.number] = client
-        state.peers[peer] = client
+        state.clients[client.number] = state.peers[peer] = client
         sessions.begin(state.sessions, peer, client.out, message.secret)
         client.out.add(session.Welcome(client.number, state.cluster, state.epoch_known))
         membership.come(state, client.number, client.out)
@@ -286,14 +288,11 @@ class SchedulerCore:
         if found is not None and found.out.lasting is not None:
             sessions.hears(self.state.sessions, peer, found.out.lasting, message)
         if type(message) is session.Heard:
-            sessions.on_heard(found, message)
+            sessions.on_heard(self.state, found, message)
             if self.state.reunion.disowned:
                 returning.confirmed(self.state, peer, message.count)
             return
-        together = self.state.reunion
-        if (together.recovering or together.reports) and reunion.hear(
-            self.state, peer, message, now
-        ):
+        if self.state.reunion.open and reunion.hear(self.state, peer, message, now):
             self._reunite(now)
             return
         self._arrive(peer, message, now)
@@ -471,6 +470,8 @@ class SchedulerCore:
             if state.draining:
                 draining.pump(state)
             dispatch(state)
+            if state.mirrors.due:
+                mirroring.tell(state)
         state.pace.renew()
         if state.sessions.owing:
             sessions.confirm(state)

@@ -8,10 +8,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 
 from trio_dask.messages.kept import DATASET_BYTES_MAX, EVENT_BYTES_MAX, PRINT, WARN, Said
-from trio_dask.messages.session import Answer
 from trio_dask.scheduler.coordination import Refusal
-from trio_dask.scheduler.core.coordinating import lend, name_in
-from trio_dask.scheduler.core.keeping import item_of, let_go
+from trio_dask.scheduler.core import mirroring
+from trio_dask.scheduler.core.coordinating import answer, lend, name_in
+from trio_dask.scheduler.core.keeping import item_of, let_go, recorded
+from trio_dask.scheduler.core.mirroring import done
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -28,10 +29,6 @@ METADATA_BYTES_MAX: Final = 16 << 20
 METADATA_DEPTH_MAX: Final = 32
 #: What a name takes besides its own bytes.
 _NODE_BYTES: Final = 64
-
-
-def _answer(client: Client, message: Ask, data: dict[str, Any]) -> None:
-    client.out.add(Answer(message.serial, ok=True, data=data))
 
 
 # ---------------------------------------------------------------- events
@@ -56,7 +53,7 @@ def _on_log(state: ClusterState, client: Client, message: Ask) -> None:
             listeners += [each.number for each in state.clients.values() if each.nest is None]
         for number in dict.fromkeys(listeners):
             _tell(state, number, topic, event)
-    _answer(client, message, {})
+    answer(state, client, message, {})
 
 
 def _tell(state: ClusterState, number: int, topic: str, event: bytes) -> None:
@@ -77,13 +74,13 @@ def _on_listen(state: ClusterState, client: Client, message: Ask) -> None:
             state.records.topics.unlisten(topic, client.number)
         else:
             state.records.topics.listen(topic, client.number)
-    _answer(client, message, {})
+    answer(state, client, message, {})
 
 
 def _on_events(state: ClusterState, client: Client, message: Ask) -> None:
     topics = state.records.topics
     names = _topics_in(message.params) if "topics" in message.params else list(topics.names())
-    _answer(client, message, {"events": {name: topics.events(name) for name in names}})
+    answer(state, client, message, {"events": {name: topics.events(name) for name in names}})
 
 
 # ---------------------------------------------------------------- data sets
@@ -92,39 +89,45 @@ def _on_events(state: ClusterState, client: Client, message: Ask) -> None:
 def _on_publish(state: ClusterState, client: Client, message: Ask) -> None:
     name, datasets = name_in(message.params), state.records.datasets
     if name in datasets and message.params.get("override") is not True:
-        _answer(client, message, {"published": False})
+        answer(state, client, message, {"published": False})
         return
     if name not in datasets and len(datasets) >= DATASETS_MAX:
         msg = f"{DATASETS_MAX:,} data sets are published, which is the most"
         raise Refusal(msg)
     before = datasets.get(name)
-    datasets[name] = item_of(state, message.params, bytes_max=DATASET_BYTES_MAX)
+    item = item_of(state, message.params, bytes_max=DATASET_BYTES_MAX)
+    datasets[name] = recorded(state, item, mirroring.DATASET, name)
     let_go(state, before)
-    _answer(client, message, {"published": True})
+    done(state, client, message.serial, {"published": True})
 
 
 def _on_unpublish(state: ClusterState, client: Client, message: Ask) -> None:
     found = state.records.datasets.pop(name_in(message.params), None)
     let_go(state, found)
-    _answer(client, message, {"found": found is not None})
+    done(state, client, message.serial, {"found": found is not None})
 
 
 def _on_dataset(state: ClusterState, client: Client, message: Ask) -> None:
     found = state.records.datasets.get(name_in(message.params))
     if found is None:
-        _answer(client, message, {"found": False})
+        answer(state, client, message, {"found": False})
     else:
         lend(state, client, message, found)
 
 
 def _on_datasets(state: ClusterState, client: Client, message: Ask) -> None:
-    _answer(client, message, {"names": list(state.records.datasets)})
+    answer(state, client, message, {"names": list(state.records.datasets)})
 
 
 # ---------------------------------------------------------------- metadata
 
 
-def _path_in(params: dict[str, Any]) -> list[str]:
+def path_in(params: dict[str, Any]) -> list[str]:
+    """A place in the metadata.
+
+    Raises:
+        Refusal: it is none.
+    """
     path = params.get("path")
     if type(path) is not list or not 0 < len(path) <= METADATA_DEPTH_MAX:
         msg = f"a place in the metadata is a list of 1 to {METADATA_DEPTH_MAX} names"
@@ -132,7 +135,7 @@ def _path_in(params: dict[str, Any]) -> list[str]:
     return [name_in({"name": name}) for name in path]
 
 
-def _size(tree: Any, depth: int = 0) -> int:
+def size_of(tree: Any, depth: int = 0) -> int:
     """The bytes of a tree of which the leaves are bytes.
 
     Raises:
@@ -144,45 +147,77 @@ def _size(tree: Any, depth: int = 0) -> int:
         msg = f"metadata are names, at most {METADATA_DEPTH_MAX} deep, and bytes"
         raise Refusal(msg)
     return _NODE_BYTES + sum(
-        _NODE_BYTES + len(name) + _size(inner, depth + 1) for name, inner in tree.items()
+        _NODE_BYTES + len(name) + size_of(inner, depth + 1) for name, inner in tree.items()
     )
 
 
 def _on_set_metadata(state: ClusterState, client: Client, message: Ask) -> None:
-    records, path = state.records, _path_in(message.params)
+    records, path = state.records, path_in(message.params)
     tree = message.params.get("tree")
-    nbytes = _size(tree) + sum(2 * _NODE_BYTES + len(name) for name in path)
+    nbytes = size_of(tree) + sum(2 * _NODE_BYTES + len(name) for name in path)
     if records.metadata_bytes + nbytes > METADATA_BYTES_MAX:
         msg = f"metadata of more than {METADATA_BYTES_MAX:,} bytes"
         raise Refusal(msg)
+    node = _node(records, path)
+    before = node.get(path[-1])
+    _put(records, node, path[-1], tree)
+    _record(state, tuple(path), tree, nbytes, below=type(before) is dict)
+    done(state, client, message.serial, {})
+
+
+def _node(records: Records, path: list[str]) -> dict[str, Any]:
+    """Where the last name of a path has its place."""
     node = records.metadata
     for name in path[:-1]:
         inner = node.get(name)
-        if type(inner) is not dict:
-            inner = _put(records, node, name, {})
-        node = inner
-    _put(records, node, path[-1], tree)
-    _answer(client, message, {})
+        node = inner if type(inner) is dict else _put(records, node, name, {})
+    return node
 
 
 def _put(records: Records, node: dict[str, Any], name: str, tree: Any) -> Any:
     """Put a tree in its place, and keep count."""
     before = node.get(name)
     if before is not None:
-        records.metadata_bytes -= _NODE_BYTES + len(name) + _size(before)
-    records.metadata_bytes += _NODE_BYTES + len(name) + _size(tree)
+        records.metadata_bytes -= _NODE_BYTES + len(name) + size_of(before)
+    records.metadata_bytes += _NODE_BYTES + len(name) + size_of(tree)
     node[name] = tree
     return tree
 
 
+def _record(
+    state: ClusterState, path: tuple[str, ...], tree: Any, nbytes: int, *, below: bool
+) -> None:
+    """There is something at this place, instead of what was, and what was `below` if any was.
+
+    A record of a place further up may have something here, too; being older it means nothing.
+    """
+    paths = state.mirrors.paths
+    mirroring.remove(state, paths.pop(path, 0))
+    if below:
+        for each in [each for each in paths if each[: len(path)] == path]:
+            mirroring.remove(state, paths.pop(each))
+    head = [mirroring.METADATA, list(path), _copied(tree)]  # what is there may change, a record not
+    paths[path] = mirroring.add(state, head, b"", nbytes)
+
+
+def _copied(tree: Any) -> Any:
+    return {name: _copied(each) for name, each in tree.items()} if type(tree) is dict else tree
+
+
+def restore_metadata(state: ClusterState, path: list[str], tree: Any, row: int) -> None:
+    """This was at this place."""
+    _put(state.records, _node(state.records, path), path[-1], _copied(tree))
+    state.mirrors.paths[tuple(path)] = row
+
+
 def _on_metadata(state: ClusterState, client: Client, message: Ask) -> None:
     node: Any = state.records.metadata
-    for name in _path_in(message.params):
+    for name in path_in(message.params):
         if type(node) is not dict or name not in node:
-            _answer(client, message, {"found": False})
+            answer(state, client, message, {"found": False})
             return
         node = node[name]
-    _answer(client, message, {"found": True, "tree": node})
+    answer(state, client, message, {"found": True, "tree": node})
 
 
 ORDERS: Final[dict[str, Callable[[ClusterState, Client, Ask], None]]] = {

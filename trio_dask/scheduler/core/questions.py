@@ -10,6 +10,7 @@ from trio_dask.scheduler.core import (
     coordinating,
     copies,
     inquiring,
+    mirroring,
     plugins,
     publishing,
     restarting,
@@ -135,6 +136,8 @@ _KEPT = coordinating.ORDERS | publishing.ORDERS | plugins.ORDERS
 
 
 def _on_kept(state: ClusterState, client: Client, message: Ask) -> str | None:
+    if mirroring.answered(state, client, message.serial):
+        return None
     try:
         _KEPT[message.topic](state, client, message)
     except Refusal as refusal:

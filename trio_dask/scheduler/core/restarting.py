@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 from trio_dask.messages.fleet import Renew
 from trio_dask.messages.ids import client_of
 from trio_dask.messages.session import Answer
-from trio_dask.scheduler.core import copies
+from trio_dask.scheduler.core import copies, mirroring
 from trio_dask.scheduler.core.chronicle import CLUSTER, WORKER, note
 from trio_dask.scheduler.core.drawing import delist_all
 from trio_dask.scheduler.core.intake import SLICE
@@ -131,6 +131,7 @@ def on_restart(state: ClusterState, client: Client, message: Ask) -> Generator[N
 def _forget_all(state: ClusterState) -> dict[TaskId, Task]:
     """Empty all tables; the tasks that were there."""
     old, state.tasks = state.tasks, {}
+    mirroring.forget_values(state)
     for limit in state.limits.values():
         limit.live = 0
     for table in (

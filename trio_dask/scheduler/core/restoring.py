@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from trio_dask.messages import reunion as words, tasks
 from trio_dask.messages.ids import client_of
-from trio_dask.scheduler.core import functions, intake, plugins, state as st
+from trio_dask.scheduler.core import functions, intake, plugins, recollecting, state as st
 from trio_dask.scheduler.core.lifecycle import end, finish, tell, wants
 from trio_dask.scheduler.core.misuse import Misuse
 from trio_dask.scheduler.core.returning import take_attempts, take_leave, take_values
@@ -30,8 +30,13 @@ if TYPE_CHECKING:
 Knowledge = dict[int, tuple[int, bytes, int]]  # of a task: status, value or reason, source
 
 
-def restore(state: ClusterState, reports: dict[int, Report]) -> list[tuple[int, Misuse]]:
-    """Take in all that these peers have told; those that told what cannot be are returned."""
+def restore(
+    state: ClusterState, reports: dict[int, Report], *, anew: bool = False
+) -> list[tuple[int, Misuse]]:
+    """Take in all that these peers have told; those that told what cannot be are returned.
+
+    With `anew` nothing was known before, of what the cluster keeps neither.
+    """
     pace = state.pace.left
     state.pace.left = sys.maxsize  # nothing is put off: each step counts on the one before
     clients = _Clients(state, [])
@@ -44,13 +49,19 @@ def restore(state: ClusterState, reports: dict[int, Report]) -> list[tuple[int, 
     clients.mute()
     clients.each(_describe)
     _name(state, workers, [told.known for told in clients.told])
+    recollecting.adopt(state, workers, anew=anew)
+    clients.each(_want)
+    clients.each(_take_tickets)
     clients.each(_learn_values)
+    recollecting.learn_values(state)
     for worker, messages in workers:
         take_values(state, worker, messages)
     clients.each(_learn_ends)
+    recollecting.learn_ends(state)
     for worker, messages in workers:
         take_attempts(state, worker, messages)
     clients.each(_miss)
+    recollecting.miss(state)
     clients.unmute()
     for step in (_let_go, _tell, _cancel):
         clients.each(step)
@@ -114,10 +125,15 @@ def _describe(state: ClusterState, told: _Told) -> None:
         for each in messages
         if isinstance(each, tasks.Submit)
     ]
+    others = {tid for each in messages if isinstance(each, tasks.Want) for tid in each.tids}
     for tid in known:
         if client_of(tid) != client.number:
             raise Misuse(f"task id {tid:x} is not of client {client.number}")
-        if tid not in state.tasks and not any(tid in each for each in described):
+        if (
+            tid not in state.tasks
+            and tid not in others
+            and not any(tid in each for each in described)
+        ):
             _add_brought(state, tid)
     for message in messages:
         if isinstance(message, tasks.Functions):
@@ -189,6 +205,32 @@ def _rename(state: ClusterState, task: Task, tid: int) -> None:
         if before in book:
             book[tid] = book.pop(before)
     task.tid, task.wanted, task.also = tid, True, also or None
+
+
+# ---------------------------------------------------------------- what others have made
+
+
+def _want(state: ClusterState, told: _Told) -> None:
+    """Tasks of others that the client wants: those who made them may be gone."""
+    for message in told.messages:
+        if not isinstance(message, tasks.Want):
+            continue
+        wants = tasks.Want([], [])
+        for tid, target in zip(message.tids, message.targets, strict=True):
+            status = told.known[tid][0] if tid in told.known else None
+            if target not in state.tasks and status in (words.INLINE, words.HELD):
+                _add_brought(state, target)
+                state.tasks[target].wanted = False
+            if target in state.tasks or status is None:
+                wants.tids.append(tid)
+                wants.targets.append(target)
+        for _ in intake.on_want(state, told.client, wants):
+            pass
+
+
+def _take_tickets(state: ClusterState, told: _Told) -> None:
+    """What the client holds of what the cluster keeps."""
+    recollecting.take_tickets(state, told.client, told.messages)
 
 
 # ---------------------------------------------------------------- how they ended

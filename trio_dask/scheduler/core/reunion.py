@@ -20,7 +20,7 @@ from trio_dask.messages.ids import CLIENT_MAX, client_of, first_attempt
 from trio_dask.messages.nested import Numbers
 from trio_dask.messages.plugins import Plugins
 from trio_dask.messages.session import Answer, Ask, Heartbeat, RegisterClient, RegisterWorker
-from trio_dask.scheduler.core import plugins
+from trio_dask.scheduler.core import mirroring, plugins, record_shapes
 from trio_dask.scheduler.core.books import Report
 from trio_dask.scheduler.core.misuse import Misuse
 from trio_dask.scheduler.core.nests import check_numbers, keep_numbers
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
 _OF_CLIENT: Final = (
     words.Members, tasks.Functions, tasks.Submit, words.Known, tasks.Release, tasks.Keep,
-    tasks.Cancel,
+    tasks.Cancel, tasks.Want, words.Tickets,
 )  # fmt: skip
 _OF_WORKER: Final = (words.Members, words.Holdings, words.Attempts, Leave)
 #: The highest epoch that there can be.
@@ -129,6 +129,9 @@ def hear(  # noqa: C901 - a case for each message
     elif kind is Plugins and isinstance(report.who, Worker):
         plugins.check(message)  # type: ignore[arg-type]
         report.messages.append(message)
+    elif kind is words.Mirror and isinstance(report.who, Worker):
+        record_shapes.check(message)  # type: ignore[arg-type]
+        report.messages.append(message)
     elif kind in (_OF_WORKER if isinstance(report.who, Worker) else _OF_CLIENT):
         report.messages.append(message)
     elif kind is not Heartbeat:
@@ -190,7 +193,11 @@ def end(state: ClusterState) -> list[tuple[int, Misuse]]:
     state.attempt = first_attempt(state.epoch)
     # What is asked of workers is not mistaken for what the last one asked.
     state.inquiries_ever = state.renewals_ever = state.plugins.changes_ever = state.attempt
-    return restore(state, reports)
+    state.mirrors.version = state.attempt
+    bad = restore(state, reports, anew=True)
+    for number in [each for each in state.mirrors.marks if each not in state.clients]:
+        mirroring.client_gone(state, number)
+    return bad
 
 
 def _keep_numbers(state: ClusterState, report: Report) -> None:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final
 
 from trio_dask.messages import Lasting
 from trio_dask.messages.session import Resumed
+from trio_dask.scheduler.core import mirroring
 from trio_dask.scheduler.core.misuse import Misuse
 from trio_dask.scheduler.core.state import Worker
 from trio_dask.scheduler.core.windows import touch
@@ -65,19 +66,21 @@ def confirm_all(state: ClusterState) -> None:
     confirm(state)
 
 
-def on_heard(found: Client | Worker | None, message: Heard) -> None:
+def on_heard(state: ClusterState, found: Client | Worker | None, message: Heard) -> None:
     """The peer has heard so much."""
     if found is not None:
         if found.out.lasting is None:
             raise Misuse("it has nothing to confirm")
-        _was_heard(found.out.lasting, message.count)
+        _was_heard(state, found, found.out.lasting, message.count)
 
 
-def _was_heard(lasting: Lasting, count: int) -> None:
+def _was_heard(state: ClusterState, found: Client | Worker, lasting: Lasting, count: int) -> None:
     try:
-        lasting.was_heard(count)
+        heard = lasting.was_heard(count)
     except ValueError as error:
         raise Misuse(str(error)) from None
+    if state.mirrors.marks and not isinstance(found, Worker):
+        mirroring.heard(state, found, heard)
 
 
 def lost(state: ClusterState, peer: int, now: float) -> bool:
@@ -91,6 +94,7 @@ def lost(state: ClusterState, peer: int, now: float) -> bool:
         if isinstance(found, Worker):
             found.away = True
             found.slots = found.usable_slots
+            mirroring.unsettle(state)
             touch(state, found)
     return True
 
@@ -108,12 +112,13 @@ def resume(state: ClusterState, message: Resume, now: float) -> int | None:
     found = state.peers[peer]
     lasting = found.out.lasting
     assert lasting is not None
-    _was_heard(lasting, message.heard)
+    _was_heard(state, found, lasting, message.heard)
     sessions.again[peer] = [Resumed(lasting.heard), *lasting.unheard()]
     if sessions.away.pop(peer, None) is not None and isinstance(found, Worker):
         found.away = peer in state.reunion.reports
         found.slots = found.usable_slots
         found.last_seen = now
+        mirroring.unsettle(state)
         touch(state, found)
     return peer
 

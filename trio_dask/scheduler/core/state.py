@@ -18,6 +18,7 @@ from trio_dask.messages.tasks import INTERRUPT
 from trio_dask.scheduler.coordination import Records
 from trio_dask.scheduler.core.books import Membership, Reunion, Sessions
 from trio_dask.scheduler.core.chronicle import KEPT as _HAPPENED_KEPT
+from trio_dask.scheduler.core.mirror_books import Mirrors
 from trio_dask.scheduler.core.pacing import Pace
 from trio_dask.scheduler.core.plugin_books import PluginBooks
 from trio_dask.scheduler.core.ready import ReadyQueue
@@ -429,6 +430,7 @@ class ClusterState:
     plugins: PluginBooks = field(default_factory=PluginBooks)  # in all runners
     closing: str = ""  # why all of it is to end
     records: Records = field(default_factory=Records)  # what the cluster keeps for clients
+    mirrors: Mirrors = field(default_factory=Mirrors)  # and how workers keep that, too
     pace: Pace = field(init=False)
     numbers: dict[int, int] = field(default_factory=dict)  # used before, and the first id left
     parting: list[Client] = field(default_factory=list)
@@ -443,7 +445,7 @@ class ClusterState:
 
     def __post_init__(self) -> None:
         self.pace = Pace(self.settings.turn_max)
-        self.attempt = first_attempt(self.epoch)
+        self.attempt = self.mirrors.version = first_attempt(self.epoch)
         self.requirements[(), False, ()] = self.anywhere
         self.clients_ever = self.settings.clients_from
 

@@ -26,6 +26,7 @@ from trio_dask.testing.simulation.answers import Answers
 from trio_dask.testing.simulation.network import CONNECT_S, RETRY_S
 from trio_dask.testing.simulation.plan import function_of
 from trio_dask.testing.simulation.scheduler import GONE
+from trio_dask.testing.simulation.sharing import Sharing, tokens
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -71,6 +72,7 @@ class SimClient:
         self._values: dict[int, Outcome] = {}  # as fetched, by number
         self._arguments: list[int] = []  # values sent for the sake of the next submission
         self._asked = 0
+        self.tokens = tokens()
         self.waits: dict[object, None] = {}  # whom the core has yet to wake
         self.link: Link | None = None
         self._called = False
@@ -152,6 +154,10 @@ class SimClient:
         for address, message in data:
             self._send_data(address, message)
 
+    def flush(self) -> None:
+        """Say what is to be said."""
+        self._flush()
+
     # ---------------------------------------------------------------- the plan
 
     def _go_on(self) -> None:
@@ -173,6 +179,9 @@ class SimClient:
         if step.do == "gather":
             self._when_here(list(step.numbers), self._go_on)
             self._flush()
+            return
+        if step.do == "share":
+            Sharing(self, self._cluster, step.options["ops"], self._go_on).go_on()
             return
         if step.do == "scatter":
             self._scatter(step)

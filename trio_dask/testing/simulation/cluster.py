@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from trio_dask.testing.simulation.client import SimClient
 from trio_dask.testing.simulation.network import Network
 from trio_dask.testing.simulation.scheduler import SimScheduler
+from trio_dask.testing.simulation.sharing import scheduler_died
 from trio_dask.testing.simulation.truth import Truth
 from trio_dask.testing.simulation.worker import SimWorker
 from trio_dask.testing.simulation.world import World
@@ -73,6 +74,7 @@ class Cluster:
 
     def kill_scheduler(self) -> None:
         """The scheduler's process dies; the next one knows of nothing, and is to be started."""
+        scheduler_died(self)
         old, self.scheduler = self.scheduler, self._new_scheduler()
         old.die()
         self.scheduler.on_flush = old.on_flush

@@ -246,7 +246,7 @@ def some_faults(chance: random.Random, workers: int, clients: int) -> tuple[Faul
         if kind in _WITH_OTHERS and workers > 1 and chance.random() < 0.5:
             made.append(_meanwhile(chance, made[-1], workers, clients))
     if made and chance.random() < SCHEDULER_DIES:
-        made += _deaths_of_the_scheduler(chance)
+        made += deaths_of_the_scheduler(chance)
     return tuple(sorted(made, key=lambda fault: fault.at))
 
 
@@ -272,17 +272,17 @@ def _meanwhile(chance: random.Random, leaving: Fault, workers: int, clients: int
     return replace(fault, at=leaving.at + late * chance.random(), host=chance.choice(others))
 
 
-def _deaths_of_the_scheduler(chance: random.Random) -> list[Fault]:
+def deaths_of_the_scheduler(chance: random.Random, *, from_s: float = FROM_S) -> tuple[Fault, ...]:
     """One or two; now and then no other scheduler comes."""
-    return [
+    return tuple(
         Fault(
-            at=FROM_S + FOR_S * chance.random(),
+            at=from_s + FOR_S * chance.random(),
             kind="scheduler dies",
             host="scheduler",
             seconds=chance.choice((0.001, 0.05, 0.05, 0.5, 0.5, 2.0, 2.0, 0.0)),
         )
         for _ in range(chance.choice((1, 1, 2)))
-    ]
+    )
 
 
 def _some_fault(  # noqa: C901, PLR0912 - a case for each kind

@@ -50,7 +50,7 @@ def function_of(task: PlannedTask) -> str:
 class Step:
     """One thing that a client does, after a pause, once it has the outcomes that it `needs`."""
 
-    do: str  # submit, scatter, release, cancel, keep, gather or ask
+    do: str  # submit, scatter, release, cancel, keep, gather, ask or share
     pause: float = 0.0
     needs: tuple[int, ...] = ()
     tasks: tuple[PlannedTask, ...] = ()  # to submit

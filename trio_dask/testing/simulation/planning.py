@@ -5,10 +5,17 @@ from __future__ import annotations
 import random
 from typing import TYPE_CHECKING, Any, Final
 
-from trio_dask.testing.simulation.faults import some_faults, some_spreading
+from trio_dask.testing.simulation.faults import deaths_of_the_scheduler, some_faults, some_spreading
 from trio_dask.testing.simulation.network import PROFILES
 from trio_dask.testing.simulation.plan import ClientPlan, Plan, Step, WorkerPlan
-from trio_dask.testing.simulation.workloads import MIXED, RESOURCE, WORKLOADS, Maker, some_workload
+from trio_dask.testing.simulation.workloads import (
+    MIXED,
+    RESOURCE,
+    SHARED,
+    WORKLOADS,
+    Maker,
+    some_workload,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -43,6 +50,8 @@ def make_plan(
         planned = some_faults(trouble, workers, clients) if faults else ()
         if faults:
             planned += some_spreading(random.Random(f"{seed} spreading"), clients)
+        if faults and workload == SHARED:  # that is what it is for
+            planned += deaths_of_the_scheduler(random.Random(f"{seed} deaths"), from_s=0.1)
     else:
         planned = tuple(faults)
     deaths = [fault.at for fault in planned if fault.kind == "scheduler dies"]

@@ -46,6 +46,11 @@ from trio_dask.testing.simulation.leaving import (
 from trio_dask.testing.simulation.limits import limits_hold, nobody_is_late_too_early
 from trio_dask.testing.simulation.presence import connected, is_present, present, registered
 from trio_dask.testing.simulation.reuniting import nobody_is_overtaken
+from trio_dask.testing.simulation.sharing import (
+    no_records_are_left,
+    nothing_put_is_lost,
+    what_was_acknowledged_is_there,
+)
 from trio_dask.testing.simulation.truth import BOUND, FAILURE
 
 if TYPE_CHECKING:
@@ -150,9 +155,9 @@ def wanted_is_what_clients_hold(cluster: Cluster) -> Iterator[str]:
     wanted: dict[int, set[int]] = {number: set() for number in state.clients}
     for task in state.tasks.values():
         for tid in wants(task):
-            if tid and client_of(tid) in wanted:
+            if tid > 0 and client_of(tid) in wanted:
                 wanted[client_of(tid)].add(tid)
-            elif tid:
+            elif tid > 0:
                 yield f"{tid:x} is wanted by a client that is gone"
     for client in _holders(cluster):
         if is_present(cluster, client) and client.core.number in wanted:
@@ -305,6 +310,8 @@ ALWAYS: Final[tuple[Rule, ...]] = (
     ended_clients_wait_for_nothing,
     drains_end,
 )
+#: When clients have done all that they were to do.
+WHEN_DONE: Final[tuple[Rule, ...]] = (nothing_put_is_lost,)
 #: When the scheduler has handed out work, about what it says.
 WHEN_SAID: Final[tuple[SaidRule, ...]] = (
     nobody_is_late_too_early,
@@ -312,6 +319,7 @@ WHEN_SAID: Final[tuple[SaidRule, ...]] = (
     nobody_gives_to_the_leaving,
     farewells_are_true,
     nobody_is_overtaken,
+    what_was_acknowledged_is_there,
 )
 WHEN_QUIET: Final[tuple[Rule, ...]] = (
     the_welcomed_are_known,
@@ -331,6 +339,7 @@ WHEN_QUIET: Final[tuple[Rule, ...]] = (
 AT_THE_END: Final[tuple[Rule, ...]] = (
     outcomes_are_right,
     limits_hold,
+    no_records_are_left,
     clients_end_for_a_reason,
     nothing_is_left_at_the_scheduler,
     nothing_is_left_at_workers,

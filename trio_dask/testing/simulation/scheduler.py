@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from trio_dask.messages import nested, session
 from trio_dask.scheduler.core import CoreSettings, Misuse, SchedulerCore
@@ -29,6 +29,7 @@ HOST: Final = "scheduler"
 WORKER_TTL_S: Final = 5.0
 #: Shorter as well, so that some come back too late.
 RECONNECT_S: Final = 2.0
+_LOCAL: Final = 1 << 40
 #: Why the scheduler gives up a worker.
 SILENT: Final = "nothing was heard of it for too long"
 #: Why a worker says goodbye.
@@ -100,6 +101,14 @@ class SimScheduler:
     def listening(self) -> bool:
         """Whether it can be connected to."""
         return self._listening
+
+    def ask_here(self, questions: list[tuple[str, dict[str, Any]]]) -> None:
+        """Somebody in the scheduler's own process asks; nobody waits for the answers."""
+        self.core.local_joined(_LOCAL, "somebody here")
+        for serial, (topic, params) in enumerate(questions, 1):
+            self.core.handle(_LOCAL, session.Ask(serial, topic, params), self.clock())
+        self._flush()
+        self.core.left(_LOCAL, "it has asked")
 
     def accept(self, link: Link) -> bool:
         """Somebody wants to connect; tells whether anybody is there."""

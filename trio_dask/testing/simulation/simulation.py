@@ -13,6 +13,7 @@ from trio_dask.testing.simulation.cluster import Cluster
 from trio_dask.testing.simulation.coverage import Coverage, watched_tasks
 from trio_dask.testing.simulation.faults import arrange
 from trio_dask.testing.simulation.planning import make_plan
+from trio_dask.testing.simulation.sharing import let_go_of_all
 from trio_dask.testing.simulation.workloads import MIXED
 
 if TYPE_CHECKING:
@@ -142,14 +143,18 @@ def play(
         checks = _Checks(cluster, every_step=every_step)
         cluster.scheduler.on_flush = checks.on_flush
         quiet_from = until = max((fault.at for fault in plan.faults), default=0.0) + LIVENESS_S
-        world = cluster.world
+        world, over = cluster.world, False
         while world.now < until and world.steps < steps_max and not checks.found:
             world.step()
             checks.after_step()
             if world.due or not all(client.finished for client in cluster.clients.values()):
                 quiet_from = world.now
             elif world.now > quiet_from + QUIET_S:
-                break
+                if over:
+                    break
+                over, quiet_from = True, world.now
+                checks.found += rules.broken(rules.WHEN_DONE, cluster)
+                let_go_of_all(cluster)
     return _judge(cluster, checks.found + coverage.unlawful(), coverage, command)
 
 

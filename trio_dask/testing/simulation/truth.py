@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from trio_dask.messages.tasks import RAISE
 from trio_dask.testing.simulation.plan import ALWAYS, PINNED
+from trio_dask.testing.simulation.sharing import Shared
 
 if TYPE_CHECKING:
     from trio_dask.testing.simulation.plan import Plan, PlannedTask
@@ -40,6 +41,7 @@ class Truth:
         self.failed: Counter[int] = Counter()  # how often each failed, wherever it ran
         self.runner_deaths = 0
         self.starved: Counter[int] = Counter()  # how often each ran when memory ran out
+        self.shared = Shared()
         self.restarted = False  # some client has had everything forgotten
         self.ended = 0  # attempts
         self.limits: dict[int, Limits] = {}  # by number, of what has some

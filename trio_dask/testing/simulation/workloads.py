@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 SECONDS: Final = (0.0, 0.00001, 0.001, 0.001, 0.05, 0.5)
 #: The resource that some workers have.
 RESOURCE: Final = "GPU"
+#: The kind of program that is about what the cluster keeps.
+SHARED: Final = "shared"
 
 
 class Maker:
@@ -368,6 +370,43 @@ def fire_and_forget(make: Maker) -> list[Step]:
     ]
 
 
+def shared(make: Maker) -> list[Step]:
+    """Queues, variables, events, data sets and locks that clients share, some with futures in them."""
+    chance = make.chance
+    steps: list[Step] = []
+    for _ in range(chance.randint(1, 3)):
+        tasks = make.tasks(chance.choice((0, 2)))
+        numbers = numbers_of(tasks)
+        if tasks:
+            steps.append(Step(do="submit", tasks=tasks))
+        ops: list[list[Any]] = []
+        for _ in range(chance.choice((3, 10, 20))):
+            do = chance.choice(_OPS)
+            other = f"c{chance.randrange(3)} "
+            ops.append({
+                "put": ["put", "q", chance.choice((*numbers, -make.number()))],
+                "get": ["get", "q", int(chance.random() < 0.8)],
+                "set": ["set", "v", chance.choice((*numbers, 0))],
+                "read": ["read", f"{other}v", 0],
+                "publish": ["publish", "d", chance.choice((*numbers, 0))],
+                "load": ["load", f"{other}d", 0],
+                "note": ["note", "m", 0],
+                "look": ["look", f"{other}m", 0],
+                "flag": ["flag", "e", 0],
+                "await": ["await", f"{other}e", 0],
+                "lock": ["lock", "l", chance.randrange(2)],
+            }[do])  # fmt: skip
+        steps.append(Step(do="share", pause=make.pause(), options={"ops": ops}))
+        if numbers and chance.random() < 0.5:
+            steps.append(Step(do="release", pause=make.pause(), numbers=numbers))
+    return steps
+
+
+_OPS: Final = (
+    "put", "put", "put", "get", "get", "get", "set", "read", "publish", "load", "note", "look",
+    "flag", "await", "lock", "lock",
+)  # fmt: skip
+
 Workload = Callable[[Maker], list[Step]]
 
 WORKLOADS: Final[dict[str, Workload]] = {
@@ -389,6 +428,7 @@ WORKLOADS: Final[dict[str, Workload]] = {
     "errors": errors,
     "pinned": pinned,
     "fire_and_forget": fire_and_forget,
+    SHARED: shared,
 }
 MIXED: Final = "mixed"
 #: Large programs take long to simulate.

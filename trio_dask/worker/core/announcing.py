@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 from trio_dask.messages import Lasting, reunion, session as hello, tasks as words
 from trio_dask.messages.fleet import Leave
 from trio_dask.messages.nested import Numbers, NumbersWanted
-from trio_dask.worker.core import plugins
+from trio_dask.worker.core import mirroring, plugins
 from trio_dask.worker.core.resuming import Bond, back
 from trio_dask.worker.core.stopping import disown
 
@@ -47,7 +47,7 @@ def announcement(state: WorkerState, bond: Bond) -> list[Message]:
     state.out.scheduler = []
     bond.ended.clear()
     state.inquired.clear()  # whoever has asked is gone
-    out: list[Message] = [bond.memory.said(), *plugins.had(state)]
+    out: list[Message] = [bond.memory.said(), *plugins.had(state), *mirroring.had(state)]
     runners = list(state.runners.values())
     held = {tid: nbytes for runner in runners for tid, nbytes in runner.held.items()}
     held.update((tid, state.store.size(tid)) for tid in sorted(state.store.held_by(state.name)))

@@ -27,6 +27,7 @@ from trio_dask.worker.core import (
     inputs,
     inquiring,
     limits,
+    mirroring,
     nested,
     plugins,
     renewing,
@@ -69,6 +70,7 @@ _FROM_SCHEDULER: Final[dict[type[Message], Callable[[WorkerState, Any], None]]] 
     looking.Inquire: inquiring.on_inquire,
     plugging.Plugins: plugins.on_plugins,
     reunion.Disown: stopping.on_disown,
+    reunion.Mirror: mirroring.on_mirror,
 }
 _FROM_RUNNER: Final[dict[type[Message], Callable[[WorkerState, Runner, Any], None]]] = {
     words.Done: attempts.on_done,

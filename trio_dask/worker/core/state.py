@@ -20,6 +20,7 @@ from trio_dask.worker.core.actions import (
     ToRunner,
     ToScheduler,
 )
+from trio_dask.worker.core.mirroring import Kept
 from trio_dask.worker.core.nested_books import NestedBooks
 from trio_dask.worker.core.resuming import to_say
 from trio_dask.worker.core.room_books import NONE, Room
@@ -268,6 +269,7 @@ class WorkerState:
     room: Room = field(default_factory=Room)
     nested: NestedBooks = field(default_factory=NestedBooks)
     inquired: dict[int, Inquired] = field(default_factory=dict)  # of runners, by serial
+    mirror: Kept = field(default_factory=Kept)  # for the scheduler
     bond: Bond | None = None  # where the conversation with the scheduler outlasts a connection
     out: Outbox = field(default_factory=Outbox)
 
