@@ -11,6 +11,7 @@ from tests.fuzzing.wire import said
 from trio_dask.comm import Handshake, Hello, keys_from_token
 from trio_dask.messages import (
     Message,
+    agreeing,
     fleet,
     inquiring,
     kept,
@@ -101,6 +102,8 @@ def of_worker() -> list[Message]:
     return [
         session.RegisterWorker("x", "tcp://x:1", 2, 1 << 30, {"GPU": 2.0}, {"host": "h", "pid": 3}),
         session.Heartbeat({"cpu": 1.0, "memory": 5}),
+        session.Heartbeat({"cpu": 1.0}, 3, 2, 2 * ATTEMPT),
+        agreeing.Counted(3, some[:2], [FIRST, FIRST + 1]),
         words.Done(
             some[:4], [words.OK_HELD, words.OK_INLINE, words.ERROR, words.OK_HELD],
             [0.1, 0.2, 0.3, 1e-6], [8, 8, 0, 1 << 20], [b"", b"v", b"oops", b""],
@@ -188,6 +191,7 @@ def to_worker() -> list[Message]:
             gone=[],
         ),
         reunion.Mirror(6, anew=False, ids=[], heads={}, blobs=[], gone=[1, 7]),
+        agreeing.Recount(),
         session.Heard(2),
         session.Resumed(1),
     ]  # fmt: skip

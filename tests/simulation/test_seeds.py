@@ -38,6 +38,7 @@ EVERY_FAULT = [
         "plugin comes": {"host": "c1", "factor": 1.0},
         "values are spread": {"host": "c1"},
         "scheduler dies": {"host": "scheduler", "seconds": 0.3},
+        "runner is recycled": {"host": "w1"},
     }.items())
 ]  # fmt: skip
 

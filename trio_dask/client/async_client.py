@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from trio_dask.deploy import AsyncLocalCluster
 
 T = TypeVar("T")
-Key = TypeVar("Key")
+K = TypeVar("K")
 
 
 class AsyncClient(AsyncSubmitting, AsyncManaging, AsyncComputing, AsyncEverywhere):
@@ -185,8 +185,8 @@ class AsyncClient(AsyncSubmitting, AsyncManaging, AsyncComputing, AsyncEverywher
 
     @overload
     async def gather(
-        self, futures: dict[Key, AsyncFuture[T]], errors: Literal["raise", "skip"] = ...
-    ) -> dict[Key, T]: ...
+        self, futures: dict[K, AsyncFuture[T]], errors: Literal["raise", "skip"] = ...
+    ) -> dict[K, T]: ...
 
     @overload
     async def gather(

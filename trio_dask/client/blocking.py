@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from trio_dask.deploy import LocalCluster
 
 T = TypeVar("T")
-Key = TypeVar("Key")
+K = TypeVar("K")
 
 #: All that are open, for the moment in which the process forks.
 _open: Final[weakref.WeakSet[Client]] = weakref.WeakSet()
@@ -257,8 +257,8 @@ class Client(Submitting, Managing, Computing, Everywhere):
 
     @overload
     def gather(
-        self, futures: dict[Key, Future[T]], errors: Literal["raise", "skip"] = ...
-    ) -> dict[Key, T]: ...
+        self, futures: dict[K, Future[T]], errors: Literal["raise", "skip"] = ...
+    ) -> dict[K, T]: ...
 
     @overload
     def gather(

@@ -4,6 +4,7 @@ Read `session`, `tasks`, `values` and `fleet` first: they are everything that is
 """
 
 from trio_dask.messages import (
+    agreeing,
     fleet,
     inquiring,
     kept,
@@ -29,6 +30,7 @@ __all__ = [
     "Memory",
     "Message",
     "Payload",
+    "agreeing",
     "decode",
     "encode",
     "fleet",

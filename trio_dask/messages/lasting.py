@@ -9,6 +9,7 @@ nothing had happened, and neither core notices more than a pause.
 from __future__ import annotations
 
 from collections import deque
+from itertools import islice
 from typing import TYPE_CHECKING, Final
 
 from trio_dask.messages.session import Heard
@@ -73,6 +74,18 @@ class Lasting:
             raise ValueError(msg)
         popleft = self._kept.popleft
         return [popleft() for _ in range(len(self._kept) - (self.said - count))]
+
+    def since(self, count: int) -> list[Message] | None:
+        """What was said after the first so many; None if it is not kept any more.
+
+        Raises:
+            ValueError: that many were not said.
+        """
+        if count > self.said:
+            msg = f"{count} messages heard, of {self.said} that were said"
+            raise ValueError(msg)
+        start = count - (self.said - len(self._kept))
+        return list(islice(self._kept, start, None)) if start >= 0 else None
 
     def unheard(self) -> list[Message]:
         """What has been said, and may not have been heard."""

@@ -78,9 +78,16 @@ class Refused(Message):
 
 @message(7)
 class Heartbeat(Message):
-    """A worker is alive; `metrics` is for people."""
+    """A worker is alive; `metrics` is for people.
+
+    When it had heard so many messages, it had so many attempts that it has not answered, and
+    this is their `agreeing.digest`; nothing is said of them where `heard` is below zero.
+    """
 
     metrics: Plain
+    heard: int = -1
+    attempts: int = 0
+    digest: int = 0
 
 
 @message(8)

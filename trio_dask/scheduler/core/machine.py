@@ -11,6 +11,7 @@ from collections import deque
 from typing import TYPE_CHECKING, Final
 
 from trio_dask.messages import (
+    agreeing as counting,
     fleet as moving,
     inquiring as looking,
     nested as inner,
@@ -21,6 +22,7 @@ from trio_dask.messages import (
 )
 from trio_dask.messages.ids import CLIENT_MAX
 from trio_dask.scheduler.core import (
+    agreeing,
     coordinating,
     copies,
     draining,
@@ -88,6 +90,7 @@ _FROM_WORKER: Final[dict[type, Callable[..., None]]] = {
     looking.Told: inquiring.on_told,
     plugging.PluginsDone: plugins.on_done,
     reuniting.Mirrored: mirroring.on_mirrored,
+    counting.Counted: agreeing.on_counted,
 }
 
 
@@ -105,13 +108,9 @@ class SchedulerCore:
     """
 
     def __init__(
-        self,
-        settings: CoreSettings,
-        *,
-        cluster: str,
-        epoch: int = 1,
+        self, settings: CoreSettings, *, cluster: str, epoch: int = 1,
         placement: Placement | None = None,
-    ) -> None:
+    ) -> None:  # fmt: skip
         self.state = ClusterState(settings, cluster, epoch)
         if placement is not None:
             follow(self.state, placement)

@@ -121,10 +121,16 @@ def _adopt_all(state: ClusterState, worker: Worker, attempts: dict[int, tuple[in
                 freed += _adopt(state, worker, attempt, task)
     settle(state, freed)
     if stale:
-        worker.out.add(words.Disown(list(stale)))
-        lasting = worker.out.lasting
-        said = 0 if lasting is None else lasting.said + len(worker.out.messages)
-        state.reunion.disowned[worker.peer] = said, stale
+        disown(state, worker, stale)
+
+
+def disown(state: ClusterState, worker: Worker, stale: dict[int, int]) -> None:
+    """Nobody counts on these attempts, by task, any more: they are to be stopped."""
+    worker.out.add(words.Disown(list(stale)))
+    lasting = worker.out.lasting
+    said = 0 if lasting is None else lasting.said + len(worker.out.messages)
+    _, before = state.reunion.disowned.get(worker.peer, (0, {}))
+    state.reunion.disowned[worker.peer] = said, before | stale
 
 
 def _may_go_on(worker: Worker, task: Task, *, begun: bool) -> bool:

@@ -6,7 +6,7 @@ import math
 from typing import TYPE_CHECKING
 
 from trio_dask.messages import tasks as words
-from trio_dask.scheduler.core import copies, draining, returning, state as st
+from trio_dask.scheduler.core import agreeing, copies, draining, returning, state as st
 from trio_dask.scheduler.core.brief import is_brief
 from trio_dask.scheduler.core.chronicle import DEATH, note
 from trio_dask.scheduler.core.deaths import ALONE_MAX, Deaths, death_of, described
@@ -256,3 +256,4 @@ def on_heartbeat(state: ClusterState, worker: Worker, message: Heartbeat) -> Non
         raise Misuse("metrics that say too much")
     worker.metrics = message.metrics
     worker.incoming = 0
+    agreeing.on_beat(state, worker, message)

@@ -54,6 +54,12 @@ def books_agree_on_attempts(cluster: Cluster) -> Iterator[str]:
                 yield f"{worker.address} knows of {sorted(given)}, its runner {sorted(running)}"
 
 
+def nobody_is_doubted(cluster: Cluster) -> Iterator[str]:
+    """No heartbeat has given the scheduler cause to ask a worker what it runs."""
+    for peer, doubt in cluster.scheduler.core.state.doubts.items():
+        yield f"worker {peer} was asked {doubt.times} times what it has"
+
+
 def books_agree_on_values(cluster: Cluster) -> Iterator[str]:
     """What the scheduler believes a worker to hold, it holds, and nothing else.
 

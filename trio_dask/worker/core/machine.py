@@ -8,6 +8,7 @@ from trio_dask.errors import RemoteProtocolError
 from trio_dask.messages import (
     Memory,
     Message,
+    agreeing as counting,
     fleet,
     inquiring as looking,
     nested as inner,
@@ -19,6 +20,7 @@ from trio_dask.messages import (
     values,
 )
 from trio_dask.worker.core import (
+    agreeing,
     announcing,
     attempts,
     condemning,
@@ -71,6 +73,7 @@ _FROM_SCHEDULER: Final[dict[type[Message], Callable[[WorkerState, Any], None]]] 
     plugging.Plugins: plugins.on_plugins,
     reunion.Disown: stopping.on_disown,
     reunion.Mirror: mirroring.on_mirror,
+    counting.Recount: agreeing.on_recount,
 }
 _FROM_RUNNER: Final[dict[type[Message], Callable[[WorkerState, Runner, Any], None]]] = {
     words.Done: attempts.on_done,
@@ -175,8 +178,7 @@ class WorkerCore:
     def beat(self, metrics: dict[str, Any]) -> None:
         """Say that the worker is alive."""
         bond = self.state.bond
-        if bond is None or not bond.away:
-            self.state.out.scheduler.append(hello.Heartbeat(metrics))
+        agreeing.beat(self.state, metrics)
         if bond is not None and bond.lasting.owes:
             bond.due = True
 
