@@ -17,6 +17,7 @@ PACKAGE = Path(trio_dask.__file__).parent
 SIDE_DOORS = frozenset({
     "trio_dask.messages.cloud",
     "trio_dask.messages.culprit",
+    "trio_dask.messages.agreeing",
     "trio_dask.messages.exceptions",
     "trio_dask.messages.failure",
     "trio_dask.messages.foreign",

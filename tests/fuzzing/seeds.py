@@ -191,7 +191,7 @@ def to_worker() -> list[Message]:
             gone=[],
         ),
         reunion.Mirror(6, anew=False, ids=[], heads={}, blobs=[], gone=[1, 7]),
-        agreeing.Recount(),
+        agreeing.Recount(4),
         session.Heard(2),
         session.Resumed(1),
     ]  # fmt: skip

@@ -95,7 +95,7 @@ def test_what_is_there_in_vain_is_stopped() -> None:
     pair.heard(A)
     pair.beat(there)
     pair.count(there)
-    assert pair.heard(A) == [Recount(), Disown([vain])]
+    assert pair.heard(A) == [Recount(1), Disown([vain])]
     pair.beat(there, pair.heard_so_far - 1)  # it has not heard that yet
     pair.tell(A, words.Done([vain], [words.OK_HELD], [0.1], [8], [b""]))
     assert pair.heard(A) == [words.Free([12345])]
@@ -110,7 +110,7 @@ def test_answers_to_a_question_that_it_has_not_heard_count_for_nothing() -> None
     pair.heard(A)
     for _ in range(2 * ASKED_MAX):
         pair.beat({}, heard)
-    assert pair.heard(A) == [Recount()]
+    assert pair.heard(A) == [Recount(2)]
     pair.count(pair.window)  # it was a mistake of the one who counted
     pair.beat(pair.window)
     assert not pair.core.state.doubts

@@ -47,7 +47,7 @@ def test_heartbeats_say_what_is_unanswered() -> None:
 
 
 def test_what_was_reported_in_the_place_of_its_runner_is_answered() -> None:
-    """Though it goes on there."""
+    """Though it goes on there; what waits went back, as nobody takes tasks for a moment."""
     core = a_core()
     core.on_scheduler(Interrupt([1], [1]))
     core.on_runner(1, Interrupting([1]))
@@ -55,13 +55,13 @@ def test_what_was_reported_in_the_place_of_its_runner_is_answered() -> None:
     climb(core, 2.0, 1, 2)
     assert core.state.runners[1].abandoned == {1}
     core.beat({})
-    assert said(core, Heartbeat) == Heartbeat({}, 5, 2, digest([2, 3]))
+    assert said(core, Heartbeat) == Heartbeat({}, 5, 1, digest([2]))
 
 
 def test_asked_it_says_which() -> None:
     """With their tasks."""
     core = a_core()
-    core.on_scheduler(Recount())
+    core.on_scheduler(Recount(3))
     assert said(core, Counted) == Counted(5, [3, 1, 2], [1003, 1001, 1002])
 
 

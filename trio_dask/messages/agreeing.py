@@ -24,7 +24,9 @@ def digest(attempts: Iterable[int]) -> int:
 
 @message(190)
 class Recount(Message):
-    """From the scheduler: what the worker has is not what it should have. It is to say all."""
+    """From the scheduler: the worker should have so many attempts, and others. It is to say all."""
+
+    given: int
 
 
 @message(191)

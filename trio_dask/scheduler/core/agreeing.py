@@ -51,7 +51,7 @@ def on_beat(state: ClusterState, worker: Worker, message: Heartbeat) -> None:
     if times >= ASKED_MAX:
         msg = f"it has {message.attempts} tasks, was given {len(there)}, and asking did not help"
         raise Misuse(msg)
-    worker.out.add(Recount())
+    worker.out.add(Recount(len(there)))
     assert worker.out.lasting is not None
     said = worker.out.lasting.said + len(worker.out.messages)
     state.doubts[worker.peer] = Doubt(times + 1, said)
