@@ -53,7 +53,7 @@ def test_both_agree() -> None:
     for _ in range(5):
         pair.beat(pair.window)
     assert pair.heard(A) == []
-    assert not pair.core.state.doubts
+    assert not pair.core.state.reunion.doubts
 
 
 def test_what_is_under_way_is_no_difference() -> None:
@@ -83,7 +83,7 @@ def test_what_is_missing_is_given_again() -> None:
     assert run.attempts == [lost + 1]
     assert pair.window.keys() == {kept, lost + 1}
     pair.beat(pair.window)
-    assert not pair.core.state.doubts
+    assert not pair.core.state.reunion.doubts
     assert "1 tasks that were given to it were not there" in pair.core.state.happened[-1].text
 
 
@@ -100,7 +100,7 @@ def test_what_is_there_in_vain_is_stopped() -> None:
     pair.tell(A, words.Done([vain], [words.OK_HELD], [0.1], [8], [b""]))
     assert pair.heard(A) == [words.Free([12345])]
     pair.beat(pair.window)
-    assert not pair.core.state.doubts
+    assert not pair.core.state.reunion.doubts
 
 
 def test_answers_to_a_question_that_it_has_not_heard_count_for_nothing() -> None:
@@ -113,7 +113,7 @@ def test_answers_to_a_question_that_it_has_not_heard_count_for_nothing() -> None
     assert pair.heard(A) == [Recount(2)]
     pair.count(pair.window)  # it was a mistake of the one who counted
     pair.beat(pair.window)
-    assert not pair.core.state.doubts
+    assert not pair.core.state.reunion.doubts
 
 
 def test_who_does_not_come_round_is_let_go() -> None:
@@ -144,4 +144,4 @@ def test_what_is_said_again_after_a_break_may_be_old() -> None:
     pair.heard(A)
     pair.beat({}, old)
     assert pair.heard(A) == []
-    assert not pair.core.state.doubts
+    assert not pair.core.state.reunion.doubts

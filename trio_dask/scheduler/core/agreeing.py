@@ -41,12 +41,12 @@ def on_beat(state: ClusterState, worker: Worker, message: Heartbeat) -> None:
     Raises:
         Misuse: they do not agree, and asking has not helped.
     """
-    times, said = state.doubts.get(worker.peer, (0, 0))
+    times, said = state.reunion.doubts.get(worker.peer, (0, 0))
     there = _given(worker, message.heard) if message.heard >= said else None
     if there is None:
         return
     if len(there) == message.attempts and digest(there) == message.digest:
-        state.doubts.pop(worker.peer, None)
+        state.reunion.doubts.pop(worker.peer, None)
         return
     if times >= ASKED_MAX:
         msg = f"it has {message.attempts} tasks, was given {len(there)}, and asking did not help"
@@ -54,7 +54,7 @@ def on_beat(state: ClusterState, worker: Worker, message: Heartbeat) -> None:
     worker.out.add(Recount(len(there)))
     assert worker.out.lasting is not None
     said = worker.out.lasting.said + len(worker.out.messages)
-    state.doubts[worker.peer] = Doubt(times + 1, said)
+    state.reunion.doubts[worker.peer] = Doubt(times + 1, said)
 
 
 def on_counted(state: ClusterState, worker: Worker, message: Counted) -> None:
@@ -63,7 +63,7 @@ def on_counted(state: ClusterState, worker: Worker, message: Counted) -> None:
     Raises:
         Misuse: it was not asked.
     """
-    if worker.peer not in state.doubts:
+    if worker.peer not in state.reunion.doubts:
         msg = "it says what it has, and was not asked"
         raise Misuse(msg)
     there = _given(worker, message.heard)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from trio_dask.messages import Lasting, Message
     from trio_dask.messages.session import RegisterClient, RegisterWorker
+    from trio_dask.scheduler.core.agreeing import Doubt
     from trio_dask.scheduler.core.state import Client, Task, Worker
 
 
@@ -68,6 +69,8 @@ class Reunion:
     numbers: dict[int, None] = field(default_factory=dict)
     #: Attempts that workers are told to stop, and the message after which they know it.
     disowned: dict[int, tuple[int, dict[int, int]]] = field(default_factory=dict)
+    #: Workers that do not have what they were given, and how often they were asked.
+    doubts: dict[int, Doubt] = field(default_factory=dict)
 
     @property
     def open(self) -> bool:

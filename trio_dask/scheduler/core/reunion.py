@@ -158,7 +158,7 @@ def left(state: ClusterState, peer: int) -> None:
     reunion.reports.pop(peer, None)
     reunion.newcomers.pop(peer, None)
     reunion.disowned.pop(peer, None)
-    state.doubts.pop(peer, None)
+    reunion.doubts.pop(peer, None)
     if reunion.backlog:
         reunion.backlog = [each for each in reunion.backlog if each[0] != peer]
 

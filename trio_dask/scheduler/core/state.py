@@ -27,7 +27,6 @@ from trio_dask.scheduler.policies.placement import home_of, load_s, worth_moving
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator
 
-    from trio_dask.scheduler.core.agreeing import Doubt
     from trio_dask.scheduler.core.chronicle import Happened
     from trio_dask.scheduler.core.copies import Order
     from trio_dask.scheduler.core.deaths import Deaths
@@ -443,7 +442,6 @@ class ClusterState:
     sessions: Sessions = field(default_factory=Sessions)
     membership: Membership = field(default_factory=Membership)
     reunion: Reunion = field(default_factory=Reunion)
-    doubts: dict[int, Doubt] = field(default_factory=dict)  # of workers that may not agree with us
 
     def __post_init__(self) -> None:
         self.pace = Pace(self.settings.turn_max)

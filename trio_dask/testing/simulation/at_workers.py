@@ -56,7 +56,7 @@ def books_agree_on_attempts(cluster: Cluster) -> Iterator[str]:
 
 def nobody_is_doubted(cluster: Cluster) -> Iterator[str]:
     """No heartbeat has given the scheduler cause to ask a worker what it runs."""
-    for peer, doubt in cluster.scheduler.core.state.doubts.items():
+    for peer, doubt in cluster.scheduler.core.state.reunion.doubts.items():
         yield f"worker {peer} was asked {doubt.times} times what it has"
 
 
