@@ -168,6 +168,7 @@ def to_worker() -> list[Message]:
         words.Interrupt([1, 4, 9], [words.INTERRUPT, words.COOPERATE, words.KILL]),
         words.Free([101, 102, 9]),
         words.ForgetFunctions([FID]),
+        words.Traced([5, 77], "00-1-2-01"),
         words.Run([5], [105], [FID], [5], [b"x"], [1], [9], [0], [], [B], []),
         nested.Numbers([4, 5], [400, 500]),
         nested.Nested(5, [b"to a task"]),

@@ -15,6 +15,7 @@ from trio_dask.client.options import refuse_reserved, worker_names
 from trio_dask.client.outcomes import Failed
 from trio_dask.client.shapes import futures_in, refill
 from trio_dask.client.topics import Listening
+from trio_dask.client.tracing import Tracing
 from trio_dask.client.waits import TimeIsUp
 from trio_dask.errors import SubmitError
 
@@ -45,6 +46,8 @@ class BaseClient:
         self._core.heard = self.listening.arrived
         #: Futures of graphs, by the keys that graphs use.
         self.graph_futures: Final = KnownKeys()
+        #: Makes spans of it, if that is switched on.
+        self.tracing: Final = Tracing() if live.entrance.tracing else None
         #: Pickles what is submitted.
         self.describer: Final = Describer(
             self._core, self, live.entrance.argument_bytes_max, self.live.lock
@@ -96,9 +99,13 @@ class BaseClient:
         """One call, described and submitted."""
         self.live.check_open()
         refuse_reserved(called[2])
-        batch, first = self.describer.submit(
-            *self.describer.call(*called, keys), self.live.within(options)
-        )
+        options = self.live.within(options)
+        if self.tracing is None:
+            batch, first = self.describer.submit(*self.describer.call(*called, keys), options)
+        else:
+            with self.tracing.submission(called[0], options) as (span, options):
+                batch, first = self.describer.submit(*self.describer.call(*called, keys), options)
+                span.set_attribute("trio_dask.key", batch.key(first))
         self.live.soon()
         return make(batch, first)
 
@@ -119,7 +126,13 @@ class BaseClient:
         count = len(rows.args)
         if not count:
             return []
-        batch, first = self.describer.submit(function, rows, self.live.within(options))
+        options = self.live.within(options)
+        if self.tracing is None:
+            batch, first = self.describer.submit(function, rows, options)
+        else:
+            with self.tracing.submission(called[0], options) as (span, options):
+                batch, first = self.describer.submit(function, rows, options)
+                span.set_attribute("trio_dask.tasks", count)
         self.live.soon()
         return [make(batch, tid) for tid in range(first, first + count)]
 

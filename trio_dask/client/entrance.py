@@ -40,11 +40,15 @@ class Entrance:
     argument_bytes_max: int
     full_tracebacks: bool = False
     reconnect_s: float = 10.0
+    tracing: bool = False
 
     @classmethod
     def unknown(cls, config: Config) -> Self:
         """The settings of a client whose cluster is still to be started."""
-        return cls("", Keys(b"", b"", b""), 0.0, config.client.argument_bytes_max)
+        return cls(
+            "", Keys(b"", b"", b""), 0.0, config.client.argument_bytes_max,
+            tracing=config.client.tracing,
+        )  # fmt: skip
 
     @classmethod
     def find(
@@ -92,6 +96,7 @@ class Entrance:
             argument_bytes_max=config.client.argument_bytes_max,
             full_tracebacks=config.client.full_tracebacks,
             reconnect_s=config.client.reconnect_s,
+            tracing=config.client.tracing,
         )
 
 

@@ -52,7 +52,7 @@ class NestedLive(Live):
         settings = nest.slots.settings
         entrance = Entrance(
             settings.get("scheduler_address", ""), Keys(b"", b"", b""), 0.0,
-            config.argument_bytes_max, config.full_tracebacks,
+            config.argument_bytes_max, config.full_tracebacks, tracing=nest.traced,
         )  # fmt: skip
         super().__init__(
             entrance, owner, connect_anyio, name=f"in {nest.key}", waits=waits, on_loop=True

@@ -370,6 +370,11 @@ class ClientConfig:
     full_tracebacks: bool = _setting(
         False, "Show our own frames, too, in the tracebacks of tasks' errors.", flag
     )
+    tracing: bool = _setting(
+        False,
+        "Make spans of OpenTelemetry for what is submitted, and for the tasks that come of it.",
+        flag,
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -41,8 +41,9 @@ class Submit(Message):
     it ranks the tasks of this message among each other, lowest first. `wanted` says
     whether the client holds futures for them. `options`: priority, retries,
     workers, allow_other_workers, resources, on_cancel, timeout (seconds of running),
-    deadline (seconds from the arrival of this message) and actor (its value is not to be made
-    twice); what is not there has its default.
+    deadline (seconds from the arrival of this message), actor (its value is not to be made
+    twice) and trace (the context of a span that its attempts are children of); what is not there
+    has its default.
     """
 
     first: int
@@ -218,6 +219,18 @@ class Run(Message):
     deadlines: Floats = field(default_factory=list)
     ways: Ints = field(default_factory=list)
     PARALLEL: ClassVar = ("attempts", "tids", "fids", "ranks", "args")
+
+
+@message(124)
+class Traced(Message):
+    """The attempts of the `Run` that follows are traced (scheduler → worker → runner).
+
+    `trace` is the context of the span that theirs are children of, as in the headers ``traceparent``
+    and, after a space, ``tracestate`` of the W3C.
+    """
+
+    attempts: Ints
+    trace: str
 
 
 @message(51)

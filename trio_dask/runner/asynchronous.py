@@ -245,6 +245,8 @@ class _Loop:
         present.set(task)
         scope = task.scope
         assert scope is not None
+        if task.limit is not None and (span := task.runner.spans.get(task.attempt)) is not None:
+            span.enter_for_good()
         try:
             with scope:
                 value = await coroutine

@@ -115,6 +115,11 @@ class Nest:
         return self.task[7] or auto_key(self.task[4].name, self.task[3])
 
     @property
+    def traced(self) -> bool:
+        """Whether the task is part of a trace."""
+        return self.attempt in self.slots.spans
+
+    @property
     def ends_at(self) -> float:
         """By when the task is to end, on the monotonic clock; `inf` if it has no limit."""
         if self.coroutine is not None:

@@ -31,12 +31,13 @@ from trio_dask.messages.tasks import (
     Recall,
     Returned,
     Run,
+    Traced,
 )
 from trio_dask.messages.values import Fetch, Give, Prepare, Ready, Stop
 from trio_dask.runner.exports import Exports
 from trio_dask.runner.holdings import Function, Missing, Packed
 from trio_dask.runner.plugins import PluginHost
-from trio_dask.runner.slots import Slots, Task
+from trio_dask.runner.slots import NO_LIMIT, Slots, Task
 from trio_dask.runner.wire import Outbox, read_messages
 from trio_dask.store import Segment
 
@@ -51,6 +52,8 @@ if TYPE_CHECKING:
 _END_S: Final = 1.0
 
 
+#: So many attempts that are traced may be on their way.
+_TRACES_MAX: Final = 100_000
 #: Memory is given back at most so often.
 _TRIM_S: Final = 0.25
 
@@ -80,6 +83,7 @@ class Runner:
         self._functions: dict[FunctionId, Function] = {}
         self._exports = Exports(self._held, self.outbox, self.slots.sealer)
         self._serial = 0
+        self._traces: dict[Attempt, str] = {}  # of attempts that have not come yet
         self._plugins = PluginHost(self.slots, fd)
         self._trimmed = -_TRIM_S
         #: To be done whenever tasks have come, before they begin.
@@ -88,6 +92,7 @@ class Runner:
         self.closed = Event()
         self._acts: dict[type[Message], Callable[[Any], None]] = {
             Run: self._on_run,
+            Traced: self._on_traced,
             Functions: self._on_functions,
             ForgetFunctions: self._on_forget,
             Give: self._on_give,
@@ -184,10 +189,13 @@ class Runner:
             msg = "Run with columns of different lengths"
             raise RemoteProtocolError(msg)
         if run.ways:
-            limits = zip(run.timeouts, run.deadlines, strict=True)
+            untraced = [None] * count
+            limits = zip(run.timeouts, run.deadlines, untraced, strict=True)
             self.slots.limits.update(zip(run.attempts, limits, strict=True))
         if self.before_tasks is not None:
             self.before_tasks()
+        if self._traces:
+            self._trace(run.attempts)
         tasks: list[Task] = list(
             zip(  # noqa: B905 - some columns go on for ever
                 run.ranks,
@@ -201,6 +209,20 @@ class Runner:
             )
         )
         self.slots.push(tasks)
+
+    def _on_traced(self, message: Traced) -> None:
+        """Of some of them the `Run` may never come."""
+        self._traces.update(dict.fromkeys(message.attempts, message.trace))
+        while len(self._traces) > _TRACES_MAX:
+            del self._traces[next(iter(self._traces))]
+
+    def _trace(self, attempts: list[Attempt]) -> None:
+        limits = self.slots.limits
+        for attempt in attempts:
+            told = self._traces.pop(attempt, None)
+            if told is not None:
+                timeout, deadline, _ = limits.get(attempt, NO_LIMIT)
+                limits[attempt] = timeout, deadline, told
 
     def _inputs(self, run: Run) -> list[dict[TaskId, Any] | None]:
         """For each task its inputs by the ids that its arguments call them.

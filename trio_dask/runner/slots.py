@@ -38,15 +38,17 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from trio_dask.runner.board import Board
+    from trio_dask.runner.tracing import TaskSpan
     from trio_dask.runner.wire import Outbox, Row
 
 #: rank, serial (so that nothing behind it is compared), attempt, task, function,
 #: arguments, inputs by the id that the arguments call them, key.
 Task: TypeAlias = tuple[int, int, Attempt, TaskId, Function, bytes, "dict[TaskId, Any] | None", str]
 
-#: Seconds of running, and a time by which to end.
-Limit: TypeAlias = tuple[float, float]
-_NO_LIMIT: Final[Limit] = (inf, inf)
+#: Seconds of running, a time by which to end; and what few have, too: the context of the span
+#: that theirs is a child of.
+Limit: TypeAlias = tuple[float, float, str | None]
+NO_LIMIT: Final[Limit] = (inf, inf, None)
 
 #: Results wait in the outbox for the next task only if that one is known to be this short.
 _QUICK_S: Final = 0.001
@@ -138,6 +140,8 @@ class Slots:
         self.numbers = ClientNumbers(outbox)
         #: Of attempts that have one, until they begin.
         self.limits: dict[Attempt, Limit] = {}
+        #: Of attempts that are traced, while they run.
+        self.spans: dict[Attempt, TaskSpan] = {}
         opened(self)
 
     # ------------------------------------------------------------ threads
@@ -275,7 +279,7 @@ class Slots:
 
     def _is_too_late(self, attempt: Attempt) -> bool:
         """Whether its deadline is over: then it is given back."""
-        if self.limits.get(attempt, _NO_LIMIT)[1] > monotonic():
+        if self.limits.get(attempt, NO_LIMIT)[1] > monotonic():
             return False
         del self.limits[attempt]
         self.outbox.say(Returned([attempt]))
@@ -288,6 +292,7 @@ class Slots:
         began = monotonic()
         limit = self.limits.pop(attempt, None) if self.limits else None
         strikes.ends[row] = inf if limit is None else min(began + limit[0], limit[1])
+        traced = None if limit is None or limit[2] is None else self._begin_span(task, limit[2])
         self.board.begin(seat.slot, attempt, began)
         seat.task = task
         value: Any = None
@@ -310,6 +315,8 @@ class Slots:
                 error, called = error or raised, True
         seconds = monotonic() - began
         seat.task = None
+        if traced is not None:
+            traced.leave()
         if value is PARKED:
             self.board.end(seat.slot)
             return None
@@ -320,6 +327,22 @@ class Slots:
         done = self._row(task, value, error, seconds, _over(limit, began, error))
         if seat.slot >= 0:
             self.board.end(seat.slot)
+        return done if traced is None else self._end_span(done, error)
+
+    def _begin_span(self, task: Task, told: str) -> TaskSpan | None:
+        """The attempt is part of a trace: what its thread does from now on is, too."""
+        from trio_dask.runner.tracing import begun  # only who is traced needs it
+
+        span = begun(task, told, self.settings)
+        if span is not None:
+            self.spans[task[2]] = span
+            span.enter()
+        return span
+
+    def _end_span(self, done: Row, error: BaseException | None) -> Row:
+        span = self.spans.pop(done[0], None)
+        if span is not None:
+            span.end(done[1], error)
         return done
 
     def _row(  # noqa: PLR0917 - called once
@@ -375,7 +398,8 @@ class Slots:
 
     def _row_of(self, coroutine: AsyncTask, value: Any, error: BaseException | None) -> Row:
         over = _over(coroutine.limit, coroutine.began, error)
-        return self._row(coroutine.task, value, error, coroutine.seconds, over)
+        done = self._row(coroutine.task, value, error, coroutine.seconds, over)
+        return self._end_span(done, error) if self.spans else done
 
     def _unattended(self, coroutine: AsyncTask, value: Any, error: BaseException | None) -> None:
         """A coroutine has ended while it had no slot. On the loop."""

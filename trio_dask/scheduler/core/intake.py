@@ -41,6 +41,8 @@ if TYPE_CHECKING:
         Worker,
     )
 
+#: A context of a span is no longer, in characters.
+_TRACE_MAX: Final = 1024
 SLICE: Final = 1000  # rows of a large message between two looks at other peers
 
 
@@ -197,6 +199,7 @@ def _options(state: ClusterState, message: words.Submit, count: int) -> tuple[in
     way = options.pop("on_cancel", words.INTERRUPT)
     timeout_s = options.pop("timeout", None)
     once = options.pop("actor", False)
+    trace = options.pop("trace", "")
     options.pop("deadline", None)
     if options:
         raise Misuse(f"unknown option {min(options)!r}")
@@ -206,6 +209,8 @@ def _options(state: ClusterState, message: words.Submit, count: int) -> tuple[in
         raise Misuse(f"on_cancel {way!r} is no way of stopping a task")
     if timeout_s is not None and not (is_amount(timeout_s) and timeout_s):
         raise Misuse(f"timeout {timeout_s!r} is not a number of seconds above 0")
+    if type(trace) is not str or len(trace) > _TRACE_MAX:
+        raise Misuse(f"trace {trace!r:.100} is no context of a span")
     if type(retries) is not int or retries < 0:
         raise Misuse(f"retries {retries!r} is not a number of times")
     if type(workers) is not list or not all(type(each) is str for each in workers):
@@ -220,7 +225,7 @@ def _options(state: ClusterState, message: words.Submit, count: int) -> tuple[in
     rank0 = (-priority << ORDER_BITS) + state.order
     state.order += count
     return rank0, st.Spec(
-        None, requirement, retries, way, float(timeout_s or math.inf), once is True
+        None, requirement, retries, way, float(timeout_s or math.inf), once is True, trace
     )
 
 

@@ -145,6 +145,7 @@ class Spec:
     way: int = INTERRUPT  # in which it is stopped while it runs
     timeout_s: float = math.inf  # for which it may run, each time
     once: bool = False  # its value is an actor: made again it would be another
+    trace: str = ""  # the span that submitted it
 
 
 class Task:
@@ -262,9 +263,8 @@ class Worker:
         self.recalled: dict[int, bool] = {}  # asked back, not answered; whether to run elsewhere
         self.parked: dict[int, None] = {}  # of the window: they wait, and take no slot
         self.nested: dict[int, Client] = {}  # by attempt: clients inside tasks that run here
-        self.numbers: dict[
-            int, int
-        ] = {}  # for clients inside tasks to come, each with its first id
+        # For clients inside tasks to come, each with its first id:
+        self.numbers: dict[int, int] = {}
         self.parting: list[Client] = []  # clients whose attempts are over; all workers share it
         self.functions: set[int] = set()
         self.held: dict[TaskId, Task] = {}

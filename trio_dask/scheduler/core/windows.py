@@ -7,6 +7,7 @@ from heapq import heapify, heappush
 from itertools import islice
 from typing import TYPE_CHECKING, Final
 
+from trio_dask.messages.tasks import Traced
 from trio_dask.scheduler.core import state as st
 from trio_dask.scheduler.core.expiring import add_limits
 
@@ -35,14 +36,7 @@ def touch(state: ClusterState, worker: Worker) -> None:
 
 def assign(state: ClusterState, worker: Worker, tasks: list[Task]) -> None:
     """Make an attempt at each of these ready tasks on `worker`."""
-    spec = None
-    for task in tasks:
-        if task.spec is not spec:
-            spec = task.spec
-            function = spec.function
-            assert function is not None, "a value that was put here is never ready to run"
-            if function.fid not in worker.functions:
-                _teach(state, worker, function)
+    _prepare(state, worker, tasks)
     run = worker.out.run()
     window = worker.window
     attempt = state.attempt
@@ -77,6 +71,21 @@ def assign(state: ClusterState, worker: Worker, tasks: list[Task]) -> None:
     state.attempt = attempt
     worker.worst = max(worker.worst, *[task.rank for task in tasks])
     state.worst = max(state.worst, worker.worst)
+
+
+def _prepare(state: ClusterState, worker: Worker, tasks: list[Task]) -> None:
+    """Tell what is to be known before these attempts come."""
+    spec, traced = None, False
+    for task in tasks:
+        if task.spec is not spec:
+            spec = task.spec
+            traced = traced or spec.trace != ""
+            function = spec.function
+            assert function is not None, "a value that was put here is never ready to run"
+            if function.fid not in worker.functions:
+                _teach(state, worker, function)
+    if traced:
+        _trace(state, worker, tasks)
 
 
 def _unload(worker: Worker, task: Task) -> None:
@@ -126,6 +135,16 @@ def _teach(state: ClusterState, worker: Worker, function: Function) -> None:
     worker.out.function(function)
     if function.forgotten:
         state.unused_functions[function.fid] = None
+
+
+def _trace(state: ClusterState, worker: Worker, tasks: list[Task]) -> None:
+    """Tell which of the attempts to come are part of which trace."""
+    traces: dict[str, list[int]] = {}
+    for attempt, task in enumerate(tasks, state.attempt + 1):
+        if task.spec.trace:
+            traces.setdefault(task.spec.trace, []).append(attempt)
+    for trace, attempts in traces.items():
+        worker.out.add(Traced(attempts, trace))
 
 
 def _add_key(keys: list[str], rows: int, key: str) -> None:

@@ -136,8 +136,8 @@ class SimRunner:
                 self.holds += 1
                 done = partial(self._set_up, message)
                 self._world.after(_SET_UP_S, f"plugin {message.names}", done)
-            case nested.Nested() | nested.NestedGot():
-                pass  # the task has ended
+            case nested.Nested() | nested.NestedGot() | words.Traced():
+                pass  # the task has ended; or it is traced, and nobody looks
             case _:
                 msg = f"a runner is not told {message}"
                 raise AssertionError(msg)

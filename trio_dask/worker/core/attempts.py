@@ -183,6 +183,12 @@ def on_free(state: WorkerState, message: Free) -> None:
             runner.out.append(Free(live))
 
 
+def on_traced(state: WorkerState, message: words.Traced) -> None:
+    """Which of the attempts that follow are traced is the concern of whichever runner gets them."""
+    for runner in state.taking:
+        runner.out.append(message)
+
+
 def on_done(state: WorkerState, runner: Runner, message: Done) -> None:
     """A runner ended attempts: on to the scheduler, as they came.
 

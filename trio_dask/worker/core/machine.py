@@ -58,6 +58,7 @@ _RULES: Final = RestartRules()
 
 _FROM_SCHEDULER: Final[dict[type[Message], Callable[[WorkerState, Any], None]]] = {
     words.Run: attempts.on_run,
+    words.Traced: attempts.on_traced,
     words.Recall: attempts.on_recall,
     words.Interrupt: attempts.on_interrupt,
     words.Free: attempts.on_free,
