@@ -32,10 +32,13 @@ if TYPE_CHECKING:
 
 WORKERS: Final = 2
 RUNS: Final = 2
+#: Whether jobs are to have little to do, to see that they work.
+SMALL = False
 
 
-def make_parquet(folder: Path, files: int = 8, rows: int = 200_000) -> None:
+def make_parquet(folder: Path) -> None:
     """A table of sales, in files."""
+    files, rows = (3, 1_000) if SMALL else (8, 200_000)
     chance = np.random.default_rng(7)
     for number in range(files):
         pd.DataFrame(
@@ -67,15 +70,21 @@ def merge(folder: Path) -> float:
 
 def climatology(_: Path) -> float:
     """Deviations from the mean of each month, of twenty years of a small globe."""
-    days = da.random.default_rng(3).normal(size=(7300, 60, 120), chunks=(365, 60, 120))
-    months = days.reshape(20, 365, 60, 120)[:, :360].reshape(20, 12, 30, 60, 120)
+    years, rows, columns = (2, 6, 12) if SMALL else (20, 60, 120)
+    days = da.random.default_rng(3).normal(
+        size=(365 * years, rows, columns), chunks=(365, rows, columns)
+    )
+    months = days.reshape(years, 365, rows, columns)[:, :360]
+    months = months.reshape(years, 12, 30, rows, columns)
     means = months.mean(axis=(0, 2), keepdims=True)
     return float(np.round((months - means).std().compute(), 6))
 
 
 def overlap(_: Path) -> float:
     """A blur of a large image, whose chunks look at their neighbours."""
-    image = da.random.default_rng(5).integers(0, 256, size=(4000, 4000), chunks=500).astype("f4")
+    size = 400 if SMALL else 4000
+    image = da.random.default_rng(5).integers(0, 256, size=(size, size), chunks=size // 8)
+    image = image.astype("f4")
 
     def blur(block: Any) -> Any:
         out = block.copy()
@@ -88,7 +97,8 @@ def overlap(_: Path) -> float:
 
 def kmeans(_: Path) -> float:
     """Ten steps of Lloyd's algorithm, on points that stay on the cluster."""
-    points = da.random.default_rng(11).normal(size=(400_000, 4), chunks=(50_000, 4)).persist()
+    count = 8_000 if SMALL else 400_000
+    points = da.random.default_rng(11).normal(size=(count, 4), chunks=(count // 8, 4)).persist()
     centers = np.linspace(-1, 1, 8)[:, None] * np.ones(4)
 
     def part(block: Any, centers: Any) -> Any:
@@ -96,7 +106,7 @@ def kmeans(_: Path) -> float:
         sums = np.stack([block[nearest == row].sum(axis=0) for row in range(len(centers))])
         return sums, np.bincount(nearest, minlength=len(centers))
 
-    for _step in range(10):
+    for _step in range(2 if SMALL else 10):
         parts = [delayed(part)(block, centers) for block in points.to_delayed().ravel()]
         found = dask.compute(*parts)
         sums, counts = sum(each[0] for each in found), sum(each[1] for each in found)
@@ -107,7 +117,8 @@ def kmeans(_: Path) -> float:
 def wordcount(_: Path) -> float:
     """How often words appear in many short lines."""
     lines = db.from_sequence(
-        (f"word{n % 97} word{n % 31} and word{n % 7}" for n in range(60_000)), npartitions=16
+        (f"word{n % 97} word{n % 31} and word{n % 7}" for n in range(600 if SMALL else 60_000)),
+        npartitions=4 if SMALL else 16,
     )
     counts = dict(lines.str.split().flatten().frequencies().compute())
     return float(sum(len(word) * count for word, count in counts.items()))
@@ -115,7 +126,8 @@ def wordcount(_: Path) -> float:
 
 def many_tasks(_: Path) -> float:
     """Ten thousand chunks with next to nothing to do."""
-    return float(da.ones((1000, 1000), chunks=(10, 10)).map_blocks(lambda b: b + 1).sum().compute())
+    size = 100 if SMALL else 1000
+    return float(da.ones((size, size), chunks=(10, 10)).map_blocks(lambda b: b + 1).sum().compute())
 
 
 JOBS: Final[dict[str, Callable[[Path], float]]] = {
@@ -125,11 +137,11 @@ JOBS: Final[dict[str, Callable[[Path], float]]] = {
 
 
 @contextmanager
-def scheduler(name: str) -> Iterator[None]:
-    """While it lasts, Dask computes with this one."""
+def scheduler(name: str) -> Iterator[Any]:
+    """While it lasts, Dask computes with this one, which is given: None for threads."""
     if name == "threads":
         with dask.config.set({"scheduler": "threads", "dataframe.shuffle.method": "tasks"}):
-            yield
+            yield None
         return
     options: dict[str, Any] = {"n_workers": WORKERS, "threads_per_worker": 1}
     if name == "trio_dask":
@@ -140,7 +152,7 @@ def scheduler(name: str) -> Iterator[None]:
         options["dashboard_address"] = None
     with Client(**options) as client:
         client.wait_for_workers(WORKERS)
-        yield
+        yield client
 
 
 def measure(names: list[str], schedulers: list[str], folder: Path) -> bool:

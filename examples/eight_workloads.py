@@ -1,0 +1,89 @@
+"""Realistic jobs on three schedulers, threads, trio_dask and dask.distributed, in one run.
+
+    python examples/eight_workloads.py                    # all of it, and a table
+    python examples/eight_workloads.py --jobs sweep       # one job
+    python examples/eight_workloads.py --small            # in a few seconds
+
+Those with Dask's collections are in `collections_workloads.py`, the others, of programs that submit
+by themselves, in `program_workloads.py` and `web_service.py`. Each gives a checksum, which has to
+be the same everywhere. Each runs twice on each scheduler; the better time counts, without that of
+starting the cluster.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib.util
+import sys
+import tempfile
+import time
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import collections_workloads
+from collections_workloads import JOBS, make_parquet, scheduler
+from program_workloads import PROGRAMS
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+RUNS: Final = 2
+ALL: Final = (
+    "groupby", "climatology_xarray", "overlap", "kmeans", "wordcount", "sweep", "search", "service",
+)  # fmt: skip
+
+
+def measure(
+    names: Sequence[str], schedulers: Sequence[str], folder: Path, *, small: bool, runs: int = RUNS
+) -> dict[str, dict[str, tuple[float, set[float]]]]:
+    """By job and scheduler, the best time, and all checksums there were."""
+    found: dict[str, dict[str, tuple[float, set[float]]]] = {name: {} for name in names}
+    for where in schedulers:
+        with scheduler(where) as client:
+            for name in names:
+                job: Callable[[], float] = (
+                    partial(PROGRAMS[name], where, client, small=small)
+                    if name in PROGRAMS
+                    else partial(JOBS[name], folder)
+                )
+                best, sums = float("inf"), set[float]()
+                for _ in range(runs):
+                    began = time.perf_counter()
+                    sums.add(job())
+                    best = min(best, time.perf_counter() - began)
+                found[name][where] = best, sums
+    return found
+
+
+def show(found: dict[str, dict[str, Any]], schedulers: Sequence[str]) -> bool:
+    """A table. False if a checksum differs."""
+    print(f"{'':20}" + "".join(f"{each:>14}" for each in schedulers) + "   checksum")
+    good = True
+    for name, row in found.items():
+        sums = set().union(*(each[1] for each in row.values()))
+        times = "".join(f"{row[each][0]:13.2f}s" for each in schedulers)
+        print(f"{name:20}{times}   {', '.join(map(str, sorted(sums)))}")
+        good = good and len(sums) == 1
+    return good
+
+
+def main() -> int:
+    """As the arguments say."""
+    known = ["threads", "trio_dask"]
+    if importlib.util.find_spec("distributed") is not None:
+        known.append("distributed")
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
+    parser.add_argument("--jobs", nargs="+", choices=sorted({*JOBS, *PROGRAMS}), default=ALL)
+    parser.add_argument("--schedulers", nargs="+", choices=known, default=known)
+    parser.add_argument("--small", action="store_true", help="little to do, to see that it works")
+    options = parser.parse_args()
+    collections_workloads.SMALL = options.small
+    with tempfile.TemporaryDirectory() as folder:
+        make_parquet(Path(folder))
+        found = measure(options.jobs, options.schedulers, Path(folder), small=options.small)
+    return 0 if show(found, options.schedulers) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
