@@ -105,14 +105,21 @@ def test_what_is_taken_is_gone(keepers: Keepers) -> None:
     put(keepers, 1)
     ask(keepers, OTHER, "queue.get", token=1, name="q", want=1)
     (mirror,) = keepers.told(A)
-    ask(keepers, OTHER, "ticket.took", token=1)
+    answers(keepers, OTHER)
+    took = ask(keepers, OTHER, "ticket.took", token=1)
+    assert keepers.told(A) == []  # nobody waits for that
+    size = ask(keepers, OTHER, "queue.size", name="q")
+    assert answers(keepers, OTHER) == {size: {"size": 0}}
+    keepers.tick(1.0)
     (after,) = keepers.told(A)
     assert after.gone == mirror.ids[:1]
+    assert answers(keepers, OTHER) == {took: {}}
     assert keepers.kinds() == [mirroring.MARK]
     lasting = keepers.core.state.clients[1].out.lasting
     assert lasting is not None
     keepers.tell(C, session.Heard(lasting.said))
     assert keepers.kinds() == []
+    keepers.tick(1.0)
     assert keepers.told(A)[0].gone == mirror.ids[1:]
     assert keepers.core.state.mirrors.nbytes == 0
 
@@ -165,6 +172,51 @@ def test_metadata_replaces_what_was_below(keepers: Keepers) -> None:
     keepers.leave(C)
     heads = [head[1:] for head, _, _ in keepers.core.state.mirrors.rows.values()]
     assert heads == [[["a"], {"d": b"4"}], [["a", "d", "e"], b"5"]]
+
+
+def test_one_is_told_at_once_and_the_other_in_time(
+    keepers: Keepers, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """When there is much, at the next tick, or when the first is not there any more."""
+    monkeypatch.setattr(mirroring, "_ROWS_MANY", 6)
+    keepers.keeper(A)
+    keepers.keeper(B)
+    put(keepers, 1)
+    assert [len(keepers.told(peer)) for peer in (A, B)] == [1, 1]  # none was the first
+    put(keepers, 2, b"2")
+    serial = put(keepers, 3, b"3")
+    assert [len(keepers.told(peer)) for peer in (A, B)] == [2, 0]
+    assert serial in answers(keepers, C)
+    put(keepers, 4, b"4")
+    assert [each.blobs[::2] for each in keepers.told(B)] == [[b"2", b"3", b"4"]]
+    keepers.told(A)
+    put(keepers, 5, b"5")
+    ask(keepers, OTHER, "queue.get", token=1, name="q", want=5)
+    ask(keepers, OTHER, "ticket.took", token=1)
+    keepers.tick(1.0)
+    (mirror,) = keepers.told(B)
+    assert (mirror.blobs, len(mirror.gone)) == ([b""], 4)  # what has come and gone it never knew
+    keepers.told(A)
+    serial = put(keepers, 6, b"6")
+    assert keepers.told(B) == []
+    keepers.core.lost(A, "test", keepers.now)
+    keepers.settle()
+    assert [each.blobs for each in keepers.told(B)] == [[b"6", b""]]
+    assert serial in answers(keepers, C)
+
+
+def test_nobody_is_left_who_was_to_have_it(keepers: Keepers) -> None:
+    """Nor anything to be kept: who has taken the last of it is told, all the same."""
+    keepers.keeper(A)
+    put(keepers, 1)
+    keepers.told(A)
+    ask(keepers, OTHER, "queue.get", token=1, name="q", want=1)
+    answers(keepers, OTHER)
+    took = ask(keepers, OTHER, "ticket.took", token=1)
+    keepers.leave(C)
+    keepers.leave(A)
+    assert not keepers.core.state.mirrors.rows
+    assert answers(keepers, OTHER) == {took: {}}
 
 
 # ---------------------------------------------------------------- who keeps it

@@ -114,7 +114,10 @@ def test_what_somebody_has_is_his(town: Reunion) -> None:
     held = {C: {"items": [[7, "q", [1, 3], []]]}, D: {"items": [[7, "q", [2], []]]}}
     whole(town, rows, tickets=held)
     assert get(town, 1) == [b"3"]
-    assert asked(town, C, "ticket.took", token=7) == {}
+    took = ask(town, C, "ticket.took", token=7)
+    town.tick(1.0)
+    confirm(town)
+    assert answers(town, C) == {took: {}}
     town.leave(D)
     assert get(town, 2) == [b"1"]
     assert [head[0] for head, _, _ in town.core.state.mirrors.rows.values()].count("item") == 2

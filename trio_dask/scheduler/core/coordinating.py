@@ -166,9 +166,10 @@ def _on_took(state: ClusterState, client: Client, message: Ask) -> None:
     """The owner has what he was given, if he was given something."""
     records, ticket = state.records, Ticket(client.number, _token(message.params))
     if ticket in records.reading or records.queues.handed(ticket) is not None:
-        let_go(state, *records.queues.took(ticket), records.reading.pop(ticket, None))
+        items = (*records.queues.took(ticket), records.reading.pop(ticket, None))
+        let_go(state, *items, known=False)  # nobody else has seen them
         _forget(state, ticket)
-    answer(state, client, message, {})
+    mirroring.answer_in_time(state, client, Answer(message.serial, ok=True, data={}))
 
 
 def _on_give_up(state: ClusterState, client: Client, message: Ask) -> None:

@@ -94,14 +94,14 @@ def referring(state: ClusterState, item: Item) -> Item:
     return item
 
 
-def let_go(state: ClusterState, *items: Item | None) -> None:
-    """These values are not kept any more."""
+def let_go(state: ClusterState, *items: Item | None, known: bool = True) -> None:
+    """These values are not kept any more; whether that is to be known at once."""
     for item in items:
         if item is None:
             continue
         state.records.nbytes -= item.nbytes
         if item.row:
-            mirroring.remove(state, item.row)
+            mirroring.remove(state, item.row, known=known)
             item.row = 0
         for tid in item.tids:
             task = state.tasks.get(tid)

@@ -363,6 +363,7 @@ class SchedulerCore:
             copies.reduce(self.state)
             functions.forget_functions(self.state)
             membership.tell_news(self.state)
+            mirroring.tick(self.state)
             delist_empty(self.state)
         self._shrink()
         away = self.state.sessions.away

@@ -21,6 +21,10 @@ class Holder:
     worker: Worker
     #: Those that it was not sent; None: it was sent nothing.
     todo: deque[int] | None = None
+    # What is new, and it was not told: after what it has yet `todo`.
+    added: dict[int, None] = field(default_factory=dict)
+    gone: list[int] = field(default_factory=list)
+    told: int = 0  # the version that it was told of last
     waits: bool = False  # for it to say that it has what it was sent
     confirmed: int = 0  # the version that it has; 0: not all of any
 
@@ -38,18 +42,20 @@ class Mirrors:
     """
 
     version: int = 0
-    told: int = 0  # the version that holders were told of last
+    needed: int = 0  # the version of the last change that somebody has to know of
     confirmed: int = 0  # the version that somebody else has
     rows: dict[int, Row] = field(default_factory=dict)
     nbytes: int = 0
     ids_ever: int = 0
     added: dict[int, None] = field(default_factory=dict)  # since holders were told
     gone: list[int] = field(default_factory=list)
-    due: bool = False  # holders are to be told something
+    due: bool = False  # one holder is to be told something
+    all_due: bool = False  # all are
     unsettled: bool = True  # others may have to be the holders
     holders: list[Holder] = field(default_factory=list)
     stale: dict[Worker, None] = field(default_factory=dict)  # they have records of before
     waiting: deque[tuple[int, Client, Answer]] = field(default_factory=deque)
+    patient: deque[tuple[int, Client, Answer]] = field(default_factory=deque)  # nobody looks
     complaint: str = ""  # that there are too many; for who runs the scheduler
     # Where things are that have no place for the id of their record.
     flags: dict[str, int] = field(default_factory=dict)

@@ -42,6 +42,8 @@ HOLDERS: Final = 2
 #: One message has no more than so many records, or so many bytes.
 _ROWS_MAX: Final = 2000
 _BYTES_MAX: Final = 4 << 20
+#: So many changes wait for the clock at most, for a worker that is not the first to be told.
+_ROWS_MANY: Final = 200
 #: What a record takes besides its own bytes.
 ROW_BYTES: Final = 100
 
@@ -64,6 +66,7 @@ def add(state: ClusterState, head: list[Any], blob: bytes, nbytes: int) -> int:
     put(mirrors, mirrors.ids_ever, (head, blob, nbytes))
     mirrors.added[mirrors.ids_ever] = None
     mirrors.version += 1
+    mirrors.needed = mirrors.version
     mirrors.due = True
     return mirrors.ids_ever
 
@@ -74,8 +77,11 @@ def put(mirrors: Mirrors, row: int, record: Row) -> None:
     mirrors.nbytes += record[2]
 
 
-def remove(state: ClusterState, row: int) -> None:
-    """What this record is of is no more."""
+def remove(state: ClusterState, row: int, *, known: bool = True) -> None:
+    """What this record is of is no more.
+
+    Unless that is to be `known` before anybody is told anything, it is said with what comes next.
+    """
     mirrors = state.mirrors
     found = mirrors.rows.pop(row, None)
     if found is None:
@@ -86,7 +92,9 @@ def remove(state: ClusterState, row: int) -> None:
     else:
         mirrors.gone.append(row)
     mirrors.version += 1
-    mirrors.due = True
+    if known:
+        mirrors.needed = mirrors.version
+        mirrors.due = True
 
 
 def ended(state: ClusterState, task: Task) -> None:
@@ -122,8 +130,17 @@ def answer(state: ClusterState, client: Client, message: Answer) -> None:
     mirrors = state.mirrors
     if mirrors.unsettled and mirrors.due:
         appoint(state)
+    if mirrors.holders and mirrors.needed > mirrors.confirmed:
+        mirrors.waiting.append((mirrors.needed, client, message))
+    else:
+        client.out.add(message)
+
+
+def answer_in_time(state: ClusterState, client: Client, message: Answer) -> None:
+    """Tell the client when all is with a worker, which is not hurried for it."""
+    mirrors = state.mirrors
     if mirrors.holders and mirrors.version > mirrors.confirmed:
-        mirrors.waiting.append((mirrors.version, client, message))
+        mirrors.patient.append((mirrors.version, client, message))
     else:
         client.out.add(message)
 
@@ -155,7 +172,7 @@ def heard(state: ClusterState, client: Client, messages: Iterable[Message]) -> N
     for message in messages:
         row = marks.pop(message.serial, None) if type(message) is Answer else None
         if row is not None:
-            remove(state, row)
+            remove(state, row, known=False)
     if not marks:
         del state.mirrors.marks[client.number]
 
@@ -163,16 +180,16 @@ def heard(state: ClusterState, client: Client, messages: Iterable[Message]) -> N
 def client_gone(state: ClusterState, number: int) -> None:
     """The client does not ask again."""
     for row in state.mirrors.marks.pop(number, {}).values():
-        remove(state, row)
+        remove(state, row, known=False)
 
 
 def _release(mirrors: Mirrors, clients: dict[int, Client], version: int) -> None:
     """All up to this version is with a worker: who waits for that is told."""
-    waiting = mirrors.waiting
-    while waiting and waiting[0][0] <= version:
-        _, client, message = waiting.popleft()
-        if clients.get(client.number) is client:
-            client.out.add(message)
+    for waiting in (mirrors.waiting, mirrors.patient):
+        while waiting and waiting[0][0] <= version:
+            _, client, message = waiting.popleft()
+            if clients.get(client.number) is client:
+                client.out.add(message)
 
 
 def on_mirrored(state: ClusterState, worker: Worker, message: Mirrored) -> None:
@@ -202,7 +219,7 @@ def unsettle(state: ClusterState) -> None:
     """Workers have come, or are about to leave: others may have to keep the records."""
     mirrors = state.mirrors
     mirrors.unsettled = True
-    if mirrors.rows or mirrors.holders or mirrors.stale:
+    if mirrors.rows or mirrors.holders or mirrors.stale or mirrors.waiting or mirrors.patient:
         mirrors.due = True
 
 
@@ -259,26 +276,57 @@ def _nearness(worker: Worker, others: list[Worker]) -> int:
 # ---------------------------------------------------------------- what they are told
 
 
+def tick(state: ClusterState) -> None:
+    """Now and then all holders are told all."""
+    mirrors = state.mirrors
+    if any(each.told < mirrors.version for each in mirrors.holders):
+        mirrors.due = mirrors.all_due = True
+
+
 def tell(state: ClusterState) -> None:
-    """Tell holders what is new. Without any, who waits for them is answered."""
+    """Tell a holder what is new, and the others when that has become much.
+
+    Without any, who waits for them is answered.
+    """
     mirrors = state.mirrors
     mirrors.due = False
     if mirrors.unsettled:
         appoint(state)
     if not mirrors.holders:
         _release(mirrors, state.clients, mirrors.version)
-    news = list(mirrors.added), mirrors.gone
-    mirrors.added, mirrors.gone = {}, []
-    told, mirrors.told = mirrors.told, mirrors.version
+    added, mirrors.added = mirrors.added, {}
+    gone, mirrors.gone = mirrors.gone, []
+    everybody, mirrors.all_due = mirrors.all_due, False
+    first = next((each for each in mirrors.holders if each.whole and _stays(each.worker)), None)
     for holder in mirrors.holders:
         if holder.todo is None:
             holder.todo = deque(mirrors.rows)
             _send_some(mirrors, holder, anew=True)
             continue
-        if told < mirrors.version:
-            _send(mirrors, holder, *news)
+        _note(holder, added, gone)
+        much = bool(holder.todo) or len(holder.added) + len(holder.gone) >= _ROWS_MANY
+        if everybody or much or holder is first or first is None:
+            _send_news(mirrors, holder)
         if holder.todo and not holder.waits:
             _send_some(mirrors, holder)
+
+
+def _note(holder: Holder, added: dict[int, None], gone: list[int]) -> None:
+    """This is to be told to it some time."""
+    for row in gone:
+        if row in holder.added:
+            del holder.added[row]
+        else:
+            holder.gone.append(row)
+    holder.added.update(added)
+
+
+def _send_news(mirrors: Mirrors, holder: Holder) -> None:
+    """Send what is new."""
+    if holder.told < mirrors.version:
+        added, holder.added = list(holder.added), {}
+        gone, holder.gone = holder.gone, []
+        _send(mirrors, holder, added, gone)
 
 
 def _send_some(mirrors: Mirrors, holder: Holder, *, anew: bool = False) -> None:
@@ -314,5 +362,6 @@ def _send(
         out.add(message)
         anew, gone = False, []
         if not todo:
+            holder.told = mirrors.version
             message.version = 0 if holder.todo else mirrors.version
             return
