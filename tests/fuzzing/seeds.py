@@ -145,6 +145,8 @@ def of_worker() -> list[Message]:
             heads={"of": [["mark", 1, 5, {}], ["metadata", ["a"], {"b": b"x"}], ["flag", "e"]]},
         ),
         reunion.Mirrored(3),
+        reunion.Lingering([some[0]]),
+        reunion.Lingering([]),
         reunion.Tickets({"locks": [[1, ["x"]]], "items": [[2, "q", [1], [FIRST]]]}),
         reunion.Tickets({"semaphores": [[3, "s", 2]], "reading": [[4, [FIRST]]]}),
         reunion.Announced(2, [FID]),

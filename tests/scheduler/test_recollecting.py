@@ -10,7 +10,15 @@ from tests.scheduler.test_coordinating import answers, ask
 from tests.scheduler.test_reunion import BEFORE, FIRST, ME, OTHER, A, B, C, D, Reunion
 from trio_dask.messages import reunion, session, tasks as words
 from trio_dask.messages.ids import first_attempt, first_id
-from trio_dask.messages.reunion import Announced, Holdings, Known, Mirror, Mirrored, Tickets
+from trio_dask.messages.reunion import (
+    Announced,
+    Holdings,
+    Known,
+    Lingering,
+    Mirror,
+    Mirrored,
+    Tickets,
+)
 from trio_dask.scheduler.core import Misuse, mirroring
 
 V = first_attempt(3)
@@ -174,6 +182,29 @@ def test_who_comes_too_late_has_what_nobody_else_has(town: Reunion) -> None:
     assert answers(town, D) == {}
     town.leave(99)
     assert answers(town, D) == {waits: {}}
+
+
+@pytest.mark.parametrize("end", ["over", "gone", "late"])
+def test_no_lock_is_given_before_tasks_are_over_that_may_have_it(town: Reunion, end: str) -> None:
+    """Their clients are lost; but what clients hold that are back is theirs."""
+    town.tell(A, Lingering([V + 1, V + 2]))
+    town.tell(B, Lingering([]))
+    whole(town, tickets={C: {"locks": [[1, ["x"]]]}})
+    waits = ask(town, D, "lock.acquire", token=1, names=["y"], need=1)
+    lease = ask(town, D, "semaphore.acquire", token=2, name="s", limit=1)
+    next_ = ask(town, D, "lock.acquire", token=3, names=["y"], need=1)
+    gives_up = ask(town, D, "ticket.give_up", token=3, kind="lock")
+    ask(town, C, "ticket.drop", token=1)
+    town.tell(A, Lingering([V + 2]))
+    assert answers(town, D) == {gives_up: {"done": False}, next_: "it was given up"}
+    if end == "over":
+        town.tell(A, Lingering([]))
+    elif end == "gone":
+        town.leave(A)
+    else:
+        town.tick(31.0)
+    assert answers(town, D) == {waits: {}, lease: {}}
+    assert not town.core.state.mirrors.lingering
 
 
 # ---------------------------------------------------------------- tasks

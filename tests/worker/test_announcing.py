@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from tests.worker.worker_driver import FID, ME
-from trio_dask.messages import Message, reunion, session, tasks as words
+from trio_dask.messages import Message, nested, reunion, session, tasks as words
 from trio_dask.messages.plugins import Plugins, PluginsDone
 from trio_dask.worker.core import Store, WorkerCore
 
@@ -144,3 +144,37 @@ def test_and_goes_if_the_other_comes_to_nothing() -> None:
     core.on_runner(1, words.Done([2], [words.ERROR], [0.1], [0], [b"oops"]))
     assert freed(core) == [TASK]
     assert not core.state.runners[1].twice
+
+
+def lingering(core: WorkerCore) -> list[list[int]]:
+    """Which tasks the scheduler is told to be still there."""
+    said = [each for action in core.flush() for each in getattr(action, "messages", [])]
+    return [each.attempts for each in said if isinstance(each, reunion.Lingering)]
+
+
+def another_scheduler(core: WorkerCore) -> None:
+    """There is one that knows nothing of it."""
+    core.scheduler_lost()
+    core.on_scheduler(session.Resumed(-1))
+    core.on_scheduler(session.Welcome(1, "c", 2))
+
+
+def test_tasks_that_have_lost_their_clients_are_told_until_they_are_over() -> None:
+    """They may hold locks; the next scheduler but one is told, too."""
+    core = lasting_core()
+    for attempt in (1, 2, 3):
+        given(core, attempt, 1000 + attempt)
+    for attempt in (1, 2):
+        core.on_runner(1, nested.Nested(attempt, [b"joins"]))
+    core.flush()
+    another_scheduler(core)
+    assert lingering(core) == [[1, 2]]
+    ended(core, 3, words.OK_HELD)
+    core.on_runner(1, words.Done([1], [words.STOPPED], [0.1], [0], [b""]))
+    assert lingering(core) == [[2]]
+    another_scheduler(core)
+    assert lingering(core) == [[2]]
+    core.on_runner(1, words.Done([2], [words.STOPPED], [0.1], [0], [b""]))
+    assert lingering(core) == [[]]
+    another_scheduler(core)
+    assert lingering(core) == []

@@ -125,3 +125,13 @@ class Tickets(Message):
     """
 
     held: Plain
+
+
+@message(183)
+class Lingering(Message):
+    """These attempts had clients, which are lost with their scheduler: they are stopped, and not over.
+
+    The worker says so when it comes back, and again when some have ended, the last time with none.
+    """
+
+    attempts: Ints

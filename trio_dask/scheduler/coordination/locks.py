@@ -33,6 +33,7 @@ class Locks:
     def __init__(self) -> None:
         self._requests: dict[Ticket, _Request] = {}
         self._lines: dict[str, OrderedDict[Ticket, None]] = {}
+        self.shut = False  # nobody has a turn
 
     def __len__(self) -> int:
         return len(self._lines)
@@ -65,6 +66,11 @@ class Locks:
             line[ticket] = None
             line.move_to_end(ticket, last=False)
         return True
+
+    def open(self, now: float) -> list[Ticket]:
+        """There are turns again; who has one."""
+        self.shut = False
+        return self._turns(list(self._lines), now)
 
     def part(self, ticket: Ticket) -> list[str]:
         """The names that a ticket has, if it has asked for more."""
@@ -108,7 +114,7 @@ class Locks:
     def _turns(self, names: Iterable[str], now: float) -> list[Ticket]:
         """Who has a turn after the lines of these names have changed."""
         granted: list[Ticket] = []
-        changed = list(names)
+        changed = [] if self.shut else list(names)
         while changed:
             line = self._lines.get(changed.pop())
             if not line:

@@ -25,6 +25,7 @@ class Semaphores:
     def __init__(self) -> None:
         self._all: dict[str, _Semaphore] = {}
         self._names: dict[Ticket, str] = {}
+        self.shut = False  # nobody has a turn
 
     def __len__(self) -> int:
         return len(self._all)
@@ -75,6 +76,11 @@ class Semaphores:
         found.held[ticket] = now
         return True
 
+    def open(self, now: float) -> list[Ticket]:
+        """There are turns again; who has one."""
+        self.shut = False
+        return [ticket for name in list(self._all) for ticket in self._turns(name, now)]
+
     @staticmethod
     def _fits(found: _Semaphore, limit: int) -> bool:
         return found.limit == limit and len(found.held) < limit
@@ -110,7 +116,7 @@ class Semaphores:
 
     def _turns(self, name: str, now: float) -> list[Ticket]:
         found, granted = self._all[name], list[Ticket]()
-        while found.line and len(found.held) < found.limit:
+        while found.line and len(found.held) < found.limit and not self.shut:
             ticket, _ = found.line.popitem(last=False)
             found.held[ticket] = now
             granted.append(ticket)

@@ -106,7 +106,7 @@ def _part(state: ClusterState, ticket: Ticket) -> dict[str, Any]:
     return {"names": names} if names else {}
 
 
-def _granted(state: ClusterState, tickets: Iterable[Ticket], *, over: bool = False) -> None:
+def granted(state: ClusterState, tickets: Iterable[Ticket], *, over: bool = False) -> None:
     """It is their turn; with `over` there is nothing to be given back."""
     for ticket in tickets:
         _answer(state, ticket, _part(state, ticket))
@@ -139,9 +139,9 @@ def _end(state: ClusterState, ticket: Ticket, kind: str) -> None:
     records, now = state.records, state.now
     _forget(state, ticket)
     if kind == LOCK:
-        _granted(state, records.locks.drop(ticket, now))
+        granted(state, records.locks.drop(ticket, now))
     elif kind == SEMAPHORE:
-        _granted(state, records.semaphores.drop(ticket, now))
+        granted(state, records.semaphores.drop(ticket, now))
     elif kind == EVENT:
         records.flags.drop(ticket)
     elif kind == READ:
@@ -226,7 +226,7 @@ def _on_lock(state: ClusterState, client: Client, message: Ask) -> None:
         msg = f"num_locks={need!r}: of {len(set(names))} locks it is 1 to {len(set(names))}"
         raise Refusal(msg)
     ticket = _ticket(state, client, message, LOCK)
-    _granted(state, state.records.locks.ask(ticket, names, need, state.now))
+    granted(state, state.records.locks.ask(ticket, names, need, state.now))
 
 
 def _on_locked(state: ClusterState, client: Client, message: Ask) -> None:
@@ -241,11 +241,11 @@ def _on_semaphore(state: ClusterState, client: Client, message: Ask) -> None:
         raise Refusal(msg)
     ticket = _ticket(state, client, message, SEMAPHORE)
     try:
-        granted = state.records.semaphores.ask(ticket, name, limit, state.now)
+        turns = state.records.semaphores.ask(ticket, name, limit, state.now)
     except Refusal:
         _forget(state, ticket)
         raise
-    _granted(state, granted)
+    granted(state, turns)
 
 
 def _on_semaphore_value(state: ClusterState, client: Client, message: Ask) -> None:
@@ -269,7 +269,7 @@ def _on_semaphore_close(state: ClusterState, client: Client, message: Ask) -> No
 def _on_event_wait(state: ClusterState, client: Client, message: Ask) -> None:
     name = name_in(message.params)
     ticket = _ticket(state, client, message, EVENT)
-    _granted(state, state.records.flags.ask(ticket, name), over=True)
+    granted(state, state.records.flags.ask(ticket, name), over=True)
 
 
 def _on_event_set(state: ClusterState, client: Client, message: Ask) -> None:
@@ -281,7 +281,7 @@ def _on_event_set(state: ClusterState, client: Client, message: Ask) -> None:
     else:
         if name not in flags:
             flags[name] = mirroring.add(state, [mirroring.FLAG, name], b"", len(name))
-        _granted(state, state.records.flags.set(name, state.now), over=True)
+        granted(state, state.records.flags.set(name, state.now), over=True)
     done(state, client, message.serial, {})
 
 

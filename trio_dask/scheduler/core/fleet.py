@@ -8,6 +8,7 @@ from trio_dask.messages.session import Welcome
 from trio_dask.scheduler.core import (
     copies,
     draining,
+    lingering,
     mirroring,
     plugins,
     restarting,
@@ -111,6 +112,7 @@ def worker_lost(state: ClusterState, worker: Worker, reason: str) -> Generator[N
         restarting.gone(state, worker)
     plugins.gone(state, worker)
     mirroring.worker_gone(state, worker)
+    lingering.gone(state, worker)
     copies.gone(state, worker)
     touch(state, worker)
     look_again(state)
@@ -133,6 +135,8 @@ def worker_lost(state: ClusterState, worker: Worker, reason: str) -> Generator[N
 
 def relieve(state: ClusterState, now: float) -> None:
     """Recall what waits behind long tasks, if a slot is free elsewhere and nothing else wants it."""
+    if state.mirrors.lingering:
+        lingering.expire(state, now)
     if len(state.anywhere.queue):
         return
     idle = sum(max(0, worker.slots - busy(worker)) for worker in state.workers.values())

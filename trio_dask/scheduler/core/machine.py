@@ -16,7 +16,6 @@ from trio_dask.messages import (
     inquiring as looking,
     nested as inner,
     plugins as plugging,
-    reunion as reuniting,
     session,
     tasks as words,
 )
@@ -33,6 +32,7 @@ from trio_dask.scheduler.core import (
     intake,
     leaving,
     limits,
+    lingering,
     membership,
     mirroring,
     nested,
@@ -89,8 +89,8 @@ _FROM_WORKER: Final[dict[type, Callable[..., None]]] = {
     moving.Renewed: restarting.on_renewed,
     looking.Told: inquiring.on_told,
     plugging.PluginsDone: plugins.on_done,
-    reuniting.Mirrored: mirroring.on_mirrored,
     counting.Counted: agreeing.on_counted,
+    **lingering.FROM_WORKER,
 }
 
 

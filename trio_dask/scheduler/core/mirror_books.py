@@ -62,6 +62,8 @@ class Mirrors:
     bounds: dict[str, int] = field(default_factory=dict)  # of queues
     paths: dict[tuple[str, ...], int] = field(default_factory=dict)  # in the metadata
     values: dict[int, int] = field(default_factory=dict)  # small ones, by task
+    #: Workers with tasks that may hold locks, as nobody knows, and until when.
+    lingering: dict[Worker, float] = field(default_factory=dict)
     expected: dict[int, None] = field(default_factory=dict)  # tasks that nobody has described
     #: Writes that are done, by client and the serial of the question, until the answer is heard.
     marks: dict[int, dict[int, int]] = field(default_factory=dict)

@@ -14,7 +14,14 @@ from typing import TYPE_CHECKING, Any
 
 from trio_dask.messages import reunion as words, tasks
 from trio_dask.messages.ids import client_of
-from trio_dask.scheduler.core import functions, intake, plugins, recollecting, state as st
+from trio_dask.scheduler.core import (
+    functions,
+    intake,
+    lingering,
+    plugins,
+    recollecting,
+    state as st,
+)
 from trio_dask.scheduler.core.lifecycle import end, finish, tell, wants
 from trio_dask.scheduler.core.misuse import Misuse
 from trio_dask.scheduler.core.returning import take_attempts, take_leave, take_values
@@ -68,6 +75,8 @@ def restore(
     for worker, messages in workers:
         take_leave(state, worker, messages)
         plugins.level(state, worker, messages)
+        if anew:
+            lingering.begin(state, worker, messages)
     state.pace.left = pace
     return [(told.peer, told.misuse) for told in clients.told if told.misuse is not None]
 

@@ -36,7 +36,7 @@ _OF_CLIENT: Final = (
     words.Members, tasks.Functions, tasks.Submit, words.Known, tasks.Release, tasks.Keep,
     tasks.Cancel, tasks.Want, words.Tickets,
 )  # fmt: skip
-_OF_WORKER: Final = (words.Members, words.Holdings, words.Attempts, Leave)
+_OF_WORKER: Final = (words.Members, words.Holdings, words.Attempts, Leave, words.Lingering)
 #: The highest epoch that there can be.
 EPOCH_MAX: Final = 1 << 22
 #: So many numbers of clients are left out after a reunion: who comes later may have them.

@@ -362,6 +362,8 @@ def no_records_are_left(cluster: Cluster) -> Iterator[str]:
     left = [head for head, _, _ in state.mirrors.rows.values() if head[0] not in _REMAIN]
     if left:
         yield f"records of {left[:5]} are left"
+    if state.records.locks.shut or state.records.semaphores.shut:
+        yield "nobody is given a lock any more"
     for worker in cluster.workers.values():
         rows = worker.core.state.mirror.rows
         if worker.registered and rows.keys() - state.mirrors.rows.keys():

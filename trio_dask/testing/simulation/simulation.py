@@ -143,19 +143,28 @@ def play(
         checks = _Checks(cluster, every_step=every_step)
         cluster.scheduler.on_flush = checks.on_flush
         quiet_from = until = max((fault.at for fault in plan.faults), default=0.0) + LIVENESS_S
-        world, over = cluster.world, False
+        world = cluster.world
         while world.now < until and world.steps < steps_max and not checks.found:
             world.step()
             checks.after_step()
             if world.due or not all(client.finished for client in cluster.clients.values()):
                 quiet_from = world.now
             elif world.now > quiet_from + QUIET_S:
-                if over:
-                    break
-                over, quiet_from = True, world.now
-                checks.found += rules.broken(rules.WHEN_DONE, cluster)
-                let_go_of_all(cluster)
+                break
+        _let_go(cluster, checks)
     return _judge(cluster, checks.found + coverage.unlawful(), coverage, command)
+
+
+def _let_go(cluster: Cluster, checks: _Checks) -> None:
+    """What clients have left to the cluster is taken back, so that nothing need be left."""
+    if checks.found or not all(client.finished for client in cluster.clients.values()):
+        return
+    checks.found += rules.broken(rules.WHEN_DONE, cluster)
+    let_go_of_all(cluster)
+    end = cluster.world.now + QUIET_S
+    while cluster.world.now < end and not checks.found:
+        cluster.world.step()
+        checks.after_step()
 
 
 @dataclass(slots=True)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 from trio_dask.messages import Lasting, reunion, session as hello, tasks as words
 from trio_dask.messages.fleet import Leave
 from trio_dask.messages.nested import Numbers, NumbersWanted
-from trio_dask.worker.core import mirroring, plugins
+from trio_dask.worker.core import lingering, mirroring, plugins
 from trio_dask.worker.core.resuming import Bond, back
 from trio_dask.worker.core.stopping import disown
 
@@ -57,6 +57,7 @@ def announcement(state: WorkerState, bond: Bond) -> list[Message]:
     ]
     strangers = [each for each in state.nested.known if state.given(each)]
     disown(state, strangers)  # a task's client is lost with the scheduler: the task runs again
+    out += lingering.begin(state, strangers)
     attempts = [
         (attempt, tid, 1)
         for runner in runners

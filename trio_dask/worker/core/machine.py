@@ -29,6 +29,7 @@ from trio_dask.worker.core import (
     inputs,
     inquiring,
     limits,
+    lingering,
     mirroring,
     nested,
     plugins,
@@ -331,6 +332,8 @@ class WorkerCore:
         """Everything to be done since the last time."""
         room.relieve(self.state)
         self.state.ask_runners()
+        if self.state.lingering:
+            lingering.look(self.state)
         return self.state.out.take(self.state)
 
     def fetching_from(self) -> list[str]:

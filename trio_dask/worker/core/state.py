@@ -270,6 +270,7 @@ class WorkerState:
     nested: NestedBooks = field(default_factory=NestedBooks)
     inquired: dict[int, Inquired] = field(default_factory=dict)  # of runners, by serial
     mirror: Kept = field(default_factory=Kept)  # for the scheduler
+    lingering: dict[int, None] = field(default_factory=dict)  # they have lost their clients
     bond: Bond | None = None  # where the conversation with the scheduler outlasts a connection
     out: Outbox = field(default_factory=Outbox)
 
