@@ -38,6 +38,7 @@ SIDE_DOORS = frozenset({
     "trio_dask.messages.tasks",
     "trio_dask.messages.tie",
     "trio_dask.messages.tracebacks",
+    "trio_dask.messages.unpickling",
     "trio_dask.messages.values",
     "trio_dask.runner.chunks",
     "trio_dask.runner.graphs",

@@ -5,16 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 from unittest.mock import patch
 
-from trio_dask.worker.core import condemning, inputs
+from trio_dask.worker.core import condemning
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from contextlib import AbstractContextManager
-
-
-def forget_who_waits_for_a_neighbour() -> AbstractContextManager[Any]:
-    """What one runner gives out for another does not reach the tasks there."""
-    return patch.object(inputs, "moved", lambda state, tid, payload: None)
 
 
 def keep_the_old_beside_the_new() -> AbstractContextManager[Any]:
@@ -24,5 +19,5 @@ def keep_the_old_beside_the_new() -> AbstractContextManager[Any]:
 
 RUNNER_MUTATIONS: Final[dict[str, Callable[[], AbstractContextManager[Any]]]] = {
     mutation.__name__: mutation
-    for mutation in (forget_who_waits_for_a_neighbour, keep_the_old_beside_the_new)
+    for mutation in (keep_the_old_beside_the_new,)
 }

@@ -11,6 +11,7 @@ from typing import Any, Final
 from trio_dask.errors import SubmitError
 from trio_dask.messages.foreign import by_value, refers_to_foreign
 from trio_dask.messages.inputs import finding
+from trio_dask.messages.unpickling import loads
 
 _PROTOCOL: Final = 5
 
@@ -110,7 +111,7 @@ def _names(code: types.CodeType) -> Iterator[str]:
 
 def unpack_function(blob: bytes) -> Callable[..., Any]:
     """The function in `blob`. Raises whatever importing or unpickling it raises."""
-    fn = pickle.loads(blob)
+    fn = loads(blob)
     if not callable(fn):
         msg = f"{type(fn).__name__} is no function"
         raise TypeError(msg)

@@ -28,6 +28,7 @@ from trio_dask.messages.functions import (
 from trio_dask.messages.ids import TaskId
 from trio_dask.messages.inputs import collecting, finding, given, input_value, note_input
 from trio_dask.messages.sizes import sizeof
+from trio_dask.messages.unpickling import loads, loads_with
 
 __all__ = [
     "Bare",
@@ -60,7 +61,6 @@ _ATOMS: Final = frozenset((type(None), bool, int, float, complex, str, bytes))
 _SIZED: Final = frozenset((str, bytes, bytearray, list, tuple, dict, set, frozenset))
 
 _dumps = pickle.dumps
-_loads = pickle.loads
 
 
 def pack(
@@ -194,7 +194,7 @@ def unpack(payload: Buffer) -> Any:
         RemoteProtocolError: it is no payload. Unpickling raises whatever users' code raises.
     """
     if payload and payload[0] == _PICKLE:
-        return _loads(payload)
+        return loads(payload)
     return _unpack_block(memoryview(payload))
 
 
@@ -220,7 +220,7 @@ def _unpack_block(view: memoryview) -> Any:
     if end != len(view):
         msg = f"a packed value of {len(view)} bytes where {end} belong"
         raise RemoteProtocolError(msg)
-    return _loads(data, buffers=buffers)
+    return loads_with(data, buffers)
 
 
 def _as_it_was(piece: memoryview, *, writable: bool) -> Buffer:

@@ -8,9 +8,10 @@ and large arguments are inputs.
 
 from __future__ import annotations
 
-import pickle
 import threading
 from typing import TYPE_CHECKING, Any, TypeAlias
+
+from trio_dask.messages.unpickling import loads
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -79,7 +80,7 @@ class GraphCall:
         before = _present.kit, _present.inputs
         _present.kit, _present.inputs = self._kit, inputs
         try:
-            loaded: tuple[int, list[Any]] = pickle.loads(program)
+            loaded: tuple[int, list[Any]] = loads(program)
         finally:
             _present.kit, _present.inputs = before
         return loaded
