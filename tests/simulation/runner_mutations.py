@@ -1,4 +1,4 @@
-"""Rules about several runners of a worker broken on purpose: what the simulation has to find."""
+"""A rule about several runners of a worker broken on purpose: what the simulation has to find."""
 
 from __future__ import annotations
 
@@ -18,6 +18,5 @@ def keep_the_old_beside_the_new() -> AbstractContextManager[Any]:
 
 
 RUNNER_MUTATIONS: Final[dict[str, Callable[[], AbstractContextManager[Any]]]] = {
-    mutation.__name__: mutation
-    for mutation in (keep_the_old_beside_the_new,)
+    mutation.__name__: mutation for mutation in (keep_the_old_beside_the_new,)
 }
