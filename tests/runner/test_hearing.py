@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import contextlib
+import copy
 import io
 import logging
 import sys
@@ -284,6 +285,22 @@ def test_streams_are_put_back() -> None:
         assert id(sys.stdout) == id(out)
         assert (out.getvalue(), other.getvalue()) == ("nobody's\n", "elsewhere\n")
         assert logging.getLogRecordFactory() is logging.LogRecord
+
+
+def test_a_stream_is_treated_as_streams_are() -> None:
+    """Libraries put a method of theirs in the place of one; some copy it."""
+    with unheard() as out, heard():
+        stream = sys.stdout
+        assert copy.copy(stream).encoding == stream.encoding
+        write, said = stream.write, list[str]()
+
+        def theirs(text: str) -> int:
+            said.append(text)
+            return write(text)
+
+        stream.write = theirs  # type: ignore[method-assign]
+        print("seen")
+        assert (said, out.getvalue()) == (["seen", "\n"], "seen\n")
 
 
 def test_what_others_have_changed_stays() -> None:

@@ -33,9 +33,10 @@ _told_at = 0.0
 
 
 class Overheard:
-    """A stream that is heard while it is written; everything else is up to the stream itself."""
+    """A stream that is heard while it is written; everything else is up to the stream itself.
 
-    __slots__ = ("_number", "_stream")
+    It may be given other methods, as libraries that listen, too, do with streams.
+    """
 
     def __init__(self, stream: Any, number: int) -> None:
         self._stream = stream
@@ -60,6 +61,8 @@ class Overheard:
         say(WARNING if who in _WARNINGS else self._number, text)
 
     def __getattr__(self, name: str) -> Any:
+        if name == "_stream":  # it is being copied, and has none yet
+            raise AttributeError(name)
         return getattr(self._stream, name)
 
     def __iter__(self) -> Iterator[str]:
