@@ -209,6 +209,7 @@ def of_runner() -> list[Message]:
         words.Done([2, 4], [words.OK_HELD, words.ERROR], [0.1, 0.1], [8, 0], [b"", b"oops"]),
         sealing.Sealed([0], [1002], [4], [b"asked for"]),
         sealing.Sealed([0, 3], [1002, 1003], [-1, -2], [b"on disk", b"at once"]),
+        sealing.Slab([1002, 1003, 1009], [3, 3, 0], [b"onetwo"]),
         words.Returned([6]),
         words.Interrupting([1, 3]),
         plugins.PluginsDone(3, [b"why", b""]),

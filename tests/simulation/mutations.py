@@ -11,6 +11,7 @@ from typing import Any, Final
 from unittest.mock import patch
 
 from tests.simulation.limit_mutations import LIMIT_MUTATIONS
+from tests.simulation.memory_mutations import MEMORY_MUTATIONS
 from tests.simulation.reunion_mutations import REUNION_MUTATIONS
 from tests.simulation.runner_mutations import RUNNER_MUTATIONS
 from trio_dask.client.core.table import Table
@@ -44,7 +45,6 @@ from trio_dask.worker.core import (
     nested as worker_nested,
     plugins as worker_plugins,
     renewing,
-    room,
     runners,
 )
 from trio_dask.worker.core.machine import WorkerCore
@@ -414,22 +414,6 @@ def give_up_what_was_sealed() -> AbstractContextManager[Any]:
     return patch.object(Store, "holds", lambda *_: False)
 
 
-def forget_what_is_in_files() -> AbstractContextManager[Any]:
-    """What has been written to a file is let go of."""
-    real = room.moved
-
-    def moved(state: Any, tid: int, payload: Any) -> None:
-        real(state, tid, payload)
-        state.store.release(state.name, tid)
-
-    return patch.object(room, "moved", moved)
-
-
-def wait_for_a_full_disk() -> AbstractContextManager[Any]:
-    """What could not be written is believed to be on its way for ever."""
-    return patch.object(room, "unmoved", lambda *_: None)
-
-
 MUTATIONS: Final[dict[str, Mutation]] = (
     {
         mutation.__name__: mutation
@@ -478,11 +462,10 @@ MUTATIONS: Final[dict[str, Mutation]] = (
             forget_plugins_of_new_runners,
             wait_for_plugins_of_the_gone,
             give_up_what_was_sealed,
-            forget_what_is_in_files,
-            wait_for_a_full_disk,
         )
     }
     | LIMIT_MUTATIONS
+    | MEMORY_MUTATIONS
     | RUNNER_MUTATIONS
     | REUNION_MUTATIONS
 )

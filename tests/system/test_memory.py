@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
+import gc
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
+import trio
 
 from trio_dask.client import AsyncClient
+from trio_dask.deploy import AsyncLocalCluster
 from trio_dask.errors import KilledWorker
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from tests.system.conftest import Cluster
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="memory files are Linux's")
@@ -104,3 +107,45 @@ async def test_a_task_that_needs_too_much_is_named(cluster: Cluster, tmp_path: P
             KilledWorker, match=r"memory: .* are in use, more than 95% of the limit"
         ):
             await client.submit(hungry, 300 * MB)
+
+
+async def test_many_small_values(tmp_path: Path) -> None:
+    """Together they take more than there is: they go to files that several share, and come back."""
+    many, size = 1500, 20_000
+    async with (
+        AsyncLocalCluster(
+            1, 2, processes=False, memory_limit="20MB", memory_target_fraction=0.3,
+            local_directory=tmp_path, dashboard_address=None,
+        ) as cluster,
+        AsyncClient(cluster) as client,
+    ):  # fmt: skip
+        made = client.map(lambda x: bytes([x % 251]) * size, range(many))
+        sent = await client.scatter([bytes([x % 241]) * size for x in range(many // 3)])
+        assert await client.gather(client.map(len, [*made, *sent])) == [size] * (many + many // 3)
+        metrics = next(iter((await client.scheduler_info())["workers"].values()))["metrics"]
+        assert metrics["managed_bytes"] < 20 * MB
+        assert 0 < files(tmp_path) < 100
+        lasts = await client.gather(client.map(lambda data: data[-1], made))
+        assert lasts == [x % 251 for x in range(many)]
+        assert [each[0] for each in await client.gather(sent)] == [
+            x % 241 for x in range(many // 3)
+        ]
+        del made, sent
+        await wait_for_no_files(client, tmp_path)
+
+
+def files(directory: Path) -> int:
+    """How many files without a name in there this process has open."""
+    count = 0
+    for each in Path("/proc/self/fd").iterdir():
+        with contextlib.suppress(FileNotFoundError):
+            link = str(each.readlink())
+            count += link.startswith(str(directory)) and link.endswith("(deleted)")
+    return count
+
+
+async def wait_for_no_files(client: AsyncClient, directory: Path) -> None:
+    """Until nothing is left of them: what is let go of is so by messages before this one's answer."""
+    with trio.fail_after(20):
+        while files(directory):
+            await client.submit(gc.collect, pure=False)

@@ -303,11 +303,6 @@ def test_without_a_limit_nothing_is_short() -> None:
     assert core.state.room.managed == 0
 
 
-def test_small_values_stay() -> None:
-    """Each would be a file."""
-    assert put(a_core(MemoryRules(limit=100)), *range(20)) == []
-
-
 # ---------------------------------------------------------------- the process has too much
 
 

@@ -9,12 +9,13 @@ set, and its bytes are not in the stream.
 
 from __future__ import annotations
 
+import contextlib
 import struct
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, TypeAlias
 
 from trio_dask.errors import LocalProtocolError, RemoteProtocolError
-from trio_dask.messages import Buffer, Handle, Payload
+from trio_dask.messages import Buffer, Handle, Part, Payload
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -114,7 +115,7 @@ def frame(
     for payload in payloads:
         if isinstance(payload, Handle):
             size = payload.nbytes
-            if carries and len(handles) < CARRIED_MAX:
+            if carries and len(handles) < CARRIED_MAX and not isinstance(payload, Part):
                 handles.append(payload)
                 sizes.append(size | _CARRIED)
                 continue
@@ -144,8 +145,14 @@ def _add_flat(payload: Buffer | list[Buffer], pieces: list[Buffer]) -> int:
 
 
 def _stretches(handle: Handle) -> list[Buffer]:
-    step, end = STRETCH_BYTES_MAX, handle.nbytes
-    return [Stretch(handle, at, min(step, end - at)) for at in range(0, end, step)]
+    step, start, end = STRETCH_BYTES_MAX, 0, handle.nbytes
+    if isinstance(handle, Part):
+        if handle.nbytes < JOIN_BYTES_MAX:
+            with contextlib.suppress(OSError):  # who writes will meet it again
+                return [handle.read(0, handle.nbytes)]
+        start, end = handle.at, handle.at + handle.nbytes
+        handle = handle.whole
+    return [Stretch(handle, at, min(step, end - at)) for at in range(start, end, step)]
 
 
 def _flat(view: memoryview) -> memoryview:

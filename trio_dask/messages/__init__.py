@@ -19,7 +19,7 @@ from trio_dask.messages import (
     values,
 )
 from trio_dask.messages.codec import Message, decode, encode, message, message_types, payload_bytes
-from trio_dask.messages.columns import Buffer, Handle, Payload
+from trio_dask.messages.columns import Buffer, Handle, Part, Payload, part_of
 from trio_dask.messages.lasting import Lasting
 from trio_dask.messages.members import Memory
 
@@ -29,6 +29,7 @@ __all__ = [
     "Lasting",
     "Memory",
     "Message",
+    "Part",
     "Payload",
     "agreeing",
     "decode",
@@ -39,6 +40,7 @@ __all__ = [
     "message",
     "message_types",
     "nested",
+    "part_of",
     "payload_bytes",
     "plugins",
     "recorded",

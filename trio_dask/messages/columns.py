@@ -45,8 +45,35 @@ class Handle(_AsBytes):
         raise NotImplementedError
 
 
+class Part(Handle):
+    """A payload that is some of another one, among many in a file. Only its bytes travel."""
+
+    __slots__ = ("at", "whole")
+
+    def __init__(self, whole: Handle, at: int, nbytes: int) -> None:
+        self.whole = whole
+        self.fd = whole.fd
+        self.at = at
+        self.nbytes = nbytes
+
+    def read(self, at: int, nbytes: int) -> bytes:
+        """Some of its bytes."""
+        return self.whole.read(self.at + at, nbytes)
+
+
 #: Something large, as one piece or as the pieces that make it up in order.
 Payload: TypeAlias = Buffer | list[Buffer]
+
+
+def part_of(payload: Payload, at: int, nbytes: int) -> Payload:
+    """Some of a payload that is in one piece, as one of its own; it is not copied from its file.
+
+    >>> part_of(b"onetwo", 3, 3)
+    b'two'
+    """
+    assert not isinstance(payload, list)
+    return Part(payload, at, nbytes) if isinstance(payload, Handle) else payload[at : at + nbytes]
+
 
 Ints: TypeAlias = Annotated[list[int], "int64"]
 Floats: TypeAlias = Annotated[list[float], "float64"]

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import ClassVar, Final
 
 from trio_dask.messages.codec import Message, message
 from trio_dask.messages.columns import Ints, Payloads
+
+#: A smaller value has no file of its own.
+FILE_BYTES_MIN: Final = 64 << 10
+#: So many bytes of smaller ones are in one file.
+SLAB_BYTES: Final = 8 << 20
 
 
 @message(150)
@@ -22,6 +27,19 @@ class Sealed(Message):
     numbers: Ints
     payloads: Payloads
     PARALLEL: ClassVar = ("attempts", "tids", "numbers", "payloads")
+
+
+@message(155)
+class Slab(Message):
+    """Values of the runner's, each too small for a file of its own, one after the other in one file.
+
+    They are some of those that `Unload` has asked for.
+    """
+
+    tids: Ints
+    sizes: Ints
+    payloads: Payloads
+    PARALLEL: ClassVar = ("tids", "sizes")
 
 
 @message(151)
@@ -54,7 +72,7 @@ class Rewrite(Message):
 class Unload(Message):
     """Put these values into files on disk, for want of memory (worker → runner).
 
-    Each is answered by `Sealed`, and all of them by `Values` with the same serial, which says
+    Each is answered by `Sealed` or `Slab`, and all of them by `Values` with the same serial, which says
     of the others that they stay where they are.
     """
 

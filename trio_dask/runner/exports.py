@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 from trio_dask.errors import TaskError
 from trio_dask.messages import Handle, payload_bytes
 from trio_dask.messages.payload import pack
+from trio_dask.messages.sealing import FILE_BYTES_MIN, SLAB_BYTES
 from trio_dask.messages.values import ABSENT, FOUND, UNPICKLABLE, Fetch, Values
 from trio_dask.runner.failing import bounded
 from trio_dask.runner.holdings import Packed, reason
@@ -70,21 +71,33 @@ class Exports:
     def _unload(self, question: Unload) -> None:
         """Values that stay where they are have a row in the answer, the others are in files."""
         rest = Values(question.serial, [], [], [], [], last=True)
+        small: dict[TaskId, bytes] = {}
+        nbytes = 0
         for tid in question.tids:
             value = self._held.get(tid, _ABSENT)
             try:
-                done = value is not _ABSENT and self._sealer.unload(tid, _payload(value))
+                payload = None if value is _ABSENT else _payload(value)
             except BaseException as error:  # noqa: BLE001 - reducers are the user's
                 rest.tids.append(tid)
                 rest.statuses.append(UNPICKLABLE)
                 rest.failures.append(_unpicklable(value, error))
-            else:
-                if not done:
-                    rest.tids.append(tid)
-                    rest.statuses.append(ABSENT)
-            del value
+                continue
+            if payload is not None and payload_bytes(payload) < FILE_BYTES_MIN:
+                small[tid] = _flat(payload)
+                nbytes += len(small[tid])
+            elif payload is None or not self._sealer.unload(tid, payload):
+                _say_absent(rest, [tid])
+            del value, payload
+            if nbytes >= SLAB_BYTES:
+                self._unload_small(small, rest)
+                small, nbytes = {}, 0
             self._outbox.flush_words()
+        self._unload_small(small, rest)
         self._outbox.say_and_wait(rest)
+
+    def _unload_small(self, small: dict[TaskId, bytes], rest: Values) -> None:
+        if small and not self._sealer.unload_small(small):
+            _say_absent(rest, [*small])
 
     def _answer(self, fetch: Fetch) -> None:
         part, size = Values(fetch.serial, [], [], [], [], last=False), 0
@@ -116,6 +129,18 @@ class Exports:
         part.statuses.append(FOUND)
         part.payloads.append(payload)
         return payload_bytes(payload)
+
+
+def _say_absent(rest: Values, tids: list[TaskId]) -> None:
+    rest.tids += tids
+    rest.statuses += [ABSENT] * len(tids)
+
+
+def _flat(payload: Payload) -> bytes:
+    """A small payload in one piece."""
+    if isinstance(payload, Handle):
+        return payload.read(0, payload.nbytes)
+    return b"".join(payload) if isinstance(payload, list) else bytes(payload)
 
 
 def _payload(value: Any) -> Payload:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from trio_dask.messages import payload_bytes
 from trio_dask.messages.large import pack_large
-from trio_dask.messages.sealing import Pressure, Rewrite, Unread
+from trio_dask.messages.sealing import Pressure, Rewrite, Slab, Unread
 from trio_dask.runner.holdings import Packed
 from trio_dask.store import Pool, Segment, many_descriptors, write_file
 
@@ -113,6 +113,15 @@ class Sealer:
         if filed is None:
             return False
         self._outbox.sealed.append((0, tid, *filed))
+        return True
+
+    def unload_small(self, values: dict[int, bytes]) -> bool:
+        """Put values into one file together; whether that was done. Not all at once are too many."""
+        filed = self._filed([b"".join(values.values())])
+        if filed is None:
+            return False
+        sizes = [len(each) for each in values.values()]
+        self._outbox.put(Slab([*values], sizes, [filed[1]]))
         return True
 
     @property

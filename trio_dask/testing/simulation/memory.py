@@ -14,13 +14,17 @@ if TYPE_CHECKING:
 MEMORY_S: Final = 0.08
 #: To write a value takes up to so long.
 WRITE_S: Final = 0.02
+#: Smaller values share files.
+_FILE_BYTES_MIN: Final = 20_000
 #: So much each running task needs.
 _TASK_BYTES: Final = 25_000_000
 
 
 def memory_rules(plan: WorkerPlan) -> MemoryRules:
     """All values count, however small. Nobody is ended: some tasks would never end then."""
-    return MemoryRules(limit=plan.memory, terminate=0.0, file_bytes_min=1)
+    return MemoryRules(
+        limit=plan.memory, terminate=0.0, file_bytes_min=_FILE_BYTES_MIN, slab_bytes_min=1
+    )
 
 
 def memory_used(worker: SimWorker) -> int:

@@ -29,6 +29,8 @@ _SEALED: Final = 0
 _SEALED_FOR_OTHERS: Final = 1
 #: As a level of `Pressure`.
 _FILES: Final = 2
+#: Of what goes to files for want of memory, so much shares one with others.
+_SMALL: Final = 0.5
 #: A task that stops takes so long for it.
 _STOP_S: Final = 0.001
 #: Setting up a plugin takes so long; this one cannot be.
@@ -201,15 +203,22 @@ class SimRunner:
     def _on_unload(self, message: sealing.Unload) -> None:
         stay: list[int] = []
         rest: list[int] = []
+        slab: list[int] = []
         failures: list[bytes] = []
         for tid in message.tids:
             if tid in self._pinned:
                 stay.append(tid)
                 failures.append(BOUND + b"%d" % self._pinned[tid])
             elif tid in self.values and self._disk.random() < self._plan.disk:
-                self._seal(0, tid, file=True)
+                if self._disk.random() < _SMALL:
+                    slab.append(tid)
+                else:
+                    self._seal(0, tid, file=True)
             else:
                 rest.append(tid)
+        if slab:
+            pieces = [bytes(self.values[tid]) for tid in slab]  # type: ignore[arg-type]
+            self.out.send([sealing.Slab(slab, [len(each) for each in pieces], [b"".join(pieces)])])
         statuses = [data.UNPICKLABLE] * len(stay) + [data.ABSENT] * len(rest)
         answer = data.Values(message.serial, stay + rest, statuses, failures, [], last=True)
         self.out.send([answer])

@@ -224,13 +224,14 @@ def on_done(state: WorkerState, runner: Runner, message: Done) -> None:
 
 def _hold(state: WorkerState, runner: Runner, message: Done, tids: list[int]) -> None:
     """What has stayed in the runner."""
-    large = state.room.rules.file_bytes_min
+    room = state.room
+    counts = bool(room.rules.limit)
     leaves = runner.condemned and runner.replaced
     for tid, status, nbytes in zip(tids, message.statuses, message.nbytes, strict=True):
         if status == OK_HELD:
             runner.held[tid] = nbytes
-            if nbytes >= large:
-                state.room.comes(tid, nbytes)
+            if counts:
+                room.comes(tid, nbytes)
             if leaves:
                 runner.unsealed.append(tid)
 

@@ -65,7 +65,10 @@ def have(state: WorkerState, runner: Runner, tid: int) -> bool:
     if payload is None:
         return False
     state.room.is_used(tid)
-    _give(state, runner, tid, payload, nbytes=state.store.size(tid))
+    nbytes = state.store.size(tid)
+    _give(state, runner, tid, payload, nbytes=nbytes)
+    if state.room.filed:
+        state.room.is_copied(tid, nbytes)
     return True
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from trio_dask.worker.core.state import WorkerState
 
 
@@ -47,19 +49,31 @@ def violations(state: WorkerState) -> list[str]:
         + [tid for tid, want in state.wants.items() if want.moving]
     )
     rule(asked == sorted(state.wants), "each value that is wanted was asked for once")
+    _of_memory(state, rule)
+    sessions = state.sessions.values()
+    rule(all(each.expected >= 0 for each in sessions), "no peer is owed less than nothing")
+    return found
+
+
+def _of_memory(state: WorkerState, rule: Callable[[object, str], None]) -> None:
+    """What is true of where values are."""
     room, store = state.room, state.store
     there = store.held_by(state.name)
-    there = there.union(*(each.held for each in state.runners.values()))
-    rule(there >= room.here.keys() | room.fixed.keys(), "what takes memory is here")
+    in_runners = set[int]().union(*(each.held for each in state.runners.values()))
+    there |= in_runners
+    rule(
+        there >= room.here.keys() | room.small.keys() | room.fixed.keys(),
+        "what takes memory is here",
+    )
     filed = all(store.holds(state.name, tid) and store.is_filed(tid) for tid in room.filed)
     rule(filed, "what is believed to be in a file is")
+    rule(in_runners >= room.copies.keys() <= room.filed.keys(), "a copy of a file is in a runner")
     for book, nbytes in (
         (room.here, room.here_bytes),
+        (room.small, room.small_bytes),
+        (room.copies, room.copies_bytes),
         (room.fixed, room.fixed_bytes),
         (room.leaving, room.leaving_bytes),
         (room.filed, room.filed_bytes),
     ):
         rule(sum(book.values()) == nbytes, "the bytes of values are those of all of them")
-    sessions = state.sessions.values()
-    rule(all(each.expected >= 0 for each in sessions), "no peer is owed less than nothing")
-    return found

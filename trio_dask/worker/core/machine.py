@@ -83,6 +83,7 @@ _FROM_RUNNER: Final[dict[type[Message], Callable[[WorkerState, Runner, Any], Non
     words.Interrupting: stopping.on_interrupting,
     values.Values: serving.on_values,
     seals.Sealed: sealing.on_sealed,
+    seals.Slab: sealing.on_slab,
     inner.Nested: nested.on_nested,
     inner.NumbersWanted: nested.on_numbers_wanted,
     inner.Parked: nested.on_parked,

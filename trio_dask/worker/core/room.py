@@ -55,21 +55,18 @@ def relieve(state: WorkerState) -> None:
     rules = room.rules
     if not rules.limit:
         return
-    if rules.spill and not room.spilling and room.managed > rules.spill * rules.limit:
+    managed = room.managed
+    if rules.spill and not room.spilling and managed > rules.spill * rules.limit:
         room.spilling = True  # it is known before anybody looks
         _press(state)
-    if not room.here or room.full:
-        return
-    over = room.here_bytes + room.fixed_bytes - rules.target_bytes if rules.target else 0.0
+    over = managed - room.leaving_bytes - rules.target_bytes if rules.target else 0.0
     over = max(over, room.excess)
-    while over > 0 and room.here and room.leaving_bytes < LEAVING_BYTES_MAX:
-        tid, nbytes = next(iter(room.here.items()))
-        if rules.max_spill and room.filed_bytes + room.leaving_bytes + nbytes > rules.max_spill:
-            room.used_up = True
-            break
-        _send_off(state, tid, nbytes)
-        over -= nbytes
-        room.excess -= nbytes
+    if over <= 0:
+        return
+    if room.copies:
+        over -= _let_go_of_copies(state, over)
+    if not room.full:
+        _choose(state, over)
     for runner in state.runners.values():
         if runner.to_unload:
             serial = state.next_serial()
@@ -78,18 +75,64 @@ def relieve(state: WorkerState) -> None:
             runner.to_unload = []
 
 
-def _send_off(state: WorkerState, tid: int, nbytes: int) -> None:
+def _choose(state: WorkerState, over: float) -> None:
+    """Send values off, so much if there is: large ones, as each gives more room, and then small ones."""
     room = state.room
+    while over > 0 and room.here and room.leaving_bytes < LEAVING_BYTES_MAX:
+        tid, nbytes = next(iter(room.here.items()))
+        if not _send_off(state, tid, nbytes):
+            break
+        over -= nbytes
+    if over > 0 and room.small_bytes >= max(1, room.rules.slab_bytes_min):
+        _send_small(state, over)
+
+
+def _let_go_of_copies(state: WorkerState, over: float) -> int:
+    """What is in files as well costs nothing to let go of; how many bytes that was."""
+    room, store, freed = state.room, state.store, 0
+    while freed < over and room.copies:
+        tid = next(iter(room.copies))
+        nbytes = room.copies.pop(tid)
+        room.copies_bytes -= nbytes
+        freed += nbytes
+        for runner in state.runners.values():
+            if store.holds(state.name, tid) and runner.held.pop(tid, None) is not None:
+                _free(runner, tid)
+    room.excess -= freed
+    return freed
+
+
+def _send_small(state: WorkerState, over: float) -> None:
+    """Have small values go together, at least as much as is worth a file."""
+    room, gone = state.room, 0
+    while room.small and (gone < over or gone < room.rules.slab_bytes_min):
+        if room.leaving_bytes >= LEAVING_BYTES_MAX:
+            break
+        tid, nbytes = next(iter(room.small.items()))
+        if not _send_off(state, tid, nbytes):
+            break
+        gone += nbytes
+
+
+def _send_off(state: WorkerState, tid: int, nbytes: int) -> bool:
+    """Have a value go to a file; whether it may."""
+    room = state.room
+    most = room.rules.max_spill
+    if most and room.filed_bytes + room.leaving_bytes + nbytes > most:
+        room.used_up = True
+        return False
     room.forget(tid)
+    room.excess -= nbytes
     holder = state.holder(tid)
     if state.store.get(tid) is not None:
         state.out.spills.append(tid)
     elif holder is not None:
         holder.to_unload.append(tid)
     else:
-        return
+        return True
     room.leaving[tid] = nbytes
     room.leaving_bytes += nbytes
+    return True
 
 
 def moved(state: WorkerState, tid: int, payload: Payload) -> None:
@@ -227,7 +270,8 @@ def _look_whether_it_helps(state: WorkerState, now: float) -> None:
     room = state.room
     given = sum(len(each.given) for each in state.runners.values())
     running = given - len(state.nested.parked)
-    if running > 0 or room.leaving or (room.here and not room.full and room.spilling):
+    to_go = room.here or room.small_bytes >= max(1, room.rules.slab_bytes_min)
+    if running > 0 or room.leaving or (to_go and not room.full and room.spilling):
         room.vain_since = None
     elif room.vain_since is None:
         room.vain_since = now
@@ -253,10 +297,12 @@ def runner_is_gone(state: WorkerState, runner: Runner) -> None:
 def forget_absent(state: WorkerState) -> None:
     """What is neither in the store nor in a runner takes no room."""
     room, store = state.room, state.store
-    for book in (room.here, room.fixed, room.leaving, room.filed):
+    for book in (room.here, room.small, room.fixed, room.leaving, room.filed):
         for tid in [tid for tid in book if not store.holds(state.name, tid)]:
             if book is room.filed or state.holder(tid) is None:
                 room.forget(tid)
+    for tid in [tid for tid in room.copies if state.holder(tid) is None]:
+        room.copies_bytes -= room.copies.pop(tid)
 
 
 def runner_is_there(state: WorkerState) -> None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, field
 
+from trio_dask.messages.sealing import FILE_BYTES_MIN
+
 #: What a runner is told: nothing; to keep no memory for later; and to write values to files.
 NONE, SPARE, FILES = 0, 1, 2
 
@@ -19,8 +21,9 @@ class MemoryRules:
     pause: float = 0.8
     terminate: float = 0.95
     max_spill: int = 0
-    #: Smaller values stay where they are: each would be a file of its own.
-    file_bytes_min: int = 64 << 10
+    #: Smaller values have no files of their own: they go when so much of them can go together.
+    file_bytes_min: int = FILE_BYTES_MIN
+    slab_bytes_min: int = 1 << 20
 
     @property
     def target_bytes(self) -> float:
@@ -46,6 +49,10 @@ class Room:
     rules: MemoryRules = MemoryRules()
     here: dict[int, int] = field(default_factory=dict)  # in memory, by when they were used last
     here_bytes: int = 0
+    small: dict[int, int] = field(default_factory=dict)  # the same, too small for their own files
+    small_bytes: int = 0
+    copies: dict[int, int] = field(default_factory=dict)  # in a file with others, and in the runner
+    copies_bytes: int = 0
     fixed: dict[int, int] = field(default_factory=dict)  # in memory, and cannot be pickled
     fixed_bytes: int = 0
     leaving: dict[int, int] = field(default_factory=dict)  # in memory, on their way to files
@@ -66,33 +73,47 @@ class Room:
     @property
     def remembers(self) -> bool:
         """Whether there is any value of which something is known."""
-        return bool(self.here or self.filed or self.leaving or self.fixed)
+        return bool(self.here or self.small or self.filed or self.leaving or self.fixed)
 
     @property
     def managed(self) -> int:
         """Bytes of values that are in memory."""
-        return self.here_bytes + self.fixed_bytes + self.leaving_bytes
+        less = self.small_bytes + self.copies_bytes
+        return self.here_bytes + self.fixed_bytes + self.leaving_bytes + less
 
     def forget(self, tid: int) -> None:
         """The value is nobody's concern any more."""
         self.here_bytes -= self.here.pop(tid, 0)
+        self.small_bytes -= self.small.pop(tid, 0)
+        self.copies_bytes -= self.copies.pop(tid, 0)
         self.fixed_bytes -= self.fixed.pop(tid, 0)
         self.leaving_bytes -= self.leaving.pop(tid, 0)
         self.filed_bytes -= self.filed.pop(tid, 0)
 
     def comes(self, tid: int, nbytes: int) -> None:
         """The value is in memory."""
-        if nbytes < self.rules.file_bytes_min or not self.rules.limit:
+        if not self.rules.limit or tid in self.here or tid in self.small or tid in self.fixed:
             return
-        if tid in self.here or tid in self.fixed or tid in self.leaving or tid in self.filed:
+        if tid in self.leaving or tid in self.filed:
             return
-        self.here[tid] = nbytes
-        self.here_bytes += nbytes
+        if nbytes < self.rules.file_bytes_min:
+            self.small[tid] = nbytes
+            self.small_bytes += nbytes
+        else:
+            self.here[tid] = nbytes
+            self.here_bytes += nbytes
 
     def is_used(self, tid: int) -> None:
         """A task is about to use the value."""
-        if tid in self.here:
-            self.here[tid] = self.here.pop(tid)
+        for book in (self.here, self.small, self.copies):
+            if tid in book:
+                book[tid] = book.pop(tid)
+
+    def is_copied(self, tid: int, nbytes: int) -> None:
+        """The value, which is in a file, goes to the runner, which maps only those of their own."""
+        if self.rules.limit and tid in self.filed and nbytes < self.rules.file_bytes_min:
+            self.copies_bytes += nbytes - self.copies.get(tid, 0)
+            self.copies[tid] = nbytes
 
     def lies(self, tid: int, nbytes: int) -> None:
         """The value is in a file."""

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from trio_dask.errors import RemoteProtocolError
+from trio_dask.messages import part_of, payload_bytes
 from trio_dask.messages.tasks import OK_HELD, Done
 from trio_dask.worker.core import room
 
 if TYPE_CHECKING:
-    from trio_dask.messages.sealing import Sealed
+    from trio_dask.messages import Payload
+    from trio_dask.messages.sealing import Sealed, Slab
     from trio_dask.worker.core.state import Runner, WorkerState
 
 
@@ -24,13 +27,39 @@ def on_sealed(state: WorkerState, runner: Runner, message: Sealed) -> None:
                 runner.sealed[attempt] = payload
                 if number < 0:
                     state.room.born_filed.add(attempt)
-        elif tid in state.room.leaving:
-            if number < 0:
-                room.moved(state, tid, payload)
-            elif tid in runner.held:
-                room.keep(state, tid, payload)
+        else:
+            _given_up(state, runner, tid, payload, filed=number < 0)
+
+
+def on_slab(state: WorkerState, runner: Runner, message: Slab) -> None:
+    """A runner has put small values into a file that they share.
+
+    Raises:
+        RemoteProtocolError: they are not all in there.
+    """
+    if len(message.payloads) != 1 or min(message.sizes, default=0) < 0:
+        msg = "Slab with columns that do not fit together"
+        raise RemoteProtocolError(msg)
+    whole, at = message.payloads[0], 0
+    if sum(message.sizes) > payload_bytes(whole):
+        msg = f"values of {sum(message.sizes)} bytes in {payload_bytes(whole)}"
+        raise RemoteProtocolError(msg)
+    for tid, nbytes in zip(message.tids, message.sizes, strict=True):
+        _given_up(state, runner, tid, part_of(whole, at, nbytes), filed=True)
+        at += nbytes
+
+
+def _given_up(
+    state: WorkerState, runner: Runner, tid: int, payload: Payload, *, filed: bool
+) -> None:
+    """What a runner was asked for, by us or by somebody else."""
+    if tid in state.room.leaving:
+        if filed:
+            room.moved(state, tid, payload)
         elif tid in runner.held:
-            room.keep(state, tid, payload, filed=number < 0)
+            room.keep(state, tid, payload)
+    elif tid in runner.held:
+        room.keep(state, tid, payload, filed=filed)
 
 
 def settle(state: WorkerState, runner: Runner, message: Done, tids: list[int]) -> None:
