@@ -18,7 +18,7 @@ from hypothesis import given as given_by, strategies as st
 
 from trio_dask import register_pickle_by_value
 from trio_dask.errors import RemoteProtocolError, SubmitError
-from trio_dask.messages import foreign
+from trio_dask.messages import foreign, payload_bytes
 from trio_dask.messages.payload import (
     collecting,
     function_name,
@@ -32,6 +32,7 @@ from trio_dask.messages.payload import (
     sizeof,
     unpack,
     unpack_function,
+    unpacked_bytes,
 )
 
 if TYPE_CHECKING:
@@ -115,6 +116,20 @@ def test_large_arrays_are_not_copied_in_either_direction() -> None:
     found = unpack(arrived)[1]
     assert np.shares_memory(found, np.frombuffer(arrived, dtype=np.uint8))
     assert (found.ctypes.data - np.frombuffer(arrived, np.uint8).ctypes.data) % 64 == 0
+
+
+def test_what_has_to_be_in_memory() -> None:
+    """All of a plain pickle; of a block only what is not in its buffers."""
+    plain, array = pack(b"x" * 50_000), pack([np.zeros(50_000), "and more"])
+    assert unpacked_bytes(plain) == len(plain) > 50_000
+    assert isinstance(array, list)
+    block = b"".join(array)
+    assert len(block) > 400_000
+    assert 10 < unpacked_bytes(block) < 1000
+    assert unpacked_bytes(b"") == 0
+    assert unpacked_bytes(b"TDv1") == 4
+    assert unpacked_bytes(b"TDv1" + b"\xff" * 12) == 16
+    assert unpacked_bytes(array) == payload_bytes(array)
 
 
 def test_read_only_stays_read_only() -> None:

@@ -16,7 +16,8 @@ from contextlib import nullcontext
 from typing import Any, Final
 
 from trio_dask.errors import RemoteProtocolError, SubmitError
-from trio_dask.messages.columns import Buffer, Payload
+from trio_dask.messages.codec import payload_bytes
+from trio_dask.messages.columns import Buffer, Handle, Payload
 from trio_dask.messages.foreign import MAIN, by_value, refers_to_foreign
 from trio_dask.messages.functions import (
     Bare,
@@ -45,6 +46,7 @@ __all__ = [
     "travels_by_name",
     "unpack",
     "unpack_function",
+    "unpacked_bytes",
 ]
 
 PROTOCOL: Final = 5
@@ -196,6 +198,20 @@ def unpack(payload: Buffer) -> Any:
     if payload and payload[0] == _PICKLE:
         return loads(payload)
     return _unpack_block(memoryview(payload))
+
+
+def unpacked_bytes(payload: Payload) -> int:
+    """So much of a payload comes into memory when it is unpacked: all but buffers, which are used in place.
+
+    Raises:
+        OSError: it is behind a descriptor, and cannot be read.
+    """
+    nbytes = payload_bytes(payload)
+    if nbytes < _HEAD.size or isinstance(payload, list):
+        return nbytes
+    head = payload.read(0, _HEAD.size) if isinstance(payload, Handle) else payload[: _HEAD.size]
+    magic, _, pickle_bytes = _HEAD.unpack(head)
+    return min(nbytes, int(pickle_bytes)) if magic == _MAGIC else nbytes
 
 
 def _unpack_block(view: memoryview) -> Any:

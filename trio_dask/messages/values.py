@@ -60,7 +60,7 @@ class Prepare(Message):
     """The first message to a runner: who it works for.
 
     Keys: name, address, scheduler_address, nthreads, inline_bytes_max, local_directory,
-    sealed_bytes_min, pool_bytes_max, sealed_max.
+    sealed_bytes_min, pool_bytes_max, sealed_max, memory_limit.
     """
 
     settings: Plain

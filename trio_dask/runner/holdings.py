@@ -6,11 +6,12 @@ from threading import Lock
 from typing import TYPE_CHECKING, Any
 
 from trio_dask.errors import DataLost, TaskError
-from trio_dask.messages.payload import unpack, unpack_function
+from trio_dask.messages import payload_bytes
+from trio_dask.messages.payload import unpack, unpack_function, unpacked_bytes
 from trio_dask.store import Segment, map_privately
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
     from trio_dask.messages import Buffer
     from trio_dask.messages.ids import TaskId
@@ -88,6 +89,32 @@ class Missing:
 
     def __init__(self, tid: TaskId) -> None:
         self.tid = tid
+
+
+def check_room(sources: Iterable[Any], limit: int) -> None:
+    """Refuse inputs that cannot be in memory together, before any of them is unpacked.
+
+    Arrays may be larger: they are read from where they are.
+
+    Raises:
+        MemoryError: they cannot; it says how much they need, and how much there is.
+    """
+    packed: dict[Packed, Buffer] = {}
+    for each in sources:
+        if type(each) is Packed and (buffer := each.buffer) is not None:
+            packed[each] = buffer
+    if sum(map(payload_bytes, packed.values())) <= limit:
+        return
+    need = sum(map(unpacked_bytes, packed.values()))
+    if need > limit:
+        from trio_dask.config import format_bytes  # it takes long to load
+
+        msg = (
+            f"the inputs of this task need {format_bytes(need)} of memory ({need} bytes), "
+            f"and its worker may have {format_bytes(limit)} ({limit} bytes); what is in arrays "
+            "or other buffers is not counted. Make them smaller, or worker.memory-limit larger"
+        )
+        raise MemoryError(msg)
 
 
 def resolve(source: Any) -> Any:

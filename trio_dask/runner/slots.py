@@ -28,7 +28,7 @@ from trio_dask.messages.tasks import (
 from trio_dask.runner.asynchronous import PARKED, AsyncTask, AsyncTasks
 from trio_dask.runner.cancelling import Strikes
 from trio_dask.runner.failing import failure_of
-from trio_dask.runner.holdings import Function, reason, resolve
+from trio_dask.runner.holdings import Function, check_room, reason, resolve
 from trio_dask.runner.nests import ClientNumbers, Nest, closed, opened
 from trio_dask.runner.profiling import Sampler
 from trio_dask.runner.sealing import Sealer
@@ -124,6 +124,7 @@ class Slots:
         self.held: dict[TaskId, Any] = {}
         self.settings = settings
         self._inline_bytes_max: int = settings["inline_bytes_max"]
+        self._memory_limit: int = settings.get("memory_limit", 0)
         self.board = board
         self.outbox = outbox
         self.sealer = Sealer(settings, outbox)
@@ -372,6 +373,8 @@ class Slots:
         if attempt in self.strikes.flagged:
             raise TaskCancelled
         fn = function.fn or function.load()
+        if inputs is not None and self._memory_limit:
+            check_room(inputs.values(), self._memory_limit)
         args, kwargs = _arguments(blob, inputs)
         value = fn(*args, **kwargs)
         if type(value) is CoroutineType:

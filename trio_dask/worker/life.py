@@ -167,6 +167,7 @@ class Household:
             "nthreads": settings.nthreads,
             "inline_bytes_max": settings.inline_bytes_max,
             "local_directory": self.directory,
+            "memory_limit": settings.memory_limit,
             "environ": variables,
             "preload": [each.strip() for each in settings.preload.split(",") if each.strip()],
             "sealed_bytes_min": settings.sealed_bytes_min,
