@@ -5,7 +5,7 @@ Each is a function that replaces something in a core for as long as the block la
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from typing import Any, Final
 from unittest.mock import patch
@@ -471,7 +471,7 @@ MUTATIONS: Final[dict[str, Mutation]] = (
 )
 
 
-def first_failing(seeds: range = range(SEEDS_MAX), workload: str = MIXED) -> int | None:
+def first_failing(seeds: Iterable[int] = range(SEEDS_MAX), workload: str = MIXED) -> int | None:
     """The first seed that does not get through; None if all of them do."""
     for seed in seeds:
         result = run_one(seed, workload=workload)

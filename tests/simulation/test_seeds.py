@@ -55,7 +55,8 @@ def test_each_workload(workload: str) -> None:
     for seed in range(3):
         run = Simulation(seed=seed, workers=3, clients=2, workload=workload, faults=False).run()
         assert run.ok, run.report()
-        assert run.finished > 0
+        assert run.finished > 0 or workload == "shared"  # which asks for things, and runs nothing
+        assert run.steps > 100
 
 
 def test_faults_may_be_said() -> None:
