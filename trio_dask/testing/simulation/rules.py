@@ -255,7 +255,7 @@ def clients_end_for_a_reason(cluster: Cluster) -> Iterator[str]:
 
 _ENDINGS: Final = {
     DIED: {"client dies"},
-    NOBODY: {"no scheduler comes"},
+    NOBODY: {"no scheduler comes", "partition"},  # before it was welcomed
     f"refused: {ANOTHER}": {"scheduler dies"},  # twice, or when somebody new was faster
     LOST_FOR_GOOD: {"no scheduler comes", "partition"},
 }
