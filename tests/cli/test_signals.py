@@ -5,12 +5,13 @@ from __future__ import annotations
 import signal
 import subprocess
 import sys
+from types import ModuleType
 from typing import TYPE_CHECKING
 
 import pytest
 import trio
 
-from trio_dask.cli import main
+from trio_dask.cli import app, main
 from trio_dask.cli.serving import run_until_signal, watched_signals
 
 if TYPE_CHECKING:
@@ -89,3 +90,36 @@ def test_a_process_ignores_what_comes_after_its_end() -> None:
         [sys.executable, "-c", code, "--version"], capture_output=True, text=True, check=False
     )
     assert (done.returncode, done.stderr) == (0, "")
+
+
+def _while_a_class_is_made() -> None:
+    """Python before 3.12 makes another error of what is raised then."""
+    try:
+        raise SystemExit(7)
+    except SystemExit as error:
+        msg = "Error calling __set_name__"
+        raise RuntimeError(msg) from error
+
+
+class _Halfway(ModuleType):
+    """A module that is being imported."""
+
+    @property
+    def run(self) -> object:
+        """What a signal keeps from being made."""
+        _while_a_class_is_made()
+        return None
+
+
+def test_a_signal_while_a_class_is_made(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Be it in the imports of the command line, or in those of a command."""
+    with monkeypatch.context() as patch:
+        patch.setattr(app, "app", lambda _: _while_a_class_is_made())
+        with pytest.raises(SystemExit, match="7"):
+            main(["config", "list"])
+    monkeypatch.setitem(sys.modules, "trio_dask.cli.app", _Halfway("app"))
+    with pytest.raises(SystemExit, match="7"):
+        main(["config", "list"])
+    assert capsys.readouterr().err == ""

@@ -281,15 +281,14 @@ async def test_orders_are_for_those_who_may_give_them() -> None:
         await page.open(site.at(path))
         await page.wait_for(f"{buttons}.includes('Cancel it')")
         dialog, click = (
-            "document.querySelector('dialog.order')",
+            "document.querySelector('dialog.order[open]')",
             "document.querySelector('.orders button').click()",
         )
         await page.run(click)
         assert await page.run(f"{dialog}.open && document.activeElement.innerText") == "No, go back"
         await page.press("Escape")
         assert tid not in site.busy.core.state.cancelling
-        await page.run(click)
-        await page.run(f"{dialog}.querySelector('.danger').click()")
+        await page.run(f"{click}; {dialog}.querySelector('.danger').click()")  # at once
         await page.wait_for("document.querySelector('.orders').innerText.includes('being stopped')")
         assert tid in site.busy.core.state.cancelling
         await page.open(site.at("workers/node-000-0"))

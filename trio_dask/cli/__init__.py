@@ -40,6 +40,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         from trio_dask.cli.app import run
 
         return run(words)
+    except RuntimeError as error:  # Python 3.11 makes that of it where a class is being made
+        if isinstance(error.__cause__, SystemExit):
+            raise error.__cause__ from None
+        raise
     finally:
         for number, handler in before.items():
             signal.signal(number, signal.SIG_IGN if arguments is None else handler)

@@ -285,6 +285,8 @@ def run(arguments: Sequence[str] | None = None) -> int:
     except (SystemExit, KeyboardInterrupt):
         raise
     except BaseException as error:  # noqa: BLE001 - the edge: nobody above could tell the user
+        if isinstance(error.__cause__, SystemExit):  # a signal, while a class was being made
+            raise error.__cause__ from None
         line = failure_line(error)
         if line:
             print(f"trio-dask: {line}", file=sys.stderr)

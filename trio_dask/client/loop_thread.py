@@ -8,6 +8,7 @@ is told with `at_exit`.
 from __future__ import annotations
 
 import atexit
+import contextlib
 import itertools
 import logging
 import os
@@ -101,12 +102,16 @@ class LoopThread:
             msg = f"the loop of {self._name} does not run {where}"
             raise RuntimeError(msg)
         call: _Call[T] = _Call(fn, args)
-        try:
+        try:  # from here on: Ctrl-C may come as soon as the loop has the call
             self._token.run_sync_soon(self._begin, call)
+            call.done.wait()
         except trio.RunFinishedError:
             msg = f"the loop of {self._name} does not run any more"
             raise RuntimeError(msg) from None
-        return call.wait(self._token)
+        except BaseException:
+            call.abandon(self._token)
+            raise
+        return call.outcome()
 
     def _begin(self, call: _Call[Any]) -> None:
         self._nursery.start_soon(call.run)
@@ -180,7 +185,7 @@ class _Call(Generic[T]):
     def __init__(self, fn: Callable[..., Awaitable[T]], args: tuple[Any, ...]) -> None:
         self._fn = fn
         self._args = args
-        self._done = threading.Event()
+        self.done = threading.Event()
         self._scope: trio.CancelScope | None = None
         self._abandoned = False
         self._result: Any = None
@@ -201,21 +206,21 @@ class _Call(Generic[T]):
         except BaseException as error:  # noqa: BLE001 - raised by the caller's thread
             self._error = error
         finally:
-            self._done.set()
+            self.done.set()
 
     def _cancel(self) -> None:
         self._abandoned = True
         if self._scope is not None:
             self._scope.cancel("its caller was interrupted")
 
-    def wait(self, token: trio.lowlevel.TrioToken) -> T:
-        """In the calling thread."""
-        try:
-            self._done.wait()
-        except BaseException:
+    def abandon(self, token: trio.lowlevel.TrioToken) -> None:
+        """In the calling thread, which was interrupted: the task ends first, if it can."""
+        with contextlib.suppress(trio.RunFinishedError):
             token.run_sync_soon(self._cancel)
-            self._done.wait(_INTERRUPTED_S)
-            raise
+            self.done.wait(_INTERRUPTED_S)
+
+    def outcome(self) -> T:
+        """What it has returned, or raise what it has raised."""
         if self._error is not None:
             error, self._error = self._error, None  # no cycle of frame and error
             raise error

@@ -1,5 +1,5 @@
 // Orders: buttons for those who may give them, each asked about before it is carried out.
-import { at, get, h, put, say } from "./dom.js";
+import { at, get, h, say } from "./dom.js";
 
 let may = null;
 
@@ -17,15 +17,13 @@ async function send(path, body) {
   return data;
 }
 
-const dialog = h("dialog", { class: "order", "aria-labelledby": "order-title" });
-document.body.append(dialog);
-
+// Each question has a dialog of its own: that one is closed is only heard some time later.
 function confirmed(title, text, verb) {
   return new Promise((resolve) => {
-    put(dialog, h("h2", { id: "order-title" }, title), h("p", null, text),
+    const dialog = h("dialog", { class: "order", "aria-labelledby": "order-title" }, h("h2", { id: "order-title" }, title), h("p", null, text),
       h("form", { method: "dialog", class: "choices" }, h("button", { value: "no", autofocus: true }, "No, go back"), h("button", { value: "yes", class: "danger" }, verb)));
-    dialog.onclose = () => resolve(dialog.returnValue === "yes");
-    dialog.returnValue = "";
+    dialog.onclose = () => { dialog.remove(); resolve(dialog.returnValue === "yes"); };
+    document.body.append(dialog);
     dialog.showModal();
   });
 }
