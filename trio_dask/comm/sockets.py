@@ -5,10 +5,13 @@ from __future__ import annotations
 import errno
 import os
 import socket
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from trio_dask.comm.addresses import Address
 from trio_dask.errors import CommError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 #: How long connecting may take, authentication included.
 CONNECT_S: Final = 10.0
@@ -63,14 +66,34 @@ def why(error: BaseException) -> str:
 
 
 def contact_host(family: int) -> str:
-    """The address of this machine that others most probably reach. Sends nothing."""
+    """The address of this machine that others most probably reach. Sends nothing.
+
+    That is where the way to the rest of the world begins; where there is none, as in a network
+    of its own, the address of the first interface that is not the loopback.
+    """
     target = ("2001:db8::1", 9) if family == socket.AF_INET6 else ("192.0.2.1", 9)
     try:
         with socket.socket(family, socket.SOCK_DGRAM) as probe:
             probe.connect(target)
             return str(probe.getsockname()[0])
     except OSError:
-        return "::1" if family == socket.AF_INET6 else "127.0.0.1"
+        loopback = "::1" if family == socket.AF_INET6 else "127.0.0.1"
+        return next(_interface_hosts(family), loopback)
+
+
+def _interface_hosts(family: int) -> Iterator[str]:
+    """The addresses of interfaces that are up, without those that only a neighbour, or we, reach."""
+    import ipaddress
+
+    import psutil
+
+    up = {name for name, each in psutil.net_if_stats().items() if each.isup}
+    for name, addresses in psutil.net_if_addrs().items():
+        for each in addresses:
+            if name in up and each.family == family:
+                host = ipaddress.ip_address(each.address.partition("%")[0])
+                if not (host.is_loopback or host.is_link_local):
+                    yield str(host)
 
 
 def unreachable(address: str, host: str, error: OSError) -> CommError:

@@ -216,9 +216,12 @@ class _Server:
             await trio.sleep(interval_s)
             if trio.current_time() > due + _STOOD_STILL_S:
                 continue  # what was said in the meantime is read first: nobody was silent
+            away = {peer: self._core.name_of(peer) for peer in self._core.state.sessions.away}
             for peer in self._core.tick(trio.current_time()):
                 self._sessions[peer].cut("nothing was heard of it for too long")
             self._flush()
+            for name in [name for peer, name in away.items() if not self._core.name_of(peer)]:
+                logger.info("%s is given up: it has not come back in time", name)
             self._tell_of_the_policy()
             self._tell_of_the_mirrors()
             self._tidy()

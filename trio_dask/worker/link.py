@@ -151,12 +151,18 @@ def _hear(worker: Worker, address: str, message: Message) -> None:
         worker.scheduler.send(worker.registration())
         return
     if worker.registered.is_set() and type(message) in (Resumed, Welcome):
-        known = "which knew us" if type(message) is Resumed else "which is another"
-        logger.info("Back with the scheduler at %s, %s", address, known)
+        logger.info("Back with the scheduler at %s, %s", address, _how_it_knows_us(worker, message))
     worker.core.on_scheduler(message, time.monotonic())
     worker.lost_at = None
     if type(message) is Welcome:
         worker.registered.set()
+
+
+def _how_it_knows_us(worker: Worker, message: Message) -> str:
+    if type(message) is not Welcome:
+        return "which knew us"
+    same = message.epoch == worker.core.memory.epoch
+    return "which had given us up" if same else "which is another"
 
 
 async def _reach_again(worker: Worker, calling: Calling, why: str) -> Connection:
