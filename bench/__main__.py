@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress as Bar, TextColumn
 
-from bench import counting, report
+from bench import counting, report, single
 from bench.cases import CASES
 from bench.rounds import Rounds
 from bench.systems import available
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from bench.rounds import Progress
 
 _COUNTED_TASKS = 20_000
+_COUNTED_ALONE = 640
 _WIDTH = 160
 
 
@@ -102,6 +103,8 @@ def main() -> int:
         available(distributed=not asked.no_distributed), cases, asked.rounds, quick=asked.quick
     )
     counted = counting.run(_COUNTED_TASKS)
+    alone = single.run(_COUNTED_ALONE)
+    counted |= {f"{name}, one task at a time": count for name, count in alone.items()}
     with progress(rounds.steps()) as told:
         measured = rounds.run(told)
     out = Console(highlight=False, width=None if sys.stdout.isatty() else _WIDTH)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from bench import blocks, counting, growth
+from bench import blocks, counting, growth, single
 
 
 def test_counts_are_the_same_every_time() -> None:
@@ -40,6 +40,13 @@ def test_counts_are_the_same_every_time() -> None:
 def test_a_task_keeps_to_its_budget(figure: str, budget: float) -> None:
     """Per task of a large map of no-ops, arguments of 45 bytes and values of 5 included."""
     assert 0 < counting.run(10_000)[figure] <= budget
+
+
+def test_a_task_alone_keeps_to_its_budget() -> None:
+    """What is done for each message, however few tasks it is about, decoding and encoding included."""
+    budgets = {"client": 200, "scheduler": 375, "worker": 195, "runner": 60}
+    found = single.run(640)
+    assert not [role for role, most in budgets.items() if found[f"calls in the {role}"] > most]
 
 
 @pytest.mark.parametrize("workers", [1, 40])

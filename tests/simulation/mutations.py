@@ -151,8 +151,8 @@ def turn_priorities_around() -> AbstractContextManager[Any]:
     """What is urgent comes last."""
     real = intake._options
 
-    def options(state: Any, message: Any, count: int) -> Any:
-        rank0, *others = real(state, message, count)
+    def options(state: Any, message: Any) -> Any:
+        rank0, *others = real(state, message)
         priority = message.options.get("priority", 0)
         return rank0 + 2 * (priority << 44), *others
 

@@ -13,12 +13,12 @@ from trio_dask.client.entrance import Entrance, client_name, own_cluster
 from trio_dask.client.everywhere import AsyncEverywhere
 from trio_dask.client.futures import AsyncFuture, BaseFuture
 from trio_dask.client.live import Live
+from trio_dask.client.loops import dial as dial_here
 from trio_dask.client.managing import AsyncManaging
 from trio_dask.client.outcomes import Failed
 from trio_dask.client.scopes import AsyncScope
 from trio_dask.client.submitting_async import AsyncSubmitting
 from trio_dask.client.waits import LoopWaits, seconds_of
-from trio_dask.comm import Security, connect_anyio
 from trio_dask.config import load_config
 
 if TYPE_CHECKING:
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
     from trio_dask.client.base import BaseClient
     from trio_dask.client.session import Dial
+    from trio_dask.comm import Security
     from trio_dask.config import Config
     from trio_dask.deploy import AsyncLocalCluster
 
@@ -64,7 +65,7 @@ class AsyncClient(AsyncSubmitting, AsyncManaging, AsyncComputing, AsyncEverywher
         name: str | None = None,
         security: Security | bool | None = None,
         set_as_default: bool = False,
-        dial: Dial = connect_anyio,
+        dial: Dial = dial_here,
         **cluster_options: Any,
     ) -> None:
         del set_as_default  # dask's own way of computing blocks

@@ -18,12 +18,11 @@ from trio_dask.client.everywhere import Everywhere
 from trio_dask.client.futures import BaseFuture, Future
 from trio_dask.client.live import Live
 from trio_dask.client.loop_thread import LoopThread, at_exit, not_at_exit
-from trio_dask.client.loops import refuse_running_loop
+from trio_dask.client.loops import dial as dial_here, refuse_running_loop
 from trio_dask.client.managing import Managing
 from trio_dask.client.outcomes import Failed
 from trio_dask.client.scopes import Scope
 from trio_dask.client.submitting import Submitting
-from trio_dask.comm import Security, connect_anyio
 from trio_dask.config import load_config
 
 if TYPE_CHECKING:
@@ -32,6 +31,7 @@ if TYPE_CHECKING:
 
     from trio_dask.client.base import BaseClient
     from trio_dask.client.session import Dial
+    from trio_dask.comm import Security
     from trio_dask.config import Config
     from trio_dask.deploy import LocalCluster
 
@@ -87,7 +87,7 @@ class Client(Submitting, Managing, Computing, Everywhere):
         name: str | None = None,
         security: Security | bool | None = None,
         set_as_default: bool = True,
-        dial: Dial = connect_anyio,
+        dial: Dial = dial_here,
         **cluster_options: Any,
     ) -> None:
         refuse_running_loop("Client", "AsyncClient")

@@ -20,8 +20,9 @@ from trio_dask.client.blocking import Client
 from trio_dask.client.entrance import Entrance
 from trio_dask.client.inside_waits import TaskLoopWaits, TaskThreadWaits
 from trio_dask.client.live import Live
+from trio_dask.client.loops import dial
 from trio_dask.client.shapes import futures_in
-from trio_dask.comm import Keys, connect_anyio
+from trio_dask.comm import Keys
 from trio_dask.config import Config
 from trio_dask.errors import LocalProtocolError, RemoteProtocolError, TaskError
 from trio_dask.messages.nested import NestedGot, NestedJoin
@@ -54,9 +55,7 @@ class NestedLive(Live):
             settings.get("scheduler_address", ""), Keys(b"", b"", b""), 0.0,
             config.argument_bytes_max, config.full_tracebacks, tracing=nest.traced,
         )  # fmt: skip
-        super().__init__(
-            entrance, owner, connect_anyio, name=f"in {nest.key}", waits=waits, on_loop=True
-        )
+        super().__init__(entrance, owner, dial, name=f"in {nest.key}", waits=waits, on_loop=True)
         number, first = nest.slots.numbers.take()
         self.owner: Final = owner
         self._nest: Final = nest

@@ -32,8 +32,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
 
     from trio_dask.client.entrance import Entrance
+    from trio_dask.client.session import AnyConnection
     from trio_dask.client.waits import Waits
-    from trio_dask.comm import AnyioConnection
     from trio_dask.messages import Message
 
 logger = logging.getLogger("trio_dask.client")
@@ -90,7 +90,7 @@ class Live:
         self._registered: anyio.Event
         self._finished: anyio.Event
         self._handling: anyio.abc.TaskGroup | None = None
-        self._connection: AnyioConnection | None = None
+        self._connection: AnyConnection | None = None
         self._data: DataLinks | None = None
         #: Where the cluster's dashboard is, once the scheduler has said so.
         self.dashboard_link = ""
@@ -196,7 +196,7 @@ class Live:
 
     # ------------------------------------------------------------ talking
 
-    async def _run(self, connection: AnyioConnection) -> None:
+    async def _run(self, connection: AnyConnection) -> None:
         """Own all connections, until the end."""
         try:
             with self._scope:
@@ -223,7 +223,7 @@ class Live:
         finally:
             self._finished.set()
 
-    async def _talk(self, connection: AnyioConnection) -> None:
+    async def _talk(self, connection: AnyConnection) -> None:
         """The conversation with the scheduler, over as many connections as it takes."""
         while True:
             try:
@@ -246,7 +246,7 @@ class Live:
         limit_s = self.entrance.reconnect_s
         return self._lost_at is not None and anyio.current_time() > self._lost_at + limit_s
 
-    async def _find_again(self, why: str) -> AnyioConnection | None:
+    async def _find_again(self, why: str) -> AnyConnection | None:
         """Another connection to the scheduler that was lost; None if there is none to be had."""
         entrance = self.entrance
         with self.lock:
@@ -307,7 +307,7 @@ class Live:
         with self.lock:
             while self._forgotten:
                 self.core.unwatch(self._forgotten.popleft())
-            if self.core.ended or self._connection is None:
+            if self.core.ended or self._connection is None or self.core.quiet:
                 return
             messages, data = self.core.flush(time.monotonic())
         if messages:

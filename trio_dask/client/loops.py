@@ -7,8 +7,39 @@ import sys
 import threading
 from typing import TYPE_CHECKING
 
+import anyio
+
+from trio_dask import comm
+
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    import trio
+
+    from trio_dask.comm import AnyioConnection, Connection, Keys
+
+
+def on_trio() -> bool:
+    """Whether this thread runs Trio code; it does not load Trio for that."""
+    trio = sys.modules.get("trio")
+    return trio is not None and trio.lowlevel.in_trio_run()
+
+
+async def dial(
+    address: str, *, keys: Keys, role: str, expect: str, timeout_s: float
+) -> AnyioConnection | Connection:
+    """An authenticated connection on the loop we are on: see `comm.connect`.
+
+    On Trio it is the one that servers have, which writes what is to be sent at once: a small
+    message needs no turn of the loop for that, where it takes three by way of anyio.
+    """
+    connect = comm.connect if on_trio() else comm.connect_anyio
+    return await connect(address, keys=keys, role=role, expect=expect, timeout_s=timeout_s)
+
+
+def event_here() -> anyio.Event | trio.Event:
+    """An event of the loop we are on: one of anyio looks for its loop each time one is made."""
+    return sys.modules["trio"].Event() if on_trio() else anyio.Event()
 
 
 def waker(callback: Callable[[], None]) -> Callable[[], None]:
@@ -16,8 +47,8 @@ def waker(callback: Callable[[], None]) -> Callable[[], None]:
 
     It makes the present loop call `callback` soon, and does nothing once the loop is over.
     """
-    trio = sys.modules.get("trio")
-    if trio is not None and trio.lowlevel.in_trio_run():
+    if on_trio():
+        trio = sys.modules["trio"]
         token = trio.lowlevel.current_trio_token()
 
         def wake_trio() -> None:
@@ -48,8 +79,8 @@ def refuse_running_loop(what: str, instead: str) -> None:
     Raises:
         RuntimeError: it runs a loop, which everything else on it would be held up with.
     """
-    trio_module, asyncio = sys.modules.get("trio"), sys.modules.get("asyncio")
-    if trio_module is not None and trio_module.lowlevel.in_trio_run():
+    asyncio = sys.modules.get("asyncio")
+    if on_trio():
         kind = "Trio"
     elif (
         asyncio is not None

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import logging
-from typing import TYPE_CHECKING, Final, Protocol
+from typing import TYPE_CHECKING, Final, Protocol, TypeAlias
 
 import anyio
 
-from trio_dask.comm import AnyioConnection, Keys, connect_anyio
+from trio_dask.client.loops import dial as dial_here
 from trio_dask.errors import (
     AuthenticationError,
     CommError,
@@ -20,7 +20,10 @@ from trio_dask.messages.session import CLIENT, SCHEDULER, WORKER, RegisterPeer
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from trio_dask.comm import AnyioConnection, Connection, Keys
     from trio_dask.messages import Message
+
+    AnyConnection: TypeAlias = AnyioConnection | Connection
 
 logger = logging.getLogger("trio_dask.client")
 
@@ -35,13 +38,13 @@ class Dial(Protocol):
 
     async def __call__(
         self, address: str, *, keys: Keys, role: str, expect: str, timeout_s: float
-    ) -> AnyioConnection:
+    ) -> AnyConnection:
         """An authenticated connection."""
 
 
 async def reach_scheduler(
-    address: str, keys: Keys, timeout_s: float, dial: Dial = connect_anyio, *, quiet: bool = False
-) -> AnyioConnection:
+    address: str, keys: Keys, timeout_s: float, dial: Dial = dial_here, *, quiet: bool = False
+) -> AnyConnection:
     """A connection to the scheduler; keeps trying, and says so, until the time is up.
 
     With `quiet` it was there before, and is said to be looked for.
@@ -93,7 +96,7 @@ class DataLinks:
         start: Callable[..., object],
         handle: Callable[[str, list[Message]], None],
         lost: Callable[[str, str], None],
-        dial: Dial = connect_anyio,
+        dial: Dial = dial_here,
     ) -> None:
         self._name = name
         self._keys = keys
@@ -102,7 +105,7 @@ class DataLinks:
         self._lost = lost
         self._dial = dial
         self._queues: dict[str, list[Message]] = {}  # of connections being made
-        self._open: dict[str, AnyioConnection] = {}
+        self._open: dict[str, AnyConnection] = {}
         self._closed = False
 
     def send(self, address: str, message: Message) -> None:

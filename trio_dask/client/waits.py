@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 import anyio
 import anyio.lowlevel
 
-from trio_dask.client.loops import refuse_running_loop
+from trio_dask.client.loops import event_here, refuse_running_loop
 from trio_dask.config import parse_seconds
 from trio_dask.errors import ConfigError
 
@@ -99,7 +99,7 @@ class LoopBell:
     __slots__ = ("_event", "ring")
 
     def __init__(self) -> None:
-        self._event = anyio.Event()
+        self._event = event_here()
         self.ring: Callable[[], None] = self._event.set
 
     async def wait(self, deadline: float | None = None) -> None:

@@ -34,11 +34,14 @@ class SocketByteStream(trio.abc.HalfCloseableStream):
 
     async def receive_some(self, max_bytes: int | None = None) -> bytes:
         """What there is, at least one byte; none at the end of the stream."""
-        with _translated():
-            while True:
+        while True:
+            try:
                 await trio.lowlevel.wait_readable(self.socket)
-                with contextlib.suppress(BlockingIOError):
-                    return self.socket.recv(max_bytes or 65536)
+                return self.socket.recv(max_bytes or 65536)
+            except BlockingIOError:
+                continue  # there was nothing after all
+            except OSError as error:
+                raise trio.BrokenResourceError(str(error)) from error
 
     def send_nowait(self, data: Buffer) -> int:
         """Write as much as there is room for; returns how many bytes that was.
@@ -116,16 +119,19 @@ class DescriptorStream(SocketByteStream):
 
     async def receive_some(self, max_bytes: int | None = None) -> bytes:
         """What there is, at least one byte; the descriptors that came with it are kept."""
-        with _translated():
-            while True:
+        while True:
+            try:
                 await trio.lowlevel.wait_readable(self.socket)
-                with contextlib.suppress(BlockingIOError):
-                    data, ancillary, _, _ = self.socket.recvmsg(
-                        max_bytes or 65536, DESCRIPTORS_MAX, _CLOSE_ON_EXEC
-                    )
-                    if ancillary:
-                        self._arrivals.come(ancillary)
-                    return data
+                data, ancillary, _, _ = self.socket.recvmsg(
+                    max_bytes or 65536, DESCRIPTORS_MAX, _CLOSE_ON_EXEC
+                )
+            except BlockingIOError:
+                continue  # there was nothing after all
+            except OSError as error:
+                raise trio.BrokenResourceError(str(error)) from error
+            if ancillary:
+                self._arrivals.come(ancillary)
+            return data
 
     def send_nowait(self, data: Buffer) -> int:
         """Write as much as there is room for; descriptors go with the first byte."""

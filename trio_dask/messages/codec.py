@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, fields
+from operator import attrgetter
 from typing import Any, ClassVar, Final, TypeVar, dataclass_transform, get_type_hints
 
 import msgpack
@@ -17,6 +18,7 @@ from trio_dask.errors import LocalProtocolError, RemoteProtocolError
 from trio_dask.messages.columns import (
     KINDS,
     PAYLOADS,
+    SWAPS,
     Buffer,
     Check,
     FieldError,
@@ -25,6 +27,7 @@ from trio_dask.messages.columns import (
     Payload,
     check_payloads,
 )
+from trio_dask.messages.quick import written_out
 
 
 class Message:
@@ -52,6 +55,9 @@ class Message:
 
 M = TypeVar("M", bound=type[Message])
 
+#: A type that has been used so often is worth having its functions written out.
+_OFTEN: Final = 64
+
 _TYPES: Final[dict[int, _Shape]] = {}
 _PACKERS: Final[dict[type[Message], _Shape]] = {}
 
@@ -64,6 +70,27 @@ class _Shape:
     names: tuple[str, ...]
     pack: tuple[Pack | None, ...]  # None: payloads, which leave the header
     check: tuple[Check | None, ...]
+    #: What is in all fields, and in those of `PARALLEL`: one call for a message.
+    values: Callable[[Message], tuple[Any, ...]]
+    columns: Callable[[Message], tuple[Any, ...]] | None
+    kinds: dict[str, Any]  # by name
+    uses: int = 0
+    #: Both ways in one call, once it has been used often: see `quick`.
+    quick_pack: Callable[[Any], list[Any]] | None = None
+    quick_made: Callable[[list[Any]], Message] | None = None
+
+    def count(self) -> None:
+        """It was used."""
+        self.uses += 1
+        if self.uses == _OFTEN:
+            self.quicken()
+
+    def quicken(self) -> None:
+        """Have its functions written out."""
+        if PAYLOADS not in self.kinds.values() and not SWAPS:
+            self.quick_pack, self.quick_made = written_out(
+                self.kind, self.kind.TAG, self.kinds, self.kind.PARALLEL
+            )
 
 
 def _field_kind(hint: Any) -> Any:
@@ -82,17 +109,28 @@ def message(tag: int) -> Callable[[M], M]:
         made: Any = dataclass(slots=True, eq=False, repr=False)(cls)
         made.TAG = tag
         hints = get_type_hints(made, include_extras=True)
-        kinds = [_field_kind(hints[field.name]) for field in fields(made)]
+        names = tuple(field.name for field in fields(made))
+        kinds = [_field_kind(hints[name]) for name in names]
         shape = _Shape(
             made,
-            tuple(field.name for field in fields(made)),
+            names,
             tuple(None if kind == PAYLOADS else KINDS[kind][0] for kind in kinds),
             tuple(None if kind == PAYLOADS else KINDS[kind][1] for kind in kinds),
+            _values_of(names),
+            _values_of(made.PARALLEL) if made.PARALLEL else None,
+            dict(zip(names, kinds, strict=True)),
         )
         _TYPES[tag] = _PACKERS[made] = shape
         return made  # type: ignore[no-any-return]
 
     return register
+
+
+def _values_of(names: tuple[str, ...]) -> Callable[[Message], tuple[Any, ...]]:
+    """What is in these fields of a message, always as a tuple."""
+    if len(names) > 1:
+        return attrgetter(*names)
+    return lambda made: tuple([getattr(made, name) for name in names])
 
 
 def message_types() -> dict[int, type[Message]]:
@@ -120,22 +158,28 @@ def encode(messages: Iterable[Message]) -> tuple[bytes, list[Payload]]:
     payloads: list[Payload] = []
     for each in messages:
         shape = _PACKERS[type(each)]
+        if shape.quick_pack is not None:
+            try:
+                rows.append(shape.quick_pack(each))
+                continue
+            except Exception:  # noqa: BLE001 - something is wrong, and is said below
+                pass
         row: list[Any] = [each.TAG]
-        name = ""
         try:
-            for name, pack in zip(shape.names, shape.pack, strict=True):
-                value = getattr(each, name)
+            for pack, value in zip(shape.pack, shape.values(each), strict=True):
                 if pack is None:
                     row.append(len(check_payloads(value)))
                     payloads += value
                 else:
                     row.append(pack(value))
         except (TypeError, ValueError, OverflowError, AttributeError) as error:
-            msg = f"{type(each).__name__}.{name}: {error}"
+            unset = error.name if isinstance(error, AttributeError) else None
+            msg = f"{type(each).__name__}.{unset or shape.names[len(row) - 1]}: {error}"
             raise LocalProtocolError(msg) from error
-        if each.PARALLEL and (uneven := _uneven(each)):
-            raise LocalProtocolError(uneven)
+        if shape.columns is not None and len(set(map(len, shape.columns(each)))) != 1:
+            raise LocalProtocolError(_uneven(each))
         rows.append(row)
+        shape.count()
     try:
         return _packer.pack(rows), payloads
     except (TypeError, ValueError, OverflowError, BufferError) as error:
@@ -164,6 +208,13 @@ def decode(header: Buffer, payloads: list[Buffer]) -> list[Message]:
     out: list[Message] = []
     used = 0
     for row in rows:
+        shape = _TYPES.get(row[0]) if type(row) is list and row and type(row[0]) is int else None
+        if shape is not None and shape.quick_made is not None:
+            try:
+                out.append(shape.quick_made(row))
+                continue
+            except Exception:  # noqa: BLE001 - something is wrong, and is said below
+                pass
         made, used = _decode_row(row, payloads, used)
         out.append(made)
     if used != len(payloads):
@@ -197,14 +248,13 @@ def _decode_row(row: Any, payloads: list[Buffer], used: int) -> tuple[Message, i
         msg = f"{shape.kind.__name__}.{shape.names[len(values)]}: {error}"
         raise RemoteProtocolError(msg) from error
     made = shape.kind(*values)
-    if made.PARALLEL and (uneven := _uneven(made)):
-        raise RemoteProtocolError(uneven)
+    if shape.columns is not None and len(set(map(len, shape.columns(made)))) != 1:
+        raise RemoteProtocolError(_uneven(made))
+    shape.count()
     return made, used
 
 
 def _uneven(made: Message) -> str:
-    """What is wrong with the lengths of a message's columns, or nothing."""
-    if len({len(getattr(made, name)) for name in made.PARALLEL}) == 1:
-        return ""
+    """What is wrong with the lengths of a message's columns."""
     lengths = ", ".join(f"{name} {len(getattr(made, name))}" for name in made.PARALLEL)
     return f"{type(made).__name__} with columns of different lengths: {lengths}"

@@ -93,17 +93,21 @@ class FieldError(ValueError):
     """A field does not hold what its annotation says."""
 
 
-_SWAP: Final = sys.byteorder == "big"
+SWAPS: Final = sys.byteorder == "big"
 
 
 def _pack_words(code: str) -> Pack:
     def pack(column: list[Any]) -> bytes:
+        if type(column) is list and not column:  # as most columns of small messages are
+            return b""
+        return array(code, column).tobytes()
+
+    def pack_swapped(column: list[Any]) -> bytes:  # pragma: no cover - the wire is little-endian
         words = array(code, column)
-        if _SWAP:  # pragma: no cover - the wire is little-endian
-            words.byteswap()
+        words.byteswap()
         return words.tobytes()
 
-    return pack
+    return pack_swapped if SWAPS else pack
 
 
 def _check_words(code: str) -> Check:
@@ -111,9 +115,10 @@ def _check_words(code: str) -> Check:
         if type(raw) is not bytes or len(raw) % 8:
             msg = "not a column of 64-bit words"
             raise FieldError(msg)
-        words = array(code)
-        words.frombytes(raw)
-        if _SWAP:  # pragma: no cover - the wire is little-endian
+        if not raw:
+            return []
+        words = array(code, raw)
+        if SWAPS:  # pragma: no cover - the wire is little-endian
             words.byteswap()
         return words.tolist()
 
@@ -131,7 +136,7 @@ def _check_type(kind: type) -> Check:
 
 
 def _check_int(value: Any) -> int:
-    if type(value) is not int or not _INT_MIN <= value <= _INT_MAX:
+    if type(value) is not int or not INT_MIN <= value <= INT_MAX:
         msg = f"{type(value).__name__} where a 64-bit int belongs"
         raise FieldError(msg)
     return value
@@ -150,7 +155,7 @@ def _check_list_of(*kinds: type) -> Check:
     allowed = frozenset(kinds)
 
     def check(value: Any) -> Any:
-        if type(value) is not list or not allowed.issuperset(map(type, value)):
+        if type(value) is not list or (value and not allowed.issuperset(map(type, value))):
             msg = f"not a list of {kinds[0].__name__}"
             raise FieldError(msg)
         return value
@@ -163,6 +168,10 @@ def check_plain(value: Any) -> Any:
     if type(value) is not dict:
         msg = f"{type(value).__name__} where dict belongs"
         raise FieldError(msg)
+    return _check_nodes(value) if value else value
+
+
+def _check_nodes(value: dict[str, Any]) -> dict[str, Any]:
     level: list[Any] = [value]
     count = 0
     for _ in range(_DEPTH_MAX):
@@ -190,7 +199,7 @@ def check_plain(value: Any) -> Any:
     raise FieldError(msg)
 
 
-_INT_MIN, _INT_MAX = -(1 << 63), (1 << 63) - 1
+INT_MIN, INT_MAX = -(1 << 63), (1 << 63) - 1
 _KEYS: Final = frozenset((str,))
 _LEAVES: Final = frozenset((type(None), bool, int, float, str, bytes))
 _NODES_MAX: Final = 1_000_000

@@ -118,6 +118,7 @@ class Worker:
         self._nurseries: dict[int, trio.Nursery] = {}
         self._last_session = 0
         self._performing = False
+        self._told = False  # the core was, since it was asked what is to be done
 
     # ------------------------------------------------------------ performing
 
@@ -128,11 +129,13 @@ class Worker:
         that everything leaves in the order in which it was decided.
         """
         if self._performing:
+            self._told = True
             return
-        self._performing = True
+        self._performing = self._told = True
         try:
-            while actions := self.core.flush():
-                for action in actions:
+            while self._told:
+                self._told = False  # unless what is done now leads to more
+                for action in self.core.flush():
                     self._perform_one(action)
         finally:
             self._performing = False
@@ -165,6 +168,7 @@ class Worker:
         match action:
             case LookUp(serial, topic, params):
                 self.core.told(self._looked_up(serial, topic, params))
+                self._told = True
             case Spill(tids):
                 self.spill(tids)
             case Depart(farewell):
@@ -302,6 +306,7 @@ class Worker:
         connection = self._sessions.get(session)
         if isinstance(connection, LocalSession):
             self.core.drained(session)
+            self._told = True
         elif connection is not None:
             self._nurseries[session].start_soon(self._drain, session, connection)
 

@@ -25,6 +25,11 @@ class Bond:
         self.anew = False  # it is to be told all
         self.memory: Final = Memory()
 
+    @property
+    def quiet(self) -> bool:
+        """Whether there is nothing to be said that nobody has asked for."""
+        return not (self._due or self._again)
+
     def lost(self) -> None:
         """The connection broke."""
         self.away, self._again = True, []

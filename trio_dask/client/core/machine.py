@@ -146,6 +146,13 @@ class ClientCore:
             if handler is not None:
                 handler(message)
 
+    @property
+    def quiet(self) -> bool:
+        """Whether `flush` would give nothing."""
+        return not (self._open or self._out or self._data or self.table.drops.armed) and (
+            self._bond is None or self._bond.quiet
+        )
+
     def flush(self, now: float | None = None) -> tuple[list[Message], list[tuple[str, Message]]]:
         """What is to be sent: to the scheduler, and to the workers at these addresses.
 
@@ -363,7 +370,7 @@ class ClientCore:
 
     def drop(self) -> None:
         """Release those whose futures are gone."""
-        if self.table.drops.tids:
+        if self.table.drops.armed:
             self.release(self.table.drops.take())
 
     def _on_settled(self, batch: Batch, rows: list[int]) -> None:

@@ -1,16 +1,19 @@
 """What a client could describe again: its tasks, as long as it holds them or what is made of them.
 
 Descriptions are kept as they were sent, encoded, a message's rows together: a few bytes for
-each task more than its arguments. A message is kept while one of its batches has a future,
+each task more than its arguments. The last few small ones are kept as they are: who submits a
+task and waits for it has let go of it before that is worth it. A message is kept while one of its batches has a future,
 or a message that is kept has one of its tasks as an input.
 """
 
 from __future__ import annotations
 
 from bisect import bisect_right
+from collections import deque
 from operator import attrgetter
 from typing import TYPE_CHECKING, Final
 
+from trio_dask.client.core.batch import RELEASED
 from trio_dask.messages import decode, encode
 from trio_dask.messages.tasks import Submit
 
@@ -21,21 +24,34 @@ if TYPE_CHECKING:
     from trio_dask.client.core.table import Table
 
 _first: Final = attrgetter("first")
+#: So many messages of so many rows are not encoded yet.
+_FRESH_MAX: Final = 16
+_FRESH_ROWS_MAX: Final = 16
 
 
 class Kept:
     """One message with descriptions."""
 
-    __slots__ = ("blob", "count", "first", "functions", "inputs", "live", "needed")
+    __slots__ = ("count", "first", "functions", "inputs", "live", "needed", "said")
 
-    def __init__(self, message: Submit, blob: bytes) -> None:
+    def __init__(self, message: Submit) -> None:
         self.first = message.first
         self.count = len(message.args)
-        self.blob = blob
+        self.said: Submit | bytes | None = message  # as it is, or encoded; None: not any more
         self.functions: list[Function] = []
         self.inputs: list[Kept] = []  # that have inputs of its tasks
         self.live = 0  # batches that are held
         self.needed = 0  # messages that have its tasks as inputs
+
+    @property
+    def blob(self) -> bytes:
+        """The message, encoded."""
+        said = self.said
+        return encode([said])[0] if isinstance(said, Submit) else said or b""
+
+    def pack(self) -> None:
+        """Keep it encoded."""
+        self.said = self.blob if self.said is not None else None
 
 
 class Descriptions:
@@ -49,6 +65,7 @@ class Descriptions:
         self._table = table
         self._unuse = unuse
         self._kept: list[Kept] = []
+        self._fresh: deque[Kept] = deque()  # not encoded
 
     def __len__(self) -> int:
         return len(self._kept)
@@ -63,7 +80,11 @@ class Descriptions:
         batches = self._table.spanning(message.first, message.first + len(message.args))
         if not batches:
             return  # let go of before they were sent
-        kept = Kept(message, encode([message])[0])
+        kept = Kept(message)
+        if kept.count > _FRESH_ROWS_MAX or "deadline" in message.options:  # that will be changed
+            kept.pack()
+        else:
+            self._fresh.append(kept)
         kept.live = len(batches)
         for batch in batches:
             batch.kept.append(kept)
@@ -75,6 +96,24 @@ class Descriptions:
         for each in kept.inputs:
             each.needed += 1
         self._kept.append(kept)
+        if len(self._fresh) > _FRESH_MAX:
+            self._age(self._fresh.popleft())
+
+    def _age(self, kept: Kept) -> None:
+        """It is not one of the last any more: it is packed if anybody holds a task of it."""
+        if kept.needed or self._is_held(kept):
+            kept.pack()
+        else:
+            kept.live = 0
+            self._let_go([kept])
+
+    def _is_held(self, kept: Kept) -> bool:
+        stop = kept.first + kept.count
+        for batch in self._table.spanning(kept.first, stop):
+            rows = batch.status[max(0, kept.first - batch.first) : stop - batch.first]
+            if rows.count(RELEASED) < len(rows):
+                return True
+        return False
 
     def _inputs(self, kept: Kept, tids: list[int]) -> list[Kept]:
         found: dict[Kept, None] = {}
@@ -93,11 +132,15 @@ class Descriptions:
         todo, batch.kept = batch.kept, []
         for each in todo:
             each.live -= 1
+        self._let_go(todo)
+
+    def _let_go(self, todo: list[Kept]) -> None:
+        """Forget those of these that nobody needs, and what only they needed."""
         while todo:
             kept = todo.pop()
-            if kept.live or kept.needed or not kept.blob:
+            if kept.live or kept.needed or kept.said is None:
                 continue
-            kept.blob = b""
+            kept.said = None
             at = bisect_right(self._kept, kept.first, key=_first) - 1
             del self._kept[at]
             for function in kept.functions:

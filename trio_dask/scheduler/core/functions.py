@@ -21,6 +21,7 @@ def on_functions(state: ClusterState, client: Client, message: words.Functions) 
         if client.nest is not None and not client.nest.use(fid):
             raise Misuse(f"function id {fid:x} was used before")
         client.functions[fid] = st.Function(fid, name, blob, state.prefix(name))
+        client.plain.pop(fid, None)
 
 
 def on_forget_functions(
@@ -29,6 +30,7 @@ def on_forget_functions(
     """Functions the client will not use again; tasks that have them keep them."""
     for fid in message.fids:
         function = client.functions.pop(fid, None)
+        client.plain.pop(fid, None)
         if function is not None:
             state.unused_functions[fid] = None
             function.forgotten = True

@@ -43,6 +43,8 @@ if TYPE_CHECKING:
 
 #: A context of a span is no longer, in characters.
 _TRACE_MAX: Final = 1024
+#: Columns of a submission that have a row for each task, or none at all.
+_OPTIONAL: Final = ("dep_counts", "keys", "orders")
 SLICE: Final = 1000  # rows of a large message between two looks at other peers
 
 
@@ -54,14 +56,8 @@ def on_submit(
 ) -> Generator[None, None, None]:
     """New tasks: one for each row. Some may be known already, if it is said again."""
     functions = _check_submit(state, client, message, again=again)
-    rank0, common = _options(state, message, len(message.args))
-    rank0 = _place(client, message, rank0)
+    rank0, requirement, specs = _specs(state, client, message, functions)
     limit = _limit(state, message)
-    specs = {
-        fid: replace(common, function=function)
-        for fid, function in dict(zip(message.fids, functions, strict=True)).items()
-    }
-    requirement = common.requirement
     one = specs[message.fids[0]] if len(specs) == 1 else None
     at_once = message.wanted and requirement.open and not message.orders
     deps_at = after = 0
@@ -133,12 +129,6 @@ def _is_known(
     return known is not None
 
 
-def _settle_unwanted(state: ClusterState, message: words.Submit) -> None:
-    """These tasks were described for others of the same message."""
-    tids = range(message.first, message.first + len(message.args))
-    settle(state, [state.tasks[tid] for tid in tids if tid in state.tasks])
-
-
 def _want_again(state: ClusterState, tid: int) -> bool:
     """The client says again that it wants a task which it has made; whether that is known."""
     task = state.tasks.get(tid)
@@ -153,16 +143,14 @@ def _check_submit(
     state: ClusterState, client: Client, message: words.Submit, *, again: bool
 ) -> list[st.Function]:
     count = len(message.args)
-    columns: dict[str, tuple[Sequence[object], tuple[int, int]]] = {
-        "fids": (message.fids, (1, count)),
-        "dep_counts": (message.dep_counts, (0, count)),
-        "keys": (message.keys, (0, count)),
-        "orders": (message.orders, (0, count)),
-    }
-    for name, (column, lengths) in columns.items():
-        if len(column) not in lengths:
+    if len(message.fids) not in (1, count):
+        raise Misuse(f"Submit.fids has {len(message.fids)} rows for {count} tasks")
+    for name in _OPTIONAL:
+        column: Sequence[object] = getattr(message, name)
+        if column and len(column) != count:
             raise Misuse(f"Submit.{name} has {len(column)} rows for {count} tasks")
-    if sum(message.dep_counts) != len(message.dep_tids) or min(message.dep_counts, default=0) < 0:
+    counts = message.dep_counts
+    if (counts or message.dep_tids) and (sum(counts) != len(message.dep_tids) or min(counts) < 0):
         raise Misuse("Submit.dep_counts and Submit.dep_tids do not agree")
     last = message.first + max(count, 1) - 1
     if client_of(message.first) != client.number or client_of(last) != client.number:
@@ -188,7 +176,28 @@ def _limit(state: ClusterState, message: words.Submit) -> Limit | None:
     return limits.limit_for(state, message.first, len(message.args), float(deadline_s))
 
 
-def _options(state: ClusterState, message: words.Submit, count: int) -> tuple[int, st.Spec]:
+def _specs(
+    state: ClusterState, client: Client, message: words.Submit, functions: list[st.Function]
+) -> tuple[int, st.Requirement, dict[int, st.Spec]]:
+    """The first rank of a submission, what its tasks require, and by function what they have in common.
+
+    Without options, as most are, that is the same each time.
+    """
+    rank0, requirement = state.order, state.anywhere
+    by_fid = dict(zip(message.fids, functions, strict=True))
+    if message.options:
+        rank0, common = _options(state, message)
+        requirement = common.requirement
+        made = {fid: replace(common, function=function) for fid, function in by_fid.items()}
+    else:
+        for fid in by_fid.keys() - client.plain.keys():
+            client.plain[fid] = st.Spec(by_fid[fid], requirement, 0)
+        made = {fid: client.plain[fid] for fid in by_fid}
+    state.order += len(message.args)
+    return _place(client, message, rank0), requirement, made
+
+
+def _options(state: ClusterState, message: words.Submit) -> tuple[int, st.Spec]:
     """The first rank of a submission, and what its tasks have in common, but for the function."""
     options = dict(message.options)
     priority = options.pop("priority", 0)
@@ -223,7 +232,6 @@ def _options(state: ClusterState, message: words.Submit, count: int) -> tuple[in
     if requirement is None:
         requirement = state.requirements[key] = st.Requirement(*key)
     rank0 = (-priority << ORDER_BITS) + state.order
-    state.order += count
     return rank0, st.Spec(
         None, requirement, retries, way, float(timeout_s or math.inf), once is True, trace
     )

@@ -320,6 +320,7 @@ class Client:
     out: ClientOutbox
     last_put: TaskId = 0  # of its values, which it puts in the order of their ids
     functions: dict[int, Function] = field(default_factory=dict)
+    plain: dict[int, Spec] = field(default_factory=dict)  # by function: of tasks without options
     nest: Nest | None = None  # for one inside a task
     local: bool = False  # in the scheduler's process
 
@@ -382,8 +383,7 @@ class ClusterState:
     late: dict[TaskId, Limit] = field(default_factory=dict)  # with a worker, or at rest
     loosened: dict[TaskId, None] = field(default_factory=dict)  # more than its worker knows
     prefixes: dict[str, Prefix] = field(default_factory=dict)
-    #: Of tasks that may run on any worker.
-    anywhere: Requirement = field(default_factory=Requirement)
+    anywhere: Requirement = field(default_factory=Requirement)  # of tasks that may run anywhere
     #: All that some task has, by what they ask for.
     requirements: WeakValueDictionary[tuple[Any, ...], Requirement] = field(
         default_factory=WeakValueDictionary
