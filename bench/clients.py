@@ -30,6 +30,10 @@ class Client(ABC):
     def gather(self, futures: list[Any]) -> list[Any]:
         """Their values."""
 
+    def scatter(self, values: list[Any]) -> list[Any]:
+        """Futures of values that are with workers now."""
+        raise NotImplementedError
+
     @abstractmethod
     def wait(self, futures: list[Any]) -> None:
         """Until all of them are computed, wherever their values are."""
@@ -63,6 +67,10 @@ class InLoop(Client):
     def gather(self, futures: list[Any]) -> list[Any]:
         values: list[Any] = self._portal.call(self._client.gather, futures)
         return values
+
+    def scatter(self, values: list[Any]) -> list[Any]:
+        futures: list[Any] = self._portal.call(self._client.scatter, values)
+        return futures
 
     def run(self, build: Callable[[Calls], list[Any]]) -> list[Any]:
         async def build_and_gather() -> Any:
@@ -121,6 +129,10 @@ class Blocking(Client):
     def gather(self, futures: list[Any]) -> list[Any]:
         values: list[Any] = self._client.gather(futures)
         return values
+
+    def scatter(self, values: list[Any]) -> list[Any]:
+        futures: list[Any] = self._client.scatter(values)
+        return futures
 
     def wait(self, futures: list[Any]) -> None:
         self._wait(futures)

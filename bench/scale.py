@@ -25,6 +25,8 @@ class Scale:
     trips: int = 1_000
     #: values of a kilobyte
     values: int = 10_000
+    #: bytes of a large value
+    large: int = 256 << 20
     #: tasks that wait while memory is looked at
     pending: int = 200_000
     #: tasks of 10 ms, of whose processes one is killed

@@ -9,7 +9,17 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from bench.cases import answering, growing, memory, recovery, shuffling, starting, throughput, trips
+from bench.cases import (
+    answering,
+    growing,
+    memory,
+    moving,
+    recovery,
+    shuffling,
+    starting,
+    throughput,
+    trips,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -54,6 +64,12 @@ CASES: Final = {
         Case("merge", "merge of many", throughput.measure_merge),
         Case("crossbar", "crossbar", throughput.measure_crossbar),
         Case("values", "values of 1 kB", throughput.measure_values),
+        Case(
+            "large",
+            "large values to and from the client",
+            moving.measure,
+            frozenset({"cluster", "blocking"}),
+        ),
         Case("answer", "longest wait for the scheduler's answer", answering.measure, _CLUSTER),
         Case("many", "a very large map", throughput.measure_many, _OURS),
         Case("crowd", "a scheduler with many workers", growing.measure_crowd, _OURS),

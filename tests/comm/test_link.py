@@ -54,6 +54,15 @@ def test_what_was_taken_counts_until_it_is_written() -> None:
     assert link.queued_bytes == nbytes
 
 
+def test_who_has_found_nothing_keeps_nothing_of_what_comes_later() -> None:
+    """A writer waits with what it has taken last: values in there would live as long."""
+    link = Link()
+    nothing = link.take()
+    link.queue([Free([1])])
+    assert link.take()
+    assert nothing == []
+
+
 def test_goodbye_ends_the_conversation() -> None:
     """The reason is kept; what came before is given out, what comes after is not."""
     one, other = Link(), Link()

@@ -15,9 +15,10 @@ import anyio
 import anyio.abc
 
 from trio_dask.client.core import ClientCore, Watch
+from trio_dask.client.data_links import DataLinks
 from trio_dask.client.loops import waker
 from trio_dask.client.results import Results
-from trio_dask.client.session import DataLinks, Dial, reach_scheduler
+from trio_dask.client.session import Dial, reach_scheduler
 from trio_dask.client.waits import LoopWaits
 from trio_dask.errors import (
     HandshakeRefused,
@@ -211,6 +212,7 @@ class Live:
                         start=links.start_soon,
                         handle=self._on_data,
                         lost=self._on_data_lost,
+                        wake=self.soon,
                         dial=self._dial,
                     )
                     connection.send(self.core.register())
@@ -221,6 +223,8 @@ class Live:
             logger.exception("the client of %s failed", self.entrance.address)
             self._on_end(f"the client failed: {error!r}")
         finally:
+            if self._data is not None:
+                self._data.over()
             self._finished.set()
 
     async def _talk(self, connection: AnyConnection) -> None:
@@ -321,6 +325,7 @@ class Live:
         if self._data is not None:
             for address, message in data:
                 self._data.send(address, message)
+            self._data.say_news()
 
     def soon(self) -> None:
         """Flush when the loop comes around: once for a burst of calls. For any thread."""

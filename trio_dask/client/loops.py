@@ -26,7 +26,7 @@ def on_trio() -> bool:
 
 
 async def dial(
-    address: str, *, keys: Keys, role: str, expect: str, timeout_s: float
+    address: str, *, keys: Keys, role: str, expect: str, timeout_s: float, near: bool = True
 ) -> AnyioConnection | Connection:
     """An authenticated connection on the loop we are on: see `comm.connect`.
 
@@ -34,7 +34,9 @@ async def dial(
     message needs no turn of the loop for that, where it takes three by way of anyio.
     """
     connect = comm.connect if on_trio() else comm.connect_anyio
-    return await connect(address, keys=keys, role=role, expect=expect, timeout_s=timeout_s)
+    return await connect(
+        address, keys=keys, role=role, expect=expect, timeout_s=timeout_s, near=near
+    )
 
 
 def event_here() -> anyio.Event | trio.Event:

@@ -23,6 +23,7 @@ from trio_dask.errors import CancelledError, SchedulerUnreachable
 from trio_dask.messages.exceptions import rebuild
 from trio_dask.messages.failure import Failure
 from trio_dask.messages.payload import unpack
+from trio_dask.store import Segment, map_privately
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -201,8 +202,18 @@ class Results:
             with self._lock:
                 batch = core.table.find(tid)
             here: Any = payload
+            if isinstance(here, Segment):
+                here = _mapped(here)
             out[tid] = _opened(here if callable(here) else whole(here), batch, tid)
         return out
+
+
+def _mapped(segment: Segment) -> memoryview:
+    """A value in memory that others read, too: what is changed here nobody else sees."""
+    try:
+        return map_privately(segment)
+    except (OSError, ValueError):  # there are too many of them
+        return memoryview(bytearray(segment.read(0, segment.nbytes)))
 
 
 def _opened(payload: Buffer | Callable[[], Any], batch: Batch | None, tid: TaskId) -> Any:

@@ -1,4 +1,4 @@
-"""A client's connections: one to the scheduler, one to each worker it has values from or for."""
+"""A client's connection to the scheduler: how it is made, and for how long that is tried."""
 
 from __future__ import annotations
 
@@ -13,22 +13,16 @@ from trio_dask.errors import (
     CommError,
     HandshakeRefused,
     SchedulerUnreachable,
-    TrioDaskError,
 )
-from trio_dask.messages.session import CLIENT, SCHEDULER, WORKER, RegisterPeer
+from trio_dask.messages.session import CLIENT, SCHEDULER
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from trio_dask.comm import AnyioConnection, Connection, Keys
-    from trio_dask.messages import Message
 
     AnyConnection: TypeAlias = AnyioConnection | Connection
 
 logger = logging.getLogger("trio_dask.client")
 
-#: How long a worker may take to answer a new data connection.
-DATA_CONNECT_S: Final = 10.0
 _RETRY_S: Final = 0.1
 _RETRY_S_MAX: Final = 2.0
 
@@ -77,68 +71,3 @@ async def reach_scheduler(
                 logger.warning("no scheduler answers at %s, trying again: %s", address, error)
             await anyio.sleep(min(wait_s, left))
             wait_s = min(wait_s * 2, _RETRY_S_MAX)
-
-
-class DataLinks:
-    """Connections to workers' data listeners, opened when something is to be said.
-
-    Args:
-        start: run something in the client's task group.
-        handle: a worker has said something.
-        lost: a worker cannot be reached, or has gone, and why.
-    """
-
-    def __init__(
-        self,
-        name: str,
-        keys: Keys,
-        *,
-        start: Callable[..., object],
-        handle: Callable[[str, list[Message]], None],
-        lost: Callable[[str, str], None],
-        dial: Dial = dial_here,
-    ) -> None:
-        self._name = name
-        self._keys = keys
-        self._start = start
-        self._handle = handle
-        self._lost = lost
-        self._dial = dial
-        self._queues: dict[str, list[Message]] = {}  # of connections being made
-        self._open: dict[str, AnyConnection] = {}
-        self._closed = False
-
-    def send(self, address: str, message: Message) -> None:
-        """Say something to a worker."""
-        connection = self._open.get(address)
-        if connection is not None:
-            connection.send(message)
-        elif address in self._queues:
-            self._queues[address].append(message)
-        elif not self._closed:
-            self._queues[address] = [message]
-            self._start(self._serve, address)
-
-    def close(self, reason: str) -> None:
-        """Say goodbye to all."""
-        self._closed = True
-        for connection in self._open.values():
-            connection.close(reason)
-
-    async def _serve(self, address: str) -> None:
-        reason = "it closed the connection"
-        try:
-            connection = await self._dial(
-                address, keys=self._keys, role=CLIENT, expect=WORKER, timeout_s=DATA_CONNECT_S
-            )
-            connection.send(RegisterPeer(self._name), *self._queues.pop(address))
-            self._open[address] = connection
-            if self._closed:
-                connection.close("the client was closed")
-            await connection.run(lambda messages: self._handle(address, messages))
-        except (TrioDaskError, OSError) as error:
-            reason = str(error)
-        finally:
-            self._open.pop(address, None)
-            self._queues.pop(address, None)
-            self._lost(address, reason)

@@ -28,8 +28,10 @@ if TYPE_CHECKING:
     )
     from trio_dask.comm.from_settings import own_keys
     from trio_dask.comm.handshake import PROTOCOL, Handshake, Hello
+    from trio_dask.comm.lending import LocalLoans, takes_here
     from trio_dask.comm.link import Link, Statistics
     from trio_dask.comm.listening import Listener, open_listener, open_listeners
+    from trio_dask.comm.near import listen_near
     from trio_dask.comm.pairs import connection_pair
     from trio_dask.comm.places import listening_places
     from trio_dask.comm.serving import serve
@@ -55,6 +57,7 @@ _HOMES: Final[dict[str, str]] = {
     "Limits": "framing",
     "Link": "link",
     "Listener": "listening",
+    "LocalLoans": "lending",
     "Security": "tls",
     "SocketByteStream": "stream",
     "Statistics": "link",
@@ -68,6 +71,7 @@ _HOMES: Final[dict[str, str]] = {
     "frame": "framing",
     "good_until": "certificates",
     "keys_from_token": "auth",
+    "listen_near": "near",
     "listening_places": "places",
     "new_authority": "certificates",
     "nobody_listens": "dialing",
@@ -78,6 +82,7 @@ _HOMES: Final[dict[str, str]] = {
     "parse_contact": "addresses",
     "serve": "serving",
     "set_options": "sockets",
+    "takes_here": "lending",
     "tls_of": "tls",
 }
 
@@ -99,6 +104,7 @@ __all__ = [
     "Limits",
     "Link",
     "Listener",
+    "LocalLoans",
     "Security",
     "SocketByteStream",
     "Statistics",
@@ -112,6 +118,7 @@ __all__ = [
     "frame",
     "good_until",
     "keys_from_token",
+    "listen_near",
     "listening_places",
     "new_authority",
     "nobody_listens",
@@ -122,6 +129,7 @@ __all__ = [
     "parse_contact",
     "serve",
     "set_options",
+    "takes_here",
     "tls_of",
 ]
 

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Final
 import anyio
 import anyio.abc
 
+from trio_dask.comm.anyio_near import NearStream
 from trio_dask.comm.conversation import FAREWELL_S, Conversation
-from trio_dask.comm.framing import DEFAULT_LIMITS, MIB, Limits, Stretch
+from trio_dask.comm.framing import DEFAULT_LIMITS, MIB, Lead, Limits, Stretch
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -38,7 +39,11 @@ class AnyioConnection(Conversation):
     ) -> None:
         """`half_closes` is False of a stream with TLS, which ends in both directions at once."""
         super().__init__(
-            peer, local_address=local_address, remote_address=remote_address, limits=limits
+            peer,
+            local_address=local_address,
+            remote_address=remote_address,
+            limits=limits,
+            adopt=stream.adopt if isinstance(stream, NearStream) else None,
         )
         self._stream: Final = stream
         self._half_closes: Final = half_closes
@@ -119,7 +124,7 @@ class AnyioConnection(Conversation):
             piece = piece.read()
         # anyio asks for bytes, but all its sockets take any buffer.
         nbytes = len(piece)
-        if nbytes <= _PART_BYTES:
+        if nbytes <= _PART_BYTES or type(piece) is Lead:
             await self._stream.send(piece)  # type: ignore[arg-type]
             self._link.wrote(nbytes)
             self._note_room()

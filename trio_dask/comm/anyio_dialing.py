@@ -10,14 +10,18 @@ import anyio.abc
 
 from trio_dask.comm.addresses import TLS, parse_contact
 from trio_dask.comm.anyio_connection import AnyioConnection
+from trio_dask.comm.anyio_near import NearStream
 from trio_dask.comm.framing import DEFAULT_LIMITS, Limits
 from trio_dask.comm.handshake import Handshake, Hello
 from trio_dask.comm.identity import local_hello
+from trio_dask.comm.near import reach_near
 from trio_dask.comm.sockets import CONNECT_S, address_of, no_answer, set_options, unreachable, why
 from trio_dask.comm.tls import NOT_TLS, binding_of, tls_of
 from trio_dask.errors import AuthenticationError, CommError, PeerClosed
+from trio_dask.messages.session import WORKER
 
 if TYPE_CHECKING:
+    from trio_dask.comm.addresses import Address
     from trio_dask.comm.auth import Keys
 
 
@@ -52,6 +56,7 @@ async def connect_anyio(
     expect: str = "",
     timeout_s: float = CONNECT_S,
     limits: Limits = DEFAULT_LIMITS,
+    near: bool = True,
 ) -> AnyioConnection:
     """An authenticated connection to whoever listens at `address`. See `connect`.
 
@@ -64,6 +69,10 @@ async def connect_anyio(
     tls_of(keys, contact)
     step = "connecting"
     with anyio.move_on_after(timeout_s):
+        if near and expect == WORKER:
+            local = await _local(contact, keys, role, limits)
+            if local is not None:
+                return local
         try:
             stream: anyio.abc.ByteStream = await anyio.connect_tcp(contact.host, contact.port)
         except OSError as error:
@@ -95,6 +104,24 @@ async def connect_anyio(
             half_closes=contact.scheme != TLS,
         )
     raise no_answer(str(contact), step, timeout_s)
+
+
+async def _local(contact: Address, keys: Keys, role: str, limits: Limits) -> AnyioConnection | None:
+    """A connection to a worker of this host; None if it is none, or does not get on with us."""
+    sock = reach_near(keys, contact)
+    if sock is None:
+        return None
+    stream = NearStream(sock)
+    handshake = Handshake(local_hello(role), keys, connecting=True, expect=WORKER)
+    try:
+        peer = await shake_hands_anyio(stream, handshake)
+    except CommError:
+        stream.close()
+        return None
+    except BaseException:
+        stream.close()
+        raise
+    return AnyioConnection(stream, peer, remote_address=str(contact), limits=limits)
 
 
 async def _encrypted(

@@ -25,6 +25,8 @@ class Keys:
     connect: bytes = field(repr=False)
     accept: bytes = field(repr=False)
     dashboard: bytes = field(repr=False)
+    #: For the names of local sockets.
+    near: bytes = field(default=b"", repr=False)
     #: What ``tls://`` takes: certificates; None where there are none.
     tls: Tls | None = field(default=None, repr=False, compare=False)
 
@@ -51,8 +53,9 @@ def keys_from_token(token: str, origin: str = "the token", *, tls: Tls | None = 
         return hmac.digest(secret, b"trio_dask key " + label, "sha256")
 
     return Keys(
-        connect=key(b"connect"), accept=key(b"accept"), dashboard=key(b"dashboard"), tls=tls
-    )
+        connect=key(b"connect"), accept=key(b"accept"), dashboard=key(b"dashboard"),
+        near=key(b"near"), tls=tls,
+    )  # fmt: skip
 
 
 def _weakness(token: str) -> str:

@@ -44,6 +44,8 @@ class Conversation(abc.ABC):
         self.remote_address: Final = remote_address
         self._limits: Final = limits
         self._link: Final = Link(limits, adopt)
+        #: Whether values may go as descriptors, because both ends are on one host.
+        self.near: Final = adopt is not None
         self._outcome: str | Exception | None = None  # the first one counts
         self._receive_bytes = RECEIVE_BYTES
         self._write_error: Exception | None = None

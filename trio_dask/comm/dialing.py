@@ -11,12 +11,15 @@ from trio_dask.comm.connection import Connection
 from trio_dask.comm.framing import DEFAULT_LIMITS, Limits
 from trio_dask.comm.handshake import Handshake, Hello
 from trio_dask.comm.identity import local_hello
+from trio_dask.comm.near import reach_near
 from trio_dask.comm.sockets import CONNECT_S, address_of, no_answer, unreachable, why
-from trio_dask.comm.stream import SocketByteStream, adopt
+from trio_dask.comm.stream import DescriptorStream, SocketByteStream, adopt
 from trio_dask.comm.tls import tls_of
 from trio_dask.errors import CommError, ConfigError, PeerClosed
+from trio_dask.messages.session import WORKER
 
 if TYPE_CHECKING:
+    from trio_dask.comm.addresses import Address
     from trio_dask.comm.auth import Keys
 
 
@@ -52,10 +55,12 @@ async def connect(
     expect: str = "",
     timeout_s: float = CONNECT_S,
     limits: Limits = DEFAULT_LIMITS,
+    near: bool = True,
 ) -> Connection:
     """An authenticated connection to whoever listens at `address`.
 
-    `expect` is the role that the other side has to have.
+    `expect` is the role that the other side has to have. A worker on this host is reached by its
+    local socket, if it can be, unless `near` is False.
 
     Raises:
         ConfigError: it is no address.
@@ -66,6 +71,10 @@ async def connect(
     tls_of(keys, contact)
     step = "connecting"
     with trio.move_on_after(timeout_s):
+        if near and expect == WORKER:
+            local = await _local(contact, keys, role, limits)
+            if local is not None:
+                return local
         try:
             theirs = await trio.open_tcp_stream(contact.host, contact.port)
         except OSError as error:
@@ -95,6 +104,24 @@ async def connect(
             limits=limits,
         )
     raise no_answer(str(contact), step, timeout_s)
+
+
+async def _local(contact: Address, keys: Keys, role: str, limits: Limits) -> Connection | None:
+    """A connection to a worker of this host; None if it is none, or does not get on with us."""
+    sock = reach_near(keys, contact)
+    if sock is None:
+        return None
+    stream = DescriptorStream(sock)
+    handshake = Handshake(local_hello(role), keys, connecting=True, expect=WORKER)
+    try:
+        peer = await shake_hands(stream, handshake)
+    except CommError:
+        stream.close()
+        return None
+    except BaseException:
+        stream.close()
+        raise
+    return Connection(stream, peer, remote_address=str(contact), limits=limits)
 
 
 async def _encrypted(

@@ -80,7 +80,7 @@ class Link:
         """Everything queued, to be written now; report it with `wrote`."""
         pieces = self._pieces
         if not pieces:
-            return pieces
+            return []  # not the list that the next ones go to: who waits for them would keep them
         self._pieces = []
         return join(pieces)
 

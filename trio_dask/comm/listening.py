@@ -56,6 +56,11 @@ class Listener:
         self.addresses: Final = addresses
         self.address: Final = addresses[0]
 
+    def with_local(self, sock: socket.socket) -> Listener:
+        """The same, that accepts from this socket, too."""
+        local = trio.SocketListener(trio.socket.from_stdlib_socket(sock))
+        return Listener([*self.accepting, local], *self.addresses)
+
     @property
     def port(self) -> int:
         """The port it listens at."""

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 CONNECT_S: Final = 10.0
 #: A peer whose machine is gone is noticed after this long, whether we write or not.
 SILENCE_S: Final = 30
+#: Descriptors that come through a local socket are not for programs that we start.
+CLOSE_ON_EXEC: Final = getattr(socket, "MSG_CMSG_CLOEXEC", 0)
 _KEEPALIVE_IDLE_S: Final = 10
 _KEEPALIVE_INTERVAL_S: Final = 5
 

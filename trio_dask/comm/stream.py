@@ -8,6 +8,7 @@ wait, so here a read yields once, before it, and a write that has room not at al
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import socket
 from typing import TYPE_CHECKING, Final
@@ -15,14 +16,13 @@ from typing import TYPE_CHECKING, Final
 import trio
 
 from trio_dask.comm.framing import Lead, Stretch
-from trio_dask.comm.sockets import set_options
+from trio_dask.comm.near import is_ours
+from trio_dask.comm.sockets import CLOSE_ON_EXEC, set_options
 from trio_dask.store import DESCRIPTORS_MAX, Arrivals, rights
 
 if TYPE_CHECKING:
     from trio_dask.messages import Buffer
     from trio_dask.store import Segment
-
-_CLOSE_ON_EXEC: Final = getattr(socket, "MSG_CMSG_CLOEXEC", 0)
 
 
 class SocketByteStream(trio.abc.HalfCloseableStream):
@@ -123,7 +123,7 @@ class DescriptorStream(SocketByteStream):
             try:
                 await trio.lowlevel.wait_readable(self.socket)
                 data, ancillary, _, _ = self.socket.recvmsg(
-                    max_bytes or 65536, DESCRIPTORS_MAX, _CLOSE_ON_EXEC
+                    max_bytes or 65536, DESCRIPTORS_MAX, CLOSE_ON_EXEC
                 )
             except BlockingIOError:
                 continue  # there was nothing after all
@@ -172,10 +172,18 @@ class DescriptorStream(SocketByteStream):
 
 
 def adopt(stream: trio.SocketStream) -> SocketByteStream:
-    """The same connected TCP socket with our options, as a stream of ours."""
+    """The same connected socket with our options, as a stream of ours.
+
+    Raises:
+        OSError: the peer has left, or is another user's process on this host.
+    """
     theirs = stream.socket
     made = socket.socket(theirs.family, theirs.type, theirs.proto, fileno=theirs.detach())
     try:
+        if made.family == getattr(socket, "AF_UNIX", None):
+            if not is_ours(made):
+                raise PermissionError(errno.EPERM, "it is another user's process")
+            return DescriptorStream(made)
         set_options(made)
         return SocketByteStream(made)
     except BaseException:

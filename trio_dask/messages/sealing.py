@@ -88,3 +88,29 @@ class Pressure(Message):
     """
 
     level: int
+
+
+# ---------------------------------------------------------------- between peers of one host
+
+
+@message(156)
+class Takes(Message):
+    """Through this connection so many values may go as descriptors at a time, as long as they are read.
+
+    Both sides of a local connection say it first; before that, all go as bytes.
+    """
+
+    count: int
+
+
+@message(157)
+class Returned(Message):
+    """Values that came through this connection as descriptors are not read here any more.
+
+    `numbers` say how manieth each was, counted from 1. With 0 in `clean` somebody may still read of
+    whom nothing is known.
+    """
+
+    numbers: Ints
+    clean: Ints
+    PARALLEL: ClassVar = ("numbers", "clean")

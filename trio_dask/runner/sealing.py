@@ -6,7 +6,6 @@ where its last one is gone is told, to the worker, which knows all readers.
 
 from __future__ import annotations
 
-import os
 from itertools import count
 from math import inf
 from typing import TYPE_CHECKING, Any, Final
@@ -15,7 +14,7 @@ from trio_dask.messages import payload_bytes
 from trio_dask.messages.large import pack_large
 from trio_dask.messages.sealing import Pressure, Rewrite, Slab, Unread
 from trio_dask.runner.holdings import Packed
-from trio_dask.store import Pool, Segment, many_descriptors, write_file
+from trio_dask.store import Forks, Pool, Segment, many_descriptors, write_file
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -26,21 +25,6 @@ if TYPE_CHECKING:
 _GIVEN, _OWN = 0, 1
 #: How short memory is, as of `Pressure`: nothing is to be kept, and values are to go to files.
 _SPARE, _FILES = 1, 2
-
-
-class _Forks:
-    """How often this process has been forked: a child reads what its parent has mapped."""
-
-    count = 0
-
-    @classmethod
-    def note(cls) -> None:
-        """It is about to be."""
-        cls.count += 1
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(before=_Forks.note)
 
 
 class Sealer:
@@ -141,10 +125,10 @@ class Sealer:
         return Packed(segment)
 
     def _gone(self, which: int, own: int) -> Callable[[bool], object]:
-        outbox, forks = self._outbox, _Forks.count
+        outbox, forks = self._outbox, Forks.count
 
         def gone(_shared: bool) -> None:  # noqa: FBT001 - called by `Segment`
-            outbox.post(Unread([which], [own], [int(forks == _Forks.count)]))
+            outbox.post(Unread([which], [own], [int(forks == Forks.count)]))
 
         return gone
 

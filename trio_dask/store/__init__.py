@@ -8,6 +8,7 @@ from trio_dask.store.arrivals import Arrivals
 from trio_dask.store.books import Shelf
 from trio_dask.store.filing import write_file
 from trio_dask.store.limits import many_descriptors, sealed_max
+from trio_dask.store.loans import Forks, Loan
 from trio_dask.store.mapping import map_privately
 from trio_dask.store.pool import Pool
 from trio_dask.store.segments import DESCRIPTORS_MAX, Segment, rights
@@ -15,6 +16,8 @@ from trio_dask.store.segments import DESCRIPTORS_MAX, Segment, rights
 __all__ = [
     "DESCRIPTORS_MAX",
     "Arrivals",
+    "Forks",
+    "Loan",
     "Pool",
     "Segment",
     "Shelf",

@@ -17,6 +17,8 @@ from trio_dask.messages import Handle
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
+    from trio_dask.store.loans import Loan
+
 #: Room for the descriptors that one read may bring, in bytes of what goes beside the data.
 DESCRIPTORS_MAX: Final = 253 * array.array("i").itemsize + 64
 
@@ -32,7 +34,7 @@ _GET_SEALS: Final[int | None] = getattr(fcntl, "F_GET_SEALS", None)
 class Segment(Handle):
     """A value in a memory file, or in a file; the descriptor is closed with this object."""
 
-    __slots__ = ("__weakref__", "_gone", "_owned", "shared")
+    __slots__ = ("__weakref__", "_gone", "_owned", "loan", "shared")
 
     def __init__(
         self,
@@ -49,6 +51,8 @@ class Segment(Handle):
         self._gone = gone
         #: Whether somebody may read it of whom we will not hear that he has done.
         self.shared = False
+        #: Where it is noted who reads it in other processes, if its maker wants to know.
+        self.loan: Loan | None = None
 
     def __repr__(self) -> str:
         return f"<Segment of {self.nbytes} bytes>"

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final
 from trio_dask.comm import CARRIED_MAX
 from trio_dask.messages.sealing import Pressure, Rewrite, Sealed, Unread
 from trio_dask.messages.values import Give
-from trio_dask.store import Segment
+from trio_dask.store import Loan, Segment
 
 if TYPE_CHECKING:
     from trio_dask.messages import Message
@@ -45,7 +45,8 @@ class Lending:
         rows = zip(message.attempts, message.numbers, message.payloads, strict=True)
         for attempt, number, segment in rows:
             if isinstance(segment, Segment):
-                segment.on_gone(partial(self._gone, number))
+                segment.loan = loan = Loan()
+                segment.on_gone(partial(self._gone, number, loan))
                 if number > 0:
                     self._alive[number] = segment.nbytes
                     self._idle.pop(number, None)
@@ -95,8 +96,11 @@ class Lending:
         """So much it keeps for values to come."""
         return sum(self._idle.values())
 
-    def _gone(self, number: int, shared: bool) -> None:  # noqa: FBT001 - called by `Segment`
+    def _gone(self, number: int, loan: Loan, shared: bool) -> None:  # noqa: FBT001 - called by `Segment`
         nbytes = self._alive.pop(number, 0)
+        loan.ended(partial(self._is_unread, number, nbytes), shared=shared)
+
+    def _is_unread(self, number: int, nbytes: int, shared: bool) -> None:  # noqa: FBT001 - called by `Loan`
         if not self._over:
             if self._keeps and nbytes <= self._pool_bytes_max and nbytes and not shared:
                 self._idle[number] = nbytes

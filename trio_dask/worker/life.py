@@ -16,7 +16,14 @@ from typing import TYPE_CHECKING, Any, Final
 import psutil
 import trio
 
-from trio_dask.comm import listening_places, open_listener, parse_address, parse_contact, serve
+from trio_dask.comm import (
+    listen_near,
+    listening_places,
+    open_listener,
+    parse_address,
+    parse_contact,
+    serve,
+)
 from trio_dask.config import port_choices
 from trio_dask.errors import CommError
 from trio_dask.messages.session import WORKER, RegisterWorker
@@ -125,6 +132,10 @@ class Household:
         worker.profiles = Profiles(settings.profile_interval_s)
         worker.open_for_neighbours()
         try:
+            # Also by a local socket, which is closed with the others.
+            near = listen_near(self.keys, address)
+            if near is not None:
+                listener = listener.with_local(near)
             async with listener:
                 with self.devices.lent() as variables:
                     nannies = self._nannies(worker, variables)

@@ -16,7 +16,7 @@ from trio_dask.worker.core import Stalls
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
-    from trio_dask.comm import Connection, Keys
+    from trio_dask.comm import Connection, Keys, LocalLoans
     from trio_dask.messages import Message
     from trio_dask.messages.values import Fetch
     from trio_dask.worker.worker import Worker
@@ -45,6 +45,8 @@ class Peers:
         self._worker: Final = worker
         self._keys: Final = keys
         self._links: dict[str, PeerLink] = {}
+        #: Addresses on this host with which it has not worked out to be on one host.
+        self._by_wire: Final[set[str]] = set()
         self._nursery: trio.Nursery | None = None
         self._stalls: Final = Stalls(STALLED_S)
 
@@ -77,8 +79,10 @@ class Peers:
             self._nursery.start_soon(fn)
 
     async def _keep(self, link: PeerLink) -> None:
+        loans: LocalLoans | None = None
+
         def on_messages(messages: list[Message]) -> None:
-            for message in messages:
+            for message in messages if loans is None else loans.heard(messages):
                 if isinstance(message, Values):
                     self._worker.core.fetched(message)
                 elif not isinstance(message, Welcome):
@@ -89,17 +93,24 @@ class Peers:
         why = "it left"
         try:
             link_connection = await connect(
-                link.address, keys=self._keys, role=WORKER, expect=WORKER, timeout_s=CONNECT_S
-            )
+                link.address, keys=self._keys, role=WORKER, expect=WORKER, timeout_s=CONNECT_S,
+                near=link.address not in self._by_wire,
+            )  # fmt: skip
+            loans = self._worker.open_loans(link_connection)
             link_connection.send(RegisterPeer(self._worker.name), *link.waiting)
             link.waiting.clear()
             link.connection = link_connection
             await link_connection.run(on_messages)
         except (CommError, ConfigError) as error:
             why = str(error)
+        finally:
+            if loans is not None:
+                loans.end()
         if self._links.get(link.address) is link:
             del self._links[link.address]
             if link.address in self._worker.core.fetching_from():
+                if loans is not None:
+                    self._by_wire.add(link.address)
                 logger.warning("Cannot fetch from %s: %s", link.address, why)
             self._worker.core.fetch_failed(link.address)
             self._worker.perform()

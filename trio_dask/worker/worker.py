@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 
 import trio
 
+from trio_dask.comm import LocalLoans, takes_here
 from trio_dask.errors import CommError
 from trio_dask.messages.inquiring import LOGS, PROFILE, TASK_LOGS, Profiled, Told
 from trio_dask.messages.sealing import Sealed, Unread
@@ -48,6 +49,8 @@ _LOOK_AGAIN_S: Final = 0.005
 _LOOK_AGAIN_MAX_S: Final = 0.5
 #: What tasks' clients say may go on when no more than this waits for the scheduler.
 _SCHEDULER_BYTES_MAX: Final = 1 << 20
+#: One of so many free descriptors is for the values of one peer.
+_SHARE: Final = 16
 #: A peer that has read nothing for so long, while values wait for it, is let go.
 STALLED_S: Final = 60.0
 
@@ -117,6 +120,10 @@ class Worker:
         self._session_of: dict[Worker, int] = {}  # of neighbours
         self._nurseries: dict[int, trio.Nursery] = {}
         self._last_session = 0
+        #: What goes through local connections as descriptors: with who asks, by session, and
+        #: with all whose values live.
+        self._loans: Final[dict[int, LocalLoans]] = {}
+        self._all_loans: list[tuple[LocalLoans, Connection]] = []
         self._performing = False
         self._told = False  # the core was, since it was asked what is to be done
 
@@ -141,6 +148,8 @@ class Worker:
             self._performing = False
         for number, connection in self.runners.items():
             _send_each(connection, self._lent[number].news())
+        for loans, peer in self._all_loans:
+            _send_each(peer, loans.news())
         if self.core.stopping or self.core.look_at < self.looks_at:
             self.stopping.set()
         if self.core.draining:
@@ -210,6 +219,9 @@ class Worker:
                 if isinstance(message, Values):
                     peer.answer(message)
         elif peer is not None:
+            loans = self._loans.get(session)
+            if loans is not None:
+                messages = list(map(loans.said, messages))
             _send_each(peer, messages)
 
     def runner_is_there(self, number: int, connection: Connection, pool_bytes_max: int) -> None:
@@ -226,9 +238,10 @@ class Worker:
 
     @property
     def shared_bytes(self) -> int:
-        """Memory of values that its runners have made, and that they keep for more."""
+        """Memory of values that its runners have made, or others of this host, and is kept for more."""
         made = sum(each.alive_bytes for each in (*self._lent.values(), *self._ended))
-        return made + sum(map(self.idle_bytes, self._lent))
+        came = sum(loans.alive_bytes for loans, _ in self._all_loans)
+        return made + came + sum(map(self.idle_bytes, self._lent))
 
     def idle_bytes(self, number: int) -> int:
         """Memory that a runner keeps for values to come."""
@@ -263,9 +276,13 @@ class Worker:
         """Answer one peer, or client, until it leaves."""
         session = self._join(connection, may_store=connection.peer.role == CLIENT)
 
+        loans = self.open_loans(connection)
+        if loans is not None:
+            self._loans[session] = loans
+
         def on_messages(messages: list[Message]) -> None:
             try:
-                for message in messages:
+                for message in messages if loans is None else loans.heard(messages):
                     self.core.on_peer(session, message)
             finally:
                 self.perform()
@@ -281,12 +298,25 @@ class Worker:
                 nursery.cancel_scope.cancel("the peer left")
         finally:
             del self._nurseries[session]
+            self._loans.pop(session, None)
+            if loans is not None:
+                loans.end()
             self._leave(session)
         try:
             if failure is not None:
                 raise failure
         finally:
             del failure  # it refers to this frame, and to those that have what it was about
+
+    def open_loans(self, connection: Connection) -> LocalLoans | None:
+        """For a connection with somebody on this host, who is told at once how many we take."""
+        if not connection.near:
+            return None
+        loans = LocalLoans()
+        self._all_loans = [each for each in self._all_loans if not each[0].is_over]
+        self._all_loans.append((loans, connection))
+        connection.send(takes_here(_SHARE))
+        return loans
 
     def _join(self, peer: Connection | LocalSession, *, may_store: bool) -> int:
         self._last_session += 1
