@@ -135,7 +135,9 @@ def simulate(session: nox.Session) -> None:
     patient = ("-o", "faulthandler_timeout=300")
     session.run("pytest", *TWO, *patient, "-m", "simulation and not nightly", "--seeds", "20")
     asked = session.posargs or ["--seeds", SEEDS]
-    session.run("python", "-m", "trio_dask.testing.simulation", "--jobs", "2", *asked)
+    play = ("python", "-m", "trio_dask.testing.simulation", "--jobs", "2")
+    session.run(*play, *asked)
+    session.run(*play, "--schedulers-die", "--seeds", "200")
 
 
 @nox.session(default=False)

@@ -14,9 +14,9 @@ from trio_dask.client.core import (
     Rows,
     group,
 )
-from trio_dask.messages import Message, tasks
+from trio_dask.messages import Message, reunion, tasks
 from trio_dask.messages.ids import first_id
-from trio_dask.messages.session import Answer, Ask, Welcome
+from trio_dask.messages.session import Answer, Ask, Resumed, Welcome
 from trio_dask.messages.values import ABSENT, FOUND, Fetch, Store, StoreDone, Values
 
 FIRST = first_id(3)
@@ -217,6 +217,35 @@ def test_values_are_asked_for_by_the_ids_that_workers_know() -> None:
     core.handle_data("a", [Values(fetch.serial, [other], [FOUND], [], [b"v"], last=True)])
     assert request.payloads == dict.fromkeys(tids, b"v")
     assert woken == [1]
+
+
+def test_a_value_that_is_made_again_may_have_another_id() -> None:
+    """It is asked for by the one that workers know now."""
+    core = new_core()
+    tids = submitted(core, 1, keys=["k"])
+    core.handle([tasks.Finished(tids, [1], [b""], [0], ["a"], [first_id(9)])])
+    core.handle([tasks.Again(tids), tasks.Finished(tids, [1], [b""], [0], ["b"], [])])
+    core.request([(tids[0], "b")], lambda: None)
+    (sent,) = core.flush()[1]
+    assert isinstance(sent[1], Fetch)
+    assert sent[1].tids == tids
+
+
+def test_what_is_looked_for_is_told_to_another_scheduler() -> None:
+    """A value that was put is described by nothing else."""
+    core = ClientCore("test", secret="the secret of this client")
+    core.handle([Welcome(3, "cluster", 1)])
+    [(_, tid)] = core.put([b"v"], ["data"])
+    core.flush()
+    core.handle([finished([tid], places="a")])
+    core.request([(tid, "a")], lambda: None)
+    core.flush()
+    core.data_lost("a", "it is gone")
+    assert told(core) == [tasks.Unreachable([tid], "a")]
+    core.lost()
+    core.handle([Resumed(-1), Welcome(3, "cluster", 2)])
+    known = [each for each in told(core) if isinstance(each, reunion.Known)]
+    assert known == [reunion.Known([tid], [reunion.SOUGHT], [b""], [tid])]
 
 
 def test_a_function_is_not_forgotten_before_its_next_use() -> None:

@@ -257,7 +257,7 @@ def test_messages_are_equal_by_type_and_fields_and_show_them() -> None:
     assert Free([1]) == Free([1])
     assert Free([1]) != Free([2])
     assert Free([1]) != [1]
-    assert repr(Welcome(1, "c", 2)) == "Welcome(number=1, cluster='c', epoch=2)"
+    assert repr(Welcome(1, "c", 2)) == "Welcome(number=1, cluster='c', epoch=2, provisional=False)"
     with pytest.raises(TypeError):
         hash(Free([1]))
 

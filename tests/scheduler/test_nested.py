@@ -255,7 +255,8 @@ class Envelopes:
         """The answer, opened."""
         header, _ = encode(messages)
         envelope = nested.Nested(attempt or self.attempt, [header])
-        out = [said for _, said in self.inside.hear(at, envelope, 0.0)]
+        self.inside.hear(at, envelope, 0.0)
+        out = [said for _, said in self.inside.refusals()]
         for peer, said in self.driver.core.flush():
             addressed = self.inside.address(peer, said) if peer < 0 else None
             if addressed is not None:
@@ -305,6 +306,7 @@ def test_what_is_no_envelope(cluster: Driver, frame: list[Any]) -> None:
     """It is answered, and that is all."""
     _, run = parent(cluster)
     inside = Inside(cluster.core)
-    [(peer, answer)] = inside.hear(W, nested.Nested(run.attempts[0], frame), 0.0)
+    inside.hear(W, nested.Nested(run.attempts[0], frame), 0.0)
+    [(peer, answer)] = inside.refusals()
     assert peer == W
     assert [type(each) for each in _opened(answer)] == [session.Refused]

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
+from tests.scheduler.reunion_driver import BEFORE, FIRST, ME, OTHER, A, B, C, D, Reunion
 from tests.scheduler.test_coordinating import answers, ask
-from tests.scheduler.test_reunion import BEFORE, FIRST, ME, OTHER, A, B, C, D, Reunion
 from trio_dask.messages import reunion, session, tasks as words
 from trio_dask.messages.ids import first_attempt, first_id
 from trio_dask.messages.reunion import (

@@ -2,83 +2,35 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import pytest
 
-from tests.scheduler.conftest import Driver
-from trio_dask.messages import Message, nested, reunion, session, tasks as words
+from tests.scheduler.reunion_driver import (
+    FIRST,
+    ME,
+    OLD,
+    OTHER,
+    RESTART_S,
+    A,
+    B,
+    C,
+    D,
+    Reunion,
+    begun,
+)
+from trio_dask.messages import nested, reunion, session, tasks as words
 from trio_dask.messages.fleet import Dismiss, Farewell, Leave
 from trio_dask.messages.ids import first_attempt, first_id
 from trio_dask.messages.nested import Numbers
 from trio_dask.messages.plugins import Plugins, PluginsDone
-from trio_dask.messages.reunion import Announced, Attempts, Disown, Holdings, Known, Members
+from trio_dask.messages.reunion import Announced, Attempts, Disown, Holdings, Known
 from trio_dask.scheduler.core import Misuse
 from trio_dask.scheduler.core.reunion import ANOTHER
-
-C, D, A, B = 1, 2, 11, 12
-BEFORE = "the cluster before"
-ME, OTHER = 5, 6
-FIRST = first_id(ME)
-OLD = first_attempt(3)
-RESTART_S = 10.0
-
-
-class Reunion(Driver):
-    """A new scheduler, to which the members of a cluster come back."""
-
-    def __init__(self, **settings: Any) -> None:
-        super().__init__(reconnect_s=RESTART_S, **settings)
-
-    def heard(self, peer: int, *, keep: bool = False) -> list[Message]:
-        """What was said to the peer, but for who the members are."""
-        return [each for each in super().heard(peer, keep=keep) if not isinstance(each, Members)]
-
-    def client_back(self, peer: int = C, number: int = ME) -> None:
-        """A client is there again; it has still to tell what it wants."""
-        message = session.RegisterClient(
-            f"c{number}", f"the secret of peer {peer}", number, BEFORE, 3
-        )
-        self.core.client_joined(peer, message, self.now)
-        self.settle()
-
-    def worker_back(self, peer: int = A, nthreads: int = 1, **fields: Any) -> str:
-        """A worker is there again; it has still to tell what it has."""
-        fields = {"secret": f"the secret of peer {peer}", "cluster": BEFORE, "epoch": 3} | fields
-        return self.worker(peer, nthreads, **fields)
-
-    def remembers(
-        self, peer: int, *, workers: tuple[int, ...] = (A,), clients: Any = (ME,)
-    ) -> None:
-        """It tells who was in the cluster."""
-        addresses = [f"tcp://host:{each}" for each in workers]
-        members = Members(BEFORE, 3, 7, True, addresses, list(clients), [], [])
-        self.tell(peer, members)
-
-    def describes(self, args: list[bytes], *known: tuple[int, int, bytes], peer: int = C) -> None:
-        """A client describes its tasks again, and that is all."""
-        self.tell(peer, words.Functions([FIRST], ["inc"], [b"INC"]))
-        self.tell(peer, words.Submit(FIRST, [FIRST], args, [], [], [], [], True, {}))
-        if known:
-            tids, statuses, values = map(list, zip(*known, strict=True))
-            self.tell(peer, Known(tids, statuses, values, tids))
-        self.tell(peer, Announced(0, []))
-
-    def window(self, peer: int) -> dict[int, int]:
-        """The attempts that a worker has, as far as is known, and their tasks."""
-        window = self.core.state.workers[f"tcp://host:{peer}"].window
-        return {attempt: task.tid for attempt, task in window.items()}
 
 
 @pytest.fixture
 def town() -> Reunion:
-    """A scheduler that has just begun, to which a worker and a client come back."""
-    found = Reunion()
-    found.client_back()
-    found.worker_back()
-    found.remembers(C)
-    found.remembers(A)
-    return found
+    """A new scheduler, to which a worker and a client come back."""
+    return begun()
 
 
 def test_what_runs_goes_on(town: Reunion) -> None:
@@ -113,6 +65,22 @@ def test_a_held_value_that_is_gone_is_made_again(town: Reunion) -> None:
     town.describes([b"1"], (FIRST, reunion.HELD, b""))
     assert isinstance(town.heard(C)[-1], words.Again)
     assert [each.tids for each in town.heard(A) if isinstance(each, words.Run)] == [[FIRST]]
+
+
+def test_a_value_that_is_looked_for(town: Reunion) -> None:
+    """Its client hears where it is, or that it is lost."""
+    town.tell(A, Holdings([FIRST + 1], [9]))
+    town.tell(A, Announced(1, []))
+    ids = [FIRST + 1, FIRST + 2]
+    town.tell(C, Known(ids, [reunion.SOUGHT] * 2, [b"", b""], ids))
+    town.tell(C, Announced(0, []))
+    lost, found = town.heard(C)[-2:]
+    assert isinstance(found, words.Finished | words.Lost)
+    assert isinstance(lost, words.Finished | words.Lost)
+    assert {type(each): each.tids for each in (lost, found)} == {
+        words.Finished: [FIRST + 1],
+        words.Lost: [FIRST + 2],
+    }
 
 
 def test_nobody_needs_it_any_more(town: Reunion) -> None:

@@ -10,6 +10,7 @@ from trio_dask.testing.simulation import Plan, play, rules
 from trio_dask.testing.simulation.cluster import Cluster
 from trio_dask.testing.simulation.faults import arrange
 from trio_dask.testing.simulation.plan import ClientPlan, PlannedTask, Step, WorkerPlan
+from trio_dask.testing.simulation.planning import SCHEDULERS_DIE
 
 pytestmark = pytest.mark.simulation
 
@@ -79,6 +80,23 @@ def test_no_scheduler_comes() -> None:
     assert run.ok, run.report()
     ends = [client.core.ended for client in _played(plan).clients.values()]
     assert ends == ["the scheduler does not come back", "nobody is there"]
+
+
+def test_one_after_the_other() -> None:
+    """Before all are back at the last, while workers die and start: all seeds get through."""
+    for seed in range(25):
+        simulation = Simulation(seed=seed, faults=SCHEDULERS_DIE)
+        deaths = [each for each in simulation.plan().faults if each.kind == "scheduler dies"]
+        assert len(deaths) >= 3
+        run = simulation.run()
+        assert run.ok, run.report()
+        assert simulation.command() in run.command
+
+
+def test_no_such_trouble() -> None:
+    """The error says which there is."""
+    with pytest.raises(ValueError, match="'rain'; there is 'schedulers die'"):
+        Simulation(seed=1, faults="rain").plan()
 
 
 def test_it_is_one_history() -> None:

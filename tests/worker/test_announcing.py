@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from tests.worker.worker_driver import FID, ME
 from trio_dask.messages import Message, nested, reunion, session, tasks as words
+from trio_dask.messages.fleet import Leave
 from trio_dask.messages.plugins import Plugins, PluginsDone
 from trio_dask.worker.core import Store, WorkerCore
 
@@ -178,3 +179,19 @@ def test_tasks_that_have_lost_their_clients_are_told_until_they_are_over() -> No
     assert lingering(core) == [[]]
     another_scheduler(core)
     assert lingering(core) == []
+
+
+def test_who_was_taken_in_by_nobody_has_nothing_to_tell() -> None:
+    """Two schedulers have died while it waited to be welcomed: to the third it is new."""
+    core = WorkerCore("me", ME, 2, Store(), secret="the secret of this worker")
+    core.runner_ready(1)
+    core.drain("SIGTERM received", patient=False)
+    core.flush()
+    for _ in range(2):
+        core.scheduler_lost()
+        core.on_scheduler(session.Resumed(-1))
+    assert core.memory.cluster == ""
+    core.on_scheduler(session.Welcome(1, "c", 1))
+    said = [message for action in core.flush() for message in getattr(action, "messages", [])]
+    assert not {reunion.Members, reunion.Announced} & {type(each) for each in said}
+    assert Leave in {type(each) for each in said}  # said before, and heard by nobody

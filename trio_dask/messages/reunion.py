@@ -28,6 +28,7 @@ class Members(Message):
     clients: Ints
     gone_workers: Strs
     gone_clients: Ints
+    provisional: bool = False  # see `Welcome`
 
 
 @message(14)
@@ -64,6 +65,7 @@ HELD: Final = 1
 FAILED: Final = 2
 CANCELLED: Final = 3
 LOST: Final = 4
+SOUGHT: Final = 5  # held, but the client did not find it there: it is to be told where it is
 
 
 @message(17)

@@ -31,6 +31,7 @@ class RegisterClient(Message):
     number: int = 0
     cluster: str = ""
     epoch: int = 0
+    provisional: bool = False
 
 
 @message(3)
@@ -51,6 +52,7 @@ class RegisterWorker(Message):
     secret: str = ""
     cluster: str = ""
     epoch: int = 0
+    provisional: bool = False
 
 
 @message(4)
@@ -62,11 +64,15 @@ class RegisterPeer(Message):
 
 @message(5)
 class Welcome(Message):
-    """The answer to any registration; `number` is the client's or worker's own."""
+    """The answer to any registration; `number` is the client's or worker's own.
+
+    A cluster is `provisional` while it may turn out to be one that had a scheduler before.
+    """
 
     number: int
     cluster: str
     epoch: int
+    provisional: bool = False
 
 
 @message(6)

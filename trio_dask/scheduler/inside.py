@@ -12,8 +12,6 @@ from trio_dask.messages.session import Goodbye, Refused
 from trio_dask.scheduler.core import Misuse
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from trio_dask.messages import Message
     from trio_dask.scheduler.recording import Core
 
@@ -31,15 +29,36 @@ class Inside:
         self._numbers: Final = count(-1, -1)
         self._peers: dict[tuple[int, int], int] = {}
         self._ways: dict[int, tuple[int, int]] = {}
+        self._waiting: list[tuple[int, Nested, float]] = []
+        self._refused: list[tuple[int, Message]] = []
 
-    def hear(self, worker: int, envelope: Nested, now: float) -> Iterator[tuple[int, Message]]:
-        """What a client inside a task says; what to say to the worker at once.
+    def hear(self, worker: int, envelope: Nested, now: float) -> None:
+        """What a client inside a task says.
 
         Who says what makes no sense is refused, and that is the end of this client only.
-
-        Raises:
-            Misuse: this peer does not pass anything on.
+        While others are on their way back nobody knows whose tasks there are: this waits, too.
         """
+        if self._core.state.reunion.recovering:
+            self._waiting.append((worker, envelope, now))
+        else:
+            self._take_in(worker, envelope, now)
+
+    def catch_up(self) -> None:
+        """Take in what has waited, if all are back."""
+        if self._waiting and not self._core.state.reunion.recovering:
+            waiting, self._waiting = self._waiting, []
+            for worker, envelope, now in waiting:
+                self._take_in(worker, envelope, now)
+
+    def refusals(self) -> list[tuple[int, Message]]:
+        """What workers are to be told of clients that were refused, after all else.
+
+        They know by then if the task is over, so that what it makes of this counts for nothing.
+        """
+        refused, self._refused = self._refused, []
+        return refused
+
+    def _take_in(self, worker: int, envelope: Nested, now: float) -> None:
         way = worker, envelope.attempt
         try:
             for message in _opened(envelope):
@@ -54,7 +73,8 @@ class Inside:
                 else:
                     raise Misuse("the scheduler does not know this task's client")
         except (Misuse, RemoteProtocolError) as error:
-            yield worker, _envelope(envelope.attempt, [self._refuse(way, str(error))])
+            refused = _envelope(envelope.attempt, [self._refuse(way, str(error))])
+            self._refused.append((worker, refused))
 
     def _join(self, way: tuple[int, int], join: NestedJoin) -> None:
         worker, attempt = way

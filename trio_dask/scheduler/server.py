@@ -379,7 +379,8 @@ class _Server:
         try:
             for message in messages:
                 if type(message) is Nested and visit.peer:
-                    self._hear_inside(visit.peer, message, now)
+                    self._core.heard(visit.peer, message)
+                    self._inside.hear(visit.peer, message, now)
                 elif visit.peer:
                     self._handle(visit.peer, message, now)
                 elif isinstance(message, session.Resume):
@@ -415,12 +416,11 @@ class _Server:
         self._peers = visit.peer = peer
         self._sessions[peer] = connection
         place = f" from {connection.remote_address}" if role == session.CLIENT else ""
-        logger.info("%s joined%s", self._core.name_of(peer), place)
-
-    def _hear_inside(self, worker: int, envelope: Nested, now: float) -> None:
-        self._core.heard(worker, envelope)
-        for peer, message in self._inside.hear(worker, envelope, now):
-            self._say_inside(peer, message)
+        who = self._core.name_of(peer)
+        if who:
+            logger.info("%s joined%s", who, place)
+        else:
+            logger.info("%s waits until those are back who were here before", _name(connection))
 
     def _turn_away_peer(self, peer: int, reason: str) -> None:
         if peer < 0:
@@ -436,6 +436,7 @@ class _Server:
             connection.close(reason)
 
     def _flush(self) -> None:
+        self._inside.catch_up()
         said = self._core.flush(trio.current_time())
         for peer, messages in said:
             if peer >= 0:
@@ -444,6 +445,8 @@ class _Server:
             addressed = self._inside.address(peer, messages) if peer < 0 else None
             if addressed is not None:
                 self._say_inside(*addressed)
+        for worker, refused in self._inside.refusals():
+            self._say_inside(worker, refused)
         if self._core.busy:
             self._work_waits.set()
         if self._core.due_at < self._wakes_at:

@@ -256,6 +256,7 @@ class Household:
             worker.core.resume().secret,
             worker.core.memory.cluster,
             worker.core.memory.epoch,
+            worker.core.memory.provisional,
         )
 
     async def _tick(self, worker: Worker, nannies: Nannies) -> None:

@@ -58,23 +58,31 @@ class Fetcher:
         self._give_up = give_up
         self._fetching: dict[int, _Fetching] = {}
         self._asked: dict[str, dict[int, dict[int, list[int]]]] = {}  # address → serial → ids
-        self._sources: dict[int, int] = {}  # where workers know the value by another id
+        self.sources: dict[int, int] = {}  # where workers know the value by another id
+        self.sought: dict[int, None] = {}  # not found where it was said to be
 
     def learn(self, message: Finished) -> None:
-        """Note by which ids workers know the values of tasks that others made first."""
-        for tid, source in zip(message.tids, message.sources, strict=False):
+        """There are values: note by which ids workers know them that others made first.
+
+        That can change: a value may be made again, by another scheduler for another client.
+        """
+        for tid, source in zip(message.tids, message.sources or message.tids, strict=False):
+            self.sought.pop(tid, None)
             if tid != source:
-                self._sources[tid] = source
+                self.sources[tid] = source
+            else:
+                self.sources.pop(tid, None)
 
     def source(self, tid: int) -> int:
         """The id by which workers know the value."""
-        return self._sources.get(tid, tid)
+        return self.sources.get(tid, tid)
 
     def forget(self, tids: Iterable[int]) -> None:
         """The values of these tasks will not be asked for any more."""
-        if self._sources:
+        if self.sources or self.sought:
             for tid in tids:
-                self._sources.pop(tid, None)
+                self.sources.pop(tid, None)
+                self.sought.pop(tid, None)
 
     def request(self, wanted: Iterable[tuple[int, str]], wake: Callable[[], None]) -> Request:
         """Fetch values by id, each from one of the addresses it is said to be at."""
@@ -138,7 +146,7 @@ class Fetcher:
         serial = self._serial()
         asked: dict[int, list[int]] = {}
         for tid in tids:
-            asked.setdefault(self._sources.get(tid, tid), []).append(tid)
+            asked.setdefault(self.sources.get(tid, tid), []).append(tid)
         self._asked.setdefault(address, {})[serial] = asked
         self._send(address, Fetch(serial, list(asked)))
 

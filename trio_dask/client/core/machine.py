@@ -108,9 +108,10 @@ class ClientCore:
         """The first message to the scheduler."""
         if self._bond is None:
             return RegisterClient(self.name)
+        memory = self._bond.memory
         return RegisterClient(
-            self.name, self._bond.secret, self.number, self._bond.memory.cluster,
-            self._bond.memory.epoch,
+            self.name, self._bond.secret, self.number, memory.cluster, memory.epoch,
+            memory.provisional,
         )  # fmt: skip
 
     def lost(self) -> None:
@@ -412,7 +413,7 @@ class ClientCore:
         self._asked.pop(serial, None)
 
     def _on_finished(self, message: Finished) -> None:
-        if message.sources:
+        if message.sources or self._fetcher.sources or self._fetcher.sought:
             self._fetcher.learn(message)
         self.table.on_finished(message)
 
@@ -456,6 +457,7 @@ class ClientCore:
         batch = self.table.find(tid)
         if batch is not None and batch.status[tid - batch.first] == FINISHED:
             self.table.reopen([tid])
+            self._fetcher.sought[tid] = None
             self._send(Unreachable([tid], address))
 
     def _on_unstorable(self, tid: int, reason: str) -> None:

@@ -24,7 +24,12 @@ if TYPE_CHECKING:
 _ROWS_MAX: Final = 10_000
 _BYTES_MAX: Final = 2 << 20
 
-_ENDS: Final = {ERROR: words.FAILED, CANCELLED: words.CANCELLED, LOST: words.LOST}
+_ENDS: Final = {
+    PENDING: words.SOUGHT,
+    ERROR: words.FAILED,
+    CANCELLED: words.CANCELLED,
+    LOST: words.LOST,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,9 +88,9 @@ def _known(batch: Batch, fetcher: Fetcher) -> Iterator[Known]:
     """How the tasks of a batch have ended, those that have and that are held."""
     known, nbytes = Known([], [], [], []), 0
     for row, status in enumerate(batch.status):
-        if status in (PENDING, RELEASED):
-            continue
         tid, value = batch.first + row, batch.values[row]
+        if status == RELEASED or (status == PENDING and tid not in fetcher.sought):
+            continue
         how, said = _ENDS.get(status, words.HELD), b""
         if status == FINISHED and isinstance(value, bytes):
             how, said = words.INLINE, value

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from trio_dask.messages import Lasting, Message
+    from trio_dask.messages.reunion import Members
     from trio_dask.messages.session import RegisterClient, RegisterWorker
     from trio_dask.scheduler.core.agreeing import Doubt
     from trio_dask.scheduler.core.state import Client, Task, Worker
@@ -39,6 +40,7 @@ class Report:
     """What one who is back has told so far."""
 
     who: Client | Worker
+    cluster: str  # the name of the one that it was in
     messages: list[Message] = field(default_factory=list)
     whole: bool = False
 
@@ -50,14 +52,17 @@ class Reunion:
     While it is `recovering` all that others say waits in `backlog`, and `newcomers` wait.
     """
 
+    #: The cluster may turn out to be one that had a scheduler before.
+    provisional: bool = True
+    own: str = ""  # the name that this scheduler gave its cluster, once somebody was back
+    names: dict[str, None] = field(default_factory=dict)  # others that the cluster has had
     clients_to: int = 0  # newcomers, before anybody came back, got numbers up to this
     began: float | None = None  # when anything was first heard
     recovering: bool = False
     until: float = 0.0
     epoch: int = 0  # the highest that was heard of
-    version: int = -1  # of what is remembered
-    workers: dict[str, None] = field(default_factory=dict)
-    clients: dict[int, None] = field(default_factory=dict)
+    version: int = -1  # the highest of what is remembered
+    memories: dict[str, Members] = field(default_factory=dict)  # the latest, by the cluster's name
     reports: dict[int, Report] = field(default_factory=dict)
     backlog: list[tuple[int, Message, float]] = field(default_factory=list)
     newcomers: dict[int, tuple[RegisterClient | RegisterWorker, float]] = field(

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from trio_dask.messages.session import Welcome
 from trio_dask.scheduler.core import (
     copies,
     draining,
     lingering,
+    membership,
     mirroring,
     plugins,
     restarting,
@@ -60,7 +60,7 @@ def worker_joined(state: ClusterState, peer: int, message: RegisterWorker, now: 
     """A worker that can take work."""
     state.workers_ever += 1
     out = WorkerOutbox(peer, state.dirty)
-    out.add(Welcome(state.workers_ever, state.cluster, state.epoch_known))
+    out.add(membership.welcome(state, state.workers_ever))
     worker = st.Worker(out, state.workers_ever, message.name, message.address)
     worker.nthreads = worker.told = worker.slots = message.nthreads
     worker.memory_limit = message.memory_limit
@@ -92,7 +92,7 @@ def worker_again(state: ClusterState, worker: Worker, peer: int, now: float) -> 
     state.dirty.pop(worker.peer, None)
     sessions.end(state.sessions, worker.peer)
     worker.peer, worker.out = peer, WorkerOutbox(peer, state.dirty)
-    worker.out.add(Welcome(worker.number, state.cluster, state.epoch_known))
+    worker.out.add(membership.welcome(state, worker.number))
     worker.last_seen = worker.last_done = now
     mirroring.worker_gone(state, worker)
     return worker

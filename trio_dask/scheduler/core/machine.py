@@ -143,10 +143,10 @@ class SchedulerCore:
         client = Client(peer, number, message.name, ClientOutbox(peer, state.dirty))
         state.clients[client.number] = state.peers[peer] = client
         sessions.begin(state.sessions, peer, client.out, message.secret)
-        client.out.add(session.Welcome(client.number, state.cluster, state.epoch_known))
+        client.out.add(membership.welcome(state, client.number))
         membership.come(state, client.number, client.out)
         if back:
-            reunion.expect(state, peer, client)
+            reunion.expect(state, peer, client, message.cluster)
         note(state, CLIENT, client.name, "is back" if back else "connected")
 
     def nested_joined(self, peer: int, at: int, join: inner.NestedJoin) -> None:
@@ -200,7 +200,7 @@ class SchedulerCore:
         sessions.begin(state.sessions, peer, worker.out, message.secret)
         membership.come(state, worker.address, worker.out)
         if back:
-            reunion.expect(state, peer, worker)
+            reunion.expect(state, peer, worker, message.cluster)
         how = "is back" if back else "joined"
         note(state, WORKER, worker.name, f"{how} from {worker.address}, {worker.nthreads} slots")
 
@@ -365,6 +365,7 @@ class SchedulerCore:
             membership.tell_news(self.state)
             mirroring.tick(self.state)
             delist_empty(self.state)
+            reunion.settle(self.state, now)
         self._shrink()
         away = self.state.sessions.away
         return [each.peer for each in fleet.overdue(self.state, now) if each.peer not in away]

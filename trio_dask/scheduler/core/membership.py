@@ -5,10 +5,16 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from trio_dask.messages.reunion import Members
+from trio_dask.messages.session import Welcome
 
 if TYPE_CHECKING:
     from trio_dask.scheduler.core.outbox import Outbox
     from trio_dask.scheduler.core.state import ClusterState
+
+
+def welcome(state: ClusterState, number: int) -> Welcome:
+    """What a newcomer, or one who is back, is told first."""
+    return Welcome(number, state.cluster, state.epoch_known, state.reunion.provisional)
 
 
 def come(state: ClusterState, name: str | int, out: Outbox) -> None:
@@ -44,13 +50,14 @@ def whole(state: ClusterState) -> Members:
     return Members(
         state.cluster, state.epoch_known, books.version, whole=True, workers=list(books.workers),
         clients=list(books.clients), gone_workers=[], gone_clients=[],
+        provisional=state.reunion.provisional,
     )  # fmt: skip
 
 
-def tell_news(state: ClusterState) -> None:
-    """Who has come and gone since the last time."""
+def tell_news(state: ClusterState, *, epoch: bool = False) -> None:
+    """Who has come and gone since the last time, and perhaps which epoch it is."""
     books = state.membership
-    if not books.come and not books.gone:
+    if not (books.come or books.gone or epoch):
         return
     news = Members(
         state.cluster, state.epoch_known, books.version, whole=False,
@@ -58,6 +65,7 @@ def tell_news(state: ClusterState) -> None:
         clients=[each for each in books.come if isinstance(each, int)],
         gone_workers=[each for each in books.gone if isinstance(each, str)],
         gone_clients=[each for each in books.gone if isinstance(each, int)],
+        provisional=state.reunion.provisional,
     )  # fmt: skip
     books.come, books.gone = {}, {}
     _tell_all(state, news)

@@ -154,6 +154,15 @@ def adopt(state: ClusterState, messages: list[Message]) -> None:
             there[name] = blob
 
 
+def catch_up(state: ClusterState, early: list[Worker], had: set[str]) -> None:
+    """These came before anybody who is back, and have what all had then."""
+    for name, blob in state.plugins.there.items():
+        if name not in had:
+            for worker in early:
+                number = _change(state.plugins, worker, name, blob)
+                worker.out.add(Plugins(number, [name], [blob]))
+
+
 def level(state: ClusterState, worker: Worker, messages: list[Message]) -> None:
     """A worker that is back, and has said what it has, gets what all have, in their order."""
     books, has = state.plugins, _had(messages)

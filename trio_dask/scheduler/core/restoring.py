@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import sys
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from trio_dask.messages import reunion as words, tasks
 from trio_dask.messages.ids import client_of
@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from trio_dask.scheduler.core.books import Report
     from trio_dask.scheduler.core.state import ClusterState, Task
 
+_VALUES: Final = (words.INLINE, words.HELD, words.SOUGHT)
 Knowledge = dict[int, tuple[int, bytes, int]]  # of a task: status, value or reason, source
 
 
@@ -227,7 +228,7 @@ def _want(state: ClusterState, told: _Told) -> None:
         wants = tasks.Want([], [])
         for tid, target in zip(message.tids, message.targets, strict=True):
             status = told.known[tid][0] if tid in told.known else None
-            if target not in state.tasks and status in (words.INLINE, words.HELD):
+            if target not in state.tasks and status in _VALUES:
                 _add_brought(state, target)
                 state.tasks[target].wanted = False
             if target in state.tasks or status is None:
@@ -282,7 +283,7 @@ def _miss(state: ClusterState, told: _Told) -> None:
     for tid, (status, _, _) in told.known.items():
         task = state.tasks.get(tid)
         brought = task is not None and task.spec.function is None and task.state == st.WAITING
-        if task is not None and brought and status == words.HELD:
+        if task is not None and brought and status in (words.HELD, words.SOUGHT):
             end(state, task, st.LOST, b"the worker that held it did not come back")
 
 
@@ -312,9 +313,9 @@ def _tell(state: ClusterState, told: _Told) -> None:
     """Tell the client what it does not know of its tasks."""
     client, known = told.client, told.known
     for tid, task in list(_wanted(state, client)):
-        if tid not in known:
+        if tid not in known or known[tid][0] == words.SOUGHT:
             tell(state, task, tid)
-        elif known[tid][0] in (words.INLINE, words.HELD) and task.state != st.DONE:
+        elif known[tid][0] in _VALUES and task.state != st.DONE:
             if task.state != st.LOST:
                 client.out.again(tid)
             tell(state, task, tid)

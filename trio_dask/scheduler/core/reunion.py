@@ -6,6 +6,11 @@ remember, or the time for that is over. Until then it gives out nothing, makes n
 and frees nothing; all it does is to collect what those who are back tell. Then the tables
 are made from that, in one go (`restoring`), and what was said meanwhile is heard.
 
+Newcomers may be faster than all who come back. They are told that their cluster is
+provisional. If this scheduler dies, too, before it knows whose it is, they belong
+to whichever cluster they come back to, and whoever comes first decides nothing for the others:
+there may be a second reunion.
+
 Who comes back later, or to a scheduler that has given it up, is taken in at once by the
 same means.
 """
@@ -20,7 +25,7 @@ from trio_dask.messages.ids import CLIENT_MAX, client_of, first_attempt
 from trio_dask.messages.nested import Numbers
 from trio_dask.messages.plugins import Plugins
 from trio_dask.messages.session import Answer, Ask, Heartbeat, RegisterClient, RegisterWorker
-from trio_dask.scheduler.core import mirroring, plugins, record_shapes
+from trio_dask.scheduler.core import membership, mirroring, plugins, record_shapes
 from trio_dask.scheduler.core.books import Report
 from trio_dask.scheduler.core.misuse import Misuse
 from trio_dask.scheduler.core.nests import check_numbers, keep_numbers
@@ -61,37 +66,59 @@ def comes_back(state: ClusterState, message: RegisterClient | RegisterWorker, no
         return False
     if not 0 < message.epoch < EPOCH_MAX:
         raise Misuse(f"{message.epoch} is no epoch")
-    if message.cluster != state.cluster:
+    known = message.provisional and message.cluster in reunion.names
+    if message.cluster != state.cluster and not known:
         _adopt(state, message, now)
     if reunion.recovering:
         reunion.epoch = max(reunion.epoch, message.epoch)
     elif message.epoch > state.epoch:
-        raise Misuse(f"it knows a later epoch than {state.epoch}")
+        if not message.provisional:
+            raise Misuse(f"it knows a later epoch than {state.epoch}")
+        _begin_epoch(state, message.epoch + 1)
     return True
 
 
 def _adopt(state: ClusterState, message: RegisterClient | RegisterWorker, now: float) -> None:
-    """The first who comes back says which cluster this is, unless it has become another."""
+    """The first who comes back says which cluster this is, unless it has become another.
+
+    Who was in a provisional one only belongs to whichever cluster there is.
+    """
     reunion = state.reunion
-    began = reunion.began if reunion.began is not None else now
-    reunion.clients_to = state.clients_ever
-    fresh = reunion.epoch == 0 and now - began <= state.settings.reconnect_s
-    if not fresh or (isinstance(message, RegisterClient) and _is_ours(state, message.number)):
+    young = reunion.provisional and not _is_old(state, now)
+    if not (message.provisional or young):
         raise Misuse(ANOTHER)
-    state.cluster = message.cluster
-    reunion.recovering = True
-    reunion.epoch = message.epoch
-    reunion.until = now + state.settings.reconnect_s
+    begins = young and not reunion.recovering
+    clients_to = reunion.clients_to if reunion.own else state.clients_ever
+    given = range(state.settings.clients_from + 1, clients_to + 1)
+    if isinstance(message, RegisterClient) and message.number in given:
+        raise Misuse(ANOTHER)  # a newcomer has that number here
+    if begins:
+        reunion.own, reunion.clients_to = reunion.own or state.cluster, clients_to
+        reunion.recovering, reunion.until = True, now + state.settings.reconnect_s
+    if message.provisional and reunion.names:
+        reunion.names[message.cluster] = None
+    else:
+        reunion.names[state.cluster] = None
+        state.cluster, reunion.provisional = message.cluster, message.provisional
 
 
-def _is_ours(state: ClusterState, number: int) -> bool:
-    """Whether this scheduler has given out that number to a newcomer."""
-    return state.settings.clients_from < number <= state.reunion.clients_to
+def settle(state: ClusterState, now: float) -> None:
+    """After a while nobody can say any more that this is another cluster."""
+    if state.reunion.provisional and _is_old(state, now):
+        state.reunion.provisional = False
+        membership.tell_news(state, epoch=True)
 
 
-def expect(state: ClusterState, peer: int, who: Client | Worker) -> None:
-    """It has registered, and will now tell what it has."""
-    state.reunion.reports[peer] = Report(who)
+def _is_old(state: ClusterState, now: float) -> bool:
+    reunion = state.reunion
+    if reunion.recovering or reunion.began is None:
+        return False
+    return now - reunion.began > state.settings.reconnect_s
+
+
+def expect(state: ClusterState, peer: int, who: Client | Worker, cluster: str) -> None:
+    """It has registered, as one from this cluster, and will now tell what it has."""
+    state.reunion.reports[peer] = Report(who, cluster)
     if isinstance(who, Worker):
         who.away = True  # until it has
         who.slots = who.usable_slots
@@ -122,7 +149,7 @@ def hear(  # noqa: C901 - a case for each message
     elif kind is Ask and message.topic == "flush":  # type: ignore[attr-defined]
         report.who.out.add(Answer(message.serial, ok=True, data={}))  # type: ignore[attr-defined]
     elif kind is words.Members:
-        _remember(state, message)  # type: ignore[arg-type]
+        _remember(state, report.cluster, message)  # type: ignore[arg-type]
     elif kind is Numbers and isinstance(report.who, Worker):
         check_numbers(message)  # type: ignore[arg-type]
         report.messages.append(message)
@@ -139,17 +166,18 @@ def hear(  # noqa: C901 - a case for each message
     return True
 
 
-def _remember(state: ClusterState, message: words.Members) -> None:
+def _remember(state: ClusterState, cluster: str, message: words.Members) -> None:
     reunion = state.reunion
     if not reunion.recovering:
         return
-    if any(_is_ours(state, number) for number in message.clients):
+    newcomers = range(state.settings.clients_from + 1, reunion.clients_to + 1)
+    if cluster != reunion.own and any(each in newcomers for each in message.clients):
         raise Misuse("it has clients of another cluster")
     state.clients_ever = max(state.clients_ever, *message.clients, 0)
-    if message.version > reunion.version:
-        reunion.version = message.version
-        reunion.workers = dict.fromkeys(message.workers)
-        reunion.clients = dict.fromkeys(message.clients)
+    reunion.version = max(reunion.version, message.version)
+    before = reunion.memories.get(cluster)
+    if before is None or message.version > before.version:
+        reunion.memories[cluster] = message
 
 
 def left(state: ClusterState, peer: int) -> None:
@@ -173,8 +201,9 @@ def is_over(state: ClusterState, now: float) -> bool:
         return False
     if now >= reunion.until:
         return True
-    return reunion.workers.keys() <= state.workers.keys() and (
-        reunion.clients.keys() <= state.clients.keys()
+    return all(
+        state.workers.keys() >= set(memory.workers) and state.clients.keys() >= set(memory.clients)
+        for memory in reunion.memories.values()
     )
 
 
@@ -183,22 +212,28 @@ def end(state: ClusterState) -> list[tuple[int, Misuse]]:
     reunion = state.reunion
     reports, reunion.reports = reunion.reports, {}
     reunion.recovering = False
-    reunion.workers, reunion.clients = {}, {}
+    reunion.memories = {}
+    had = set(state.plugins.there)
     for report in reports.values():
         _keep_numbers(state, report)
         if isinstance(report.who, Worker):
             plugins.adopt(state, report.messages)
     numbers = [client_of(tid) for tid in _mentioned(reports)]
     state.clients_ever = min(max(state.clients_ever, *numbers, 0) + _LEAP, CLIENT_MAX)
-    state.epoch = reunion.epoch = max(reunion.epoch, state.epoch) + 1
-    state.attempt = first_attempt(state.epoch)
-    # What is asked of workers is not mistaken for what the last one asked.
-    state.inquiries_ever = state.renewals_ever = state.plugins.changes_ever = state.attempt
-    state.mirrors.version = state.attempt
+    _begin_epoch(state, max(reunion.epoch, state.epoch) + 1)
     bad = restore(state, reports, anew=True)
+    early = [each for each in state.workers.values() if each.peer not in reports]
+    plugins.catch_up(state, early, had)
     for number in [each for each in state.mirrors.marks if each not in state.clients]:
         mirroring.client_gone(state, number)
     return bad
+
+
+def _begin_epoch(state: ClusterState, epoch: int) -> None:
+    """What is said to workers from now on is not mistaken for what another has said."""
+    state.epoch = epoch
+    state.attempt = state.mirrors.version = first_attempt(epoch)
+    state.inquiries_ever = state.renewals_ever = state.plugins.changes_ever = state.attempt
 
 
 def _keep_numbers(state: ClusterState, report: Report) -> None:

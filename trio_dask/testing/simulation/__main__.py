@@ -10,6 +10,7 @@ from typing import Final
 from trio_dask.scheduler import find_placement
 from trio_dask.testing.simulation.large import run_large
 from trio_dask.testing.simulation.plan import Plan
+from trio_dask.testing.simulation.planning import SCHEDULERS_DIE
 from trio_dask.testing.simulation.session import run_seeds
 from trio_dask.testing.simulation.shrinking import Parts, shrink
 from trio_dask.testing.simulation.simulation import Simulation, SimulationResult, play
@@ -28,6 +29,9 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("--clients", type=int)
     made.add_argument("--workload", choices=[MIXED, *WORKLOADS], default=MIXED)
     made.add_argument("--no-faults", action="store_true")
+    made.add_argument(
+        "--schedulers-die", action="store_true", help="one after the other, in quick succession"
+    )
     made.add_argument(
         "--placement", default="", metavar="MODULE:NAME", help="a policy of one's own"
     )
@@ -60,7 +64,7 @@ def main(words: list[str] | None = None) -> int:
         "workers": options.workers,
         "clients": options.clients,
         "workload": options.workload,
-        "faults": not options.no_faults,
+        "faults": SCHEDULERS_DIE if options.schedulers_die else not options.no_faults,
         "placement": find_placement(options.placement),
     }
     seeds = seeds_of(options.seeds)

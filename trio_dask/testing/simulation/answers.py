@@ -40,8 +40,9 @@ class Answers:
         elif isinstance(message, words.Unreachable):
             self._doubts.update(message.tids)
         elif isinstance(message, reunion.Known):
-            ends = (_NAMES[status] for status in message.statuses)
-            self._known.update(zip(message.tids, ends, strict=True))
+            rows = zip(message.tids, message.statuses, strict=True)
+            known = {tid: _NAMES[status] for tid, status in rows if status != reunion.SOUGHT}
+            self._known.update(known)
         elif isinstance(message, reunion.Announced):
             # It knows of no other ends: to fetch a value in vain makes it doubt that it is there.
             for tid in [tid for tid, end in self._last.items() if end != "released"]:

@@ -79,6 +79,7 @@ class Cluster:
         old.die()
         self.scheduler.on_flush = old.on_flush
         self.scheduler.complaints = old.complaints
+        self.scheduler.established = old.established
 
     # ---------------------------------------------------------------- processes of workers
 

@@ -23,6 +23,8 @@ FOR_S: Final = 1.5
 STARVE_S: Final = 0.08
 #: Of the clusters in which something goes wrong, this part loses its scheduler.
 SCHEDULER_DIES: Final = 0.3
+#: Where they die one after the other, so many other things go wrong at most.
+_BESIDE_MAX: Final = 3
 #: Of plugins, which are numbers, this one cannot be set up.
 _BAD: Final = 3
 
@@ -283,6 +285,32 @@ def deaths_of_the_scheduler(chance: random.Random, *, from_s: float = FROM_S) ->
         )
         for _ in range(chance.choice((1, 1, 2)))
     )
+
+
+def schedulers_die(
+    chance: random.Random, workers: int, beside: tuple[Fault, ...]
+) -> tuple[Fault, ...]:
+    """Some in quick succession, before all are back at the last; workers die meanwhile.
+
+    A few other things happen, too: the first of those `beside`.
+    """
+    made = [fault for fault in beside if fault.kind != "scheduler dies"][:_BESIDE_MAX]
+    at = FROM_S + FOR_S / 3 * chance.random()
+    for _ in range(chance.choice((3, 5, 6))):
+        at += 0.01 + chance.choice((0.05, 0.3, 1.0)) * chance.random()
+        gone = chance.choice((0.001, 0.05, 0.2))
+        made.append(Fault(at=at, kind="scheduler dies", host="scheduler", seconds=gone))
+        at += gone
+        made += [
+            Fault(
+                at=at + chance.choice((-0.1, 0.01, 0.2)) * chance.random(),
+                kind="worker dies",
+                host=f"w{chance.randrange(workers)}",
+                seconds=chance.choice((0.02, 0.2, 0.5)),
+            )
+            for _ in range(chance.choice((0, 1, 2)))
+        ]
+    return tuple(sorted(made, key=lambda fault: fault.at))
 
 
 def _some_fault(  # noqa: C901, PLR0912 - a case for each kind

@@ -5,7 +5,12 @@ from __future__ import annotations
 import random
 from typing import TYPE_CHECKING, Any, Final
 
-from trio_dask.testing.simulation.faults import deaths_of_the_scheduler, some_faults, some_spreading
+from trio_dask.testing.simulation.faults import (
+    deaths_of_the_scheduler,
+    schedulers_die,
+    some_faults,
+    some_spreading,
+)
 from trio_dask.testing.simulation.network import PROFILES
 from trio_dask.testing.simulation.plan import ClientPlan, Plan, Step, WorkerPlan
 from trio_dask.testing.simulation.workloads import (
@@ -22,6 +27,8 @@ if TYPE_CHECKING:
 
     from trio_dask.testing.simulation.plan import Fault
 
+#: Trouble of a kind: schedulers that die one after the other.
+SCHEDULERS_DIE: Final = "schedulers die"
 #: Some clients begin within so long of the death of a scheduler, seconds.
 LATE_S: Final = 1.5
 #: No two clocks show the same, seconds.
@@ -34,7 +41,7 @@ def make_plan(
     workers: int | None = None,
     clients: int | None = None,
     workload: str = MIXED,
-    faults: bool | Sequence[Fault] = True,
+    faults: bool | str | Sequence[Fault] = True,
 ) -> Plan:
     """The plan that the seed stands for, as far as nothing is asked for."""
     chance = random.Random(f"{seed} plan")
@@ -45,12 +52,17 @@ def make_plan(
         msg = f"no workload is called {workload!r}; there are {MIXED}, {', '.join(WORKLOADS)}"
         raise ValueError(msg)
     make = Maker(random.Random(f"{seed} work"), workers)
-    if isinstance(faults, bool):
+    if isinstance(faults, str) and faults != SCHEDULERS_DIE:
+        msg = f"no kind of trouble is called {faults!r}; there is {SCHEDULERS_DIE!r}"
+        raise ValueError(msg)
+    if isinstance(faults, bool | str):
         trouble = random.Random(f"{seed} faults")
         planned = some_faults(trouble, workers, clients) if faults else ()
         if faults:
             planned += some_spreading(random.Random(f"{seed} spreading"), clients)
-        if faults and workload == SHARED:  # that is what it is for
+        if faults == SCHEDULERS_DIE:
+            planned = schedulers_die(random.Random(f"{seed} schedulers"), workers, planned)
+        elif faults and workload == SHARED:  # that is what it is for
             planned += deaths_of_the_scheduler(random.Random(f"{seed} deaths"), from_s=0.1)
     else:
         planned = tuple(faults)

@@ -256,7 +256,7 @@ def clients_end_for_a_reason(cluster: Cluster) -> Iterator[str]:
 _ENDINGS: Final = {
     DIED: {"client dies"},
     NOBODY: {"no scheduler comes", "partition"},  # before it was welcomed
-    f"refused: {ANOTHER}": {"scheduler dies"},  # twice, or when somebody new was faster
+    f"refused: {ANOTHER}": {"scheduler dies"},  # see `SimScheduler.established`
     LOST_FOR_GOOD: {"no scheduler comes", "partition"},
 }
 

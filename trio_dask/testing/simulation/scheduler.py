@@ -82,6 +82,7 @@ class SimScheduler:
         self._wakes_at = math.inf
         self._offset = plan.offset  # of its clock
         self.complaints: list[str] = []
+        self.established: set[str] = set()  # clusters that have been more than provisional
         self.on_flush: Callable[[list[tuple[int, list[Message]]]], None] = _nothing
 
     def start(self) -> None:
@@ -92,6 +93,7 @@ class SimScheduler:
     def die(self) -> None:
         """The process is gone: what was said to it, or by it, and has not arrived is lost."""
         self._listening = False
+        self._note_cluster()
         visits, self._here, self._visits = self._here, {}, {}
         for visit in visits:
             visit.link.detach(1)
@@ -128,8 +130,7 @@ class SimScheduler:
             try:
                 if isinstance(message, nested.Nested) and visit.peer:
                     self.core.heard(visit.peer, message)
-                    for _, said in self._inside.hear(visit.peer, message, now):
-                        self._say_inside(visit.peer, said)
+                    self._inside.hear(visit.peer, message, now)
                 elif visit.peer:
                     self.core.handle(visit.peer, message, now)
                 elif isinstance(message, session.Resume):
@@ -163,9 +164,17 @@ class SimScheduler:
 
     def _turn_away(self, link: Link, message: Message | None, error: Misuse) -> None:
         # A worker that is back before its end has been noticed is refused, and comes again.
-        if not isinstance(message, session.RegisterWorker) and str(error) != ANOTHER:
+        explained = isinstance(message, session.RegisterWorker)
+        if str(error) == ANOTHER:
+            self._note_cluster()
+            explained = len(self.established) > 1
+        if not explained:
             self.complaints.append(f"{type(message).__name__}: {error}")
         link.send(1, [session.Refused(str(error))])
+
+    def _note_cluster(self) -> None:
+        if not self.core.state.reunion.provisional:
+            self.established.add(self.core.state.cluster)
 
     def _lost(self, visit: _Visit, reason: str) -> None:
         peer = visit.peer
@@ -229,6 +238,7 @@ class SimScheduler:
             self._visits[worker].link.send(1, [message])
 
     def _flush(self) -> None:
+        self._inside.catch_up()
         said = self.core.flush(self.clock())
         self.on_flush(said)
         for peer, messages in said:
@@ -240,6 +250,8 @@ class SimScheduler:
             addressed = self._inside.address(peer, messages) if peer < 0 else None
             if addressed is not None:
                 self._say_inside(*addressed)
+        for worker, refused in self._inside.refusals():
+            self._say_inside(worker, refused)
         if self.core.busy and not self._working:
             self._working = True
             self._world.after(0.0001, "work", self._work)

@@ -12,7 +12,7 @@ from trio_dask.testing.simulation import rules
 from trio_dask.testing.simulation.cluster import Cluster
 from trio_dask.testing.simulation.coverage import Coverage, watched_tasks
 from trio_dask.testing.simulation.faults import arrange
-from trio_dask.testing.simulation.planning import make_plan
+from trio_dask.testing.simulation.planning import SCHEDULERS_DIE, make_plan
 from trio_dask.testing.simulation.sharing import let_go_of_all
 from trio_dask.testing.simulation.workloads import MIXED
 
@@ -78,7 +78,7 @@ class Simulation:
         workers: How many workers; by default the seed says.
         clients: How many clients; by default the seed says.
         workload: What the clients do: a name of `WORKLOADS`, or "mixed".
-        faults: Whether anything goes wrong, or what.
+        faults: Whether anything goes wrong, or what, or of which kind: "schedulers die".
         placement: What makes a placement policy, to see how it fares; its class, as a rule.
 
     Example:
@@ -91,7 +91,7 @@ class Simulation:
     workers: int | None = None
     clients: int | None = None
     workload: str = MIXED
-    faults: bool | Sequence[Fault] = True
+    faults: bool | str | Sequence[Fault] = True
     placement: Callable[[], Placement] | None = None
 
     def plan(self) -> Plan:
@@ -119,6 +119,8 @@ class Simulation:
             words.append(f"--workload {self.workload}")
         if not self.faults:
             words.append("--no-faults")
+        elif self.faults == SCHEDULERS_DIE:
+            words.append("--schedulers-die")
         if self.placement is not None:
             made_by = self.placement
             name = getattr(made_by, "__qualname__", repr(made_by))

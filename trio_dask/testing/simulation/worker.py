@@ -124,7 +124,7 @@ class SimWorker:
         plan, memory = self.plan, self.core.memory
         return session.RegisterWorker(
             self.name, self.address, plan.nthreads, 0, dict(plan.resources), {},
-            self.core.resume().secret, memory.cluster, memory.epoch,
+            self.core.resume().secret, memory.cluster, memory.epoch, memory.provisional,
         )  # fmt: skip
 
     def _call(self, first: Message) -> bool:

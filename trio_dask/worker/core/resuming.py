@@ -40,9 +40,10 @@ def hears(state: WorkerState, message: Message) -> bool:
         return False
     if type(message) is hello.Resumed:
         if message.heard < 0:  # it does not know us: this will be another conversation
-            bond.anew = True
-            bond.before += bond.lasting.unheard()
-            bond.lasting = Lasting()
+            if bond.memory.cluster:  # else nobody has taken us in yet: there is nothing to tell
+                bond.anew = True
+                bond.before += bond.lasting.unheard()
+                bond.lasting = Lasting()
         elif not bond.anew:  # else its welcome comes again
             back(bond, message.heard)
         return True
