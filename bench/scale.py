@@ -41,6 +41,8 @@ class Scale:
     grown: int = 100_000
     #: tasks that are released, cancelled and so on at once
     at_once: int = 300_000
+    #: strangers at the door while tasks run, a hundred a second
+    strangers: int = 10_000
 
 
 FULL: Final = Scale()
@@ -56,6 +58,7 @@ QUICK: Final = replace(
     many=200_000,
     grown=10_000,
     at_once=30_000,
+    strangers=1_000,
 )
 QUICK_SLOW: Final = Scale(
     tasks=2_000,

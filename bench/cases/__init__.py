@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final
 
 from bench.cases import (
     answering,
+    besieging,
     growing,
     memory,
     moving,
@@ -71,6 +72,7 @@ CASES: Final = {
             frozenset({"cluster", "blocking"}),
         ),
         Case("answer", "longest wait for the scheduler's answer", answering.measure, _CLUSTER),
+        Case("besieged", "a map while strangers come", besieging.measure, _OURS),
         Case("many", "a very large map", throughput.measure_many, _OURS),
         Case("crowd", "a scheduler with many workers", growing.measure_crowd, _OURS),
         Case(

@@ -162,6 +162,11 @@ class Handshake:
         return self._peer
 
     @property
+    def introduced(self) -> bool:
+        """Whether the other side has said who it is, and fits."""
+        return self._peer is not None
+
+    @property
     def torn(self) -> str:
         """What it means if the peer leaves now."""
         if self._peer is None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import errno
 import logging
+import math
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
@@ -13,17 +15,19 @@ from trio_dask.comm.addresses import parse_address
 from trio_dask.comm.connection import Connection
 from trio_dask.comm.dialing import shake_hands
 from trio_dask.comm.framing import DEFAULT_LIMITS, Limits
-from trio_dask.comm.handshake import Handshake
+from trio_dask.comm.handshake import Handshake, Hello
 from trio_dask.comm.identity import local_hello
 from trio_dask.comm.listening import Secured
 from trio_dask.comm.refusals import Refusals
-from trio_dask.comm.sockets import address_of
-from trio_dask.comm.stream import SocketByteStream, adopt
+from trio_dask.comm.sockets import address_of, set_options
+from trio_dask.comm.stream import DescriptorStream, SocketByteStream, take_over
 from trio_dask.comm.tls import tls_of
 from trio_dask.comm.tls_stream import TlsStream, encrypt
+from trio_dask.comm.waiting_room import Waiting, WaitingRoom
 from trio_dask.errors import AuthenticationError, CommError, PeerClosed
 
 if TYPE_CHECKING:
+    import socket
     from collections.abc import Awaitable, Callable
 
     from trio_dask.comm.auth import Keys
@@ -31,8 +35,14 @@ if TYPE_CHECKING:
 
 HANDSHAKE_S: Final = 10.0
 UNAUTHENTICATED_MAX: Final = 1024
+#: So many have a task each; others are looked at together.
+CROWD: Final = 128
 #: How long accepting rests when the system is out of descriptors or memory.
 _EXHAUSTED_REST_S: Final = 0.1
+#: Where strangers wait together, accepting rests so long, and then goes on for so long.
+_REST_S: Final = 0.1
+_BURST_S: Final = 0.005
+_CROWDED: Final = "too many connections wait to authenticate, and it was the oldest"
 _EXHAUSTED: Final = {errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOBUFS}
 
 logger: Final = logging.getLogger("trio_dask.comm")
@@ -55,9 +65,10 @@ async def serve(
     async with listener, trio.open_nursery() as peers:
         for address in listener.addresses:
             tls_of(keys, parse_address(address, default_port=0))
-        door = _Door(keys, role, handler, limits)
+        door = _Door(keys, role, handler, limits, peers)
+        peers.start_soon(door.room.watch)
         for each in listener.accepting:
-            peers.start_soon(door.accept_from, each, peers)
+            peers.start_soon(door.accept_from, each)
         task_status.started(listener)
 
 
@@ -67,14 +78,17 @@ class _Door:
     role: str
     handler: Callable[[Connection], Awaitable[None]]
     limits: Limits
+    peers: trio.Nursery
     #: Peers that have not proved anything yet, the oldest first.
-    strangers: dict[trio.CancelScope, None] = field(default_factory=dict)
+    strangers: dict[trio.CancelScope | Waiting, None] = field(default_factory=dict)
     refusals: Refusals = field(default_factory=Refusals)
+    room: WaitingRoom = field(init=False)
 
-    async def accept_from(
-        self, accepting: trio.abc.Listener[trio.abc.Stream], peers: trio.Nursery
-    ) -> None:
-        exhausted = False
+    def __post_init__(self) -> None:
+        self.room = WaitingRoom(self.begin, self.admit, self.turn_away, HANDSHAKE_S)
+
+    async def accept_from(self, accepting: trio.abc.Listener[trio.abc.Stream]) -> None:
+        exhausted, rested = False, -math.inf
         while True:
             try:
                 stream = await accepting.accept()
@@ -91,22 +105,73 @@ class _Door:
                 logger.info("accepts connections again")
             if isinstance(stream, trio.SocketStream):
                 try:
-                    stream = adopt(stream)
+                    stream = take_over(stream)
                 except OSError as error:
-                    logger.info("somebody left at once: %s", error.strerror)
+                    logger.info("somebody is sent away at once: %s", error.strerror)
                     continue
-            peers.start_soon(self.serve_one, stream, isinstance(accepting, Secured))
+            waits = self.take(stream, secured=isinstance(accepting, Secured))
+            if waits and trio.current_time() > rested + _BURST_S:
+                # Others have our time meanwhile; who comes is then accepted together.
+                await trio.sleep(_REST_S)
+                rested = trio.current_time()
 
-    async def serve_one(self, stream: trio.abc.Stream, secured: bool = False) -> None:  # noqa: FBT001, FBT002 - a task's argument
-        remote = _remote_of(stream)
+    def take(self, stream: trio.abc.Stream, *, secured: bool) -> bool:
+        """Somebody has come; where many are, or were refused, it waits with the others."""
+        remote, now = _remote_of(stream), trio.current_time()
+        hold_s = self.refusals.hold_s(_host_of(remote), now)
+        crowded = len(self.strangers) >= CROWD
+        if (hold_s or crowded) and isinstance(stream, SocketByteStream):
+            one = Waiting(self.room, stream, remote, secured, now)
+            self.make_room()
+            self.strangers[one] = None
+            self.room.enter(one, hold_s)
+            return True
+        self.peers.start_soon(self.serve_one, stream, remote, secured, hold_s)
+        return False
+
+    def begin(self) -> Handshake:
+        """A handshake of ours without TLS."""
+        return Handshake(local_hello(self.role), self.keys, connecting=False)
+
+    def admit(self, one: Waiting, peer: Hello | None) -> None:
+        """Somebody has waited for long enough: one of us, or one who wants to speak TLS."""
+        del self.strangers[one]
+        if peer is None:
+            self.peers.start_soon(self.serve_one, one.stream, one.remote, one.secured, 0.0)
+            return
+        self.refusals.forgive(_host_of(one.remote))
+        connection = self.connection(one.stream, peer, one.remote)
+        self.peers.start_soon(self.converse, connection, one.stream, one.remote)
+
+    def turn_away(self, one: Waiting, error: CommError) -> None:
+        """Somebody has waited, and is none of us."""
+        self.strangers.pop(one, None)
+        self.refuse(one.remote, error)
+
+    async def serve_one(
+        self,
+        stream: trio.abc.Stream,
+        remote: str,
+        secured: bool,  # noqa: FBT001 - a task's argument
+        hold_s: float,
+    ) -> None:
+        """One who has come: to the end of the conversation, if there is one."""
+        connection = None
         try:
-            try:
-                connection = await self.authenticate(stream, remote, secured=secured)
-            except CommError as refusal:
-                self.refuse(remote, refusal)
-                return
-            if connection is not None:
-                await self.handler(connection)
+            connection = await self.authenticate(stream, remote, hold_s, secured=secured)
+        except CommError as refusal:
+            self.refuse(remote, refusal)
+        finally:
+            if connection is None:
+                with trio.CancelScope(shield=True):
+                    await trio.aclose_forcefully(stream)
+        if connection is not None:
+            await self.converse(connection, stream, remote)
+
+    async def converse(self, connection: Connection, stream: trio.abc.Stream, remote: str) -> None:
+        """Serve one of us, to the end."""
+        try:
+            await self.handler(connection)
         except* CommError as group:
             error = _first(group)
             level = logging.INFO if isinstance(error, PeerClosed) else logging.WARNING
@@ -115,19 +180,23 @@ class _Door:
             with trio.CancelScope(shield=True):
                 await trio.aclose_forcefully(stream)
 
-    async def authenticate(
-        self, stream: trio.abc.Stream, remote: str, *, secured: bool
-    ) -> Connection | None:
-        """The connection with a peer that holds the token, None if its time was up."""
+    def make_room(self) -> None:
+        """The oldest goes if there are too many: it has had the most time, and one of us needs
+        a few milliseconds.
+        """
         if len(self.strangers) >= UNAUTHENTICATED_MAX:
-            # The oldest has had the most time: one of us needs a few milliseconds.
             oldest = next(iter(self.strangers))
             del self.strangers[oldest]
-            oldest.cancel("too many unauthenticated connections")
+            oldest.cancel(_CROWDED)
+
+    async def authenticate(
+        self, stream: trio.abc.Stream, remote: str, hold_s: float, *, secured: bool
+    ) -> Connection | None:
+        """The connection with a peer that holds the token, None if its time was up."""
+        self.make_room()
         with trio.move_on_after(HANDSHAKE_S) as scope:
             self.strangers[scope] = None
             try:
-                hold_s = self.refusals.hold_s(_host_of(remote), trio.current_time())
                 if hold_s:
                     await trio.sleep(hold_s)
                 binding = b""
@@ -140,18 +209,26 @@ class _Door:
             finally:
                 self.strangers.pop(scope, None)
             self.refusals.forgive(_host_of(remote))
-            return Connection(
-                stream,
-                peer,
-                local_address=_local_of(stream),
-                remote_address=remote,
-                limits=self.limits,
-            )
+            return self.connection(stream, peer, remote)
         late = "it did not authenticate in time"
         if scope.deadline > trio.current_time():
-            late = "too many connections wait to authenticate, and it was the oldest"
+            late = _CROWDED
         self.refuse(remote, AuthenticationError(late))
         return None
+
+    def connection(self, stream: trio.abc.Stream, peer: Hello, remote: str) -> Connection:
+        """With one of us."""
+        sock = _socket_of(stream)
+        if sock is not None and not isinstance(stream, DescriptorStream):
+            with suppress(OSError):  # it has left, which will be seen
+                set_options(sock)
+        return Connection(
+            stream,
+            peer,
+            local_address=_local_of(stream),
+            remote_address=remote,
+            limits=self.limits,
+        )
 
     def refuse(self, remote: str, error: CommError) -> None:
         """Say that somebody did not get in; of very many, only how many there were."""
@@ -186,11 +263,14 @@ def _host_of(remote: str) -> str:
 
 
 def _local_of(stream: trio.abc.Stream) -> str:
+    sock = _socket_of(stream)
+    return address_of(sock.getsockname()) if sock is not None else "memory://"
+
+
+def _socket_of(stream: trio.abc.Stream) -> socket.socket | None:
     if isinstance(stream, TlsStream):
         stream = stream.transport
-    if not isinstance(stream, SocketByteStream):
-        return "memory://"
-    return address_of(stream.socket.getsockname())
+    return stream.socket if isinstance(stream, SocketByteStream) else None
 
 
 def _first(group: BaseExceptionGroup[CommError]) -> CommError:

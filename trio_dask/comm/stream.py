@@ -177,18 +177,30 @@ def adopt(stream: trio.SocketStream) -> SocketByteStream:
     Raises:
         OSError: the peer has left, or is another user's process on this host.
     """
+    made = take_over(stream)
+    try:
+        if not isinstance(made, DescriptorStream):
+            set_options(made.socket)
+    except BaseException:
+        made.socket.close()
+        raise
+    return made
+
+
+def take_over(stream: trio.SocketStream) -> SocketByteStream:
+    """The same without our options: `set_options` is for when it turns out to be a peer.
+
+    Raises:
+        OSError: it is another user's process on this host.
+    """
     theirs = stream.socket
     made = socket.socket(theirs.family, theirs.type, theirs.proto, fileno=theirs.detach())
-    try:
-        if made.family == getattr(socket, "AF_UNIX", None):
-            if not is_ours(made):
-                raise PermissionError(errno.EPERM, "it is another user's process")
-            return DescriptorStream(made)
-        set_options(made)
+    if made.family != getattr(socket, "AF_UNIX", None):
         return SocketByteStream(made)
-    except BaseException:
+    if not is_ours(made):
         made.close()
-        raise
+        raise PermissionError(errno.EPERM, "it is another user's process")
+    return DescriptorStream(made)
 
 
 class _translated(contextlib.AbstractContextManager[None]):  # noqa: N801 - reads as a verb
