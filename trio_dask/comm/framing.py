@@ -55,10 +55,12 @@ class Lead(bytes):
 class Stretch(_AsBytes):
     """A piece of a payload that is to be read from its descriptor when it is written."""
 
-    __slots__ = ("at", "handle", "nbytes")
+    __slots__ = ("at", "handle", "nbytes", "part")
 
-    def __init__(self, handle: Handle, at: int, nbytes: int) -> None:
+    def __init__(self, handle: Handle, at: int, nbytes: int, part: Handle | None = None) -> None:
+        """`part`: what it is of, which is to live until it is written."""
         self.handle = handle
+        self.part = part
         self.at = at
         self.nbytes = nbytes
 
@@ -145,14 +147,14 @@ def _add_flat(payload: Buffer | list[Buffer], pieces: list[Buffer]) -> int:
 
 
 def _stretches(handle: Handle) -> list[Buffer]:
-    step, start, end = STRETCH_BYTES_MAX, 0, handle.nbytes
+    step, start, end, part = STRETCH_BYTES_MAX, 0, handle.nbytes, handle
     if isinstance(handle, Part):
         if handle.nbytes < JOIN_BYTES_MAX:
             with contextlib.suppress(OSError):  # who writes will meet it again
                 return [handle.read(0, handle.nbytes)]
         start, end = handle.at, handle.at + handle.nbytes
         handle = handle.whole
-    return [Stretch(handle, at, min(step, end - at)) for at in range(start, end, step)]
+    return [Stretch(handle, at, min(step, end - at), part) for at in range(start, end, step)]
 
 
 def _flat(view: memoryview) -> memoryview:

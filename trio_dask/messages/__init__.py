@@ -19,7 +19,7 @@ from trio_dask.messages import (
     values,
 )
 from trio_dask.messages.codec import Message, decode, encode, message, message_types, payload_bytes
-from trio_dask.messages.columns import Buffer, Handle, Part, Payload, part_of
+from trio_dask.messages.columns import Buffer, Handle, Part, Payload, Share, part_of
 from trio_dask.messages.lasting import Lasting
 from trio_dask.messages.members import Memory
 
@@ -31,6 +31,7 @@ __all__ = [
     "Message",
     "Part",
     "Payload",
+    "Share",
     "agreeing",
     "decode",
     "encode",

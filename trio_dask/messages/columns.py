@@ -44,6 +44,9 @@ class Handle(_AsBytes):
         """
         raise NotImplementedError
 
+    def shed(self, at: int, nbytes: int) -> None:
+        """Nobody reads these of its bytes any more. May be called by any thread, at any moment."""
+
 
 class Part(Handle):
     """A payload that is some of another one, among many in a file. Only its bytes travel."""
@@ -61,6 +64,15 @@ class Part(Handle):
         return self.whole.read(self.at + at, nbytes)
 
 
+class Share(Part):
+    """A part that nobody else has: its bytes are shed when nothing refers to it any more."""
+
+    __slots__ = ()
+
+    def __del__(self) -> None:
+        self.whole.shed(self.at, self.nbytes)
+
+
 #: Something large, as one piece or as the pieces that make it up in order.
 Payload: TypeAlias = Buffer | list[Buffer]
 
@@ -68,11 +80,13 @@ Payload: TypeAlias = Buffer | list[Buffer]
 def part_of(payload: Payload, at: int, nbytes: int) -> Payload:
     """Some of a payload that is in one piece, as one of its own; it is not copied from its file.
 
+    Nobody may have the same of it otherwise.
+
     >>> part_of(b"onetwo", 3, 3)
     b'two'
     """
     assert not isinstance(payload, list)
-    return Part(payload, at, nbytes) if isinstance(payload, Handle) else payload[at : at + nbytes]
+    return Share(payload, at, nbytes) if isinstance(payload, Handle) else payload[at : at + nbytes]
 
 
 Ints: TypeAlias = Annotated[list[int], "int64"]

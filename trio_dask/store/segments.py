@@ -9,10 +9,13 @@ import fcntl
 import functools
 import os
 import stat
+from collections import deque
 from typing import TYPE_CHECKING, Any, Final
 
 from trio_dask.errors import RemoteProtocolError
 from trio_dask.messages import Handle
+from trio_dask.store.holes import Holes
+from trio_dask.store.punching import punch
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -34,7 +37,7 @@ _GET_SEALS: Final[int | None] = getattr(fcntl, "F_GET_SEALS", None)
 class Segment(Handle):
     """A value in a memory file, or in a file; the descriptor is closed with this object."""
 
-    __slots__ = ("__weakref__", "_gone", "_owned", "loan", "shared")
+    __slots__ = ("__weakref__", "_gone", "_holes", "_owned", "_shed", "loan", "shared")
 
     def __init__(
         self,
@@ -49,6 +52,8 @@ class Segment(Handle):
         self.nbytes = nbytes
         self._owned = owned
         self._gone = gone
+        self._holes: Holes | None = None  # of a file of which something was shed
+        self._shed: deque[tuple[int, int]] | None = None
         #: Whether somebody may read it of whom we will not hear that he has done.
         self.shared = False
         #: Where it is noted who reads it in other processes, if its maker wants to know.
@@ -76,6 +81,23 @@ class Segment(Handle):
             parts.append(part)
             at, nbytes = at + len(part), nbytes - len(part)
         return b"".join(parts)
+
+    def shed(self, at: int, nbytes: int) -> None:
+        """Nobody reads these bytes any more: their place on the disk is given back in due time."""
+        if self._shed is None:
+            self._holes, self._shed = Holes(self.nbytes), deque()
+        shed, holes = self._shed, self._holes
+        shed.append((at, nbytes))
+        if holes is None or not holes.busy.acquire(blocking=False):
+            return  # whoever is at it takes this along, or the next one does
+        try:
+            while shed:
+                for start, end in holes.add(*shed.popleft()):
+                    if not punch(self.fd, start, end - start):
+                        self._holes = None
+                        return
+        finally:
+            holes.busy.release()
 
     def check(self) -> None:
         """Whether it is what it claims to be; peers run users' code.
