@@ -153,8 +153,12 @@ class Town:
                 nursery.start_soon(self._start_again, server)
             case kinds.DRAIN_WORKER:
                 server.doomed = True
+                # What it had begun may run again elsewhere; what had ended it hands on, from now on.
+                self.deaths += [
+                    Death(each, time.monotonic(), kind) for each in (pid, *self._runners(pid))
+                ]
                 server.process.terminate()
-                nursery.start_soon(self._see_off, server, self._runners(pid))
+                nursery.start_soon(self._see_off, server)
             case _:
                 nursery.start_soon(self._hold, pid, blow.lasts_s)
 
@@ -179,19 +183,15 @@ class Town:
         await trio.sleep(AGAIN_S)
         self._start(server.name)
 
-    async def _see_off(self, server: Server, runners: list[int]) -> None:
+    async def _see_off(self, server: Server) -> None:
         """A worker process has been told to go, and starts again when it has."""
         code = None
         with trio.move_on_after(GO_S):
             code = await trio.to_thread.run_sync(server.process.wait, abandon_on_cancel=True)
-        if code != 0:
+        early = code == -signal.SIGTERM and not server.log.stat().st_size
+        if code != 0 and not early:  # no program can say goodbye before it has begun
             self.violations.append(f"{server.name} was told to go, and its exit code is {code}")
             server.process.kill()
-        # What it had begun may have run again elsewhere; what had ended was taken along.
-        self.deaths += [
-            Death(pid, time.monotonic(), kinds.DRAIN_WORKER)
-            for pid in (server.process.pid, *runners)
-        ]
         self._start(server.name)
 
     async def _hold(self, pid: int, lasts_s: float) -> None:

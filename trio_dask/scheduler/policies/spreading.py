@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from trio_dask.scheduler.policies.leaving import free_bytes, used_bytes
+from trio_dask.scheduler.policies.leaving import free_bytes
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -22,11 +22,13 @@ def by_room(workers: Iterable[Worker], task: Task) -> list[Worker]:
 
 
 def to_be_dropped(holders: Iterable[Worker], task: Task, count: int) -> list[Worker]:
-    """Who of those that hold the value need not: those that are to stay and use least keep it."""
-    keep_first = sorted(
-        holders,
-        key=lambda worker: (worker.draining is not None, used_bytes(worker), worker.number),
-    )
+    """Who of those that hold the value need not: those that are to stay and had it first keep it.
+
+    So whoever made it has it, and not one who happened to need it: a value that is lost was lost
+    with those who were to hold it.
+    """
+    since = {worker: place for place, worker in enumerate(task.holders or ())}
+    keep_first = sorted(holders, key=lambda each: (each.draining is not None, since[each]))
     return keep_first[max(1, count) :]
 
 
