@@ -43,6 +43,7 @@ COMMANDS += [
     "token dashboard",
     "token link",
     "token rotate",
+    "token forget",
     "certs",
     "certs new",
     "config",

@@ -3,13 +3,21 @@
 from __future__ import annotations
 
 import stat
+from io import StringIO
 from typing import TYPE_CHECKING
 
 import pytest
 
 from trio_dask.cli import main
 from trio_dask.comm import Security, Tls
-from trio_dask.config import ensure_token, find_token, known_settings
+from trio_dask.config import (
+    ensure_token,
+    find_token,
+    known_settings,
+    new_token,
+    read_tokens,
+    token_path,
+)
 from trio_dask.config.dasks import DASKS
 
 if TYPE_CHECKING:
@@ -45,13 +53,50 @@ def test_a_team_gets_its_certificates(tmp_path: Path, capsys: pytest.CaptureFixt
     assert "ca-key.pem is missing" in capsys.readouterr().err
 
 
-def test_a_token_is_replaced(capsys: pytest.CaptureFixture[str]) -> None:
-    """Once there is one."""
+def test_a_token_is_replaced(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Once there is one; the old one is accepted for a while, or not at all."""
     assert main(["token", "rotate"]) == 1
-    before = ensure_token()
+    first = ensure_token()
     assert main(["token", "rotate"]) == 0
-    assert find_token() != before
-    assert "start them again" in capsys.readouterr().err
+    second = find_token()
+    assert second != first
+    assert "is accepted until" in capsys.readouterr().err
+    given = new_token()
+    monkeypatch.setattr("sys.stdin", StringIO(f"{given}\n"))
+    assert main(["token", "rotate", "--stdin", "--keep", "1h"]) == 0
+    assert find_token() == given
+    assert [each for each, _ in read_tokens(token_path()).former] == [second, first]
+    assert main(["token", "forget"]) == 0
+    assert find_token() == given
+    assert main(["token", "forget"]) == 1
+    assert main(["token", "rotate"]) == 0
+    assert main(["token", "rotate", "--keep", "0"]) == 0
+    assert "not accepted any more" in capsys.readouterr().err
+    assert read_tokens(token_path()).former == ()
+
+
+@pytest.mark.parametrize("keep", ["soon", "-1", "9999d", ""])
+def test_how_long_an_old_token_is_accepted_is_a_time(
+    capsys: pytest.CaptureFixture[str], keep: str
+) -> None:
+    """Of at most a year; nothing is replaced otherwise."""
+    before = ensure_token()
+    assert main(["token", "rotate", "--keep", keep]) == 2
+    assert "--keep" in capsys.readouterr().err
+    assert find_token() == before
+
+
+def test_what_is_on_standard_input_may_be_no_token(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Then the old one stays."""
+    before = ensure_token()
+    monkeypatch.setattr("sys.stdin", StringIO("secret\n"))
+    assert main(["token", "rotate", "--stdin"]) == 1
+    assert "the token on standard input is too short" in capsys.readouterr().err
+    assert find_token() == before
 
 
 def test_settings_are_found_and_explained(

@@ -6,20 +6,35 @@ import io
 import logging
 import re
 import sys
+from functools import partial
 from typing import TYPE_CHECKING
 
 import pytest
+import trio
 
 from tests.cli.commands import in_pipes
 from trio_dask.cli import main
 from trio_dask.cli.logs import log_to_stderr
+from trio_dask.cli.scheduler import keep_token
 from trio_dask.cli.serving import interface_host, listen_at, owned_file
-from trio_dask.config import ensure_token, find_token, token_path
+from trio_dask.comm import own_keys
+from trio_dask.config import (
+    Config,
+    SchedulerFile,
+    ensure_token,
+    find_token,
+    read_scheduler_file,
+    replace_token,
+    token_path,
+    write_scheduler_file,
+)
 from trio_dask.errors import ConfigError
 from trio_dask.eventlog import kept_lines
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from trio.testing import MockClock
 
 
 def run(*words: str) -> int:
@@ -281,3 +296,23 @@ def test_what_opens_the_dashboard(capsys: pytest.CaptureFixture[str]) -> None:
     assert links[2].startswith("https://x.example/dask/login#ticket=")
     assert len(set(links)) == 3
     assert run("token", "link", "ftp://x") == 2
+
+
+async def test_a_scheduler_file_gets_a_new_token(tmp_path: Path, autojump_clock: MockClock) -> None:
+    """Within a second, and while it is this scheduler's."""
+    path = tmp_path / "cluster.json"
+    content = SchedulerFile(id="c", address="tcp://127.0.0.1:1", token=ensure_token())
+    keys = own_keys(find_token(), Config())
+    async with trio.open_nursery() as nursery:
+        with owned_file(path, partial(write_scheduler_file, content=content)):
+            nursery.start_soon(keep_token, path, content, keys)
+            await trio.sleep(2)
+            assert read_scheduler_file(path) == content
+            replace_token(accept_former_s=3600)
+            await trio.sleep(2)
+            assert read_scheduler_file(path).token == find_token() != content.token
+            write_scheduler_file(path, content)
+            replace_token()
+            await trio.sleep(2)
+            assert read_scheduler_file(path) == content
+            nursery.cancel_scope.cancel()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import stat
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 import pytest
@@ -13,6 +14,7 @@ from trio_dask.config import (
     ensure_token,
     find_token,
     read_scheduler_file,
+    read_tokens,
     replace_token,
     token_path,
     write_scheduler_file,
@@ -125,3 +127,21 @@ def test_a_file_that_cannot_be_written_is_named_as_given(tmp_path: Path) -> None
     with pytest.raises(FileNotFoundError) as caught:
         write_scheduler_file(path, SchedulerFile(id="", address="", token=""))
     assert caught.value.filename == str(path)
+
+
+def test_a_file_with_the_token_before() -> None:
+    """The first is the token; of the others the time until which they are accepted is said."""
+    first = ensure_token()
+    second = replace_token(accept_former_s=60)
+    assert find_token() == second
+    [(old, until)] = read_tokens(token_path()).former
+    assert old == first
+    assert 0 < until - datetime.now(UTC).timestamp() <= 61
+    for _ in range(9):
+        replace_token(accept_former_s=60)
+    assert len(read_tokens(token_path()).former) == 4
+    assert replace_token(token=second, accept_former_s=60) == second
+    assert second not in dict(read_tokens(token_path()).former)
+    token_path().write_text(f"{first}\n{second}\n")
+    with pytest.raises(AuthenticationError, match="a second token without the time"):
+        find_token()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from trio_dask.comm import keys_from_token
@@ -13,6 +15,7 @@ from trio_dask.dashboard.access import (
     TICKET_S,
     Asked,
     Door,
+    cookie_name,
 )
 
 TOKEN = "0123456789abcdef" * 4
@@ -119,7 +122,7 @@ def test_a_session_is_no_ticket_and_a_ticket_no_session() -> None:
     door, asked = Door(KEYS), Asked("POST", "192.0.2.7")
     session = door.cookie(asked, "", NOW).partition(";")[0].partition("=")[2]
     assert door.login_refusal(asked, session, NOW) is not None
-    cookie = {"cookie": f"{door.cookie_name}={login_ticket(KEYS, NOW)}"}
+    cookie = {"cookie": f"{cookie_name(KEYS)}={login_ticket(KEYS, NOW)}"}
     assert door.refusal(Asked("GET", "192.0.2.7", cookie), NOW) is not None
 
 
@@ -188,7 +191,9 @@ def test_who_may_look_has_no_mark() -> None:
     door = Door(KEYS)
     looks = cookie_of(door.cookie(Asked("POST", "192.0.2.7"), "", NOW))
     assert door.mark(Asked("GET", "192.0.2.7", looks), NOW) == ""
-    renamed = {"cookie": looks["cookie"].replace(door.cookie_name, door.control_cookie_name)}
+    renamed = {
+        "cookie": looks["cookie"].replace(cookie_name(KEYS), cookie_name(KEYS, control=True))
+    }
     assert door.mark(Asked("GET", "192.0.2.7", renamed), NOW) == ""
     assert status(Asked("GET", "192.0.2.7", controls())) == 0
     bearer = {"authorization": f"Bearer {control_token(KEYS)}"}
@@ -207,3 +212,25 @@ def test_a_link_for_control_logs_in_once() -> None:
     assert door.login_refusal(asked, ticket, NOW) is None
     assert door.login_refusal(asked, ticket, NOW) is not None
     assert door.login_refusal(asked, control_token(KEYS), NOW) is None
+
+
+def test_what_was_made_before_a_new_token_is_good_for_as_long_as_the_old_one() -> None:
+    """Tokens, links, cookies and marks; what is made from now on is the new one's."""
+    before, both = Door(KEYS), Door(replace(OTHERS, former=(KEYS,)))
+    far = {"host": "192.0.2.10:8787", "origin": "http://192.0.2.10:8787"}
+    cookie = before.cookie(Asked("POST", "192.0.2.1", far), "/", NOW, control=True)
+    looks = Asked("GET", "192.0.2.1", far | {"cookie": cookie.partition(";")[0]})
+    mark = before.mark(looks, NOW)
+    order = Asked("POST", "192.0.2.1", {**looks.headers, MARK: mark})
+    assert before.order_refusal(order, NOW) is None
+    assert both.order_refusal(order, NOW) is None
+    assert both.is_known(looks, NOW)
+    for keys in (KEYS, OTHERS):
+        assert both.is_token(dashboard_token(keys))
+        assert both.is_token(control_token(keys), control=True)
+        assert both.login_refusal(looks, login_ticket(keys, NOW), NOW) is None
+    assert cookie_name(OTHERS) in both.cookie(looks, "/", NOW)
+    after = Door(OTHERS)
+    assert not after.is_known(looks, NOW)
+    assert after.order_refusal(order, NOW) is not None
+    assert not after.is_token(dashboard_token(KEYS))

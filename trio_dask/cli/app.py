@@ -240,7 +240,19 @@ token.command(
     help="Print a link that logs a browser in to the dashboard, once.",
 )
 token.command(
-    "trio_dask.cli.token:rotate", name="rotate", help="Put a new token in the place of the old one."
+    "trio_dask.cli.token:rotate",
+    name="rotate",
+    help="Put a new token in the place of the old one, which is accepted for a while longer.",
+    help_epilogue="""Examples:
+
+        trio-dask token rotate
+        trio-dask token rotate --keep 0
+        trio-dask token show | ssh node trio-dask token rotate --stdin""",
+)
+token.command(
+    "trio_dask.cli.token:forget",
+    name="forget",
+    help="Accept no token any more but the one of now.",
 )
 app.command(token)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import logging
 import os
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Annotated
@@ -33,6 +34,7 @@ from trio_dask.cli.serving import (
     listen_at,
     owned_file,
     pid_file,
+    rewrite_owned,
     run_until_signal,
 )
 from trio_dask.cli.tie import Tie, take_token
@@ -42,6 +44,7 @@ from trio_dask.config import (
     SchedulerConfig,
     SchedulerFile,
     ensure_token,
+    find_token,
     load_config,
     token_path,
     write_scheduler_file,
@@ -52,6 +55,9 @@ from trio_dask.messages.tie import DASHBOARD, LISTENING, SHUT
 from trio_dask.scheduler import SchedulerHandle, run_scheduler
 
 logger = logging.getLogger("trio_dask.scheduler")
+
+#: How often it is seen whether there is another token.
+_LOOK_S = 1.0
 
 _TLS, _LOG, _MOOT = TlsOptions(), LogOptions(), MootOfScheduler()
 
@@ -177,6 +183,8 @@ async def _serve(
             pid_file(pid_path),
             owned_file(scheduler_path, partial(write_scheduler_file, content=content)),
         ):
+            if scheduler_path is not None:
+                nursery.start_soon(keep_token, scheduler_path, content, keys)
             logger.info("Scheduler at:   %s", handle.address)
             for other in handle.other_addresses:
                 logger.info("    also at:   %s", other)
@@ -193,6 +201,17 @@ async def _serve(
             async with preloaded(modules, handle):
                 notify("READY=1")
                 await trio.sleep_forever()
+
+
+async def keep_token(path: Path, content: SchedulerFile, keys: Keys) -> None:
+    """Write the scheduler file anew when there is another token."""
+    known = keys.current()
+    while True:
+        await trio.sleep(_LOOK_S)
+        now = keys.current()
+        if now != known:
+            known, content = now, replace(content, token=find_token())
+            rewrite_owned(path, partial(write_scheduler_file, content=content))
 
 
 async def _run_to_the_end(

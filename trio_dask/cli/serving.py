@@ -135,6 +135,14 @@ def owned_file(path: Path | None, write: Callable[[Path], object]) -> Iterator[N
         _remove_owned(path)
 
 
+def rewrite_owned(path: Path, write: Callable[[Path], object]) -> None:
+    """Write such a file anew, unless somebody else has."""
+    with suppress(OSError):
+        if path.read_bytes() == _owned_files.get(path):
+            write(path)
+            _owned_files[path] = path.read_bytes()
+
+
 def _remove_owned(path: Path) -> None:
     with suppress(OSError):
         if path.read_bytes() == _owned_files.pop(path, None):

@@ -3,12 +3,25 @@
 from __future__ import annotations
 
 import sys
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
+from typing import Annotated, Final
 
-from trio_dask.comm import own_keys, parse_address
-from trio_dask.config import ensure_token, find_token, load_config, replace_token, token_path
+from cyclopts import Parameter
+
+from trio_dask.comm import keys_from_token, own_keys, parse_address
+from trio_dask.config import (
+    ensure_token,
+    find_token,
+    load_config,
+    parse_seconds,
+    read_tokens,
+    replace_token,
+    token_path,
+)
 from trio_dask.dashboard import control_token, dashboard_token, login_link, login_ticket
 from trio_dask.errors import AuthenticationError, ConfigError
+
+_KEEP_MAX_S: Final = 366 * 24 * 3600.0
 
 
 def show() -> None:
@@ -80,19 +93,65 @@ def create(*, replace: bool = False) -> None:
     print(token_path())
 
 
-def rotate() -> None:
-    """Put a new token in the place of the old one, and say who has to be started again.
+def rotate(
+    *,
+    keep: Annotated[str, Parameter(allow_leading_hyphen=True)] = "1d",
+    stdin: Annotated[bool, Parameter(negative="")] = False,
+) -> None:
+    """Put a new token in the place of the old one, which is accepted for a while longer.
 
-    What runs goes on with the old one; what is started from now on uses the new one, and
-    the two do not let each other in.
+    Servers and clients that run see it with their next connection; connections that are open
+    go on. First on the scheduler's machine; then on each of the others, with what
+    `trio-dask token show` prints here: `trio-dask token show | ssh node trio-dask token rotate
+    --stdin`.
+
+    Args:
+        keep: How long the old token is accepted, as `12h`; 0: not at all, from now on.
+        stdin: Take the new token from standard input, instead of making one.
     """
+    keep_s = _seconds(keep)
     if not token_path().exists():
         msg = "there is no token to be replaced; `trio-dask token create` makes one"
         raise AuthenticationError(msg)
-    replace_token()
+    given = sys.stdin.readline().strip() if stdin else ""
+    if stdin:
+        keys_from_token(given, "the token on standard input")
+    replace_token(token=given, accept_former_s=keep_s)
     print(token_path())
-    print(
-        "A new token. The scheduler that runs, its workers and clients still have the old one: "
-        "start them again, the scheduler first, and copy the token to the other machines.",
-        file=sys.stderr,
+    print(_what_next(keep_s), file=sys.stderr)
+
+
+def forget() -> None:
+    """Accept no token any more but the one of now, when that is everywhere."""
+    before = read_tokens(token_path())
+    if not before.former:
+        msg = "no other token than this one is accepted here"
+        raise AuthenticationError(msg)
+    replace_token(token=before.token)
+    print(token_path())
+
+
+def _seconds(keep: str) -> float:
+    try:
+        keep_s = parse_seconds(keep)
+    except ValueError as error:
+        msg = f"--keep: {error}"
+        raise ConfigError(msg) from error
+    if not keep_s <= _KEEP_MAX_S:
+        msg = f"--keep: {keep!r} is too long; a year at most"
+        raise ConfigError(msg)
+    return keep_s
+
+
+def _what_next(keep_s: float) -> str:
+    if not keep_s:
+        return (
+            "The old token is not accepted any more. Connections that are open go on; whoever "
+            "has only the old one cannot come back."
+        )
+    until = (datetime.now(UTC) + timedelta(seconds=keep_s)).astimezone()
+    return (
+        f"The old token is accepted until {until:%Y-%m-%d %H:%M}. Until then bring the new one to "
+        "the other machines: `trio-dask token show | ssh node trio-dask token rotate --stdin`; "
+        "what was started with TRIO_DASK_TOKEN has to be started again."
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ssl
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 import anyio
@@ -12,7 +13,7 @@ from trio_dask.comm.addresses import TLS, parse_contact
 from trio_dask.comm.anyio_connection import AnyioConnection
 from trio_dask.comm.anyio_near import NearStream
 from trio_dask.comm.framing import DEFAULT_LIMITS, Limits
-from trio_dask.comm.handshake import Handshake, Hello
+from trio_dask.comm.handshake import Handshake, Hello, TokenRefused
 from trio_dask.comm.identity import local_hello
 from trio_dask.comm.near import reach_near
 from trio_dask.comm.sockets import CONNECT_S, address_of, no_answer, set_options, unreachable, why
@@ -67,6 +68,33 @@ async def connect_anyio(
     """
     contact = parse_contact(address)
     tls_of(keys, contact)
+    *former, last = keys.current().shown
+    for each in former:
+        with suppress(TokenRefused):
+            return await _connect_with(
+                each,
+                contact,
+                role=role,
+                expect=expect,
+                timeout_s=timeout_s,
+                limits=limits,
+                near=near,
+            )
+    return await _connect_with(
+        last, contact, role=role, expect=expect, timeout_s=timeout_s, limits=limits, near=near
+    )
+
+
+async def _connect_with(
+    keys: Keys,
+    contact: Address,
+    *,
+    role: str,
+    expect: str,
+    timeout_s: float,
+    limits: Limits,
+    near: bool,
+) -> AnyioConnection:
     step = "connecting"
     with anyio.move_on_after(timeout_s):
         if near and expect == WORKER:

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Final
 from trio_dask.errors import AuthenticationError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from trio_dask.comm.tls import Tls
 
 TOKEN_BITS_MIN: Final = 128
@@ -29,6 +31,27 @@ class Keys:
     near: bytes = field(default=b"", repr=False)
     #: What ``tls://`` takes: certificates; None where there are none.
     tls: Tls | None = field(default=None, repr=False, compare=False)
+    #: Those of tokens that were replaced, and are accepted for a while.
+    former: tuple[Keys, ...] = field(default=(), repr=False, compare=False)
+    #: Where they are from may have others by now: what tells.
+    renew: Callable[[], Keys] | None = field(default=None, repr=False, compare=False)
+
+    def current(self) -> Keys:
+        """These, or those that have taken their place."""
+        return self if self.renew is None else self.renew()
+
+    @property
+    def accepted(self) -> tuple[Keys, ...]:
+        """All with which somebody may prove to belong here."""
+        return (self, *self.former)
+
+    @property
+    def shown(self) -> tuple[Keys, ...]:
+        """All with which we may prove it, in the order in which that is tried.
+
+        What is replaced everybody knows until the new one is everywhere.
+        """
+        return (*reversed(self.former), self)
 
 
 def keys_from_token(token: str, origin: str = "the token", *, tls: Tls | None = None) -> Keys:

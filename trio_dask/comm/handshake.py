@@ -44,6 +44,10 @@ _MAY_CONNECT: Final = {
 }
 
 
+class TokenRefused(AuthenticationError):
+    """The other side is one of ours, and does not accept this token: it may accept another."""
+
+
 @dataclass(frozen=True, slots=True)
 class Hello:
     """How a process introduces itself."""
@@ -137,6 +141,7 @@ class Handshake:
         expect: str = "",
         binding: bytes = b"",
     ) -> None:
+        """With the keys as they are: where they are renewed, `keys.current()` is for the caller."""
         self._mine = mine
         self._keys = keys
         self._connecting = connecting
@@ -211,16 +216,21 @@ class Handshake:
         return connect_proof(self._keys, self._transcript)
 
     def _on_connect_proof(self, proof: bytes) -> bytes:
-        if not same(proof, connect_proof(self._keys, self._transcript)):
+        proven = [
+            each
+            for each in self._keys.accepted
+            if same(proof, connect_proof(each, self._transcript))
+        ]
+        if not proven:
             msg = f"a {self.peer.role} with a wrong token"
             raise AuthenticationError(msg)
         self._need = 0
-        return _ACCEPTED + accept_proof(self._keys, self._transcript)
+        return _ACCEPTED + accept_proof(proven[0], self._transcript)
 
     def _on_verdict(self, verdict: bytes) -> bytes:
         if verdict != _ACCEPTED:
             msg = f"the {self.peer.role} does not accept this token: it is not its cluster's"
-            raise AuthenticationError(msg)
+            raise TokenRefused(msg)
         self._need, self._next = PROOF_BYTES, self._on_accept_proof
         return b""
 

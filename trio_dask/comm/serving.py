@@ -131,7 +131,7 @@ class _Door:
 
     def begin(self) -> Handshake:
         """A handshake of ours without TLS."""
-        return Handshake(local_hello(self.role), self.keys, connecting=False)
+        return Handshake(local_hello(self.role), self.keys.current(), connecting=False)
 
     def admit(self, one: Waiting, peer: Hello | None) -> None:
         """Somebody has waited for long enough: one of us, or one who wants to speak TLS."""
@@ -203,7 +203,10 @@ class _Door:
                 if secured:
                     stream, binding = await self.encrypt(stream)
                 handshake = Handshake(
-                    local_hello(self.role), self.keys, connecting=False, binding=binding
+                    local_hello(self.role),
+                    self.keys.current(),
+                    connecting=False,
+                    binding=binding,
                 )
                 peer = await shake_hands(stream, handshake)
             finally:

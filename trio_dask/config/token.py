@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import secrets
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
 
 from trio_dask.config.loading import config_directory
@@ -21,6 +23,16 @@ if TYPE_CHECKING:
     from trio_dask.config.settings import Config
 
 _BYTES: Final = 32
+#: So many that were replaced are accepted at most, the latest.
+_FORMER_MAX: Final = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Tokens:
+    """The token, and those that it has replaced, with the times until which they are accepted."""
+
+    token: str = field(repr=False)
+    former: tuple[tuple[str, float], ...] = field(default=(), repr=False)
 
 
 def new_token() -> str:
@@ -42,18 +54,7 @@ def find_token(config: Config | None = None, *, path: Path | None = None) -> str
     if config is not None and config.token:
         return config.token
     path = token_path() if path is None else path
-    try:
-        token = read_private(path).strip()
-    except FileNotFoundError:
-        token = ""
-    except AuthenticationError:  # an OSError too, and it says all there is to say
-        raise
-    except OSError as error:
-        msg = f"cannot read the token file {path}: {error.strerror}"
-        raise AuthenticationError(msg) from error
-    except ValueError as error:
-        msg = f"the token file {path} holds no text"
-        raise AuthenticationError(msg) from error
+    token = read_tokens(path).token
     if not token:
         msg = (
             "no token of a cluster: run `trio-dask token show` where the scheduler runs, "
@@ -62,6 +63,39 @@ def find_token(config: Config | None = None, *, path: Path | None = None) -> str
         )
         raise AuthenticationError(msg)
     return token
+
+
+def read_tokens(path: Path) -> Tokens:
+    """What is in a token file; without one there is none.
+
+    Raises:
+        AuthenticationError: others can read it, or it is none.
+    """
+    try:
+        first, *rest = read_private(path).strip().splitlines() or [""]
+    except FileNotFoundError:
+        return Tokens("")
+    except AuthenticationError:  # an OSError too, and it says all there is to say
+        raise
+    except OSError as error:
+        msg = f"cannot read the token file {path}: {error.strerror}"
+        raise AuthenticationError(msg) from error
+    except ValueError as error:
+        msg = f"the token file {path} holds no text"
+        raise AuthenticationError(msg) from error
+    return Tokens(first.strip(), tuple(_former(line, path) for line in rest if line.strip()))
+
+
+def _former(line: str, path: Path) -> tuple[str, float]:
+    token, _, until = line.strip().partition(" ")
+    try:
+        return token, datetime.fromisoformat(until).timestamp()
+    except ValueError:
+        msg = (
+            f"the token file {path} holds a second token without the time until which it is "
+            "accepted; `trio-dask token rotate` writes such lines"
+        )
+        raise AuthenticationError(msg) from None
 
 
 def ensure_token(config: Config | None = None, *, path: Path | None = None) -> str:
@@ -76,13 +110,28 @@ def ensure_token(config: Config | None = None, *, path: Path | None = None) -> s
     return find_token(path=path)
 
 
-def replace_token(*, path: Path | None = None) -> str:
-    """A new token in the user's file, in place of any there."""
+def replace_token(
+    *, path: Path | None = None, token: str = "", accept_former_s: float = 0.0
+) -> str:
+    """A new token in the user's file, in place of any there, which may be accepted for a while.
+
+    Raises:
+        AuthenticationError: what is there cannot be read.
+    """
     path = token_path() if path is None else path
-    token = new_token()
+    token = token or new_token()
+    former: dict[str, float] = {}
+    if accept_former_s > 0:
+        before, now = read_tokens(path), datetime.now(UTC).timestamp()
+        former = {before.token: now + accept_former_s} if before.token else {}
+        former |= {each: until for each, until in before.former if until > now}
+        former.pop(token, None)
+    lines = [token]
+    for each, until in list(former.items())[:_FORMER_MAX]:
+        lines.append(f"{each} {datetime.fromtimestamp(until, UTC).isoformat(timespec='seconds')}")
     with _explained(path):
         _make_directory(path.parent)
-        write_private(path, token + "\n")
+        write_private(path, "\n".join(lines) + "\n")
     return token
 
 

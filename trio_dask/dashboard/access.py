@@ -64,6 +64,16 @@ def login_link(link: str, ticket: str) -> str:
     return f"{link.rstrip('/').removesuffix('/status')}/login#ticket={ticket}"
 
 
+def cookie_name(keys: Keys, *, control: bool = False) -> str:
+    """One for each cluster, as cookies do not know ports; another for those who may give orders."""
+    name = f"trio_dask_{_proof(keys, b'cookie').hex()[:12]}"
+    return f"{name}_control" if control else name
+
+
+def _mark(keys: Keys, session: str) -> str:
+    return _text(_proof(keys, b"mark " + session.encode()))
+
+
 def _proof(keys: Keys, label: bytes) -> bytes:
     return hmac.digest(keys.dashboard, b"dashboard " + label, hashlib.sha256)
 
@@ -108,20 +118,18 @@ class Refusal:
 
 @dataclass(slots=True)
 class Door:
-    """Who gets in. Remembers tickets that were used, until they are of no use anyway."""
+    """Who gets in. Remembers tickets that were used, until they are of no use anyway.
 
-    keys: Keys
+    What was made with a token that was replaced is good for as long as that is accepted.
+    """
+
+    given: Keys
     _used: dict[str, float] = field(default_factory=dict)
 
     @property
-    def cookie_name(self) -> str:
-        """One for each cluster: cookies do not know ports."""
-        return f"trio_dask_{_proof(self.keys, b'cookie').hex()[:12]}"
-
-    @property
-    def control_cookie_name(self) -> str:
-        """The same for those who may give orders."""
-        return f"{self.cookie_name}_control"
+    def keys(self) -> Keys:
+        """Those of now."""
+        return self.given.current()
 
     def order_refusal(self, asked: Asked, now: float) -> Refusal | None:
         """Why this may not change anything; None if it may."""
@@ -135,17 +143,15 @@ class Door:
         if _host_of(asked.headers.get("origin", "")) != asked.headers.get("host", ""):
             return Refusal(403, "This was sent by another page.")
         mark = asked.headers.get(MARK, "").encode(errors="replace")
-        if not hmac.compare_digest(mark, self._mark(session).encode()):
+        genuine = [_mark(each, session).encode() for each in self.keys.accepted]
+        if not any(hmac.compare_digest(mark, each) for each in genuine):
             return Refusal(403, f"This was not sent by our page: {MARK} is missing, or another's.")
         return None
 
     def mark(self, asked: Asked, now: float) -> str:
         """What a page of ours adds to orders; empty for who may give none."""
         session = self._session(asked, now, control=True)
-        return self._mark(session) if session is not None else ""
-
-    def _mark(self, session: str) -> str:
-        return _text(_proof(self.keys, b"mark " + session.encode()))
+        return _mark(self.keys, session) if session is not None else ""
 
     def refusal(self, asked: Asked, now: float) -> Refusal | None:
         """Why this may not be answered; None if it may. `now` is the time of day."""
@@ -172,26 +178,31 @@ class Door:
 
     def _session(self, asked: Asked, now: float, *, control: bool) -> str | None:
         """What is in the cookie of a browser that is known."""
-        name = self.control_cookie_name if control else self.cookie_name
+        use = b"control session" if control else b"session"
         try:
-            cookie = SimpleCookie(asked.headers.get("cookie", "")).get(name)
+            cookies = SimpleCookie(asked.headers.get("cookie", ""))
         except CookieError:
             return None
-        use = b"control session" if control else b"session"
-        good = cookie is not None and _is_signed(self.keys, use, cookie.value, now)
-        return cookie.value if cookie is not None and good else None
+        for keys in self.keys.accepted:
+            cookie = cookies.get(cookie_name(keys, control=control))
+            if cookie is not None and _is_signed(keys, use, cookie.value, now):
+                return cookie.value
+        return None
 
     def is_token(self, given: str, *, control: bool = False) -> bool:
         """Whether it is the dashboard's token, or that for control."""
-        genuine = control_token(self.keys) if control else dashboard_token(self.keys)
-        return hmac.compare_digest(given.encode(errors="replace"), genuine.encode())
+        token = control_token if control else dashboard_token
+        said = given.encode(errors="replace")
+        genuine = [token(each).encode() for each in self.keys.accepted]
+        return any(hmac.compare_digest(said, each) for each in genuine)
+
+    def _is_ticket(self, use: bytes, given: str, now: float) -> bool:
+        return any(_is_signed(each, use, given, now) for each in self.keys.accepted)
 
     def controls(self, given: str, now: float) -> bool:
         """Whether this ticket, or token, is one for control."""
         given = given.strip()
-        return self.is_token(given, control=True) or _is_signed(
-            self.keys, b"control ticket", given, now
-        )
+        return self.is_token(given, control=True) or self._is_ticket(b"control ticket", given, now)
 
     def login_refusal(self, asked: Asked, given: str, now: float) -> Refusal | None:
         """Why this ticket, or token, does not get a browser in; None if it does, once."""
@@ -202,7 +213,7 @@ class Door:
         if self.is_token(given) or self.is_token(given, control=True):
             return None
         uses = (b"ticket", b"control ticket")
-        if not any(_is_signed(self.keys, use, given, now) for use in uses):
+        if not any(self._is_ticket(use, given, now) for use in uses):
             return Refusal(403, "This link, or token, is of no use here, or not any more.")
         if given in self._used:
             return Refusal(403, "This link has been used.")
@@ -215,10 +226,11 @@ class Door:
 
     def cookie(self, asked: Asked, path: str, now: float, *, control: bool = False) -> str:
         """The header that makes a browser known."""
-        name, use, lasts_s = self.cookie_name, b"session", SESSION_S
+        use, lasts_s = b"session", SESSION_S
         if control:
-            name, use, lasts_s = self.control_cookie_name, b"control session", ORDER_SESSION_S
-        value = _signed(self.keys, use, int(now) + lasts_s)
+            use, lasts_s = b"control session", ORDER_SESSION_S
+        keys = self.keys
+        name, value = cookie_name(keys, control=control), _signed(keys, use, int(now) + lasts_s)
         secure = "; Secure" if asked.scheme == "https" else ""
         return (
             f"{name}={value}; Path={path or '/'}; Max-Age={lasts_s}; "
