@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from bench import growth
-from bench.crowd import CLIENT, Crowd
+from bench.crowd import CLIENT, Crowd, no_collector
 from bench.growth import FIRST
 from trio_dask.messages import tasks as words
 
@@ -105,8 +105,9 @@ def workers_come(tasks: int, count: int = 1000) -> Crowd:
     """Very many workers join, one after the other, and all have room for hundreds of tasks."""
     crowd = accept(tasks).begin()
     crowd.core.state.prefix("noop").observe(1e-5, 1, 1e-5)
-    for number in range(count):
-        crowd.turn(lambda number=number: crowd.join(number))  # type: ignore[misc]
+    with no_collector():
+        for number in range(count):
+            crowd.turn(lambda number=number: crowd.join(number))  # type: ignore[misc]
     crowd.play()
     assert crowd.finished == tasks
     return crowd

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import gc
 from collections import deque
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from time import process_time
 from typing import TYPE_CHECKING, Final
@@ -26,6 +27,17 @@ CLIENT: Final = 1
 _TASK_S: Final = 1e-5
 _ANSWER: Final = b"value"
 Frame = tuple[bytes, list[Buffer]]
+
+
+@contextmanager
+def no_collector() -> Iterator[None]:
+    """As in the server: nothing looks for garbage."""
+    gc.collect()
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.enable()
 
 
 def frame(messages: Iterable[Message]) -> Frame:
@@ -109,10 +121,8 @@ class Crowd:
         self._said.extend(frame([each]) for each in messages)
 
     def play(self) -> None:
-        """Until nobody has anything to do; without a collector of garbage, as in the server."""
-        gc.collect()
-        gc.disable()
-        try:
+        """Until nobody has anything to do."""
+        with no_collector():
             while self._said or self._arrived or self.core.busy:
                 if self.core.busy:
                     self.turn(lambda: self.core.work(WORK_SLICES))
@@ -120,8 +130,6 @@ class Crowd:
                     self.hear(CLIENT, self._said.popleft())
                 for _ in range(len(self._arrived)):
                     self.hear(*self._arrived.popleft())
-        finally:
-            gc.enable()
 
     def _done(self, messages: list[Message]) -> Iterator[Message]:
         """What a worker answers that has run everything."""

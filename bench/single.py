@@ -112,8 +112,11 @@ class _Cluster:
         client.table.drops.append(tid)
 
 
-def run(tasks: int) -> dict[str, float]:
-    """Calls for each of so many tasks, by process; without what only the first ones cost."""
+def run(tasks: int, begin: Callable[[], object] = bool) -> dict[str, float]:
+    """Calls for each of so many tasks, by process; without what only the first ones cost.
+
+    `begin` is called when those are done.
+    """
     gc.collect()
     gc.disable()
     try:
@@ -122,6 +125,7 @@ def run(tasks: int) -> dict[str, float]:
         for _ in range(_WARM_UP):
             cluster.one()
         calls.clear()
+        begin()
         for _ in range(tasks):
             cluster.one()
     finally:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, get_type_hints
 
 from rich.console import Console
 
+from bench import kept
 from trio_dask.cli.app import app
 from trio_dask.cli.dasks import DASK_OPTIONS, table
 from trio_dask.config import AUTO, Setting, known_settings
@@ -62,6 +63,7 @@ def write_pages(directory: Path) -> None:
         "dask-options.md": dask_options(),
         "settings.md": settings(),
         "messages.md": messages(),
+        "benchmarks.md": kept.page(kept.read()),
     }
     for name, text in pages.items():
         path = directory / name

@@ -11,8 +11,12 @@ import trio.testing
 
 from tests.comm.comm_driver import KEYS
 from tests.comm.test_sockets import echoing
+from trio_dask.client.entrance import Entrance
+from trio_dask.client.live import Live
 from trio_dask.client.loops import dial, event_here
+from trio_dask.client.waits import ThreadWaits
 from trio_dask.comm import AnyioConnection, Connection
+from trio_dask.config import Config
 from trio_dask.messages.tasks import Free
 
 pytestmark = pytest.mark.network
@@ -48,3 +52,19 @@ async def test_on_asyncio_it_is_one_of_anyio() -> None:
     async with echoing() as listener:
         run = partial(anyio.run, main, listener.address, backend="asyncio")
         assert await trio.to_thread.run_sync(run) == "thanks"
+
+
+def test_one_wake_up_is_enough_for_what_is_gone_and_what_is_new() -> None:
+    """Who lets go of a future and submits the next task wakes the loop once."""
+    woken: list[int] = []
+    live = Live(
+        Entrance.unknown(Config()), object(), dial, name="c", waits=ThreadWaits(), on_loop=False
+    )
+    live._wake = live.core.table.drops.wake = lambda: woken.append(1)
+    live.core.table.drops.append(5)
+    live.soon()
+    assert len(woken) == 1
+    live.core.drop()
+    live.soon()
+    live.soon()
+    assert len(woken) == 2

@@ -329,6 +329,8 @@ class Live:
 
     def soon(self) -> None:
         """Flush when the loop comes around: once for a burst of calls. For any thread."""
+        if self.core.table.drops.armed:
+            return  # the loop has been woken for futures that are gone
         if not self._armed and self._wake is not None:
             self._armed = True
             self._wake()
