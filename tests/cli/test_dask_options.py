@@ -22,6 +22,7 @@ from trio_dask.cli.app import app
 from trio_dask.cli.dasks import DASK_OPTIONS, MOOT, table, why_moot
 from trio_dask.comm import Security, Tls, connect, keys_from_token
 from trio_dask.config import SchedulerConfig, memory_bytes, read_scheduler_file
+from trio_dask.dashboard import dashboard_token, source_at
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -184,6 +185,8 @@ def test_bad_values(
     [
         (["scheduler", "--host=a", "--interface=lo"], "give one of them"),
         (["scheduler", "--host=tls://a", "--protocol=tcp"], "two protocols"),
+        (["scheduler", "--tls-dashboard"], "https takes certificates"),
+        (["worker", "tcp://a", "--tls-dashboard"], "https takes certificates"),
         (["scheduler", "--protocol=tcp,tls"], "give a port for each"),
         (["scheduler", "--protocol=tcp,tls", "--port=1,2,3"], "give one port for each"),
         (["scheduler", "--host=a:1,b"], "a port with each host, or with none"),
@@ -257,6 +260,16 @@ def test_two_protocols_and_an_interface(here: Here, tmp_path: Path) -> None:
         assert address.startswith("tls://127.0.0.1:")
 
     assert here.scheduler(*LOOPBACK, "--port=0", *QUIET, *words, check=check_one) == 0
+
+    async def check_https(said: Said) -> None:
+        link = (await said.wait_for("dashboard at:"))[-1]
+        assert link.startswith("https://127.0.0.1:")
+        keys = keys_from_token(here.token, tls=Tls(made))
+        source = source_at(link, dashboard_token(keys), keys.tls)
+        assert (await trio.to_thread.run_sync(source.get, "api/v1/system"))["pid"] == os.getpid()
+
+    words += ["--tls-dashboard", "--dashboard-address=:0"]
+    assert here.scheduler(*LOOPBACK, "--port=0", *words, check=check_https) == 0
 
 
 @pytest.mark.network

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import socket
+import ssl
 import sys
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
@@ -10,9 +12,17 @@ from typing import TYPE_CHECKING
 import pytest
 import trio
 
+from tests.comm.comm_driver import read_to_end
 from tests.dashboard.busy import BusyCluster
-from trio_dask.comm import keys_from_token
-from trio_dask.dashboard import Dashboard, DashboardOptions, run_dashboard
+from trio_dask.comm import Security, Tls, keys_from_token
+from trio_dask.dashboard import (
+    Dashboard,
+    DashboardOptions,
+    Source,
+    dashboard_token,
+    run_dashboard,
+    source_at,
+)
 from trio_dask.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -70,6 +80,59 @@ async def stuck() -> AsyncIterator[trio.CancelScope]:
         yield scope
         await trio.lowlevel.checkpoint()
     assert not scope.cancelled_caught, "the end was held up"
+
+
+@asynccontextmanager
+async def encrypted() -> AsyncIterator[tuple[Dashboard, Source]]:
+    """One by https, and what looks at it with certificates of the same authority."""
+    pytest.importorskip("cryptography", reason="certificates are made with it")
+    keys = keys_from_token("0123456789abcdef" * 4, tls=Tls(Security.temporary()))
+    busy = BusyCluster(2, now=trio.current_time())
+    async with trio.open_nursery() as nursery:
+        options = DashboardOptions(address="127.0.0.1:0", https=True)
+        dashboard = await nursery.start(run_dashboard, busy.view, keys, options)
+        yield dashboard, source_at(dashboard.link, dashboard_token(keys), keys.tls)
+        nursery.cancel_scope.cancel()
+
+
+async def test_https_for_who_knows_the_authority() -> None:
+    """Routes and cookies; neither without encryption nor for who does not know it."""
+    async with encrypted() as (dashboard, source):
+        assert dashboard.link == f"https://127.0.0.1:{dashboard.port}/status"
+        system = await trio.to_thread.run_sync(source.get, "api/v1/system")
+        assert system["pid"] == os.getpid()
+        strange = source_at(dashboard.link, "")
+        with pytest.raises(ssl.SSLCertVerificationError):
+            await trio.to_thread.run_sync(strange.get, "health")
+        plain = await trio.open_tcp_stream("127.0.0.1", dashboard.port)
+        async with plain:
+            await plain.send_all(b"GET /health HTTP/1.1\r\nHost: localhost\r\n\r\n")
+            assert b"HTTP/1.1" not in await read_to_end(plain)
+
+
+async def test_the_end_of_https_waits_for_nobody() -> None:
+    """Neither for one in the middle of a handshake, nor for one that does not read."""
+    async with stuck() as limit:
+        async with encrypted() as (dashboard, source):
+            silent = await trio.open_tcp_stream("127.0.0.1", dashboard.port)
+            await silent.send_all(b"\x16\x03")
+            assert source.tls is not None
+            context = source.tls.connecting("").context
+            viewer = trio.SSLStream(
+                await trio.open_tcp_stream("127.0.0.1", dashboard.port), context
+            )
+            await viewer.send_all(EVENTS)
+            assert b"200" in await viewer.receive_some(1000)
+            limit.deadline = trio.current_time() + END_S
+        await trio.aclose_forcefully(silent)
+        await trio.aclose_forcefully(viewer)
+
+
+async def test_https_without_certificates_is_an_error() -> None:
+    """Before anything is listened at."""
+    view = BusyCluster(1, now=trio.current_time()).view
+    with pytest.raises(ConfigError, match="https takes a certificate"):
+        await run_dashboard(view, KEYS, DashboardOptions(address="127.0.0.1:0", https=True))
 
 
 async def test_it_answers_at_its_link() -> None:

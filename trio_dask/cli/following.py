@@ -10,6 +10,7 @@ from trio_dask.dashboard import dashboard_token, source_at
 from trio_dask.errors import AuthenticationError, ConfigError
 
 if TYPE_CHECKING:
+    from trio_dask.comm import Tls
     from trio_dask.dashboard import Source
 
 
@@ -20,22 +21,24 @@ def find_source(address: str) -> Source:
         ConfigError: there is none, or this is no address.
     """
     if address.startswith(("http://", "https://")):
-        return source_at(address, _token_here())
+        token, tls = _known_here()
+        return source_at(address, token, tls)
     from trio_dask.client import Client
 
     with Client(address) as client:
         link = client.run_blocking(client.live.ask("dashboard", {}))["link"]
-        token = dashboard_token(client.live.entrance.keys)
+        keys = client.live.entrance.keys
     if not link:
         msg = f"the scheduler at {address} has no dashboard: it was started without one"
         raise ConfigError(msg)
-    return source_at(link, token)
+    return source_at(link, dashboard_token(keys), keys.tls)
 
 
-def _token_here() -> str:
-    """The dashboard's token, as far as the cluster's is known here."""
+def _known_here() -> tuple[str, Tls | None]:
+    """The dashboard's token and the certificates, as far as the cluster's token is known here."""
     config = load_config()
     try:
-        return dashboard_token(own_keys(find_token(config), config))
+        keys = own_keys(find_token(config), config)
     except AuthenticationError:
-        return ""
+        return "", None
+    return dashboard_token(keys), keys.tls

@@ -33,22 +33,27 @@ class TlsOptions:
             these three options the protocol is tls, unless something else is said.
         tls_cert: The certificate to show, as a PEM file.
         tls_key: Its private key, as a PEM file; not needed if it is in the same.
+        tls_dashboard: Have the dashboard by https, with the same certificate.
     """
 
     tls_ca_file: Path | None = None
     tls_cert: Path | None = None
     tls_key: Path | None = None
+    tls_dashboard: bool | None = None
 
     def overrides(self) -> dict[str, object]:
         """The settings that they are."""
-        return {
-            f"comm.tls.{each.name.removeprefix('tls_')}": _text(getattr(self, each.name))
-            for each in fields(self)
+        files = {
+            "comm.tls.ca_file": self.tls_ca_file,
+            "comm.tls.cert": self.tls_cert,
+            "comm.tls.key": self.tls_key,
         }
+        found: dict[str, object] = {name: _text(path) for name, path in files.items()}
+        return found | {"comm.tls.dashboard": self.tls_dashboard}
 
     def given(self) -> bool:
         """Whether there is any."""
-        return any(getattr(self, each.name) is not None for each in fields(self))
+        return any(each is not None for each in (self.tls_ca_file, self.tls_cert, self.tls_key))
 
 
 @Parameter(name="*", group=LOG_OPTIONS)

@@ -29,6 +29,7 @@ from trio_dask.cli.options import (
 )
 from trio_dask.cli.preload import import_preloads, preloaded
 from trio_dask.cli.serving import (
+    check_https,
     checked_address,
     checked_places,
     listen_at,
@@ -138,6 +139,7 @@ def scheduler(
     )
     checked_places(config.scheduler)
     _check_dashboard(config.scheduler)
+    check_https(config)
     log_to_stderr(log.log_level, config.log_format)
     say_what_is_moot("scheduler", moot, logger)
     modules = import_preloads(preload or ())
@@ -189,9 +191,7 @@ async def _serve(
             for other in handle.other_addresses:
                 logger.info("    also at:   %s", other)
             if config.scheduler.dashboard:
-                shown = await nursery.start(
-                    run_dashboard, handle.view, keys, _options(config.scheduler)
-                )
+                shown = await nursery.start(run_dashboard, handle.view, keys, _options(config))
                 handle.shown_at(shown.link)
                 logger.info("  dashboard at:   %s", shown.link)
                 if tie is not None:
@@ -232,7 +232,11 @@ async def _run_to_the_end(
     command.cancel("the scheduler has ended")
 
 
-def _options(settings: SchedulerConfig) -> DashboardOptions:
+def _options(config: Config) -> DashboardOptions:
+    settings = config.scheduler
     return DashboardOptions(
-        address=settings.dashboard_address, host=settings.host, prefix=settings.dashboard_prefix
+        address=settings.dashboard_address,
+        host=settings.host,
+        prefix=settings.dashboard_prefix,
+        https=config.comm.tls.dashboard,
     )

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from trio_dask.cli.tie import Tie
-    from trio_dask.config import SchedulerConfig
+    from trio_dask.config import Config, SchedulerConfig
 
 logger = logging.getLogger("trio_dask.cli")
 
@@ -249,6 +249,21 @@ def checked_places(config: SchedulerConfig) -> None:
         ConfigError: they do not.
     """
     listening_places(config.protocol, config.host, port_choices(config.port))
+
+
+def check_https(config: Config) -> None:
+    """Whether there is a certificate, where dashboards are to have one.
+
+    Raises:
+        ConfigError: there is none.
+    """
+    tls = config.comm.tls
+    if tls.dashboard and not (tls.ca_file and tls.cert):
+        msg = (
+            "--tls-dashboard: https takes certificates: give --tls-ca-file, --tls-cert and "
+            "--tls-key, or the settings of [comm.tls]; `trio-dask certs new` makes some"
+        )
+        raise ConfigError(msg)
 
 
 def checked_address(text: str, option: str) -> Address:

@@ -34,6 +34,7 @@ from trio_dask.cli.options import (
 from trio_dask.cli.preload import import_preloads, preloaded
 from trio_dask.cli.serving import (
     ListenAt,
+    check_https,
     checked_address,
     listen_at,
     pid_file,
@@ -275,6 +276,7 @@ def _check(config: Config, *, alone: bool) -> None:
     if settings.contact_address:
         checked_address(settings.contact_address, "--contact-address")
     check_page(settings)
+    check_https(config)
     if alone and settings.nworkers > 1:
         msg = f"--listen-address and --contact-address are for one worker, not --nworkers {settings.nworkers}"
         raise ConfigError(msg)
@@ -363,9 +365,9 @@ async def _serve(
             run = partial(run, numbered=numbered, on_change=tie.tell_change)
         if config.worker.nanny:
             async with adopting_orphans():
-                await beside_page(config.worker, keys, crew, run)
+                await beside_page(config, keys, crew, run)
         else:  # what tasks have started here is nobody's but theirs
-            await beside_page(config.worker, keys, crew, run)
+            await beside_page(config, keys, crew, run)
 
 
 def _thread_host() -> RunnerHost:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
     from trio_dask.comm import Keys
-    from trio_dask.config import WorkerConfig
+    from trio_dask.config import Config, WorkerConfig
     from trio_dask.worker import WorkerHandle
 
 logger: Final = logging.getLogger("trio_dask.worker")
@@ -82,25 +82,29 @@ class Crew(Protocol):
 
 
 async def beside_page(
-    settings: WorkerConfig, keys: Keys, crew: Crew, run: Callable[[], Awaitable[None]]
+    config: Config, keys: Keys, crew: Crew, run: Callable[[], Awaitable[None]]
 ) -> None:
     """Run workers, with a page as soon as they are there, if one is wanted."""
-    if not settings.dashboard:
+    if not config.worker.dashboard:
         await run()
         return
     async with trio.open_nursery() as nursery:
-        nursery.start_soon(_show, settings, keys, crew, nursery)
+        nursery.start_soon(_show, config, keys, crew, nursery)
         await run()
         nursery.cancel_scope.cancel("the workers have ended")
 
 
-async def _show(settings: WorkerConfig, keys: Keys, crew: Crew, nursery: trio.Nursery) -> None:
+async def _show(config: Config, keys: Keys, crew: Crew, nursery: trio.Nursery) -> None:
     from trio_dask.dashboard import run_worker_page  # few want it
 
     await crew.there.wait()
     assert crew.handle is not None
+    settings = config.worker
     options = DashboardOptions(
-        address=settings.dashboard_address, host=settings.host, prefix=settings.dashboard_prefix
+        address=settings.dashboard_address,
+        host=settings.host,
+        prefix=settings.dashboard_prefix,
+        https=config.comm.tls.dashboard,
     )
     shown = await nursery.start(run_worker_page, WorkersView(crew.handle), keys, options)
     logger.info("  dashboard at:   %s", shown.link)

@@ -136,6 +136,7 @@ class Tls:
         self.required: Final = security.require_encryption
         self._seen: tuple[object, ...] = ()
         self._sides: tuple[ssl.SSLContext, AcceptingSide] | None = None
+        self._shown: ssl.SSLContext | None = None
         if security.tls_ca_file is None and security.tls_cert is None and security.tls_key is None:
             return  # nothing but `required`
         for name in ("tls_ca_file", "tls_cert"):
@@ -163,6 +164,28 @@ class Tls:
         self._renew()
         assert self._sides is not None
         return self._sides[1]
+
+    def showing(self) -> ssl.SSLContext:
+        """For a browser, or the like, which has no certificate of its own.
+
+        Raises:
+            ConfigError: there is nothing to show.
+        """
+        if not self.ready:
+            msg = (
+                "comm.tls.dashboard: https takes a certificate: give --tls-ca-file, --tls-cert and "
+                "--tls-key, or the settings of [comm.tls]; `trio-dask certs new` makes some"
+            )
+            raise ConfigError(msg)
+        self._renew()
+        if self._shown is None:
+            import ssl
+
+            self._shown = context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+            context.minimum_version = ssl.TLSVersion.TLSv1_2
+            context.set_alpn_protocols(["http/1.1"])
+            _load_chain(context, self._security)
+        return self._shown
 
     def _state(self) -> tuple[object, ...]:
         """Changes when a file does."""
@@ -216,7 +239,7 @@ class Tls:
             _load_chain(context, security)
             sides.append(context)
         der = _attempt(security, "tls_cert", lambda: ssl.PEM_cert_to_DER_cert(_first(certificate)))
-        self._seen = state
+        self._seen, self._shown = state, None
         self._sides = sides[0], AcceptingSide(sides[1], binding_of(der))
 
 

@@ -390,6 +390,9 @@ class TlsConfig:
         "", "The name of the server to ask for; empty: the host of its address.", text
     )
     required: bool = _setting(False, "Refuse connections that are not encrypted.", flag)
+    dashboard: bool = _setting(
+        False, "Have dashboards by https, with the certificate that is shown to peers.", flag
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

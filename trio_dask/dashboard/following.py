@@ -18,6 +18,8 @@ from trio_dask.errors import AuthenticationError, ConfigError, TrioDaskError
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from trio_dask.comm import Tls
+
 #: Something comes every five seconds: who hears nothing for so long is cut off.
 _SILENCE_S: Final = 15.0
 _AGAIN_S: Final = 1.0
@@ -32,11 +34,15 @@ class Source:
     place: str  # host:port
     path: str  # before the routes' own
     token: str
+    #: The cluster's certificates, where it has some: then names in theirs do not matter.
+    tls: Tls | None = None
 
     def connection(self) -> http.client.HTTPConnection:
         """A new one, not yet open."""
         if self.scheme == "https":
-            return http.client.HTTPSConnection(self.place, timeout=_SILENCE_S)
+            known = self.tls is not None and self.tls.ready
+            context = self.tls.connecting("").context if self.tls is not None and known else None
+            return http.client.HTTPSConnection(self.place, timeout=_SILENCE_S, context=context)
         return http.client.HTTPConnection(self.place, timeout=_SILENCE_S)
 
     def headers(self) -> dict[str, str]:
@@ -61,8 +67,8 @@ class Source:
             connection.close()
 
 
-def source_at(link: str, token: str) -> Source:
-    """The dashboard at a link.
+def source_at(link: str, token: str, tls: Tls | None = None) -> Source:
+    """The dashboard at a link; by https with the cluster's certificates, or those of the system.
 
     Raises:
         ConfigError: this is none.
@@ -72,7 +78,7 @@ def source_at(link: str, token: str) -> Source:
         msg = f"{link!r} is no address of a dashboard: write http://host:port"
         raise ConfigError(msg)
     path = parts.path.rstrip("/").removesuffix("/status")
-    return Source(parts.scheme, parts.netloc.rpartition("@")[2], path, token)
+    return Source(parts.scheme, parts.netloc.rpartition("@")[2], path, token, tls)
 
 
 class Follower:

@@ -15,7 +15,15 @@ from typing import TYPE_CHECKING, Final, cast
 
 import trio
 
-from trio_dask.comm import Address, Listener, open_listener, parse_address, set_options
+from trio_dask.comm import (
+    Address,
+    Listener,
+    Security,
+    Tls,
+    open_listener,
+    parse_address,
+    set_options,
+)
 from trio_dask.dashboard.feed import POINT_S, Feed
 
 if TYPE_CHECKING:
@@ -70,7 +78,7 @@ async def run_dashboard(
 
         return app(view, keys=keys, feed=feed, prefix=options.prefix)
 
-    server = _Server(make, feed.sample, lambda: view.size)
+    server = _Server(make, feed.sample, lambda: view.size, _certificates(keys, options))
     await _run(server, options, task_status)
 
 
@@ -93,7 +101,21 @@ async def run_worker_page(
 
         return worker_app(view, keys=keys, prefix=options.prefix)
 
-    await _run(_Server(make, lambda _: None, lambda: 0), options, task_status)
+    server = _Server(make, lambda _: None, lambda: 0, _certificates(keys, options))
+    await _run(server, options, task_status)
+
+
+def _certificates(keys: Keys, options: DashboardOptions) -> Tls | None:
+    """What https takes, if it is wanted.
+
+    Raises:
+        ConfigError: there is none.
+    """
+    if not options.https:
+        return None
+    tls = keys.tls or Tls(Security())
+    tls.showing()
+    return tls
 
 
 async def _run(
@@ -108,7 +130,8 @@ async def _run(
         place = parse_address(listener.address, default_port=0)
         host = f"[{place.host}]" if ":" in place.host else place.host
         prefix = options.prefix.rstrip("/")
-        link = f"http://{host}:{place.port}{prefix}/status"
+        scheme = "https" if options.https else "http"
+        link = f"{scheme}://{host}:{place.port}{prefix}/status"
         task_status.started(Dashboard(link, place.port))
 
 
@@ -150,12 +173,14 @@ class _Server:
         make: Callable[[], ASGIApp],
         sample: Callable[[float], object],
         size: Callable[[], int],
+        tls: Tls | None,
     ) -> None:
         self._make: Final = make
         self._sample: Final = sample
         self._size: Final = size
+        self._tls: Final = tls
         self._streams: Final[dict[trio.SocketStream, None]] = {}
-        self._serve: Callable[[trio.SocketStream], Awaitable[None]] | None = None
+        self._serve: Callable[[trio.abc.Stream], Awaitable[None]] | None = None
         self._loading: Final = trio.Lock()
         self._ended = 0  # connections whose garbage is still there
 
@@ -182,7 +207,7 @@ class _Server:
                 await trio.lowlevel.wait_readable(stream.socket)
             if not waiting.cancelled_caught:
                 serve = self._serve or await self._load()
-                await serve(stream)
+                await serve(stream if self._tls is None else _secured(stream, self._tls))
         except* OSError as group:
             logger.debug("a viewer left: %s", group.exceptions[0])
         except* Exception:
@@ -192,7 +217,7 @@ class _Server:
             self._ended += 1
             stream.socket.close()
 
-    async def _load(self) -> Callable[[trio.SocketStream], Awaitable[None]]:
+    async def _load(self) -> Callable[[trio.abc.Stream], Awaitable[None]]:
         async with self._loading:
             if self._serve is None:
                 serve = await trio.to_thread.run_sync(_import_stack)
@@ -225,7 +250,12 @@ class _Server:
             gc.collect()
 
 
-def _import_stack() -> Callable[[ASGIApp], Callable[[trio.SocketStream], Awaitable[None]]]:
+def _secured(stream: trio.SocketStream, tls: Tls) -> trio.abc.Stream:
+    """The same encrypted, as soon as something is read or written."""
+    return trio.SSLStream(stream, tls.showing(), server_side=True, https_compatible=True)
+
+
+def _import_stack() -> Callable[[ASGIApp], Callable[[trio.abc.Stream], Awaitable[None]]]:
     import trio_dask.dashboard.worker_app  # noqa: F401 - both are made on the loop, and not loaded there
     from trio_dask.dashboard.stack import http_server
 

@@ -22,17 +22,18 @@ IDLE_S: Final = 10.0
 logger: Final = logging.getLogger("trio_dask.dashboard")
 
 
-def http_server(asgi: ASGIApp) -> Callable[[trio.SocketStream], Awaitable[None]]:
+def http_server(asgi: ASGIApp) -> Callable[[trio.abc.Stream], Awaitable[None]]:
     """What serves one connection until its end."""
     config = Config()
     config.accesslog = None
     config.errorlog = logger
     config.include_server_header = False
     config.keep_alive_timeout = IDLE_S
+    config.ssl_handshake_timeout = IDLE_S
     application = ASGIWrapper(asgi)  # type: ignore[arg-type]
     context = WorkerContext(None)
 
-    async def serve(stream: trio.SocketStream) -> None:
+    async def serve(stream: trio.abc.Stream) -> None:
         await TCPServer(application, config, context, {}, stream)  # type: ignore[arg-type]
 
     return serve

@@ -61,7 +61,10 @@ async def _show(
     """The dashboard, as long as there is something to show."""
     settings = plan.config.scheduler
     options = DashboardOptions(
-        address=settings.dashboard_address, host=settings.host, prefix=settings.dashboard_prefix
+        address=settings.dashboard_address,
+        host=settings.host,
+        prefix=settings.dashboard_prefix,
+        https=plan.config.comm.tls.dashboard,
     )
     with scope:
         await run_dashboard(view, keys, options, task_status=task_status)

@@ -85,4 +85,5 @@ class performance_report:  # noqa: N801 - it is used as Dask's function is
 def _recorder(client: Any, link: str) -> Recorder:
     if not link:
         raise ConfigError(_NONE)
-    return Recorder(source_at(link, dashboard_token(client.live.entrance.keys)))
+    keys = client.live.entrance.keys
+    return Recorder(source_at(link, dashboard_token(keys), keys.tls))
