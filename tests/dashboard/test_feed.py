@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import subprocess
 import sys
 from collections import deque
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -235,6 +237,20 @@ def test_an_hour_with_a_viewer_takes_no_more_memory_than_ten_minutes() -> None:
             sizes.append(weight(feed))
     assert reader.blocks > 1_000
     assert max(sizes[1:]) < 1.2 * sizes[0], sizes
+
+
+@pytest.mark.processes
+@pytest.mark.slow
+@pytest.mark.parametrize("viewers", [0, 10])
+def test_an_hour_takes_no_more_memory_of_the_process_either(viewers: int) -> None:
+    """Of a scheduler and its feed, with those who look and without: not a megabyte."""
+    done = subprocess.run(
+        [sys.executable, "-m", "tests.dashboard.an_hour", str(viewers)],
+        cwd=Path(__file__).parents[2], capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    first, *_, last = resident = json.loads(done.stdout)
+    assert len(resident) == 6
+    assert last - first < 1 << 20, resident
 
 
 def weight(thing: Any, seen: set[int] | None = None) -> int:
