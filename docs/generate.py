@@ -36,6 +36,7 @@ COMMANDS = [
     "status",
     "why",
     "logs",
+    "completion",
 ]
 COMMANDS += [
     "token",

@@ -221,6 +221,16 @@ app.command(
         trio-dask replay scheduler.log --every 1""",
 )
 
+app.command(
+    "trio_dask.cli.completion:completion",
+    name="completion",
+    help="""Print what has a shell complete commands and options, or install it.""",
+    help_epilogue="""Examples:
+
+        trio-dask completion --install
+        trio-dask completion bash > /etc/bash_completion.d/trio-dask""",
+)
+
 token = App(name="token", help="The secret that all parts of a cluster share.")
 token.command("trio_dask.cli.token:show", name="show", help="Print the token.")
 token.command("trio_dask.cli.token:create", name="create", help="Make a token.")
