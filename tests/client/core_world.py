@@ -97,6 +97,7 @@ class World(RuleBasedStateMachine):
         self.waiting: list[Waiting] = []
         self.fetching: list[Fetching] = []
         self.sought: dict[int, set[str]] = {}  # where values are that have not been asked for
+        self.late: set[int] = set()  # fetched anew while what was said of them is held back
         self.answers: dict[str, int] = {}  # to questions of the user, by their number
 
     # ------------------------------------------------------------ the world around the core
@@ -135,7 +136,7 @@ class World(RuleBasedStateMachine):
                     self.known[tid].arrived = True
             case words.Cancel() | words.Keep() | words.Unreachable():
                 if isinstance(message, words.Unreachable):
-                    assert not any(self.sought[tid] for tid in message.tids)
+                    assert not any(self.sought[tid] for tid in message.tids if tid not in self.late)
                 assert all(self.known[tid].arrived for tid in message.tids)
                 assert not any(self.known[tid].released for tid in message.tids)
             case Ask():

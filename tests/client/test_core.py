@@ -14,7 +14,8 @@ from trio_dask.client.core import (
     Rows,
     group,
 )
-from trio_dask.messages import Message, reunion, tasks
+from trio_dask.client.core.storing import SMALL_BYTES, STORE_BYTES_MAX
+from trio_dask.messages import Message, Payload, reunion, tasks
 from trio_dask.messages.ids import first_id
 from trio_dask.messages.session import Answer, Ask, Resumed, Welcome
 from trio_dask.messages.values import ABSENT, FOUND, Fetch, Store, StoreDone, Values
@@ -256,6 +257,29 @@ def test_a_function_is_not_forgotten_before_its_next_use() -> None:
     submitted(core, 1000)
     said = [type(each) for each in told(core)]
     assert tasks.ForgetFunctions not in said
+
+
+def test_small_values_go_before_large_ones_but_not_for_ever() -> None:
+    """What is scattered in between much else is there soon; of each message large ones have half."""
+    core = new_core()
+    large, small = bytes(STORE_BYTES_MAX // 4), b"s"
+    placed = core.put([*[large] * 6, small, small], ["data"] * 8)
+    tids = [tid for _, tid in placed]
+    core.flush()
+    core.handle([tasks.PutAt(tids, [0] * 8, ["a"])])
+
+    def sent() -> list[int]:
+        [(_, store)] = core.flush()[1]
+        assert isinstance(store, Store)
+        core.handle_data("a", [StoreDone(store.serial, "")])
+        return store.tids
+
+    assert sent() == [*tids[6:], *tids[:4]]
+    few: list[Payload] = [bytes(SMALL_BYTES - 1)] * (STORE_BYTES_MAX // SMALL_BYTES)
+    more = [tid for _, tid in core.put(few, ["data"] * len(few))]
+    core.handle([tasks.PutAt(more, [0] * len(more), ["a"])])
+    assert sent() == tids[4:6]  # it was on its way
+    assert sent() == more
 
 
 def test_stores_go_one_after_the_other() -> None:

@@ -158,6 +158,8 @@ class ClientMachine(World):
         if tids:
             fetching = Fetching(tids, core=self.core)
             on_their_way = self.core._fetcher._fetching
+            if self.core._out:
+                self.late.update(tids)
             for tid in tids:
                 if tid not in on_their_way:
                     self.sought[tid] = set(str(self.known[tid].value).split())

@@ -58,7 +58,11 @@ from trio_dask.worker.core import (
     ToScheduler,
     WorkerCore,
 )
-from trio_dask.worker.core.serving import ASKED_MAX, QUESTIONS_MAX, UNDERWAY_BYTES_MAX
+from trio_dask.worker.core.serving import (
+    ASKED_MAX,
+    QUESTIONS_MAX,
+    UNDERWAY_BYTES_MAX,
+)
 
 
 def given(attempt: int, *deps: int) -> Run:

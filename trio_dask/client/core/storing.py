@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
 from trio_dask.messages import Message, Payload, payload_bytes
@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
 #: A worker is sent about so much before it says that it has it.
 STORE_BYTES_MAX: Final = 32 << 20
+#: Smaller values go before larger ones, but for half of a message.
+SMALL_BYTES: Final = 64 << 10
 #: So many places are tried for a value.
 TRIES: Final = 4
 
@@ -34,7 +36,8 @@ class _Put:
 class _Line:
     """What goes to one worker: one message under way, and what waits behind it."""
 
-    waiting: deque[int]
+    small: deque[int] = field(default_factory=deque)
+    large: deque[int] = field(default_factory=deque)
     serial: int = -1  # of the message under way
     sent: tuple[int, ...] = ()
 
@@ -83,7 +86,9 @@ class Storer:
         for tid, at in zip(message.tids, message.at, strict=True):
             if tid in self._puts and 0 <= at < len(message.places):
                 address = message.places[at]
-                self._lines.setdefault(address, _Line(deque())).waiting.append(tid)
+                line = self._lines.setdefault(address, _Line())
+                small = payload_bytes(self._puts[tid].payload) < SMALL_BYTES
+                (line.small if small else line.large).append(tid)
                 touched[address] = None
         for address in touched:
             self._go_on(address)
@@ -104,7 +109,7 @@ class Storer:
     def on_lost(self, address: str, reason: str) -> None:
         """The worker cannot be reached, or its connection ended."""
         line = self._lines.pop(address, None)
-        tids = [] if line is None else [*line.sent, *line.waiting]
+        tids = [] if line is None else [*line.sent, *line.small, *line.large]
         tids += [tid for tid, put in self._puts.items() if put.at == address]
         for tid in tids:
             self._again(tid, reason)
@@ -126,13 +131,19 @@ class Storer:
         tids: list[int] = []
         payloads: list[Payload] = []
         nbytes = 0
-        while line.waiting and nbytes < STORE_BYTES_MAX:
-            tid = line.waiting.popleft()
-            put = self._puts.get(tid)
-            if put is not None:
-                tids.append(tid)
-                payloads.append(put.payload)
-                nbytes += payload_bytes(put.payload)
+        # The small ones do not wait for all of the large ones, nor these for ever.
+        for waiting, limit in (
+            (line.small, STORE_BYTES_MAX // 2),
+            (line.large, STORE_BYTES_MAX),
+            (line.small, STORE_BYTES_MAX),
+        ):
+            while waiting and nbytes < limit:
+                tid = waiting.popleft()
+                put = self._puts.get(tid)
+                if put is not None:
+                    tids.append(tid)
+                    payloads.append(put.payload)
+                    nbytes += payload_bytes(put.payload)
         if not tids:
             del self._lines[address]
             return

@@ -23,6 +23,8 @@ from trio_dask.worker.core.state import VALUES_MAX, Answering, Runner, Session, 
 
 #: So much is under way to one peer; more waits until that has been written.
 UNDERWAY_BYTES_MAX: Final = 64 << 20
+#: Of several questions each is answered so much at a time: small ones do not wait for large ones.
+TURN_BYTES: Final = 4 << 20
 #: A peer that has asked so many questions without reading the answers is let go.
 QUESTIONS_MAX: Final = 10_000
 #: The same for the values in them: who fetches more asks again when it has these.
@@ -75,24 +77,30 @@ class _Part:
 
 
 def pump(state: WorkerState, session: Session) -> None:
-    """Answer as much as may be under way."""
-    while session.queue and not session.draining:
-        answering = session.queue[0]
-        if not _answer(state, answering):
+    """Answer as much as may be under way, all questions in turn."""
+    queue = session.queue
+    while queue and not session.draining:
+        turn = TURN_BYTES if len(queue) > 1 else UNDERWAY_BYTES_MAX
+        if _answer(state, queue[0], turn):
+            queue.popleft()
+        elif session.unsent + session.expected < UNDERWAY_BYTES_MAX:
+            queue.rotate(-1)
+        else:
             break
-        session.queue.pop(0)
     if session.queue and session.unsent and not session.draining:
         session.draining = True
         state.out.drains[session.number] = None
 
 
-def _answer(state: WorkerState, answering: Answering) -> bool:
-    """Say or request what there is room for; whether that was all."""
+def _answer(state: WorkerState, answering: Answering, turn: int) -> bool:
+    """Say or request what there is room for, in one turn; whether that was all."""
     session, tids = answering.session, answering.tids
     part = _Part()
     size = 0
+    before = session.unsent + session.expected
     while answering.at < len(tids):
-        if session.unsent + session.expected + size >= UNDERWAY_BYTES_MAX:
+        under_way = session.unsent + session.expected + size
+        if under_way >= UNDERWAY_BYTES_MAX or under_way - before >= turn:
             break
         if len(part.tids) >= VALUES_MAX:
             part.say(state, answering, last=False)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
@@ -169,7 +170,7 @@ class Session:
 
     number: int
     may_store: bool
-    queue: list[Answering] = field(default_factory=list)
+    queue: deque[Answering] = field(default_factory=deque)
     expected: int = 0  # bytes that the runner was asked for
     unsent: int = 0  # bytes said since the connection was last known to be drained
     draining: bool = False
