@@ -72,7 +72,7 @@ def test_any_row_is_taken_by_both_or_by_none(said: Message, data: st.DataObject)
         found: Message | None = functions(kind)[1](row)
     except Exception:  # noqa: BLE001 - whatever: the codec says what it is
         return  # a number that is whole may be a float: that is left to the other
-    assert found == expected
+    assert repr(found) == repr(expected)  # no value of its own equals one that is no number
 
 
 def field_by_field(frame: bytes) -> Message:
