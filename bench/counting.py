@@ -14,7 +14,7 @@ from collections import Counter
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
-from trio_dask.messages import Message, encode, session, tasks as words
+from trio_dask.messages import Message, encode, quicken_all, session, tasks as words
 from trio_dask.messages.ids import first_id
 from trio_dask.scheduler.core import CoreSettings, SchedulerCore
 from trio_dask.worker.core import Store, ToRunner, ToScheduler, WorkerCore
@@ -65,6 +65,7 @@ def counted_calls(calls: Counter[str], role: str, act: Callable[[], Any]) -> Any
 
 def run(tasks: int) -> dict[str, float]:
     """Figures per task of a map of so many no-ops through one worker."""
+    quicken_all()  # or it would depend on what was said before
     gc.collect()
     gc.disable()
     ways, calls = Ways(), Counter[str]()

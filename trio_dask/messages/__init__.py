@@ -18,7 +18,15 @@ from trio_dask.messages import (
     tasks,
     values,
 )
-from trio_dask.messages.codec import Message, decode, encode, message, message_types, payload_bytes
+from trio_dask.messages.codec import (
+    Message,
+    decode,
+    encode,
+    message,
+    message_types,
+    payload_bytes,
+    quicken_all,
+)
 from trio_dask.messages.columns import Buffer, Handle, Part, Payload, Share, part_of
 from trio_dask.messages.lasting import Lasting
 from trio_dask.messages.members import Memory
@@ -44,6 +52,7 @@ __all__ = [
     "part_of",
     "payload_bytes",
     "plugins",
+    "quicken_all",
     "recorded",
     "reunion",
     "sealing",

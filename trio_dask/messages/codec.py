@@ -133,6 +133,13 @@ def _values_of(names: tuple[str, ...]) -> Callable[[Message], tuple[Any, ...]]:
     return lambda made: tuple([getattr(made, name) for name in names])
 
 
+def quicken_all() -> None:
+    """Pack all types from now on as those that are used often."""
+    for shape in _TYPES.values():
+        if shape.quick_pack is None:
+            shape.quicken()
+
+
 def message_types() -> dict[int, type[Message]]:
     """All registered message types by tag."""
     return {tag: shape.kind for tag, shape in sorted(_TYPES.items())}
