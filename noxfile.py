@@ -137,7 +137,7 @@ def simulate(session: nox.Session) -> None:
     asked = session.posargs or ["--seeds", SEEDS]
     play = ("python", "-m", "trio_dask.testing.simulation", "--jobs", "2")
     session.run(*play, *asked)
-    session.run(*play, "--schedulers-die", "--seeds", "200")
+    session.run(*play, "--schedulers-die", "--seeds", "100")
 
 
 @nox.session(default=False)
