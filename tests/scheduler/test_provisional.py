@@ -141,6 +141,20 @@ def test_who_was_a_newcomer_elsewhere_may_come_late(town: Reunion) -> None:
     assert min(town.window(B)) > first_attempt(epoch + 1)
 
 
+def test_one_that_comes_late_renames_nobody() -> None:
+    """Nobody came back, so the cluster is its own: who joined it before is known by its name."""
+    town = Reunion()
+    town.worker(A, secret="the secret of peer 11")
+    town.tick(RESTART_S + 0.1)
+    name = town.core.state.cluster
+    returns(town, B, BRIEF, epoch=1)
+    town.tell(B, Announced(1, []))
+    assert (town.core.state.cluster, town.core.state.reunion.provisional) == (name, False)
+    town.core.left(A, "it was given up")
+    returns(town, A, name, epoch=1)
+    assert len(town.core.state.workers) == 2
+
+
 def test_who_is_turned_away_changes_nothing(town: Reunion) -> None:
     """It had the numbers of those who are back taken for those of newcomers."""
     town.tell(A, Announced(1, []))

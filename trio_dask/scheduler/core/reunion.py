@@ -95,7 +95,7 @@ def _adopt(state: ClusterState, message: RegisterClient | RegisterWorker, now: f
     if begins:
         reunion.own, reunion.clients_to = reunion.own or state.cluster, clients_to
         reunion.recovering, reunion.until = True, now + state.settings.reconnect_s
-    if message.provisional and reunion.names:
+    if message.provisional and (reunion.names or not begins):
         reunion.names[message.cluster] = None
     else:
         reunion.names[state.cluster] = None
