@@ -66,6 +66,7 @@ if TYPE_CHECKING:
         TrioDaskError as TrioDaskError,
     )
     from trio_dask.messages.foreign import register_pickle_by_value as register_pickle_by_value
+    from trio_dask.messages.pickling import register_serialization as register_serialization
     from trio_dask.runner import (
         WorkerPlugin as WorkerPlugin,
         check_cancelled as check_cancelled,
@@ -132,6 +133,7 @@ _HOMES: Final[dict[str, str]] = {
     "SchedulerPlugin": "trio_dask.scheduler",
     "WorkerPlugin": "trio_dask.runner",
     "register_pickle_by_value": "trio_dask.messages.foreign",
+    "register_serialization": "trio_dask.messages.pickling",
     "check_cancelled": "trio_dask.runner",
     "current_deadline": "trio_dask.runner",
     "get_worker": "trio_dask.runner",
@@ -193,6 +195,7 @@ __all__ = [
     "print",
     "progress",
     "register_pickle_by_value",
+    "register_serialization",
     "rejoin",
     "secede",
     "shield",

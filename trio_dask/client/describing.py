@@ -21,11 +21,12 @@ from trio_dask.messages import Payload, payload_bytes
 from trio_dask.messages.kept import VALUE_BYTES_MAX
 from trio_dask.messages.payload import (
     Bare,
+    call_payload,
     function_name,
+    in_one_piece,
     input_value,
     note_input,
     pack,
-    pack_call,
     pack_function,
     travels_by_name,
 )
@@ -286,23 +287,22 @@ class Describer:
                 "is the most that the scheduler keeps: scatter it, and use its future"
             )
             raise SubmitError(msg)
-        data = b"".join(payload) if isinstance(payload, list) else bytes(payload)
-        return {"data": data, "tids": refs}
+        return {"data": in_one_piece(payload), "tids": refs}
 
     def _add(self, rows: Rows, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> None:
         refs: list[TaskId] = []
-        blob = pack_call(args, kwargs, refs=refs)
-        if len(blob) > self._limit:
+        packed = call_payload(args, kwargs, refs=refs)
+        if payload_bytes(packed) > self._limit:
             refs = []
             args = tuple([self._small(value, rows.stored) for value in args])
             kwargs = {name: self._small(value, rows.stored) for name, value in kwargs.items()}
-            blob = pack_call(args, kwargs, refs=refs)
+            packed = call_payload(args, kwargs, refs=refs)
         if refs and not rows.dep_counts:
             rows.dep_counts = [0] * len(rows.args)
         if rows.dep_counts or refs:
             rows.dep_counts.append(len(refs))
             rows.dep_tids += refs
-        rows.args.append(blob)
+        rows.args.append(in_one_piece(packed))
 
     def _small(self, value: Any, stored: list[TaskId], where: str = "") -> Any:
         """The value, or what stands for it where it is large and has no futures inside."""

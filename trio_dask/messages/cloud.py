@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias
 
 import cloudpickle
 
+from trio_dask.messages.pickling import PROTOCOL, REGISTERED, reduce_view
+
 if TYPE_CHECKING:
     import pickle
     from collections.abc import Callable
@@ -35,11 +37,20 @@ def in_file(make: Callable[..., CodeType], args: tuple[Any, ...], filename: str)
 class Pickler(cloudpickle.Pickler):  # type: ignore[misc]  # it has no types
     """Pickles what `pickle` cannot, or only by a name that means nothing elsewhere."""
 
-    dispatch_table: ClassVar = ChainMap({CodeType: _with_file}, cloudpickle.Pickler.dispatch_table)
+    dispatch_table: ClassVar = ChainMap(
+        {CodeType: _with_file, memoryview: reduce_view},
+        REGISTERED,
+        cloudpickle.Pickler.dispatch_table,
+    )
 
 
-def dumps(value: Any, protocol: int, keep: Keep | None = None) -> bytes:
+def pickler(file: Any, keep: Keep | None = None) -> Pickler:
+    """One that writes into a file; `keep` is asked about each buffer."""
+    return Pickler(file, PROTOCOL, buffer_callback=keep)
+
+
+def dumps(value: Any, keep: Keep | None = None) -> bytes:
     """The pickle of a value; `keep` is asked about each buffer in it."""
     with io.BytesIO() as file:
-        Pickler(file, protocol, buffer_callback=keep).dump(value)
+        pickler(file, keep).dump(value)
         return file.getvalue()

@@ -97,7 +97,7 @@ def _pickles(value: Any) -> bool:
 
     try:
         with finding():
-            cloud.dumps(value, 5)
+            cloud.dumps(value)
     except Exception:  # noqa: BLE001 - that it fails is the answer
         return False
     return True

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import pickle
 import types
 from collections.abc import Callable, Iterator
 from contextlib import nullcontext
-from typing import Any, Final
+from typing import Any
 
 from trio_dask.errors import SubmitError
 from trio_dask.messages.foreign import by_value, refers_to_foreign
 from trio_dask.messages.inputs import finding
+from trio_dask.messages.pickling import dumps
 from trio_dask.messages.unpickling import loads
-
-_PROTOCOL: Final = 5
 
 
 def pack_function(fn: object) -> bytes:
@@ -51,7 +49,7 @@ def _pickled(fn: Callable[..., Any]) -> bytes:
 
 def _pickled_somehow(fn: Callable[..., Any], errors: list[Exception]) -> bytes | None:
     try:
-        data = pickle.dumps(fn, _PROTOCOL)
+        data = dumps(fn)
         if not refers_to_foreign(data):
             return data
     except Exception as error:  # noqa: BLE001 - users' reducers raise what they like
@@ -62,7 +60,7 @@ def _pickled_somehow(fn: Callable[..., Any], errors: list[Exception]) -> bytes |
     for modules in (by_value(), nullcontext()):
         try:
             with modules:
-                return cloud.dumps(fn, _PROTOCOL)
+                return cloud.dumps(fn)
         except Exception as error:  # noqa: BLE001 - users' reducers raise what they like
             errors.append(error)
     return None
@@ -74,7 +72,7 @@ def travels_by_name(fn: Callable[..., Any], blob: bytes) -> bool:
     What travels by value takes along what it refers to as that is at the moment.
     """
     try:
-        return pickle.dumps(fn, _PROTOCOL) == blob
+        return dumps(fn) == blob
     except Exception:  # noqa: BLE001 - it could not be found by its name
         return False
 

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import pickle
 from typing import TYPE_CHECKING, Any, Final
 
 from trio_dask.messages.foreign import MAIN
-from trio_dask.messages.payload import BUFFER_BYTES_MIN, PROTOCOL, laid_out
+from trio_dask.messages.payload import BUFFER_BYTES_MIN, laid_out
+from trio_dask.messages.pickling import OWN_BYTES_MIN, pickler, pieces_of
 
 if TYPE_CHECKING:
+    import pickle
     from collections.abc import Callable
 
     from trio_dask.messages.columns import Buffer
 
-#: A part of a pickle of this size is one object's own bytes; the others are opcodes.
-_OWN_BYTES_MIN: Final = 256 * 1024
 #: With more opcodes than this, pickling takes longer than copying what they are about.
 _OPCODE_BYTES_MAX: Final = 128 * 1024
 
@@ -33,7 +32,7 @@ class _Pieces:
         self.main = False
 
     def write(self, data: Any) -> int:
-        if len(data) < _OWN_BYTES_MIN:
+        if len(data) < OWN_BYTES_MIN:
             self.opcodes += len(data)
             if self.opcodes > _OPCODE_BYTES_MAX:
                 raise _NotLarge
@@ -55,20 +54,20 @@ def pack_large(value: Any, bytes_min: int) -> list[Buffer] | None:
     Others are given up early. What cannot be pickled is none of them. Never raises.
     """
     try:
-        file = _pickled(pickle.Pickler, value)
+        file = _pickled(pickler, value)
         if file.main:
             from trio_dask.messages import cloud
 
-            file = _pickled(cloud.Pickler, value)
+            file = _pickled(cloud.pickler, value)
     except BaseException:  # noqa: BLE001 - users' reducers raise what they like
         return None
     own = sum(map(len, file.pieces)) - file.opcodes
     if own + sum(raw.nbytes for raw in file.buffers) < bytes_min:
         return None
-    return laid_out(file.pieces, file.buffers)
+    return laid_out(pieces_of(file.pieces), file.buffers)
 
 
-def _pickled(pickler: Callable[..., Any], value: Any) -> _Pieces:
+def _pickled(make: Callable[..., Any], value: Any) -> _Pieces:
     file = _Pieces()
-    pickler(file, PROTOCOL, buffer_callback=file.keep).dump(value)
+    make(file, file.keep).dump(value)
     return file

@@ -5,6 +5,9 @@ magic, number of buffers, length of the pickle, a length for each buffer (its to
 says that it was writable), the pickle, and the buffers, each at a multiple of 64 bytes,
 so that arrays are rebuilt over the received memory without copying. Large ones are at a
 multiple of 4096, as where large arrays begin: so they are copied there three times as fast.
+
+Large `bytes`, and what else pickle keeps inside, are pieces of their own, and not copied either
+until the payload is written somewhere; whoever unpacks it copies them once, out of it.
 """
 
 from __future__ import annotations
@@ -29,14 +32,17 @@ from trio_dask.messages.functions import (
 )
 from trio_dask.messages.ids import TaskId
 from trio_dask.messages.inputs import collecting, finding, given, input_value, note_input
+from trio_dask.messages.pickling import OWN_BYTES_MIN, PROTOCOL, File, dumps, pickler, pieces_of
 from trio_dask.messages.sizes import sizeof
 from trio_dask.messages.unpickling import loads, loads_with
 
 __all__ = [
     "Bare",
+    "call_payload",
     "collecting",
     "function_name",
     "given",
+    "in_one_piece",
     "input_value",
     "note_input",
     "pack",
@@ -50,7 +56,6 @@ __all__ = [
     "unpacked_bytes",
 ]
 
-PROTOCOL: Final = 5
 #: Buffers below this stay inside the pickle: a copy is cheaper than a piece of its own.
 BUFFER_BYTES_MIN: Final = 8 * 1024
 
@@ -64,6 +69,8 @@ _PICKLE: Final = 0x80  # the first byte of every pickle since protocol 2
 #: Types whose pickles refer to nothing, have no buffers and can always be made.
 _ATOMS: Final = frozenset((type(None), bool, int, float, complex, str, bytes))
 _SIZED: Final = frozenset((str, bytes, bytearray, list, tuple, dict, set, frozenset))
+_CONTAINERS: Final = frozenset((list, tuple, dict, set, frozenset))
+_CALL: Final = 2  # what a call is: its arguments, and those with names
 
 _dumps = pickle.dumps
 
@@ -84,7 +91,7 @@ def pack(
     Raises:
         SubmitError: it cannot be pickled; the message names the culprit.
     """
-    if type(value) in _ATOMS:
+    if type(value) in _ATOMS and not _is_long(value):
         return _dumps(value, PROTOCOL)
     packed = _pack(value, refs, ship_modules=ship_modules)
     if isinstance(packed, Exception):
@@ -102,14 +109,47 @@ def pack_call(
     Raises:
         SubmitError: one cannot be pickled; the message names it, and the culprit in it.
     """
-    if not kwargs and _ATOMS.issuperset(map(type, args)):
+    return in_one_piece(call_payload(args, kwargs, refs=refs))
+
+
+def call_payload(
+    args: tuple[Any, ...], kwargs: Mapping[str, Any], *, refs: list[TaskId] | None = None
+) -> Payload:
+    """The same before it is one blob: if it is large, nothing was copied yet."""
+    if not kwargs and _ATOMS.issuperset(map(type, args)) and not any(map(_is_long, args)):
         return _dumps((args, {}), PROTOCOL)
     packed = _pack((args, dict(kwargs)), refs, ship_modules=True)
     if isinstance(packed, Exception):
         from trio_dask.messages.culprit import find_call_culprit, worth_telling
 
         raise SubmitError(find_call_culprit(args, kwargs, packed)) from worth_telling(packed)
-    return b"".join(packed) if isinstance(packed, list) else bytes(packed)
+    return packed
+
+
+def in_one_piece(payload: Payload) -> bytes:
+    """The same bytes as one blob, for what is small."""
+    if type(payload) is bytes:
+        return payload
+    return b"".join(payload) if isinstance(payload, list) else bytes(payload)
+
+
+def _is_long(value: Any) -> bool:
+    """Whether so much of its pickle is its own bytes that these are not to be copied."""
+    kind = type(value)
+    return (kind is bytes or kind is str or kind is bytearray) and len(value) >= OWN_BYTES_MIN
+
+
+def _may_have_long(value: Any) -> bool:
+    """Whether there may be some in it: from a look at a few of its members."""
+    kind = type(value)
+    if kind in _CONTAINERS:
+        if kind is tuple and len(value) == _CALL and type(value[1]) is dict:  # arguments of a call
+            return any(map(_may_have_long, (*value[0], *value[1].values())))
+        return sizeof(value) >= OWN_BYTES_MIN
+    if kind in _SIZED:
+        return _is_long(value)
+    attributes = getattr(value, "__dict__", None)
+    return type(attributes) is dict and any(map(_is_long, attributes.values()))
 
 
 def _pack(value: Any, refs: list[TaskId] | None, *, ship_modules: bool) -> Payload | Exception:
@@ -124,8 +164,13 @@ def _pack(value: Any, refs: list[TaskId] | None, *, ship_modules: bool) -> Paylo
 
 def _pickled(value: Any, *, ship_modules: bool) -> Payload | Exception:
     buffers: list[memoryview] = []
+    if _may_have_long(value):
+        pieces = _pieces(value, buffers, ship_modules=ship_modules)
+        if pieces:
+            return laid_out(pieces, buffers)
+        buffers.clear()
     try:
-        data = _dumps(value, PROTOCOL, buffer_callback=_keeper(buffers))
+        data = dumps(value, _keeper(buffers))
     except Exception:  # noqa: BLE001 - users' reducers raise what they like
         data = b""
     # Not in the block: the second error would have the first one for its context.
@@ -135,6 +180,21 @@ def _pickled(value: Any, *, ship_modules: bool) -> Payload | Exception:
             return made
         data = made
     return laid_out([data], buffers) if buffers else data
+
+
+def _pieces(value: Any, buffers: list[memoryview], *, ship_modules: bool) -> list[Buffer]:
+    """Its pickle in pieces, of which the large ones are not copied; none if that will not do."""
+    written: list[Any] = []
+    try:
+        pickler(File(written.append), _keeper(buffers)).dump(value)
+    except Exception:  # noqa: BLE001 - it will be tried again, and the error be told
+        return []
+    for each in written:  # an opcode, and what it names, are in one piece
+        if len(each) < OWN_BYTES_MIN and (
+            refers_to_foreign(each) if ship_modules else MAIN in each
+        ):
+            return []
+    return pieces_of(written)
 
 
 def _keeper(buffers: list[memoryview]) -> Callable[[pickle.PickleBuffer], bool]:
@@ -161,7 +221,7 @@ def _cloudpickled(
         buffers.clear()
         try:
             with modules:
-                data = cloud.dumps(value, PROTOCOL, _keeper(buffers))
+                data = cloud.dumps(value, _keeper(buffers))
         except Exception as error:  # noqa: BLE001 - users' reducers raise what they like
             failure = failure or error
         else:
@@ -171,7 +231,7 @@ def _cloudpickled(
     return failure
 
 
-def laid_out(pickled: Sequence[bytes | bytearray], buffers: list[memoryview]) -> list[Buffer]:
+def laid_out(pickled: Sequence[Buffer], buffers: list[memoryview]) -> list[Buffer]:
     """The pieces of a block: a pickle, in pieces, and its buffers. None of them is copied."""
     if not buffers:
         return [*pickled]
@@ -179,7 +239,9 @@ def laid_out(pickled: Sequence[bytes | bytearray], buffers: list[memoryview]) ->
     nbytes = sum(map(len, pickled))
     head = _HEAD.pack(_MAGIC, len(buffers), nbytes) + struct.pack(f"<{len(buffers)}Q", *lengths)
     first, *others = pickled
-    pieces: list[Buffer] = [head + first, *others]
+    pieces: list[Buffer] = (
+        [head, *pickled] if len(first) >= OWN_BYTES_MIN else [head + first, *others]
+    )
     at = len(head) + nbytes
     for raw in buffers:
         pad = _pad(at, raw.nbytes)
@@ -285,7 +347,7 @@ def pack_small(value: Any, bytes_max: int) -> bytes | None:
     try:
         if kind.__module__ != "builtins" and getattr(value, "nbytes", 0) > bytes_max:
             return None
-        data = _dumps_capped(pickle.Pickler, value, bytes_max)
+        data = _dumps_capped(pickler, value, bytes_max)
         return _small_by_cloudpickle(value, bytes_max) if MAIN in data else data
     except _TooLarge:
         return None
@@ -297,15 +359,15 @@ def _small_by_cloudpickle(value: Any, bytes_max: int) -> bytes | None:
     from trio_dask.messages import cloud
 
     try:
-        return _dumps_capped(cloud.Pickler, value, bytes_max)
+        return _dumps_capped(cloud.pickler, value, bytes_max)
     except BaseException:  # noqa: BLE001 - too large or unpicklable: the value stays where it is
         return None
 
 
-def _dumps_capped(pickler: Callable[..., Any], value: Any, bytes_max: int) -> bytes:
+def _dumps_capped(make: Callable[..., Any], value: Any, bytes_max: int) -> bytes:
     file = _Capped()
     file.left = bytes_max
-    pickler(file, PROTOCOL, buffer_callback=_inside_if_small(bytes_max)).dump(value)
+    make(file, _inside_if_small(bytes_max)).dump(value)
     return file.getvalue()
 
 

@@ -14,6 +14,7 @@ from trio_dask.client.futures import BaseFuture
 from trio_dask.errors import SubmitError
 from trio_dask.messages import cloud
 from trio_dask.messages.foreign import refers_to_foreign
+from trio_dask.messages.pickling import REGISTERED
 from trio_dask.runner.graphs import GraphCall, from_inputs, from_kit
 
 if TYPE_CHECKING:
@@ -198,6 +199,8 @@ class _Pickler(cloud.Pickler):
             if number is None:
                 raise _NoRoom
             return from_kit, (number,)
+        if kind in REGISTERED:
+            return REGISTERED[kind](obj)
         if issubclass(kind, BaseFuture):
             return self._input(obj._tid)  # noqa: SLF001
         tid = self._packer.shared(obj)
