@@ -23,6 +23,7 @@ COMMANDS = [
     "",
     "cluster",
     "run",
+    "mpi",
     "scheduler",
     "worker",
     "demo",

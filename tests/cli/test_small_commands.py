@@ -54,7 +54,17 @@ def test_help_lists_the_commands(capsys: pytest.CaptureFixture[str]) -> None:
 
 @pytest.mark.parametrize(
     "command",
-    ["scheduler", "worker", "cluster", "run", "demo", "token create", "config list", "config show"],
+    [
+        "scheduler",
+        "worker",
+        "cluster",
+        "run",
+        "mpi",
+        "demo",
+        "token create",
+        "config list",
+        "config show",
+    ],
 )
 def test_every_command_has_help(command: str, capsys: pytest.CaptureFixture[str]) -> None:
     """Each says what it does and explains every option it has."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from cyclopts import App
 
@@ -14,6 +14,12 @@ from trio_dask.cli.help import HelpLayout
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+#: Of the options before a script all others have one.
+_WITHOUT_VALUE: Final = {
+    "-h", "--help", "--version", "--nanny", "--no-nanny", "--dashboard", "--no-dashboard",
+    "--tls-dashboard", "--no-tls-dashboard",
+}  # fmt: skip
 
 app = App(
     name="trio-dask",
@@ -117,6 +123,21 @@ app.command(
         trio-dask run --nworkers 4 --nthreads 1 script.py
         trio-dask run -m package.module
         trio-dask run --scheduler tcp://192.0.2.10:8786 script.py""",
+)
+app.command(
+    "trio_dask.cli.mpi:mpi",
+    name="mpi",
+    help="""Make a cluster of the processes that mpirun, or srun, starts.
+
+    The first is the scheduler, the others are workers, until a signal comes. With a script
+    the second runs that, and the cluster ends with it; in there, `Client()` and
+    `AsyncClient()` find the cluster by themselves. What follows the script is its own.""",
+    usage="Usage: trio-dask mpi [OPTIONS] [SCRIPT [ARGUMENTS...]]",
+    help_epilogue="""Examples:
+
+        mpirun -n 5 trio-dask mpi --scheduler-file ~/cluster.json
+        mpirun -n 6 trio-dask mpi script.py --an-option-of-the-script
+        srun --kill-on-bad-exit trio-dask mpi --interface ib0 script.py""",
 )
 app.command(
     "trio_dask.cli.migrate:migrate",
@@ -325,20 +346,21 @@ def _open_what_is_closed() -> None:
 
 
 def ours_and_theirs(words: list[str]) -> list[str]:
-    """Of ``run``, mark where our options end: what follows the script is the script's.
+    """Of ``run`` and ``mpi``, mark where our options end: what follows the script is its own.
 
     >>> ours_and_theirs(["run", "--nworkers", "2", "s.py", "--nworkers"])
     ['run', '--nworkers', '2', '--', 's.py', '--nworkers']
     >>> ours_and_theirs(["run", "-m", "module", "-m"])
     ['run', '--module', '--', 'module', '-m']
+    >>> ours_and_theirs(["mpi", "--no-nanny", "s.py", "-x"])
+    ['mpi', '--no-nanny', '--', 's.py', '-x']
     """
     at = 1
-    while words[:1] == ["run"] and at < len(words) and words[at] != "--":
+    while words[:1] in (["run"], ["mpi"]) and at < len(words) and words[at] != "--":
         word = words[at]
-        if word in {"-m", "--module"}:
+        if word in {"-m", "--module"} and words[0] == "run":
             return [*words[:at], "--module", "--", *words[at + 1 :]]
         if word == "-" or not word.startswith("-"):
             return [*words[:at], "--", *words[at:]]
-        # All options but these have a value.
-        at += 1 if "=" in word or word in {"-h", "--help", "--version"} else 2
+        at += 1 if "=" in word or word in _WITHOUT_VALUE else 2
     return words

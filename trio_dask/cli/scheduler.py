@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import logging
 import os
+from contextlib import ExitStack
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -84,6 +85,7 @@ def scheduler(
     moot: MootOfScheduler = _MOOT,
     tied: Annotated[bool, Parameter(show=False, negative="")] = False,
     token_on_stdin: Annotated[bool, Parameter(show=False, negative="")] = False,
+    workers_file: Annotated[Path | None, Parameter(show=False)] = None,
 ) -> None:
     """Start the scheduler of a cluster, and run it until a signal comes.
 
@@ -115,6 +117,7 @@ def scheduler(
         moot: What does nothing.
         tied: End when standard input ends.
         token_on_stdin: The first line of standard input is the token.
+        workers_file: Another scheduler file, for those who have been started together with it.
     """
     if token_on_stdin:
         take_token()
@@ -145,7 +148,8 @@ def scheduler(
     modules = import_preloads(preload or ())
     with garbage_collector(off=True):
         tie = Tie() if tied else None
-        run_until_signal(partial(_serve, config, scheduler_file, pid_file, tie, modules), tie=tie)
+        files = [path for path in (scheduler_file, workers_file) if path is not None]
+        run_until_signal(partial(_serve, config, files, pid_file, tie, modules), tie=tie)
 
 
 def _check_dashboard(settings: SchedulerConfig) -> None:
@@ -160,7 +164,7 @@ def _check_dashboard(settings: SchedulerConfig) -> None:
 
 async def _serve(
     config: Config,
-    scheduler_path: Path | None,
+    scheduler_paths: list[Path],
     pid_path: Path | None,
     tie: Tie | None,
     modules: list[object],
@@ -181,12 +185,13 @@ async def _serve(
             raise
         content = SchedulerFile(id=handle.cluster, address=handle.address, token=token)
         # Not before it listens: a second one on the same port leaves the files of the first alone.
-        with (
-            pid_file(pid_path),
-            owned_file(scheduler_path, partial(write_scheduler_file, content=content)),
-        ):
-            if scheduler_path is not None:
-                nursery.start_soon(keep_token, scheduler_path, content, keys)
+        with ExitStack() as files:
+            files.enter_context(pid_file(pid_path))
+            for path in scheduler_paths:
+                files.enter_context(
+                    owned_file(path, partial(write_scheduler_file, content=content))
+                )
+                nursery.start_soon(keep_token, path, content, keys)
             logger.info("Scheduler at:   %s", handle.address)
             for other in handle.other_addresses:
                 logger.info("    also at:   %s", other)

@@ -37,7 +37,7 @@ _RENAMED: Final = {
     "worker": {"port": "worker_port", "ncores": "nthreads"},
 }
 #: Options of ours that are for those who start us as a child.
-_OURS: Final = ("tied", "unnumbered", "token_on_stdin", "help", "version")
+_OURS: Final = ("tied", "unnumbered", "token_on_stdin", "workers_file", "help", "version")
 _OF_CHILDREN: Final = {"scheduler": (), "worker": ("--unnumbered",)}
 
 
@@ -185,15 +185,24 @@ def _words(options: Mapping[str, Any], command: str, place: str) -> list[str]:
             hint = f"; the nearest is {near[0].replace('-', '_')}" if near else ""
             msg = f"{place}: {command} has no option {given}{hint}"
             raise ConfigError(msg)
-        if isinstance(value, bool):
-            words.append(f"--{name}" if value else f"--no-{name}")
-        elif isinstance(value, Mapping):
-            words.append(f"--{name}=" + " ".join(f"{key}={each}" for key, each in value.items()))
-        elif isinstance(value, list | tuple):
-            words += [f"--{name}={each}" for each in value]
-        elif value is not None:
-            words.append(f"--{name}={value}")
+        words += option_words(name, value)
     return words
+
+
+def option_words(name: str, value: Any) -> list[str]:
+    """An option of a command line with a value of any kind; nothing for None.
+
+    >>> option_words("resources", {"GPU": 1}), option_words("nanny", False)
+    (['--resources=GPU=1'], ['--no-nanny'])
+    """
+    if value is None:
+        return []
+    if isinstance(value, bool):
+        return [f"--{name}" if value else f"--no-{name}"]
+    if isinstance(value, Mapping):
+        return [f"--{name}=" + " ".join(f"{key}={each}" for key, each in value.items())]
+    each_value = value if isinstance(value, list | tuple) else [value]
+    return [f"--{name}={each}" for each in each_value]
 
 
 def _known(command: str) -> list[str]:

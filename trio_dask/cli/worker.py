@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import math
 import os
 import sys
 from collections.abc import Awaitable, Callable
@@ -18,6 +17,7 @@ from cyclopts import Parameter
 
 from trio_dask.cli.garbage import garbage_collector
 from trio_dask.cli.logs import log_to_stderr
+from trio_dask.cli.looking import wait_for_scheduler_file
 from trio_dask.cli.notify import notify
 from trio_dask.cli.options import (
     FILES_OPTIONS,
@@ -50,14 +50,12 @@ from trio_dask.config import (
     load_config,
     port_choices,
     ports_text,
-    read_scheduler_file,
 )
-from trio_dask.errors import ConfigError, SchedulerUnreachable
+from trio_dask.errors import ConfigError
 from trio_dask.worker import RunnerHost, WorkerHandle, adopting_orphans, run_worker
 
 logger = logging.getLogger("trio_dask.worker")
 
-_LOOK_AGAIN_S = 0.5
 _DEFAULT_PORT = 8786
 #: Settings as the options are called.
 _SPELLED = {
@@ -353,8 +351,10 @@ async def _serve(
             if not address and tie is not None:
                 address = await tie.scheduler()
         else:
-            address, token = await _from_file(scheduler_path, config.worker.death_timeout_s)
-            keys = own_keys(token, config, origin=f"the token in {scheduler_path}")
+            timeout_s = config.worker.death_timeout_s
+            found = await wait_for_scheduler_file(scheduler_path, timeout_s, logger)
+            address = found.address
+            keys = own_keys(found.token, config, origin=f"the token in {scheduler_path}")
         # Tasks run in children of this process: the token is none of their business.
         os.environ.pop("TRIO_DASK_TOKEN", None)
         if tie is not None:  # where its scheduler is a tied worker is told, and only it
@@ -375,21 +375,3 @@ def _thread_host() -> RunnerHost:
     from trio_dask.deploy import thread_host
 
     return thread_host
-
-
-async def _from_file(path: Path, timeout_s: float | None) -> tuple[str, str]:
-    """Address and token from a scheduler file, which may be there only in a while."""
-    with trio.move_on_after(math.inf if timeout_s is None else timeout_s):
-        told = False
-        while True:
-            try:
-                content = read_scheduler_file(path)
-            except FileNotFoundError:
-                if not told:
-                    logger.info("Waiting for scheduler file:   %s", path)
-                told = True
-                await trio.sleep(_LOOK_AGAIN_S)
-            else:
-                return content.address, content.token
-    msg = f"no scheduler has written {path} in {timeout_s:g} s"
-    raise SchedulerUnreachable(msg)
