@@ -1,23 +1,24 @@
 """What viewers of the dashboard cost: ``python -m bench.viewers``.
 
-A map of no-ops with nobody watching, and with some who read the stream of events, in turns. What
-is said once for all of them is the scheduler's; what reads it is a process of its own.
+A map of no-ops without a dashboard, with one that nobody watches, and with some who read the stream
+of events, in turns. What is said once for all of them is the scheduler's; what reads it is a process
+of its own, whose time is no part of the scheduler's, but of the processors that all share.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
 import operator
 import subprocess
 import sys
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, nullcontext
 from statistics import median
 from threading import Event
 from time import perf_counter
 from typing import TYPE_CHECKING, Final
 from urllib.parse import urlsplit
-from urllib.request import urlopen
+
+import psutil
 
 from bench.servers import ROOT, cpu_seconds
 from trio_dask import Client, LocalCluster
@@ -25,7 +26,8 @@ from trio_dask import Client, LocalCluster
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-VIEWERS: Final = (0, 1, 10, 100)
+#: -1: without a dashboard.
+VIEWERS: Final = (-1, 0, 1, 10, 100)
 _REST_S: Final = 2.0
 _READER: Final = """
 import selectors, socket, sys
@@ -58,16 +60,15 @@ def watched(link: str, count: int) -> Iterator[None]:
         reader.stdin.close()
 
 
-def scheduler_pid(client: Client) -> int:
-    """The process of the scheduler, as the dashboard says."""
-    link = client.dashboard_link.removesuffix("status")
-    with urlopen(f"{link}api/v1/system") as answer:
-        return int(json.load(answer)["pid"])
+def scheduler_pid() -> int:
+    """The process of the scheduler: of those that we have begun, the one that it says it is."""
+    found = [each.pid for each in psutil.Process().children() if "scheduler" in each.cmdline()]
+    return max(found)
 
 
 def measure(client: Client, pid: int, count: int, tasks: int) -> tuple[float, float, float]:
     """Tasks a second, the scheduler's processor time for each in µs, and its share at rest."""
-    with watched(client.dashboard_link, count):
+    with watched(client.dashboard_link, count) if count > 0 else nullcontext():
         before, began = cpu_seconds(pid), perf_counter()
         client.gather(client.map(operator.neg, range(tasks)))
         took, used = perf_counter() - began, cpu_seconds(pid) - before
@@ -85,20 +86,30 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=4)
     options = parser.parse_args()
     figures: dict[int, list[tuple[float, float, float]]] = {count: [] for count in VIEWERS}
-    with (
-        LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=":0") as cluster,
-        Client(cluster) as client,
-    ):
-        client.gather(client.map(operator.neg, range(options.tasks)))
-        pid = scheduler_pid(client)
-        for _ in range(options.rounds):
-            for count in VIEWERS:
+    with ExitStack() as stack:
+        clients = {}
+        for address in (None, ":0"):
+            cluster = LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=address)
+            client = stack.enter_context(Client(stack.enter_context(cluster)))
+            client.gather(client.map(operator.neg, range(options.tasks)))
+            clients[address is None] = client, scheduler_pid()
+        for turn in range(options.rounds):
+            for count in VIEWERS[:: 1 - 2 * (turn % 2)]:
+                client, pid = clients[count < 0]
                 figures[count].append(measure(client, pid, count, options.tasks))
-    print("viewers   tasks/s   of none   scheduler µs/task   at rest, % of a processor")
-    none = median(each[0] for each in figures[0])
+    print_table(figures)
+
+
+def print_table(figures: dict[int, list[tuple[float, float, float]]]) -> None:
+    """Medians, and the least of what it costs."""
+    print("viewers   tasks/s   of none   scheduler µs/task, least   at rest, % of a processor")
+    none = median(each[0] for each in figures[-1])
     for count, rows in figures.items():
         rate, cost, rest = (median(each[at] for each in rows) for at in range(3))
-        print(f"{count:7d} {rate:9,.0f} {100 * rate / none:8.0f} % {cost:19.1f} {rest:26.1f}")
+        least, name = min(each[1] for each in rows), "without" if count < 0 else f"{count:7d}"
+        print(
+            f"{name} {rate:9,.0f} {100 * rate / none:8.0f} % {cost:19.1f} {least:6.1f} {rest:27.1f}"
+        )
 
 
 if __name__ == "__main__":
