@@ -109,7 +109,8 @@ def main() -> int:
         measured = rounds.run(told)
     out = Console(highlight=False, width=None if sys.stdout.isatty() else _WIDTH)
     out.print(report.table(measured.medians(), cases))
-    out.print("\n(n ×): trio_dask is so many times better\n")
+    out.print("\n(n ×): trio_dask is so many times better")
+    out.print(f"{report.machine(measured)}\n")
     out.print(report.counted_table(counted))
     if asked.json:
         settings = {"quick": asked.quick, "rounds": asked.rounds, "cases": asked.cases}

@@ -14,7 +14,7 @@ import traceback
 from typing import TYPE_CHECKING, Any
 
 from bench.cases import CASES
-from bench.machine import loops_per_second
+from bench.machine import speeds
 from bench.scale import scale_for
 from bench.systems import SYSTEMS
 from bench.turn import Turn
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 def take(turn: Turn, names: Iterable[str]) -> None:
     """Measure these cases, and say what came out."""
-    _tell({"loops/s": loops_per_second()})
+    _tell({"speeds": speeds()})
     try:
         for name in names:
             _tell({"begun": name})

@@ -20,6 +20,11 @@ SHOWN_MAX: Final = 6
 #: A count that differs by more has changed: memory is not quite the same each time.
 _CHANGED: Final = 0.02
 _NOTHING: Final = "–"
+#: How fast the machine was: for people, in the file, and of how many.
+_SPEEDS: Final = (
+    ("million rounds of a plain loop a second", "loops/s", 1e6),
+    ("echoes between two processes a second", "echoes/s", 1),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,11 +112,13 @@ def _machine(shown: Sequence[Kept]) -> Iterable[tuple[str, list[str]]]:
     yield "Python", [str(each.machine.get("python", _NOTHING)) for each in shown]
     yield "processors", [str(each.machine.get("cpus", _NOTHING)) for each in shown]
     yield "load before", [_load(each) for each in shown]
-    loops = [each.machine.get("loops/s", {}).get("trio_dask") for each in shown]
-    yield (
-        "million rounds of a plain loop a second",
-        [f"{min(each) / 1e6:.3g} to {max(each) / 1e6:.3g}" if each else _NOTHING for each in loops],
-    )
+    for title, name, unit in _SPEEDS:
+        found = [each.machine.get(name, {}).get("trio_dask") for each in shown]
+        yield title, [_range(each, unit) for each in found]
+
+
+def _range(speeds: Sequence[float] | None, unit: float) -> str:
+    return f"{min(speeds) / unit:,.4g} to {max(speeds) / unit:,.4g}" if speeds else _NOTHING
 
 
 def _load(one: Kept) -> str:

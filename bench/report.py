@@ -39,7 +39,7 @@ def as_json(measured: Measured, counted: Figures, settings: Mapping[str, Any]) -
     """Everything, for later comparison."""
     medians = measured.medians()
     return {
-        "machine": facts() | {"loops/s": dict(measured.loops)},
+        "machine": facts() | {name: dict(by) for name, by in measured.speeds.items()},
         "settings": dict(settings),
         "medians": medians,
         "ratios": ratios(medians),
@@ -81,6 +81,16 @@ def table(medians: Medians, cases: Iterable[Case]) -> Table:
                 )
             shown.add_row(f"  {name}", *cells)
     return shown
+
+
+def machine(measured: Measured) -> str:
+    """How fast the machine was meanwhile, of which all that is timed is a part."""
+    said = {
+        name: f"{number(min(all_of))} to {number(max(all_of))}"
+        for name, by in measured.speeds.items()
+        if (all_of := [speed for speeds in by.values() for speed in speeds])
+    }
+    return "machine: " + ", ".join(f"{name} {value}" for name, value in said.items())
 
 
 def counted_table(counted: Figures) -> Table:

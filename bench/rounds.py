@@ -43,8 +43,10 @@ class Measured:
     """What has come out so far: of each system, of each case, the figures of each round."""
 
     rounds: dict[str, dict[str, list[Figures]]] = field(default_factory=dict)
-    #: How fast a plain loop was at the begin of each turn.
-    loops: dict[str, list[float]] = field(default_factory=lambda: defaultdict(list))
+    #: How fast the machine was at the begin of each turn: see `machine.speeds`.
+    speeds: dict[str, dict[str, list[float]]] = field(
+        default_factory=lambda: defaultdict(lambda: defaultdict(list))
+    )
     errors: list[dict[str, str]] = field(default_factory=list)
 
     def medians(self) -> dict[str, dict[str, Figures]]:
@@ -93,8 +95,8 @@ class Rounds:
         with _child(system.name, names, quick=self.quick) as said:
             for line in said:
                 told: dict[str, Any] = json.loads(line)
-                if "loops/s" in told:
-                    self.measured.loops[system.name].append(told["loops/s"])
+                for name, speed in told.get("speeds", {}).items():
+                    self.measured.speeds[name][system.name].append(speed)
                 if "begun" in told:
                     progress.begun(f"{title}: {told['begun']}")
                 if "case" in told:

@@ -20,6 +20,7 @@ def write(directory: Path, name: str, counted: dict[str, float], **timed: float)
             "date": f"{name[:10]}T12:00:00",
             "python": "3.11",
             "loops/s": {"trio_dask": [2e7, 1e7]},
+            "echoes/s": {"trio_dask": [9e3, 8.5e3]},
         },
         "medians": {"trio_dask": {"latency": timed}} if timed else {},
         "counted": counted,
@@ -39,6 +40,10 @@ def test_times_are_side_by_side(tmp_path: Path) -> None:
     assert "| new | – | – | 7 |" in lines
     assert "| p50 ms | – | 0.5 | 0.25 |" in lines
     assert "| million rounds of a plain loop a second | 10 to 20 | 10 to 20 | 10 to 20 |" in lines
+    assert (
+        "| echoes between two processes a second | 8,500 to 9,000 | 8,500 to 9,000 | 8,500 to 9,000 |"
+        in lines
+    )
     assert "| day | 2026-01-01 | 2026-02-01 | 2026-03-01 |" in lines
 
 

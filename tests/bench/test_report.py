@@ -65,6 +65,10 @@ MEASURED = Measured(
         OURS: {"map": [{"tasks/s": 900.0, "p50 ms": 1.0}, {"tasks/s": 1100.0, "p50 ms": 3.0}]},
         "other": {"map": [{"tasks/s": 100.0}], "tree": [{"tasks/s": 7.0}]},
     },
+    speeds={
+        "loops/s": {OURS: [2e7, 1e7], "other": [3e7]},
+        "echoes/s": {OURS: [9e3, 8e3], "other": [7e3]},
+    },
     errors=[{"system": "other", "case": "chain", "error": "no"}],
 )
 
@@ -84,7 +88,9 @@ def test_json_holds_everything() -> None:
     assert written["counted"] == {"calls": 3.0}
     assert written["settings"] == {"quick": True}
     assert written["errors"] == MEASURED.errors
-    assert {"cpus", "python", "versions", "loops/s", "load", "date"} <= written["machine"].keys()
+    assert {"cpus", "python", "versions", "loops/s", "echoes/s", "load", "date"} <= written[
+        "machine"
+    ].keys()
     assert written["machine"]["versions"]["trio"]
 
 
@@ -100,6 +106,13 @@ def test_the_table_shows_figures_and_ratios() -> None:
         ["tree", "reduction"],
         ["tasks/s", "7"],
     ]
+
+
+def test_how_fast_the_machine_was_is_said() -> None:
+    """Over all turns of all systems; nothing of what nobody measured."""
+    said = report.machine(MEASURED)
+    assert said == "machine: loops/s 10,000,000 to 30,000,000, echoes/s 7,000 to 9,000"
+    assert report.machine(Measured()) == "machine: "
 
 
 @pytest.mark.parametrize(
@@ -128,7 +141,7 @@ def test_a_turn_tells_line_by_line(capsys: pytest.CaptureFixture[str]) -> None:
     """How fast the machine is, what has begun, what came out; a case that fails is told, too."""
     take(Turn(THREADS, scale_for(quick=True, slow=True)), ["latency", "recovery", "tree"])
     told = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
-    assert told[0]["loops/s"] > 0
+    assert all(told[0]["speeds"][name] > 0 for name in ("loops/s", "echoes/s"))
     assert [each["begun"] for each in told if "begun" in each] == ["latency", "recovery", "tree"]
     ended = {each["case"]: each for each in told if "case" in each}
     assert ended["latency"]["figures"].keys() >= {"p50 ms", "p99 ms", "client CPU µs/task"}
