@@ -262,11 +262,15 @@ def _link(state: ClusterState, task: Task, dep_tids: list[int], joined: dict[int
             return
         deps[dep] = dep_tid
     task.deps = tuple(deps)
-    for dep in task.deps:
+    renamed = False
+    for dep, ref in deps.items():
         if dep.dependents is None:
-            dep.dependents = {}
-        dep.dependents[task] = None
-    if any(dep.tid != ref for dep, ref in deps.items()):
+            dep.dependents = {task: None}
+        else:
+            dep.dependents[task] = None
+        if dep.tid != ref:
+            renamed = True
+    if renamed:
         state.refs[task.tid] = list(deps.values())
     if task.wanted:
         require(state, [task])

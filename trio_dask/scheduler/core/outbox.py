@@ -166,17 +166,21 @@ class WorkerOutbox(Outbox):
         run.dep_counts.append(len(task.deps))
         if refs is not None and not run.dep_refs:
             run.dep_refs += run.dep_tids
-        for index, dep in enumerate(task.deps):
-            run.dep_tids.append(dep.tid)
-            if refs is not None:
-                run.dep_refs.append(refs[index])
-            elif run.dep_refs:
-                run.dep_refs.append(dep.tid)
+        tids = [dep.tid for dep in task.deps]
+        run.dep_tids += tids
+        if refs is not None or run.dep_refs:
+            run.dep_refs += tids if refs is None else refs
+        at, places, rows_of = run.dep_at, run.places, self._places
+        for dep in task.deps:
             if dep.value is not None:
-                run.dep_at.append(INLINE)
+                at.append(INLINE)
                 run.dep_values.append(dep.value)
-            else:
-                run.dep_at.append(self._place(places_of(dep.holders), run.places))
+                continue
+            place = places_of(dep.holders)
+            row = rows_of.get(place)  # the same as `_place`, without a call for each input
+            if row is None or row >= len(places) or places[row] != place:
+                row = self._place(place, places)
+            at.append(row)
 
     def recall(self, attempt: int) -> None:
         """Give the attempt back if it has not begun."""
@@ -217,4 +221,6 @@ def places_of(holders: list[Worker] | None) -> str:
     """The addresses of the holders that are alive, as the wire has them; three at most."""
     if not holders:
         return ""
+    if len(holders) == 1:
+        return holders[0].address
     return " ".join(worker.address for worker in holders[:3])

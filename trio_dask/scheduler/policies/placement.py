@@ -22,8 +22,10 @@ def home_of(task: Task) -> Worker | None:
         return _least(holders) if holders else None
     held: dict[Worker, int] = {}
     for dep in deps:
-        for worker in dep.holders or ():
-            held[worker] = held.get(worker, 0) + dep.nbytes + 1
+        if dep.holders:
+            nbytes = dep.nbytes + 1
+            for worker in dep.holders:
+                held[worker] = held.get(worker, 0) + nbytes
     best = None
     for worker, nbytes in held.items():
         if _stays(worker) and (best is None or nbytes > held[best]):
