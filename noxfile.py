@@ -20,8 +20,12 @@ nox.options.sessions = ["lint", "types", "docs", "simulate", "tests"]
 PROJECT = nox.project.load_toml("pyproject.toml")
 OTHER_PYTHONS = ["3.12", "3.13"]
 SEEDS = "2000"
-#: Two processes share the tests, and take from each other what is left.
-TWO = ("-n", "2", "--dist", "worksteal")
+#: Processes share the tests, and take from each other what is left.
+SHARED = ("--dist", "worksteal")
+#: Where the simulations are: to look for them in all files takes longer than some of them.
+SIMULATIONS = (
+    "tests/simulation", "tests/scheduler/test_recording.py", "tests/worker/test_recording.py",
+)  # fmt: skip
 #: What makes a module one that flake8-async has anything to say about; the pure cores are not.
 ASYNCHRONOUS = re.compile(r"\b(async|await|trio|anyio|asyncio)\b")
 DISTRIBUTED = "distributed==2026.8.0"  # figures are compared over time: a new one is a decision
@@ -93,11 +97,12 @@ def types(session: nox.Session) -> None:
 @nox.session
 def tests(session: nox.Session) -> None:
     """All tests but the simulations on one Python: seven minutes at most."""
-    install(session, "test")
-    # Slowest first, as they are what one waits for.
+    install(session, "test", "neighbours")
+    # On two processors, three of them: many tests wait for processes, or for time to pass.
     session.run(
-        "pytest", *TWO, "-m", "not simulation and not nightly", "--durations=5", *session.posargs
-    )
+        "pytest", "-n", "3", *SHARED, "-m", "not simulation and not nightly", "--durations=5",
+        *session.posargs,
+    )  # fmt: skip
 
 
 @nox.session(default=False)
@@ -130,10 +135,13 @@ def other(session: nox.Session) -> None:
 @nox.session
 def simulate(session: nox.Session) -> None:
     """Clusters simulated from seeds: three minutes at most; ``-- --seeds N`` or ``-- --minutes N``."""
-    install(session, "test")
+    install(session, "simulate")
     # A broken rule may take minutes of a busy machine to be found.
     patient = ("-o", "faulthandler_timeout=300")
-    session.run("pytest", *TWO, *patient, "-m", "simulation and not nightly", "--seeds", "20")
+    session.run(
+        "pytest", "-n", "2", *SHARED, *patient, "-m", "simulation and not nightly",
+        "--seeds", "20", *SIMULATIONS,
+    )  # fmt: skip
     asked = session.posargs or ["--seeds", SEEDS]
     play = ("python", "-m", "trio_dask.testing.simulation", "--jobs", "2")
     session.run(*play, *asked)
