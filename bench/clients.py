@@ -39,8 +39,11 @@ class Client(ABC):
         """Until all of them are computed, wherever their values are."""
 
     @abstractmethod
-    def one_by_one(self, count: int) -> list[float]:
-        """Submit a no-op, wait for its value, and again: the seconds that each took."""
+    def one_by_one(self, count: int, **options: Any) -> list[float]:
+        """Submit a no-op, wait for its value, and again: the seconds that each took.
+
+        `options` are those of the system's `submit`.
+        """
 
     @abstractmethod
     def ping(self) -> None:
@@ -84,12 +87,12 @@ class InLoop(Client):
 
         self._portal.call(wait, futures)
 
-    def one_by_one(self, count: int) -> list[float]:
+    def one_by_one(self, count: int, **options: Any) -> list[float]:
         async def trips() -> list[float]:
             seconds = []
             for number in range(count):
                 began = perf_counter()
-                value = await self._client.submit(inc, number)
+                value = await self._client.submit(inc, number, **options)
                 seconds.append(perf_counter() - began)
                 assert value == number + 1
             return seconds
@@ -137,11 +140,12 @@ class Blocking(Client):
     def wait(self, futures: list[Any]) -> None:
         self._wait(futures)
 
-    def one_by_one(self, count: int) -> list[float]:
+    def one_by_one(self, count: int, **options: Any) -> list[float]:
         seconds = []
+        options |= self._options
         for number in range(count):
             began = perf_counter()
-            value = self.submit(inc, number).result()
+            value = self._client.submit(inc, number, **options).result()
             seconds.append(perf_counter() - began)
             assert value == number + 1
         return seconds
@@ -180,7 +184,7 @@ class Pool(Client):
     def wait(self, futures: list[Any]) -> None:
         wait_for_all(futures)
 
-    def one_by_one(self, count: int) -> list[float]:
+    def one_by_one(self, count: int, **options: Any) -> list[float]:
         seconds = []
         for number in range(count):
             began = perf_counter()

@@ -23,6 +23,8 @@ class Scale:
     width: int = 60
     #: round trips, one after the other
     trips: int = 1_000
+    #: tasks of a millisecond that are queued while a more urgent one comes
+    queued: int = 100_000
     #: values of a kilobyte
     values: int = 10_000
     #: bytes of a large value
@@ -47,11 +49,14 @@ class Scale:
 
 FULL: Final = Scale()
 #: It takes distributed longer to do these than all others to do theirs.
-FULL_SLOW: Final = replace(FULL, tasks=20_000, trips=200, values=5_000, pending=10_000)
+FULL_SLOW: Final = replace(
+    FULL, tasks=20_000, trips=200, values=5_000, pending=10_000, queued=10_000
+)
 QUICK: Final = replace(
     FULL,
     tasks=20_000,
     trips=300,
+    queued=20_000,
     pending=20_000,
     dozes=200,
     idle_s=2.0,
@@ -67,6 +72,7 @@ QUICK_SLOW: Final = Scale(
     inputs=500,
     width=20,
     trips=50,
+    queued=2_000,
     values=500,
     pending=1_500,
     dozes=200,
