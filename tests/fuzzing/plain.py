@@ -26,7 +26,7 @@ from trio_dask.config import (
     read_scheduler_file,
 )
 from trio_dask.errors import AuthenticationError, ConfigError, RemoteProtocolError
-from trio_dask.messages import Payload, decode, encode
+from trio_dask.messages import Buffer, Payload, decode, encode
 from trio_dask.messages.exceptions import rebuild
 from trio_dask.messages.failure import Failure, walk
 
@@ -42,7 +42,24 @@ def _pieces(data: bytes) -> list[bytes]:
 
 def frames(data: bytes) -> None:
     """Any split of any bytes gives the same frames, and sets nothing aside for claims."""
-    whole, split = FrameDecoder(SMALL), FrameDecoder(SMALL)
+    _same_however_split(data, FrameDecoder(SMALL), FrameDecoder(SMALL))
+
+
+def _grown(method: int, data: Buffer, nbytes: int) -> bytes:
+    """What unpacks in a simple way; in another way it may give far too much."""
+    if method == 3:
+        msg = "not agreed on"
+        raise RemoteProtocolError(msg)
+    return bytes(data) * (nbytes // len(data) if method == 1 else nbytes)
+
+
+def chunks(data: bytes) -> None:
+    """The same where what is large may come in chunks; none has more than was announced."""
+    made = FrameDecoder(SMALL, undo=_grown), FrameDecoder(SMALL, undo=_grown)
+    _same_however_split(data, *made)
+
+
+def _same_however_split(data: bytes, whole: FrameDecoder, split: FrameDecoder) -> None:
     out, refused = [], False
     try:
         for piece in _pieces(data):
@@ -57,6 +74,8 @@ def frames(data: bytes) -> None:
         assert not refused, "refused only in pieces"
         assert out == every
         assert split.between_frames == whole.between_frames
+        limit = SMALL.payload_bytes_max
+        assert all(len(each) <= limit for _, body in every for each in body)
 
 
 def link(data: bytes) -> None:

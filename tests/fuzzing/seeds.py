@@ -3,23 +3,28 @@
 from __future__ import annotations
 
 import random
+import struct
 from typing import TYPE_CHECKING, Final
 
 from tests.fuzzing.bystanders import FIRST, THEIRS
 from tests.fuzzing.ends import FID, MINE, A, B
 from tests.fuzzing.wire import said
 from trio_dask.comm import Handshake, Hello, keys_from_token
+from trio_dask.comm.chunks import LZ4, PLAIN, ZSTD, chunk_head
 from trio_dask.messages import (
     Message,
     agreeing,
+    encode,
     fleet,
     inquiring,
     kept,
     nested,
     plugins,
+    recorded,
     reunion,
     sealing,
     session,
+    speech,
     tasks as words,
     values,
 )
@@ -279,6 +284,49 @@ def of_worker_to_client() -> list[Message]:
     ]
 
 
+def of_neighbour() -> list[Message]:
+    """What a peer of this host says of values that go as descriptors."""
+    return [
+        sealing.Takes(2),
+        sealing.Returned([1, 7], [1, 0]),
+        values.Fetch(1, [1001]),
+        sealing.Returned([2, 2, 0, -1], [0, 1, 1, 0]),
+        sealing.Takes(1 << 40),
+        values.Values(2, [1], [values.FOUND], [], [b"as bytes"], last=True),
+        values.Store(3, [5], [b"as bytes"]),
+        sealing.Takes(-1),
+        sealing.Returned([4], [1]),
+        sealing.Takes(0),
+    ]
+
+
+#: What is said where nothing but its words is checked: to a runner, in a log, first and last.
+ELSEWHERE: Final[tuple[Message, ...]] = (
+    session.Goodbye("enough"),
+    session.RegisterClient("c", "secret of somebody", 3),
+    session.Refused("no room"),
+    values.Prepare({"name": "w", "nthreads": 2, "memory_limit": 1 << 30}),
+    values.Ready(77),
+    values.Give([1, 2], [b"one", b"two"]),
+    values.Stop("enough"),
+    nested.NestedJoin(3, 5),
+    nested.NestedGot(3, 1, [1, 2], [values.FOUND, values.UNPICKLABLE], [b"why"]),
+    recorded.Recording(1, "2026.11.0", "worker", "c", 1, {"nworkers": 2}),
+    recorded.Event("fetched", 0, 3, 1.5, [3, 5]),
+    inquiring.Profiled([b"stacks"]),
+    speech.Spoken([1, 1], [2, 2], [0, 1], [1.5, 2.5], [0, 3], ["a line\n", "half of"]),
+    sealing.Unread([1, 2], [0, 1], [1, 0]),
+    sealing.Rewrite([1, 2], [1, 0]),
+    sealing.Unload(1, [1002, 1003]),
+    sealing.Pressure(2),
+)
+
+
+def everything() -> list[Message]:
+    """Each message that is in a seed."""
+    return [*(each for made in CONVERSATIONS.values() for each in made()), *ELSEWHERE]
+
+
 #: For each target that hears messages: a conversation it understands.
 CONVERSATIONS: Final = {
     "hostile_client": of_client,
@@ -288,6 +336,7 @@ CONVERSATIONS: Final = {
     "hostile_runner": of_runner,
     "hostile_peer": of_peer,
     "hostile_source": of_source,
+    "hostile_neighbour": of_neighbour,
     "hostile_scheduler_of_client": to_client,
     "hostile_worker_of_client": of_worker_to_client,
 }
@@ -298,12 +347,13 @@ def seeds(target: str) -> list[bytes]:
     conversation = CONVERSATIONS.get(target)
     if conversation is not None:
         return list(_shortened(conversation()))
-    everything = [message for each in CONVERSATIONS.values() for message in each()]
+    if target == "chunks":
+        return [bytes([cut]) + data for data in _chunked() for cut in (0, 6, 60)]
     if target in ("frames", "link"):
-        few = everything[::9]
+        few = everything()[::9]
         return [bytes([cut]) + said(few[at : at + 4]) for at, cut in enumerate((0, 6, 60))]
     if target == "header":
-        return [b"\x00" + said([message])[8:] for message in everything]
+        return [b"\x00" + said([message])[8:] for message in everything()]
     if target.startswith("handshake"):
         return _hellos(accepting=target.endswith("accepting"))
     return _TEXTS[target]
@@ -313,6 +363,22 @@ def _shortened(messages: list[Message]) -> Iterable[bytes]:
     yield said(messages)
     for start in range(len(messages)):
         yield said([*messages[:1], *messages[start : start + 3]])
+
+
+def _chunked() -> Iterable[bytes]:
+    """A payload in chunks of each kind, one after the other, and some that are wrong."""
+    header, _ = encode([values.Store(1, [1], [b""])])
+    parts = (
+        chunk_head(PLAIN, 200) + bytes(200),
+        chunk_head(LZ4, 20) + b"0123456789" * 2,
+        chunk_head(ZSTD, 1) + b"0",
+        chunk_head(ZSTD, 50) + bytes(50),
+        chunk_head(LZ4, 300),
+        chunk_head(3, 5) + b"01234",
+    )
+    frames = [struct.pack("<IIQ", len(header), 1, 200 | 1 << 62) + header + part for part in parts]
+    yield from frames
+    yield b"".join(frames[:3]) + said([values.Store(2, [1], [b"after it"])])
 
 
 def _hellos(*, accepting: bool) -> list[bytes]:

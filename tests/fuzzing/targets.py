@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from tests.fuzzing import bystanders, ends, plain
+from tests.fuzzing import bystanders, ends, neighbours, plain
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -20,6 +20,7 @@ TARGETS: Final[dict[str, Callable[[bytes], None]]] = {
         plain.handshake_accepting,
         plain.handshake_connecting,
         plain.frames,
+        plain.chunks,
         plain.link,
         plain.header,
         plain.failure,
@@ -34,6 +35,7 @@ TARGETS: Final[dict[str, Callable[[bytes], None]]] = {
         ends.hostile_runner,
         ends.hostile_peer,
         ends.hostile_source,
+        neighbours.hostile_neighbour,
         ends.hostile_scheduler_of_client,
         ends.hostile_worker_of_client,
     )

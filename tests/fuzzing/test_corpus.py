@@ -9,17 +9,20 @@ import pytest
 
 from tests.fuzzing.fuzz import Tally, corpus, guarded, place_of
 from tests.fuzzing.mutating import mutated
-from tests.fuzzing.seeds import CONVERSATIONS, seeds
+from tests.fuzzing.seeds import CONVERSATIONS, everything, seeds
 from tests.fuzzing.targets import TARGETS
 from tests.fuzzing.wire import heard, put_together, said, taken_apart
-from trio_dask.comm import handshake
-from trio_dask.messages import columns
+from trio_dask.comm import LocalLoans, handshake
+from trio_dask.comm.chunks import Unpacking
+from trio_dask.messages import columns, message_types
 from trio_dask.scheduler.core import fleet
 from trio_dask.worker.core import attempts
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
+
+    from trio_dask.messages.sealing import Returned
 
 #: Mutations of each target, by how long one takes: together some ten seconds.
 COUNTS = {
@@ -55,6 +58,18 @@ def test_mutations(target: str) -> None:
             raise
 
 
+def return_all(loans: Any, message: Returned) -> None:
+    """What believes that everything is back when anything is."""
+    for _ in message.numbers:
+        for loan in loans._out.values():
+            loan.back(clean=True)
+
+
+def unpack_all(unpacking: Any, data: bytes) -> None:
+    """What takes whatever comes out."""
+    unpacking.whole += unpacking._undo(unpacking._method, data, unpacking._room)
+
+
 def always(*_: object) -> bool:
     """What a check says that checks nothing."""
     return True
@@ -67,6 +82,8 @@ def always(*_: object) -> bool:
         ("hostile_worker", fleet, "is_amount", always),
         ("hostile_scheduler_of_worker", attempts, "_check", always),
         ("header", columns, "_NODES_MAX", -1),
+        ("chunks", Unpacking, "_unpack", unpack_all),
+        ("hostile_neighbour", LocalLoans, "returned", return_all),
     ],
 )
 def test_what_is_broken_is_found(
@@ -87,6 +104,14 @@ def test_conversations_are_understood(target: str) -> None:
     frames = taken_apart(data)
     assert frames is not None
     assert put_together(frames) == data
+
+
+def test_every_message_is_in_a_seed() -> None:
+    """What nobody begins with, mutations never get to."""
+    types = message_types().values()
+    assert {each.__name__ for each in types} - {
+        type(each).__name__ for each in everything()
+    } == set()
 
 
 def test_mutations_are_mostly_conversations() -> None:

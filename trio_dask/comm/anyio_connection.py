@@ -6,14 +6,18 @@ from typing import TYPE_CHECKING, Final
 
 import anyio
 import anyio.abc
+import anyio.to_thread
 
 from trio_dask.comm.anyio_near import NearStream
+from trio_dask.comm.chunks import Chunk
+from trio_dask.comm.compression import plain
 from trio_dask.comm.conversation import FAREWELL_S, Conversation
 from trio_dask.comm.framing import DEFAULT_LIMITS, MIB, Lead, Limits, Stretch
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from trio_dask.comm.compression import Agreed
     from trio_dask.comm.handshake import Hello
     from trio_dask.messages import Buffer, Message
 
@@ -35,6 +39,7 @@ class AnyioConnection(Conversation):
         local_address: str = "",
         remote_address: str = "",
         limits: Limits = DEFAULT_LIMITS,
+        agreed: Agreed | None = None,
         half_closes: bool = True,
     ) -> None:
         """`half_closes` is False of a stream with TLS, which ends in both directions at once."""
@@ -43,6 +48,7 @@ class AnyioConnection(Conversation):
             local_address=local_address,
             remote_address=remote_address,
             limits=limits,
+            agreed=agreed,
             adopt=stream.adopt if isinstance(stream, NearStream) else None,
         )
         self._stream: Final = stream
@@ -106,7 +112,10 @@ class AnyioConnection(Conversation):
             while True:
                 pieces = link.take()
                 for piece in pieces:
-                    await self._send_piece(piece)
+                    if type(piece) is Chunk:
+                        await self._send_chunk(piece)
+                    else:
+                        await self._send_piece(piece)
                 if pieces:
                     del pieces, piece
                     continue
@@ -135,6 +144,20 @@ class AnyioConnection(Conversation):
             await self._stream.send(part)  # type: ignore[arg-type]
             self._link.wrote(len(part))
             self._note_room()
+
+    async def _send_chunk(self, chunk: Chunk) -> None:
+        packer = self._packer
+        assert packer is not None
+        looks = packer.looks
+        pieces = await anyio.to_thread.run_sync(packer.packed, chunk) if looks else plain(chunk)
+        began = anyio.current_time()
+        for piece in pieces:
+            whole = piece.read() if isinstance(piece, Stretch) else piece
+            await self._stream.send(whole)  # type: ignore[arg-type]
+        sent = sum(map(len, pieces))
+        packer.line.wrote(sent, began, anyio.current_time())
+        self._link.wrote(len(chunk), sent)
+        self._note_room()
 
     async def drained(self, below_bytes: int = 0) -> None:
         """Wait until no more than that is queued, or the connection has ended."""

@@ -12,6 +12,7 @@ import anyio.abc
 from trio_dask.comm.addresses import TLS, parse_contact
 from trio_dask.comm.anyio_connection import AnyioConnection
 from trio_dask.comm.anyio_near import NearStream
+from trio_dask.comm.compression import NONE, agree
 from trio_dask.comm.framing import DEFAULT_LIMITS, Limits
 from trio_dask.comm.handshake import Handshake, Hello, TokenRefused
 from trio_dask.comm.identity import local_hello
@@ -113,9 +114,12 @@ async def _connect_with(
                 binding = b""
                 if contact.scheme == TLS:
                     stream, binding = await _encrypted(stream, keys, contact.host)
+                # Only between those who have values for each other.
+                compression = keys.compression if expect == WORKER else NONE
                 handshake = Handshake(
-                    local_hello(role), keys, connecting=True, expect=expect, binding=binding
-                )
+                    local_hello(role, compression), keys, connecting=True, expect=expect,
+                    binding=binding,
+                )  # fmt: skip
                 peer = await shake_hands_anyio(stream, handshake)
             except CommError as error:
                 raise type(error)(f"{contact}: {error}") from error
@@ -129,6 +133,7 @@ async def _connect_with(
             local_address=address_of(raw.getsockname()),
             remote_address=str(contact),
             limits=limits,
+            agreed=agree(compression, peer.unpacks),
             half_closes=contact.scheme != TLS,
         )
     raise no_answer(str(contact), step, timeout_s)

@@ -31,6 +31,8 @@ class Keys:
     near: bytes = field(default=b"", repr=False)
     #: What ``tls://`` takes: certificates; None where there are none.
     tls: Tls | None = field(default=None, repr=False, compare=False)
+    #: How values may be compressed on their way to other hosts, as of `CommConfig`.
+    compression: str = field(default="none", repr=False, compare=False)
     #: Those of tokens that were replaced, and are accepted for a while.
     former: tuple[Keys, ...] = field(default=(), repr=False, compare=False)
     #: Where they are from may have others by now: what tells.
@@ -54,13 +56,20 @@ class Keys:
         return (*reversed(self.former), self)
 
 
-def keys_from_token(token: str, origin: str = "the token", *, tls: Tls | None = None) -> Keys:
+def keys_from_token(
+    token: str,
+    origin: str = "the token",
+    *,
+    tls: Tls | None = None,
+    compression: str = "none",
+) -> Keys:
     """The keys of the cluster with this token.
 
     Args:
         token: What all parts of the cluster share.
         origin: Where it came from, as errors say it.
         tls: Certificates, for addresses that begin with ``tls://``.
+        compression: ``auto``, ``none``, or the name of a way to compress.
 
     Raises:
         AuthenticationError: the token is missing, or could be guessed, or is none.
@@ -77,7 +86,7 @@ def keys_from_token(token: str, origin: str = "the token", *, tls: Tls | None = 
 
     return Keys(
         connect=key(b"connect"), accept=key(b"accept"), dashboard=key(b"dashboard"),
-        near=key(b"near"), tls=tls,
+        near=key(b"near"), tls=tls, compression=compression,
     )  # fmt: skip
 
 

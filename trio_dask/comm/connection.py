@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Final
 
 import trio
 
+from trio_dask.comm.chunks import Chunk
+from trio_dask.comm.compression import plain
 from trio_dask.comm.conversation import FAREWELL_S, Conversation
 from trio_dask.comm.framing import DEFAULT_LIMITS, Limits, Stretch
 from trio_dask.comm.stream import DescriptorStream, SocketByteStream
@@ -14,6 +16,7 @@ from trio_dask.comm.stream import DescriptorStream, SocketByteStream
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from trio_dask.comm.compression import Agreed
     from trio_dask.comm.handshake import Hello
     from trio_dask.messages import Buffer, Message
 
@@ -35,12 +38,14 @@ class Connection(Conversation):
         local_address: str = "",
         remote_address: str = "",
         limits: Limits = DEFAULT_LIMITS,
+        agreed: Agreed | None = None,
     ) -> None:
         super().__init__(
             peer,
             local_address=local_address,
             remote_address=remote_address,
             limits=limits,
+            agreed=agreed,
             adopt=stream.adopt if isinstance(stream, DescriptorStream) else None,
         )
         self._stream: Final = stream
@@ -107,13 +112,11 @@ class Connection(Conversation):
             while True:
                 pieces = link.take()
                 for piece in pieces:
-                    if type(piece) is not Stretch:
-                        await stream.send_all(piece)
-                    elif isinstance(stream, SocketByteStream):
-                        await stream.send_stretch(piece)
+                    if type(piece) is Chunk:
+                        await self._write_chunk(piece)
                     else:
-                        await stream.send_all(piece.read())
-                    link.wrote(len(piece))
+                        await self._write_piece(piece)
+                        link.wrote(len(piece))
                     if len(self._room):
                         self._room.unpark_all()
                 if pieces:
@@ -126,6 +129,27 @@ class Connection(Conversation):
                 await stream.send_eof()
         except (trio.BrokenResourceError, trio.ClosedResourceError, OSError) as error:
             self._on_write_broken(error)
+
+    async def _write_piece(self, piece: Buffer) -> None:
+        stream = self._stream
+        if type(piece) is not Stretch:
+            await stream.send_all(piece)
+        elif isinstance(stream, SocketByteStream):
+            await stream.send_stretch(piece)
+        else:
+            await stream.send_all(piece.read())
+
+    async def _write_chunk(self, chunk: Chunk) -> None:
+        packer = self._packer
+        assert packer is not None
+        looks = packer.looks
+        pieces = await trio.to_thread.run_sync(packer.packed, chunk) if looks else plain(chunk)
+        began = trio.current_time()
+        for piece in pieces:
+            await self._write_piece(piece)
+        sent = sum(map(len, pieces))
+        packer.line.wrote(sent, began, trio.current_time())
+        self._link.wrote(len(chunk), sent)
 
     async def drained(self, below_bytes: int = 0) -> None:
         """Wait until no more than that is queued, or the connection has ended."""

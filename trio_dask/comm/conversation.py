@@ -5,6 +5,7 @@ from __future__ import annotations
 import abc
 from typing import TYPE_CHECKING, Final
 
+from trio_dask.comm.compression import Packer, is_same_host, undo
 from trio_dask.comm.framing import DEFAULT_LIMITS, KIB, MIB, Limits
 from trio_dask.comm.link import Link, Statistics
 from trio_dask.errors import CommError, PeerClosed, RemoteProtocolError
@@ -13,6 +14,7 @@ from trio_dask.messages.session import Goodbye
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from trio_dask.comm.compression import Agreed
     from trio_dask.comm.handshake import Hello
     from trio_dask.messages import Buffer, Handle, Message
 
@@ -38,12 +40,22 @@ class Conversation(abc.ABC):
         remote_address: str = "",
         limits: Limits = DEFAULT_LIMITS,
         adopt: Callable[[int], Handle] | None = None,
+        agreed: Agreed | None = None,
     ) -> None:
+        """`agreed`: how values may be compressed on their way; None on one host."""
         self.peer: Final = peer
         self.local_address: Final = local_address
         self.remote_address: Final = remote_address
         self._limits: Final = limits
-        self._link: Final = Link(limits, adopt)
+        # Lines on one host are not measured: what takes time there is something else.
+        packs = agreed is not None and (
+            agreed.forced or not is_same_host(local_address, remote_address)
+        )
+        #: How what is large is sent; None: as it is.
+        self._packer: Final = Packer(agreed) if agreed is not None and packs else None
+        self._link: Final = Link(
+            limits, adopt, undo(agreed) if agreed is not None else None, chunks=packs
+        )
         #: Whether values may go as descriptors, because both ends are on one host.
         self.near: Final = adopt is not None
         self._outcome: str | Exception | None = None  # the first one counts
@@ -128,7 +140,9 @@ class Conversation(abc.ABC):
     def _on_data(self, data: Buffer) -> list[Message]:
         """The messages in what was read; what breaks the rules starts the farewell."""
         self._receive_bytes = (
-            RECEIVE_BYTES if len(data) < self._receive_bytes else RECEIVE_MORE_BYTES
+            RECEIVE_BYTES
+            if len(data) < self._receive_bytes or self._link.compressed
+            else RECEIVE_MORE_BYTES
         )
         if self._parting:
             return []

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import trio
 
 from trio_dask.comm.addresses import TLS, parse_contact
+from trio_dask.comm.compression import NONE, agree
 from trio_dask.comm.connection import Connection
 from trio_dask.comm.framing import DEFAULT_LIMITS, Limits
 from trio_dask.comm.handshake import Handshake, Hello, TokenRefused
@@ -115,9 +116,12 @@ async def _connect_with(
                 binding = b""
                 if contact.scheme == TLS:
                     stream, binding = await _encrypted(sock, keys, contact.host)
+                # Only between those who have values for each other.
+                compression = keys.compression if expect == WORKER else NONE
                 handshake = Handshake(
-                    local_hello(role), keys, connecting=True, expect=expect, binding=binding
-                )
+                    local_hello(role, compression), keys, connecting=True, expect=expect,
+                    binding=binding,
+                )  # fmt: skip
                 peer = await shake_hands(stream, handshake)
             except CommError as error:
                 raise type(error)(f"{contact}: {error}") from error
@@ -130,6 +134,7 @@ async def _connect_with(
             local_address=address_of(sock.socket.getsockname()),
             remote_address=str(contact),
             limits=limits,
+            agreed=agree(compression, peer.unpacks),
         )
     raise no_answer(str(contact), step, timeout_s)
 

@@ -4,7 +4,8 @@ A frame is ``<II`` (bytes of header, number of payloads), then a ``<Q`` for the 
 of each payload, then the header, then the payloads one after the other.
 
 Between processes of one host a payload may come as a descriptor: its length has the top bit
-set, and its bytes are not in the stream.
+set, and its bytes are not in the stream. Between hosts that have agreed on it a large one comes in
+`chunks`, which the next bit says; its length is what it has when it is unpacked.
 """
 
 from __future__ import annotations
@@ -14,11 +15,14 @@ import struct
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, TypeAlias
 
+from trio_dask.comm.chunks import CHUNK_BYTES, CHUNKED_BYTES_MIN, Chunk, Unpacking, chunks_of
 from trio_dask.errors import LocalProtocolError, RemoteProtocolError
 from trio_dask.messages import Buffer, Handle, Part, Payload
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from trio_dask.comm.chunks import Undo
 
 KIB: Final = 1 << 10
 MIB: Final = 1 << 20
@@ -28,13 +32,14 @@ GIB: Final = 1 << 30
 JOIN_BYTES_MAX: Final = 64 * KIB
 
 #: More of a payload that is read from its descriptor is not written at once.
-STRETCH_BYTES_MAX: Final = MIB
+STRETCH_BYTES_MAX: Final = CHUNK_BYTES
 #: The most descriptors in one frame: the kernel takes 253 at a time.
 CARRIED_MAX: Final = 128
 
 _PREFIX: Final = struct.Struct("<II")
 _LENGTH_BYTES: Final = 8
 _CARRIED: Final = 1 << 63
+_CHUNKED: Final = 1 << 62
 
 Frame: TypeAlias = tuple[Buffer, list[Buffer]]
 
@@ -95,8 +100,11 @@ def frame(
     limits: Limits = DEFAULT_LIMITS,
     *,
     carries: bool = False,
+    chunks: bool = False,
 ) -> list[Buffer]:
     """The pieces to write for one frame, in order; with `carries` descriptors may go along.
+
+    With `chunks` large payloads go in those, to be compressed or not when they are written.
 
     Payloads are not copied: whoever gives them leaves them alone until they are written.
 
@@ -121,12 +129,17 @@ def frame(
                 handles.append(payload)
                 sizes.append(size | _CARRIED)
                 continue
-            pieces += _stretches(payload)
+            own = _stretches(payload)
         else:
-            size = _add_flat(payload, pieces)
+            own = []
+            size = _add_flat(payload, own)
         if size > limits.payload_bytes_max:
             msg = f"a payload of {size} bytes, limit {limits.payload_bytes_max}"
             raise LocalProtocolError(msg)
+        if chunks and size >= CHUNKED_BYTES_MIN:
+            size |= _CHUNKED
+            own = [Chunk([each]) for each in own] if type(own[0]) is Stretch else chunks_of(own)
+        pieces += own
         sizes.append(size)
     lead = struct.pack(f"<II{len(sizes)}Q", len(header), len(sizes), *sizes) + header
     if handles:
@@ -168,6 +181,10 @@ def _flat(view: memoryview) -> memoryview:
         raise LocalProtocolError(msg) from error
 
 
+#: What is never one with what is beside it.
+_ALONE: Final = frozenset((Lead, Stretch, Chunk))
+
+
 def join(pieces: list[Buffer]) -> list[Buffer]:
     """The same bytes in fewer pieces: runs of small ones become one, large ones stay."""
     if len(pieces) == 1:
@@ -176,7 +193,7 @@ def join(pieces: list[Buffer]) -> list[Buffer]:
     run: list[Buffer] = []
     for piece in pieces:
         kind = type(piece)
-        if len(piece) < JOIN_BYTES_MAX and kind is not Lead and kind is not Stretch:
+        if len(piece) < JOIN_BYTES_MAX and kind not in _ALONE:
             run.append(piece)
             continue
         if run:
@@ -197,15 +214,25 @@ class FrameDecoder:
     """
 
     __slots__ = (
-        "_adopt", "_header", "_limits", "_need", "_partial", "_payloads", "_rest", "_sizes",
+        "_adopt", "_header", "_limits", "_need", "_partial", "_payloads", "_rest", "_sizes", "_undo",
+        "_unpacking", "compressed",
     )  # fmt: skip
 
     def __init__(
-        self, limits: Limits = DEFAULT_LIMITS, adopt: Callable[[int], Handle] | None = None
+        self,
+        limits: Limits = DEFAULT_LIMITS,
+        adopt: Callable[[int], Handle] | None = None,
+        undo: Undo | None = None,
     ) -> None:
-        """`adopt` gives the next descriptor that has come, as a payload of so many bytes."""
+        """`adopt` gives the next descriptor that has come, as a payload of so many bytes; `undo`
+        unpacks chunks, and without it there are none.
+        """
         self._limits = limits
         self._adopt = adopt
+        self._undo = undo
+        self._unpacking: Unpacking | None = None  # a payload in chunks, of which some have come
+        #: Whether the last one of those was compressed.
+        self.compressed = False
         self._rest = bytearray()  # the beginning of a frame, up to the end of its header
         self._need = 0  # bytes of it before it is worth another look: a look may be dear
         self._header: Buffer | None = None  # of the frame whose payloads are arriving
@@ -282,8 +309,9 @@ class FrameDecoder:
 
     def _check_sizes(self, sizes: tuple[int, ...]) -> None:
         limit = self._limits.payload_bytes_max
-        carried = 0 if self._adopt is None else _CARRIED  # elsewhere that is a length
-        largest = max(size & ~carried for size in sizes)
+        # Elsewhere these bits are a length.
+        flags = (_CARRIED if self._adopt else 0) | (_CHUNKED if self._undo else 0)
+        largest = max(size & ~flags for size in sizes)
         if largest > limit:
             msg = f"a payload of {largest} bytes, limit {limit}"
             raise RemoteProtocolError(msg)
@@ -296,6 +324,11 @@ class FrameDecoder:
             if size & _CARRIED:
                 assert self._adopt is not None  # it was checked
                 self._payloads.append(self._adopt(size & ~_CARRIED))
+                continue
+            if size & _CHUNKED:
+                at = self._take_chunks(view, at, size & ~_CHUNKED)
+                if self._unpacking is not None:
+                    break
                 continue
             if self._partial is None:
                 if end - at >= size:
@@ -310,4 +343,16 @@ class FrameDecoder:
                 break
             self._payloads.append(self._partial)
             self._partial = None
+        return at
+
+    def _take_chunks(self, view: memoryview, at: int, size: int) -> int:
+        """Take what there is of a payload in chunks."""
+        assert self._undo is not None  # it was checked
+        unpacking = self._unpacking or Unpacking(size, self._undo)
+        at = unpacking.take(view, at)
+        self._unpacking = unpacking
+        self.compressed = unpacking.compressed
+        if unpacking.is_done:
+            self._payloads.append(unpacking.whole)
+            self._unpacking = None
         return at

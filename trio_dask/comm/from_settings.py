@@ -9,6 +9,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from trio_dask.comm.auth import Keys, keys_from_token
+from trio_dask.comm.compression import offered
 from trio_dask.comm.tls import Security, Tls
 from trio_dask.config import Config, load_settings, read_tokens, token_path
 from trio_dask.errors import AuthenticationError
@@ -30,14 +31,16 @@ def own_keys(
 
     Raises:
         AuthenticationError: it is too weak, or no token at all.
-        ConfigError: certificates are asked for that there are not.
+        ConfigError: certificates are asked for that there are not, or a way to compress.
     """
+    compression = config.comm.compression
+    offered(compression)
     security = Security.of(config.comm.tls) if security is None else security
     tls = Tls(security) if security else None
     if origin:
-        return keys_from_token(token, origin, tls=tls)
+        return keys_from_token(token, origin, tls=tls, compression=compression)
     try:
-        keys = keys_from_token(token, tls=tls)
+        keys = keys_from_token(token, tls=tls, compression=compression)
         return keys if config.token else TokenFile(token_path(), keys)()
     except AuthenticationError:
         # Only now is it worth the while to look where it is from.
@@ -89,7 +92,12 @@ class TokenFile:
 
     def _read(self) -> None:
         tokens, origin = read_tokens(self._path), f"the token in {self._path}"
-        make = partial(keys_from_token, origin=origin, tls=self._keys.tls)
+        make = partial(
+            keys_from_token,
+            origin=origin,
+            tls=self._keys.tls,
+            compression=self._keys.compression,
+        )
         former = tuple(make(each) for each, _ in tokens.former)
         self._keys = replace(make(tokens.token), former=former, renew=self)
         self._until = tuple(until for _, until in tokens.former)

@@ -57,10 +57,13 @@ class Hello:
     version: str
     nonce: bytes = field(default=bytes(NONCE_BYTES), repr=False)
     protocol: int = PROTOCOL
+    #: How it can unpack what was compressed: names, with commas in between. Said if there are any.
+    unpacks: str = ""
 
     def to_bytes(self) -> bytes:
         """The bytes that are sent, and that both proofs cover."""
-        texts = [text.encode() for text in (self.role, self.python, self.version)]
+        said = (self.role, self.python, self.version, self.unpacks)
+        texts = [text.encode() for text in (said if self.unpacks else said[:-1])]
         body = self.nonce + b"".join(bytes([len(text)]) + text for text in texts)
         return _FIXED.pack(MAGIC, self.protocol, len(body)) + body
 
@@ -89,7 +92,10 @@ def _parse_body(body: bytes) -> Hello:
                 break
             texts.append(body[at + 1 : end].decode())
             at = end
-        role, python, version = texts
+        role, python, version, *more = texts
+        unpacks = more.pop() if more else ""
+        if more:
+            raise ValueError
         if not all(text.isascii() and text.isprintable() for text in texts):
             raise ValueError  # it will be in the log, and is still a stranger's
     except ValueError as error:
@@ -98,7 +104,7 @@ def _parse_body(body: bytes) -> Hello:
     if at != len(body):
         msg = "a hello that cannot be read"
         raise AuthenticationError(msg)
-    return Hello(role, python, version, bytes(body[:NONCE_BYTES]))
+    return Hello(role, python, version, bytes(body[:NONCE_BYTES]), unpacks=unpacks)
 
 
 def check_fit(mine: Hello, peer: Hello, *, connecting: bool, expect: str = "") -> None:

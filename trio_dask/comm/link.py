@@ -13,6 +13,8 @@ from trio_dask.messages.session import Goodbye
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
+    from trio_dask.comm.chunks import Undo
+
 
 @dataclass(frozen=True, slots=True)
 class Statistics:
@@ -36,6 +38,7 @@ class Link:
 
     __slots__ = (
         "_carries",
+        "_chunks",
         "_decoder",
         "_limits",
         "_pieces",
@@ -50,12 +53,21 @@ class Link:
     )
 
     def __init__(
-        self, limits: Limits = DEFAULT_LIMITS, adopt: Callable[[int], Handle] | None = None
+        self,
+        limits: Limits = DEFAULT_LIMITS,
+        adopt: Callable[[int], Handle] | None = None,
+        undo: Undo | None = None,
+        *,
+        chunks: bool = False,
     ) -> None:
-        """With `adopt` descriptors may go both ways; it gives one that has come."""
+        """With `adopt` descriptors may go both ways; it gives one that has come.
+
+        `undo` unpacks chunks that come; with `chunks` what is large is sent in those.
+        """
+        self._chunks = chunks
         self._limits = limits
         self._carries = adopt is not None
-        self._decoder = FrameDecoder(limits, adopt)
+        self._decoder = FrameDecoder(limits, adopt, undo)
         self._pieces: list[Buffer] = []
         self.goodbye: str | None = None
         self.queued_bytes = 0  # queued or being written
@@ -71,7 +83,7 @@ class Link:
         """
         batch = tuple(messages)
         header, payloads = encode(batch)
-        pieces = frame(header, payloads, self._limits, carries=self._carries)
+        pieces = frame(header, payloads, self._limits, carries=self._carries, chunks=self._chunks)
         self._pieces += pieces
         self.queued_bytes += len(pieces[0]) if len(pieces) == 1 else sum(map(len, pieces))
         self.messages_out += len(batch)
@@ -88,10 +100,15 @@ class Link:
         """The rest of what was taken; nothing was queued in between."""
         self._pieces = pieces
 
-    def wrote(self, nbytes: int) -> None:
-        """That many bytes of what was taken have been handed to the transport."""
+    @property
+    def compressed(self) -> bool:
+        """Whether what comes is more than it looks like."""
+        return self._decoder.compressed
+
+    def wrote(self, nbytes: int, sent: int | None = None) -> None:
+        """That many bytes of what was taken have been handed to the transport, as `sent` bytes."""
         self.queued_bytes -= nbytes
-        self.bytes_out += nbytes
+        self.bytes_out += nbytes if sent is None else sent
         self.writes += 1
 
     def feed(self, data: Buffer) -> list[Message]:

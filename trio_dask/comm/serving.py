@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final
 import trio
 
 from trio_dask.comm.addresses import parse_address
+from trio_dask.comm.compression import NONE, agree
 from trio_dask.comm.connection import Connection
 from trio_dask.comm.dialing import shake_hands
 from trio_dask.comm.framing import DEFAULT_LIMITS, Limits
@@ -25,6 +26,7 @@ from trio_dask.comm.tls import tls_of
 from trio_dask.comm.tls_stream import TlsStream, encrypt
 from trio_dask.comm.waiting_room import Waiting, WaitingRoom
 from trio_dask.errors import AuthenticationError, CommError, PeerClosed
+from trio_dask.messages.session import WORKER
 
 if TYPE_CHECKING:
     import socket
@@ -131,7 +133,16 @@ class _Door:
 
     def begin(self) -> Handshake:
         """A handshake of ours without TLS."""
-        return Handshake(local_hello(self.role), self.keys.current(), connecting=False)
+        return Handshake(self.hello(), self.keys.current(), connecting=False)
+
+    def hello(self) -> Hello:
+        """How we introduce ourselves. Only workers have values for those who come."""
+        return local_hello(self.role, self.compression)
+
+    @property
+    def compression(self) -> str:
+        """How values are compressed on their way."""
+        return self.keys.compression if self.role == WORKER else NONE
 
     def admit(self, one: Waiting, peer: Hello | None) -> None:
         """Somebody has waited for long enough: one of us, or one who wants to speak TLS."""
@@ -203,7 +214,7 @@ class _Door:
                 if secured:
                     stream, binding = await self.encrypt(stream)
                 handshake = Handshake(
-                    local_hello(self.role),
+                    self.hello(),
                     self.keys.current(),
                     connecting=False,
                     binding=binding,
@@ -231,6 +242,9 @@ class _Door:
             local_address=_local_of(stream),
             remote_address=remote,
             limits=self.limits,
+            agreed=None
+            if isinstance(stream, DescriptorStream)
+            else agree(self.compression, peer.unpacks),
         )
 
     def refuse(self, remote: str, error: CommError) -> None:

@@ -49,7 +49,7 @@ DASKS: Final[dict[str, str]] = {
     "comm.timeouts.tcp": "nothing: a peer that is gone is noticed within half a minute",
     "comm.default_scheme": "scheduler.protocol",
     "comm.require_encryption": "comm.tls.required",
-    "comm.compression": _NOT_NEEDED,
+    "comm.compression": "comm.compression",
     "comm.offload": _NOT_NEEDED,
     "comm.retry.count": _NOT_NEEDED,
     "comm.socket_backlog": _NOT_NEEDED,

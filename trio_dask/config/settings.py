@@ -50,6 +50,16 @@ def log_format(raw: object) -> str:
     return str(raw)
 
 
+def compression(raw: object) -> str:
+    """How values are compressed between hosts; ``false`` is what Dask says for none."""
+    if raw is None or raw is False or (isinstance(raw, str) and raw.lower() in ("false", "off")):
+        return "none"
+    if raw not in ("auto", "none", "lz4", "zstd"):
+        msg = f"{raw!r} is none of auto, none, lz4, zstd"
+        raise ConfigError(msg)
+    return str(raw)
+
+
 def count(raw: object) -> int:
     """A whole number, zero or more."""
     try:
@@ -401,6 +411,12 @@ class CommConfig:
 
     connect_timeout_s: float = _setting(
         30.0, "How long a connection may take to be made.", parse_seconds
+    )
+    compression: str = _setting(
+        "auto",
+        "How values are compressed between hosts: auto, where a line is slow enough for it; lz4 "
+        "or zstd, on all of them; none.",
+        compression,
     )
     tls: TlsConfig = field(default_factory=TlsConfig)
 
