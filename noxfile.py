@@ -185,6 +185,14 @@ def docs(session: nox.Session) -> None:
 
 
 @nox.session(default=False)
+def pictures(session: nox.Session) -> None:
+    """Pictures of each page of the dashboard for the documentation, by the tests: three minutes."""
+    install(session, "test")
+    walk = ("tests/dashboard/test_pages.py", "-k", "every_page")
+    session.run("pytest", *walk, env={"TRIO_DASK_PICTURES": "docs/images"})
+
+
+@nox.session(default=False)
 def bench(session: nox.Session) -> None:
     """Figures beside dask.distributed: 20 minutes, ``-- --quick`` two; see ``-- --help``."""
     session.install(".", DISTRIBUTED)

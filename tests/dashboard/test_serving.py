@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import shutil
 import socket
 import ssl
+import subprocess
 import sys
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
@@ -23,6 +25,7 @@ from trio_dask.dashboard import (
     run_dashboard,
     source_at,
 )
+from trio_dask.dashboard.mirror import Lines
 from trio_dask.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -215,6 +218,26 @@ async def test_viewers_that_never_read_do_not_delay_the_end() -> None:
     finally:
         for stream in streams:
             await trio.aclose_forcefully(stream)
+
+
+@pytest.mark.processes
+@pytest.mark.skipif(shutil.which("curl") is None, reason="there is no curl here")
+async def test_curl_reads_the_stream() -> None:
+    """As the reference says, from the first event to the next."""
+    async with open_site() as site:
+        command = ["curl", "-sN", f"http://localhost:{site.dashboard.port}/events"]
+        curl = await trio.lowlevel.open_process(command, stdout=subprocess.PIPE)
+        assert curl.stdout is not None
+        heard = b""
+        while b"event: delta" not in heard:
+            site.busy.submit("clean", 1)
+            heard += await curl.stdout.receive_some()
+        curl.terminate()
+        await curl.wait()
+        await curl.stdout.aclose()
+    lines = Lines()
+    kinds = [event.kind for line in heard.decode().split("\n") if (event := lines.take(line))]
+    assert kinds[0] == "snapshot"
 
 
 async def test_a_viewer_sees_the_end_at_once() -> None:

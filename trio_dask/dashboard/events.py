@@ -64,7 +64,7 @@ class Events:
         try:
             async with anyio.create_task_group() as viewer:
                 viewer.start_soon(_until_gone, receive, viewer.cancel_scope)
-                await _say(send, b"retry: %d\n\n" % _RETRY_MS)
+                await _say(send, b"retry: %d\n" % _RETRY_MS)  # a line of the first event
                 wire = wire_of(scope)
                 if wire is None:
                     await self._tell(viewer, send, _last_seen(scope), every_s)

@@ -1,4 +1,4 @@
-"""The page of a worker's process, and its routes for programs: small, without scripts.
+"""The page of a worker's process, and its routes for programs: small, and whole without scripts.
 
 Everything about a worker is on the scheduler's dashboard as well; this is for what looks after
 machines, and for those who can reach nothing else.
@@ -29,8 +29,6 @@ if TYPE_CHECKING:
     from trio_dask.comm import Keys
 
 _ROOM: Final = "trio_dask_worker_"
-#: A page without scripts is loaded anew so often, seconds.
-_AGAIN_S: Final = 5
 #: Names, types, what they are, and where in what is known of a worker.
 _METRICS: Final = (
     ("threads", "gauge", "Slots for tasks.", ("nthreads",)),
@@ -127,9 +125,10 @@ def _page(view: WorkerView, root: str, now: float) -> Iterator[str]:
         '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
         '<meta name="color-scheme" content="light dark">\n'
-        f'<meta http-equiv="refresh" content="{_AGAIN_S}">\n<title>{title} · trio_dask</title>\n'
+        f"<title>{title} · trio_dask</title>\n"
         f'<link rel="icon" href="{root}static/{shell.version()}/icon.svg">\n'
         f'<link rel="stylesheet" href="{root}static/{shell.version()}/app.css">\n'
+        f'<script type="module" src="{root}static/{shell.version()}/again.js"></script>\n'
         f"</head>\n<body>\n<main>\n<h1>{title}</h1>\n"
         f'<p class="lead">Process {process["pid"]}, for the scheduler at '
         f"{html.escape(str(process['scheduler']))}; {_size(process['store_bytes'])} of values "
