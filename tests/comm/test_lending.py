@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import os
 import sys
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -14,14 +15,30 @@ from trio_dask.messages.sealing import Returned, Takes
 from trio_dask.messages.values import FOUND, Fetch, Store, Values
 from trio_dask.store import Loan, Pool, Segment
 
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="memory files are Linux's")
 
 SIZE = 1 << 20
 
 
+_pools: list[Pool] = []
+
+
+@pytest.fixture(autouse=True)
+def _closed() -> Iterator[None]:
+    """Nothing is left open for those who count what is."""
+    yield
+    while _pools:
+        _pools.pop().close()
+    gc.collect()
+
+
 def pool() -> Pool:
     """The memory files of a process."""
-    return Pool(idle_bytes_max=64 * SIZE, count_max=1000)
+    _pools.append(Pool(idle_bytes_max=64 * SIZE, count_max=1000))
+    return _pools[-1]
 
 
 def value(where: Pool, nbytes: int = SIZE) -> Segment:

@@ -2,11 +2,20 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, Any
+from unittest.mock import patch
+
+import pytest
+
 from tests.worker.worker_driver import after, new_core
 from trio_dask.messages import values
 from trio_dask.messages.values import Fetch, Values
-from trio_dask.worker.core import ToPeer, WorkerCore
+from trio_dask.worker.core import ToPeer, WorkerCore, serving
 from trio_dask.worker.core.serving import TURN_BYTES, UNDERWAY_BYTES_MAX
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from contextlib import AbstractContextManager
 
 
 def answers(core: WorkerCore) -> list[Values]:
@@ -63,3 +72,58 @@ def test_two_that_ask_for_much_get_it_alternately() -> None:
         assert [tid for each in got if each.serial == serial for tid in each.tids] == asked
     serials = [each.serial for each in got[1:]]
     assert serials[:10] == [3, 4] * 5
+
+
+# ---------------------------------------------------------------- rules broken on purpose
+
+
+def no_turns() -> AbstractContextManager[Any]:
+    """Who asked first gets all that may be under way."""
+    return patch.object(serving, "TURN_BYTES", UNDERWAY_BYTES_MAX)
+
+
+def first_comes_first() -> AbstractContextManager[Any]:
+    """A question that is not answered as a whole stays the first."""
+    real = serving._answer
+
+    def answer(state: Any, answering: Any, turn: int) -> bool:
+        whole = real(state, answering, turn)
+        while not whole and answering.session.unsent < UNDERWAY_BYTES_MAX:
+            whole = real(state, answering, turn)
+        return whole
+
+    return patch.object(serving, "_answer", answer)
+
+
+def last_comes_first() -> AbstractContextManager[Any]:
+    """The newest question goes before all others, each time that something was written."""
+    real = serving.pump
+
+    def pump(state: Any, session: Any) -> None:
+        session.queue.reverse()
+        real(state, session)
+
+    return patch.object(serving, "pump", pump)
+
+
+def more_than_its_turn() -> AbstractContextManager[Any]:
+    """A question has twice the bytes that it should."""
+    return patch.object(serving, "TURN_BYTES", 2 * TURN_BYTES)
+
+
+@pytest.mark.parametrize(
+    "broken", [no_turns, first_comes_first, last_comes_first, more_than_its_turn]
+)
+def test_turns_that_are_none_are_noticed(broken: Callable[[], AbstractContextManager[Any]]) -> None:
+    """One of the tests above fails with each."""
+    failed = 0
+    with broken():
+        for test in (
+            test_who_asks_for_little_does_not_wait_for_who_asks_for_much,
+            test_two_that_ask_for_much_get_it_alternately,
+        ):
+            try:
+                test()
+            except (AssertionError, ValueError, IndexError):
+                failed += 1
+    assert failed
