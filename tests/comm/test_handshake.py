@@ -7,7 +7,7 @@ from hypothesis import given, settings, strategies as st
 
 from tests.comm.comm_driver import KEYS, OTHER_KEYS, TOKEN, hands, hello
 from trio_dask.comm import Handshake, Hello, keys_from_token
-from trio_dask.comm.handshake import HELLO_BYTES_MAX, TokenRefused
+from trio_dask.comm.handshake import HELLO_BYTES_MAX, TLS_ALERT, TokenRefused
 from trio_dask.errors import AuthenticationError, CommError, HandshakeRefused
 
 
@@ -183,6 +183,18 @@ def test_strangers(said: bytes) -> None:
     """Another protocol's first bytes are shown in the message."""
     with pytest.raises(AuthenticationError, match="no trio_dask process: it said b"):
         feed(hands("scheduler", connecting=False), said[:12])
+
+
+def test_one_side_with_tls() -> None:
+    """Each is told in a way that it understands: an alert, which is as long as a hello's head."""
+    scheduler = hands("scheduler", connecting=False)
+    answer = scheduler.feed(b"\x16\x03\x01\x02" + bytes(8))
+    assert answer == TLS_ALERT
+    assert "begins with tcp://" in str(scheduler.refusal)
+    client = hands("client", connecting=True)
+    assert client.feed(TLS_ALERT[: client.wanted]) == b""
+    assert isinstance(client.refusal, HandshakeRefused)
+    assert "begins with tls://" in str(client.refusal)
 
 
 @given(st.binary(max_size=700))

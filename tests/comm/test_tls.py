@@ -30,7 +30,7 @@ from trio_dask.comm import (
     open_listeners,
     serve,
 )
-from trio_dask.errors import AuthenticationError, CommError, ConfigError
+from trio_dask.errors import AuthenticationError, CommError, ConfigError, HandshakeRefused
 from trio_dask.messages.values import Store
 
 if TYPE_CHECKING:
@@ -120,21 +120,41 @@ async def test_one_server_with_and_without() -> None:
 @pytest.mark.network
 @pytest.mark.parametrize("dial", [connect, connect_anyio], ids=["trio", "anyio"])
 async def test_what_does_not_fit(dial: object) -> None:
-    """Another authority, another token, no TLS where it belongs: each is refused and said."""
+    """Another authority, another token: each is refused and said."""
     assert callable(dial)
     strangers = keys(security(new_authority("another")))
     other_token = keys(security(), "fedcba9876543210" * 4)
-    async with echoing("tls://127.0.0.1:0", "tcp://127.0.0.1:0") as listener:
-        secured, plain = listener.addresses
+    async with echoing("tls://127.0.0.1:0") as listener:
+        [secured] = listener.addresses
         for address, held, says in [
             (secured, strangers, "certificate"),
             (secured, other_token, "token"),
-            (plain.replace("tcp", "tls"), OURS, "no TLS comes about"),
-            (secured.replace("tls", "tcp"), KEYS, "begins with tls://"),
         ]:
             with pytest.raises((AuthenticationError, CommError), match=says), trio.fail_after(10):
                 await dial(address, keys=held, role="client", timeout_s=5)
         connection = await dial(secured, keys=OURS, role="client")
+        assert await talk(connection, Store(1, [2], [b"z"])) == [Store(1, [2], [b"z"])]
+
+
+@pytest.mark.network
+@pytest.mark.parametrize("crowd", [128, 0], ids=["alone", "in a crowd"])
+@pytest.mark.parametrize("dial", [connect, connect_anyio], ids=["trio", "anyio"])
+async def test_the_other_protocol(
+    dial: object, crowd: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With and without TLS, the wrong way round: it is said at once, and nobody tries again."""
+    assert callable(dial)
+    monkeypatch.setattr("trio_dask.comm.serving.CROWD", crowd)
+    async with echoing("tls://127.0.0.1:0", "tcp://127.0.0.1:0") as listener:
+        secured, plain = listener.addresses
+        for address, held, says in [
+            (plain.replace("tcp", "tls"), OURS, "the address begins with tcp://"),
+            (secured.replace("tls", "tcp"), KEYS, "the address begins with tls://"),
+        ]:
+            for _ in range(5):  # fewer than are held for a while
+                with pytest.raises(HandshakeRefused, match=says):
+                    await dial(address, keys=held, role="client", timeout_s=60)
+        connection = await dial(secured, keys=OURS, role="client", timeout_s=60)
         assert await talk(connection, Store(1, [2], [b"z"])) == [Store(1, [2], [b"z"])]
 
 

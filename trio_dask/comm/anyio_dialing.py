@@ -18,8 +18,8 @@ from trio_dask.comm.handshake import Handshake, Hello, TokenRefused
 from trio_dask.comm.identity import local_hello
 from trio_dask.comm.near import reach_near
 from trio_dask.comm.sockets import CONNECT_S, address_of, no_answer, set_options, unreachable, why
-from trio_dask.comm.tls import NOT_TLS, binding_of, tls_of
-from trio_dask.errors import AuthenticationError, CommError, PeerClosed
+from trio_dask.comm.tls import NOT_TLS, binding_of, no_tls, tls_of
+from trio_dask.errors import CommError, PeerClosed
 from trio_dask.messages.session import WORKER
 
 if TYPE_CHECKING:
@@ -163,7 +163,8 @@ async def _encrypted(
     """The same stream with TLS on it, and what ties proofs to it.
 
     Raises:
-        AuthenticationError: the certificates do not fit, or the other side speaks no TLS.
+        AuthenticationError: the certificates do not fit.
+        HandshakeRefused: the other side speaks no TLS.
         PeerClosed: it left in the middle.
     """
     from anyio.streams.tls import TLSAttribute, TLSStream
@@ -176,7 +177,7 @@ async def _encrypted(
             standard_compatible=False,
         )  # fmt: skip
     except ssl.SSLError as error:
-        raise AuthenticationError(f"{NOT_TLS}: {why(error)}") from error
+        raise no_tls(error) from error
     except (anyio.BrokenResourceError, anyio.EndOfStream, OSError) as error:
         raise PeerClosed(f"{NOT_TLS}: {why(error)}") from error
     return made, binding_of(made.extra(TLSAttribute.peer_certificate_binary))

@@ -32,6 +32,12 @@ NONCE_BYTES: Final = 32
 HELLO_BYTES_MAX: Final = 512
 
 _FIXED: Final = struct.Struct("<8sHH")  # magic, protocol, bytes that follow: the same for ever
+#: How TLS begins, and how it ends before that: an alert, "unexpected message". It is what a
+#: client that speaks TLS hears where there is none, and, as long as a hello, one that speaks none
+#: where there is TLS: both then know at once what is wrong.
+_TLS_BEGINS: Final = b"\x16\x03"
+_TLS_ENDS: Final = b"\x15\x03"
+TLS_ALERT: Final = 2 * b"\x15\x03\x03\x00\x02\x02\x0a"
 _ACCEPTED: Final = b"\x01"
 _REFUSED: Final = b"\x00"
 
@@ -70,8 +76,13 @@ class Hello:
 
 def _body_bytes(fixed: bytes) -> int:
     magic, protocol, nbytes = _FIXED.unpack(fixed)
+    if fixed.startswith(_TLS_ENDS):
+        msg = "there it takes TLS: the address begins with tls://"
+        raise HandshakeRefused(msg)
     if magic != MAGIC:
         msg = f"this is no trio_dask process: it said {bytes(fixed)!r}"
+        if fixed.startswith(_TLS_BEGINS):
+            msg += ", which is TLS; there is none here, and the address begins with tcp://"
         raise AuthenticationError(msg)
     if protocol != PROTOCOL:
         msg = f"it speaks protocol {protocol}, this process {PROTOCOL}: install the same trio_dask"
@@ -201,7 +212,9 @@ class Handshake:
             return self._next(step)
         except (AuthenticationError, HandshakeRefused) as error:
             self.refusal = error
-            return _REFUSED if self._next == self._on_connect_proof else b""
+            if self._next == self._on_connect_proof:
+                return _REFUSED
+            return TLS_ALERT if step.startswith(_TLS_BEGINS) else b""
 
     def _on_fixed(self, fixed: bytes) -> bytes:
         self._need = _body_bytes(fixed)

@@ -24,7 +24,7 @@ from trio_dask.comm.sockets import address_of, set_options
 from trio_dask.comm.stream import DescriptorStream, SocketByteStream, take_over
 from trio_dask.comm.tls import tls_of
 from trio_dask.comm.tls_stream import TlsStream, encrypt
-from trio_dask.comm.waiting_room import Waiting, WaitingRoom
+from trio_dask.comm.waiting_room import Waiting, WaitingRoom, read_what_is_left
 from trio_dask.errors import AuthenticationError, CommError, PeerClosed
 from trio_dask.messages.session import WORKER
 
@@ -172,6 +172,9 @@ class _Door:
             connection = await self.authenticate(stream, remote, hold_s, secured=secured)
         except CommError as refusal:
             self.refuse(remote, refusal)
+            sock = _socket_of(stream)
+            if sock is not None:
+                read_what_is_left(sock)
         finally:
             if connection is None:
                 with trio.CancelScope(shield=True):

@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Self
 
 from trio_dask.comm.addresses import TCP, TLS
-from trio_dask.errors import ConfigError
+from trio_dask.comm.sockets import why
+from trio_dask.errors import AuthenticationError, CommError, ConfigError, HandshakeRefused
 
 if TYPE_CHECKING:
     import ssl
@@ -23,6 +24,13 @@ if TYPE_CHECKING:
 
 #: How errors of a failed beginning begin.
 NOT_TLS: Final = "no TLS comes about"
+#: What a client is told by the library where the other side speaks something else, or says so.
+_SPEAKS_NONE: Final = {
+    "WRONG_VERSION_NUMBER",
+    "SSLV3_ALERT_UNEXPECTED_MESSAGE",
+    "RECORD_LAYER_FAILURE",
+    "PACKET_LENGTH_TOO_LONG",
+}
 _PEM: Final = "-----BEGIN "
 
 
@@ -277,6 +285,14 @@ def tls_of(keys: Keys, address: Address) -> Tls | None:
         msg = f"{address}: comm.tls.required is set, and this would not be encrypted: write tls://"
         raise ConfigError(msg)
     return keys.tls if address.scheme == TLS else None
+
+
+def no_tls(error: BaseException) -> CommError:
+    """Why a connecting side has no TLS, from what the library says of it."""
+    cause = error.__cause__ if not isinstance(error, OSError) else error
+    if getattr(cause, "reason", None) in _SPEAKS_NONE:
+        return HandshakeRefused(f"{NOT_TLS}: there is none there; the address begins with tcp://")
+    return AuthenticationError(f"{NOT_TLS}: {why(error)}")
 
 
 def binding_of(certificate: bytes | None) -> bytes:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import ssl
+from contextlib import suppress
 from typing import Final
 
 import trio
 
+from trio_dask.comm.handshake import TLS_ALERT
 from trio_dask.comm.sockets import why
-from trio_dask.comm.tls import NOT_TLS, binding_of
+from trio_dask.comm.tls import NOT_TLS, binding_of, no_tls
 from trio_dask.errors import AuthenticationError, PeerClosed
 
 #: What is encrypted at once: the loop is held for about a tenth of a millisecond.
@@ -53,17 +55,26 @@ async def encrypt(
     With the name of a server it is the connecting side.
 
     Raises:
-        AuthenticationError: the certificates do not fit, or the other side speaks no TLS.
+        AuthenticationError: the certificates do not fit, or somebody speaks no TLS.
+        HandshakeRefused: who was connected to speaks none.
         PeerClosed: it left in the middle.
     """
     inner = trio.SSLStream(
         stream, context, server_hostname=server_hostname, server_side=server_hostname is None
     )
+    refused: BaseException | None = None
     try:
         await inner.do_handshake()
     except (trio.BrokenResourceError, trio.ClosedResourceError) as error:
-        kind = AuthenticationError if _is_refusal(error) else PeerClosed
-        raise kind(f"{NOT_TLS}: {why(error)}") from error
+        if not _is_refusal(error):
+            raise PeerClosed(f"{NOT_TLS}: {why(error)}") from error
+        if server_hostname is not None:
+            raise no_tls(error) from error
+        refused = error
+    if refused is not None:
+        with suppress(trio.BrokenResourceError, trio.ClosedResourceError):
+            await stream.send_all(TLS_ALERT)  # who speaks no TLS shall know what is missing
+        raise AuthenticationError(f"{NOT_TLS}: {why(refused)}") from refused
     return TlsStream(inner), binding_of(inner.getpeercert(binary_form=True))
 
 

@@ -10,11 +10,13 @@ from __future__ import annotations
 import select
 import socket
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, TypeAlias
 
 import trio
 
+from trio_dask.comm.handshake import TLS_ALERT
 from trio_dask.comm.refusals import HOLD_S
 from trio_dask.comm.sockets import why
 from trio_dask.comm.tls import NOT_TLS
@@ -29,6 +31,9 @@ LOOK_S: Final = 0.25
 _TURN: Final = 32
 #: How TLS begins, and nothing else does that we know.
 _TLS_RECORD: Final = b"\x16"
+#: What somebody may have said beside what is read: it has to be read, or closing would take our
+#: answer along.
+_LEFT_BYTES: Final = 16 * 1024
 
 Admit: TypeAlias = Callable[["Waiting", "Hello | None"], None]
 Refuse: TypeAlias = Callable[["Waiting", CommError], None]
@@ -168,6 +173,8 @@ class WaitingRoom:
             msg = f"{NOT_TLS}: it has left"
             raise PeerClosed(msg)
         if first != _TLS_RECORD:
+            read_what_is_left(sock)
+            _send(sock, TLS_ALERT)
             msg = f"{NOT_TLS}: it speaks something else"
             raise AuthenticationError(msg)
 
@@ -188,8 +195,15 @@ class WaitingRoom:
             if answer:
                 _send(sock, answer)
         if handshake.refusal is not None:
+            read_what_is_left(sock)
             raise handshake.refusal
         return handshake.peer
+
+
+def read_what_is_left(sock: socket.socket) -> None:
+    """Read what somebody who is sent away has said meanwhile, as far as it is here."""
+    with suppress(OSError):
+        sock.recv(_LEFT_BYTES)
 
 
 def _send(sock: socket.socket, data: bytes) -> None:
