@@ -24,6 +24,7 @@ COMMANDS = [
     "cluster",
     "run",
     "mpi",
+    "job-script",
     "scheduler",
     "worker",
     "demo",

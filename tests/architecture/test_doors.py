@@ -170,6 +170,7 @@ PUBLIC = {
         "SLURMCluster",
         "SSHCluster",
         "SSHPlan",
+        "job_script",
         "open_local_cluster",
         "open_ssh_plan",
         "performance_report",

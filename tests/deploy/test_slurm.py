@@ -7,6 +7,7 @@ import os
 import shutil
 import socket
 import subprocess
+import sys
 from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING
 
@@ -45,6 +46,7 @@ SlurmctldPidFile={place}/slurmctld.pid
 SlurmdPidFile={place}/slurmd.pid
 SlurmctldLogFile={place}/slurmctld.log
 SlurmdLogFile={place}/slurmd.log
+SlurmdParameters=config_overrides
 ProctrackType=proctrack/pgid
 TaskPlugin=task/none
 SwitchType=switch/none
@@ -95,7 +97,7 @@ def slurm(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
             other=free_port(),
             user=getpass.getuser(),
             place=place,
-            cpus=os.cpu_count(),
+            cpus=max(4, os.cpu_count() or 1),
         )
     )
     monkeypatch.setenv("PATH", SBIN)
@@ -146,3 +148,25 @@ def test_a_cluster_of_real_jobs(slurm: Path, tmp_path: Path) -> None:
     )
     assert "RUNNING" not in left.stdout
     assert "PENDING" not in left.stdout
+
+
+def test_a_job_with_a_cluster_of_its_own(slurm: Path, tmp_path: Path) -> None:
+    """As the command prints it: srun starts the processes, one of which runs the script."""
+    script = tmp_path / "script.py"
+    script.write_text(
+        "from trio_dask import Client\n"
+        "with Client() as client:\n"
+        "    client.wait_for_workers(1, timeout=60)\n"
+        "    print('the sum is', client.submit(sum, range(10)).result(timeout=60))\n"
+    )
+    words = [
+        "slurm", "--cores=3", "--processes=3", "--walltime=00:05:00", "--name=whole",
+        f"--log-directory={tmp_path}", "--interface=lo",
+    ]  # fmt: skip
+    printed = subprocess.run(
+        [sys.executable, "-m", "trio_dask", "job-script", *words, str(script)],
+        capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    subprocess.run(["sbatch", "--wait"], input=printed.stdout, text=True, check=True, timeout=120)
+    [log] = tmp_path.glob("whole-*.log")
+    assert "the sum is 45" in log.read_text()

@@ -140,6 +140,22 @@ app.command(
         srun --kill-on-bad-exit trio-dask mpi --interface ib0 script.py""",
 )
 app.command(
+    "trio_dask.cli.job_script:job_script",
+    name="job-script",
+    help="""Print a script for a batch system: slurm, pbs, sge or lsf.
+
+    Without a script of yours the job has workers of a scheduler, which they find by its
+    file. With one the job is a cluster of its own, around the script: on so many nodes, by
+    the system's srun or mpirun, and `trio-dask mpi`.""",
+    usage="Usage: trio-dask job-script [OPTIONS] SYSTEM [SCRIPT [ARGUMENTS...]]",
+    help_epilogue="""Examples:
+
+        trio-dask job-script slurm --cores 16 --memory 64GiB --scheduler-file ~/cluster.json
+        trio-dask job-script slurm --cores 16 --nodes 4 --walltime 1:00:00 script.py | sbatch
+        trio-dask job-script lsf --cores 16 --processes 4 --nodes 4 --walltime 1:00 script.py | bsub
+        trio-dask job-script sge --cores 16 --parallel-environment mpi script.py | qsub""",
+)
+app.command(
     "trio_dask.cli.migrate:migrate",
     name="migrate",
     help="""Report what of a program's use of dask.distributed is here, and what is not.
@@ -346,7 +362,7 @@ def _open_what_is_closed() -> None:
 
 
 def ours_and_theirs(words: list[str]) -> list[str]:
-    """Of ``run`` and ``mpi``, mark where our options end: what follows the script is its own.
+    """Mark where our options end, in front of a script: what follows it is its own.
 
     >>> ours_and_theirs(["run", "--nworkers", "2", "s.py", "--nworkers"])
     ['run', '--nworkers', '2', '--', 's.py', '--nworkers']
@@ -354,13 +370,18 @@ def ours_and_theirs(words: list[str]) -> list[str]:
     ['run', '--module', '--', 'module', '-m']
     >>> ours_and_theirs(["mpi", "--no-nanny", "s.py", "-x"])
     ['mpi', '--no-nanny', '--', 's.py', '-x']
+    >>> ours_and_theirs(["job-script", "lsf", "--cores", "2", "s.py", "-x"])
+    ['job-script', 'lsf', '--cores', '2', '--', 's.py', '-x']
     """
-    at = 1
-    while words[:1] in (["run"], ["mpi"]) and at < len(words) and words[at] != "--":
+    at, before = 1, 1 if words[:1] == ["job-script"] else 0  # the system comes first
+    while words[:1] in (["run"], ["mpi"], ["job-script"]) and at < len(words) and words[at] != "--":
         word = words[at]
         if word in {"-m", "--module"} and words[0] == "run":
             return [*words[:at], "--module", "--", *words[at + 1 :]]
         if word == "-" or not word.startswith("-"):
-            return [*words[:at], "--", *words[at:]]
-        at += 1 if "=" in word or word in _WITHOUT_VALUE else 2
+            if not before:
+                return [*words[:at], "--", *words[at:]]
+            before, at = before - 1, at + 1
+        else:
+            at += 1 if "=" in word or word in _WITHOUT_VALUE else 2
     return words

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
         SGECluster,
         SLURMCluster,
     )
+    from trio_dask.deploy.job_plan import job_script
     from trio_dask.deploy.local import open_local_cluster
     from trio_dask.deploy.reporting import performance_report
     from trio_dask.deploy.ssh import SSHPlan, open_ssh_plan, plan_ssh
@@ -51,6 +52,7 @@ _HOMES: Final[dict[str, str]] = {
         ),
         "job_cluster",
     ),
+    "job_script": "job_plan",
     "open_local_cluster": "local",
     "open_ssh_plan": "ssh",
     "performance_report": "reporting",
@@ -75,6 +77,7 @@ __all__ = [
     "SLURMCluster",
     "SSHCluster",
     "SSHPlan",
+    "job_script",
     "open_local_cluster",
     "open_ssh_plan",
     "performance_report",

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import re
 import secrets
+import shlex
 import sys
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from trio_dask.config import Config, config_directory, new_token, parse_bytes, parse_seconds
-from trio_dask.deploy.job_systems import JobNeeds, JobSystem, script
+from trio_dask.deploy.job_systems import SYSTEMS, JobNeeds, JobSystem, script
 from trio_dask.deploy.ssh import words_of
 from trio_dask.errors import ConfigError
 
@@ -80,6 +81,88 @@ def tls_environ(there: Security) -> dict[str, str]:
     return {f"TRIO_DASK_COMM__TLS__{name}": str(path) for name, path in files.items() if path}
 
 
+def job_needs(  # noqa: PLR0913 - as many as there is to say of a job
+    system: JobSystem,
+    *,
+    cores: int,
+    memory: str | int | None = None,
+    processes: int = 1,
+    nodes: int = 0,
+    queue: str = "",
+    account: str = "",
+    walltime: str = "",
+    resource_spec: str = "",
+    parallel_environment: str = "",
+    log_directory: str = "",
+    name: str | None = None,
+    extra: Sequence[str] = (),
+) -> JobNeeds:
+    """What a job is to have.
+
+    Raises:
+        ConfigError: it makes no sense.
+    """
+    for value, called, least in ((cores, "cores", 1), (processes, "processes", 1),
+                                 (nodes, "nodes", 0)):  # fmt: skip
+        if type(value) is not int or value < least:
+            msg = f"{called}={value!r}: a whole number of at least {least}"
+            raise ConfigError(msg)
+    if processes > cores:
+        msg = f"processes={processes} for cores={cores}: a worker takes at least one core"
+        raise ConfigError(msg)
+    own = name or f"dask-{system.name}"
+    if not _NAME.fullmatch(own):
+        msg = f"name={own!r}: letters, digits, dots and dashes, and a letter first"
+        raise ConfigError(msg)
+    for line in (queue, account, walltime, resource_spec, parallel_environment, log_directory,
+                 *extra):  # fmt: skip
+        if not line.isprintable():
+            msg = f"{line!r} would be more than one line of a job's script"
+            raise ConfigError(msg)
+    return JobNeeds(
+        name=own, cores=cores, memory=0 if memory is None else parse_bytes(memory), queue=queue,
+        account=account, walltime=walltime, resource_spec=resource_spec, extra=tuple(extra),
+        log_directory=log_directory, parallel_environment=parallel_environment,
+        nodes=nodes, per_node=processes if nodes else 1,
+    )  # fmt: skip
+
+
+def job_script(
+    system: str,
+    command: Sequence[str],
+    *,
+    launcher: str | None = None,
+    prologue: Sequence[str] = (),
+    shell: str = "#!/bin/sh",
+    **needs: Any,
+) -> str:
+    """The text of a job that runs this command; on several nodes if `nodes` are needed.
+
+    Args:
+        system: One of slurm, pbs, sge, lsf.
+        command: Its words.
+        launcher: What starts the processes of a job on nodes. [default: srun, or mpirun]
+        prologue: Lines to be run first.
+        shell: The first line.
+        needs: As for the clusters of jobs: cores, memory, processes, queue, account, walltime,
+            resource_spec, log_directory, name; nodes, parallel_environment, extra.
+
+    Raises:
+        ConfigError: it makes no sense.
+    """
+    if system not in SYSTEMS:
+        msg = f"{system!r} is none of {', '.join(SYSTEMS)}"
+        raise ConfigError(msg)
+    of = SYSTEMS[system]
+    wanted = job_needs(of, **needs)
+    words, lines = list(command), list(prologue)
+    if wanted.nodes:
+        if of.going:
+            lines.insert(0, of.going)
+        words = [*(shlex.split(launcher) if launcher else of.launching(wanted)), *words]
+    return script(of, wanted, words, prologue=lines, shell=shell)
+
+
 def plan_jobs(  # noqa: PLR0913 - as many as there is to say of a job
     system: JobSystem,
     n_workers: int = 0,
@@ -110,38 +193,34 @@ def plan_jobs(  # noqa: PLR0913 - as many as there is to say of a job
     Raises:
         ConfigError: it makes no sense.
     """
-    for value, called, least in ((cores, "cores", 1), (processes, "processes", 1),
-                                 (n_workers, "n_workers", 0)):  # fmt: skip
-        if type(value) is not int or value < least:
-            msg = f"{called}={value!r}: a whole number of at least {least}"
-            raise ConfigError(msg)
-    if processes > cores:
-        msg = f"processes={processes} for cores={cores}: a worker takes at least one core"
+    if type(n_workers) is not int or n_workers < 0:
+        msg = f"n_workers={n_workers!r}: a whole number of at least 0"
         raise ConfigError(msg)
-    own = name or f"dask-{system.name}"
-    if not _NAME.fullmatch(own):
-        msg = f"name={own!r}: letters, digits, dots and dashes, and a letter first"
-        raise ConfigError(msg)
-    for line in (queue, account, walltime, resource_spec, log_directory, *job_extra_directives):
-        if not line.isprintable():
-            msg = f"{line!r} would be more than one line of a job's script"
-            raise ConfigError(msg)
-    nbytes = 0 if memory is None else parse_bytes(memory)
+    needs = job_needs(
+        system,
+        cores=cores,
+        memory=memory,
+        processes=processes,
+        queue=queue,
+        account=account,
+        walltime=walltime,
+        resource_spec=resource_spec,
+        extra=job_extra_directives,
+        log_directory=log_directory,
+        name=name,
+    )
+    nbytes = needs.memory
     workers: dict[str, Any] = {"death_timeout": _DEATH_TIMEOUT}
     workers |= {"memory_limit": nbytes // processes} if nbytes else {}
     workers |= {"local_directory": local_directory} if local_directory else {}
     directory = Path(shared_directory) if shared_directory else config_directory() / "clusters"
     return JobPlan(
         system=system,
-        needs=JobNeeds(
-            name=own, cores=cores, memory=nbytes, queue=queue, account=account,
-            walltime=walltime, resource_spec=resource_spec, log_directory=log_directory,
-            extra=tuple(job_extra_directives),
-        ),
+        needs=needs,
         n_workers=n_workers,
         per_job=processes,
         threads_per_worker=cores // processes,
-        directory=directory.absolute() / f"{own}-{secrets.token_hex(4)}",
+        directory=directory.absolute() / f"{needs.name}-{secrets.token_hex(4)}",
         worker_words=words_of(workers | dict(worker_options or {})),
         scheduler_words=words_of({"port": 0, **(scheduler_options or {})}),
         prologue=tuple(job_script_prologue),

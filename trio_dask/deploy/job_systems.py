@@ -28,6 +28,22 @@ class JobNeeds:
     resource_spec: str = ""
     log_directory: str = ""
     extra: tuple[str, ...] = ()
+    #: Of a job on several nodes: how many, and processes on each, between which cores and memory,
+    #: those of a node, are shared. 0: it is one process.
+    nodes: int = 0
+    per_node: int = 1
+    #: What Grid Engine calls its way to have several.
+    parallel_environment: str = ""
+
+    @property
+    def processes(self) -> int:
+        """How many the job has."""
+        return max(1, self.nodes) * self.per_node
+
+    @property
+    def cores_each(self) -> int:
+        """How many processors each of them has."""
+        return max(1, self.cores // self.per_node)
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +58,15 @@ class JobSystem:
     #: Lists the user's jobs, in lines that begin with their numbers.
     listing: tuple[str, ...]
     lines: Callable[[JobNeeds], Iterator[str]] = field(repr=False)
+    #: What starts the processes of a job on its nodes.
+    launcher: tuple[str, ...] = ("mpirun", "-n", "{processes}")
+    #: What goes to the directory that a job was submitted in, where that is not where it begins.
+    going: str = ""
+
+    def launching(self, needs: JobNeeds) -> list[str]:
+        """The words before a command that is to run as so many processes on the job's nodes."""
+        told = {"processes": needs.processes, "cores": needs.cores_each}
+        return [word.format(**told) for word in self.launcher]
 
     def header(self, needs: JobNeeds) -> list[str]:
         """The first lines of a script, those of the user's own last."""
@@ -88,8 +113,12 @@ def _logs(needs: JobNeeds, number: str) -> str:
 
 def _slurm(needs: JobNeeds) -> Iterator[str]:
     yield f"--job-name={needs.name}"
-    yield "--ntasks=1"
-    yield f"--cpus-per-task={needs.cores}"
+    if needs.nodes:
+        yield f"--nodes={needs.nodes}"
+        yield f"--ntasks-per-node={needs.per_node}"
+    else:
+        yield "--ntasks=1"
+    yield f"--cpus-per-task={needs.cores_each}"
     if needs.memory:
         yield f"--mem={math.ceil(needs.memory / _MIB)}M"
     if needs.queue:
@@ -107,7 +136,9 @@ def _pbs(needs: JobNeeds) -> Iterator[str]:
         yield f"-q {needs.queue}"
     if needs.account:
         yield f"-A {needs.account}"
-    spec = f"select=1:ncpus={needs.cores}"
+    spec = f"select={max(1, needs.nodes)}:ncpus={needs.cores}"
+    if needs.nodes:
+        spec += f":mpiprocs={needs.per_node}"
     if needs.memory:
         spec += f":mem={math.ceil(needs.memory / _MIB)}mb"
     yield f"-l {needs.resource_spec or spec}"
@@ -123,6 +154,11 @@ def _sge(needs: JobNeeds) -> Iterator[str]:
         yield f"-q {needs.queue}"
     if needs.account:
         yield f"-P {needs.account}"
+    if needs.parallel_environment:
+        slots = needs.processes if needs.nodes else needs.cores
+        yield f"-pe {needs.parallel_environment} {slots}"
+    if needs.nodes:
+        yield "-cwd"
     if needs.resource_spec:
         yield f"-l {needs.resource_spec}"
     if needs.walltime:
@@ -137,8 +173,12 @@ def _lsf(needs: JobNeeds) -> Iterator[str]:
         yield f"-q {needs.queue}"
     if needs.account:
         yield f"-P {needs.account}"
-    yield f"-n {needs.cores}"
-    if needs.cores > 1:
+    yield f"-n {needs.processes if needs.nodes else needs.cores}"
+    if needs.nodes:
+        yield f'-R "span[ptile={needs.per_node}]"'
+        if needs.cores_each > 1:
+            yield f'-R "affinity[core({needs.cores_each})]"'
+    elif needs.cores > 1:
         yield '-R "span[hosts=1]"'
     if needs.memory:
         yield f"-M {math.ceil(needs.memory / _MIB)}MB"
@@ -151,9 +191,14 @@ _ME: Final = "$USER"
 SLURM: Final = JobSystem(
     "slurm", "#SBATCH", ("sbatch", "--parsable"), ("scancel",),
     ("squeue", "--noheader", "--format=%i", f"--user={_ME}"), _slurm,
+    ("srun", "--kill-on-bad-exit=1", "--cpus-per-task={cores}"),
 )  # fmt: skip
-PBS: Final = JobSystem("pbs", "#PBS", ("qsub",), ("qdel",), ("qstat", "-u", _ME), _pbs)
+PBS: Final = JobSystem(
+    "pbs", "#PBS", ("qsub",), ("qdel",), ("qstat", "-u", _ME), _pbs,
+    going='cd "$PBS_O_WORKDIR"',
+)  # fmt: skip
 SGE: Final = JobSystem("sge", "#$", ("qsub", "-terse"), ("qdel",), ("qstat", "-u", _ME), _sge)
 LSF: Final = JobSystem(
     "lsf", "#BSUB", ("bsub",), ("bkill",), ("bjobs", "-noheader", "-o", "jobid"), _lsf
 )
+SYSTEMS: Final = {each.name: each for each in (SLURM, PBS, SGE, LSF)}
