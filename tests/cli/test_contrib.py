@@ -9,12 +9,13 @@ import shutil
 import socket
 import subprocess
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from trio_dask.cli.app import app
 from trio_dask.cli.notify import notify
+from trio_dask.config import parse_bytes
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -59,18 +60,77 @@ def test_the_job_is_a_script() -> None:
     subprocess.run([bash, "-n", str(CONTRIB / "slurm" / "cluster.sbatch")], check=True)
 
 
-def test_manifests_are_manifests() -> None:
-    """Documents of their kinds, whose selectors fit their labels."""
+def manifests() -> list[dict[str, Any]]:
+    """All documents in all files."""
     yaml = pytest.importorskip("yaml", reason="to read them")
-    documents = list(yaml.safe_load_all((CONTRIB / "kubernetes" / "cluster.yaml").read_text()))
-    assert [each["kind"] for each in documents] == ["Service", "Deployment", "Deployment"]
-    service, scheduler, worker = documents
+    texts = [path.read_text() for path in sorted(CONTRIB.glob("kubernetes/*.yaml"))]
+    return [each for text in texts for each in yaml.safe_load_all(text)]
+
+
+@pytest.mark.parametrize("version", ["1.30", "1.33", "1.37"])
+def test_manifests_fit_the_schemas(version: str) -> None:
+    """Those that Kubernetes has published, without a field that is not in them."""
+    validate = pytest.importorskip("kubernetes_validate", reason="it has the schemas").validate
+    for each in manifests():
+        validate(each, version, strict=True)
+
+
+def test_manifests_fit_together() -> None:
+    """Selectors and labels, names and ports, the secret, and what containers are told."""
+    service, scheduler, worker, secret = manifests()
+    kinds = [each["kind"] for each in (service, scheduler, worker, secret)]
+    assert kinds == ["Service", "Deployment", "Deployment", "Secret"]
+    args: list[str] = []
     for each in (scheduler, worker):
         labels = each["spec"]["template"]["metadata"]["labels"]
         assert each["spec"]["selector"]["matchLabels"] == labels
-    assert service["spec"]["selector"] == scheduler["spec"]["template"]["metadata"]["labels"]
+        [container] = each["spec"]["template"]["spec"]["containers"]
+        reference = container["env"][0]["valueFrom"]["secretKeyRef"]
+        assert (reference["name"], {reference["key"]}) == (
+            secret["metadata"]["name"],
+            set(secret["stringData"]),
+        )
+        ports = {port["name"] for port in container["ports"]}
+        probes = [container[name]["httpGet"] for name in container if name.endswith("Probe")]
+        assert {probe["port"] for probe in probes} <= ports
+        assert {probe["path"] for probe in probes} == {"/health"}
+        if each is scheduler:
+            assert {port["targetPort"] for port in service["spec"]["ports"]} == ports
+            assert service["spec"]["selector"] == labels
+        args = container["args"]
+    assert f"tcp://{service['metadata']['name']}:8786" in args
+
+
+def test_manifests_give_no_more_than_is_needed() -> None:
+    """Nothing to gain by breaking out, no place to write but those that are listed."""
+    for each in manifests()[1:3]:
+        pod = each["spec"]["template"]["spec"]
+        assert not pod["automountServiceAccountToken"]
+        assert pod["securityContext"]["runAsNonRoot"]
+        assert pod["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}
+        [container] = pod["containers"]
+        assert container["securityContext"] == {
+            "allowPrivilegeEscalation": False,
+            "readOnlyRootFilesystem": True,
+            "capabilities": {"drop": ["ALL"]},
+        }
+        volumes = {volume["name"] for volume in pod["volumes"]}
+        assert {mount["name"] for mount in container["volumeMounts"]} == volumes
+
+
+def test_a_worker_fits_into_its_container() -> None:
+    """Its limit leaves room for its own process, and not much more."""
+    worker = manifests()[2]
     [container] = worker["spec"]["template"]["spec"]["containers"]
-    assert f"tcp://{service['metadata']['name']}:8786" in container["args"]
+    args = container["args"]
+    limit = parse_bytes(args[args.index("--memory-limit") + 1])
+    memory = parse_bytes(container["resources"]["limits"]["memory"].replace("Gi", "GiB"))
+    assert 0.8 * memory < limit <= memory - 128 * 2**20
+    assert (
+        container["resources"]["requests"]["memory"] == container["resources"]["limits"]["memory"]
+    )
+    [scratch] = [args[at + 1] for at, word in enumerate(args) if word == "--local-directory"]
+    assert scratch in {mount["mountPath"] for mount in container["volumeMounts"]}
 
 
 def test_the_manager_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
