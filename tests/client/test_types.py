@@ -66,6 +66,21 @@ def test_blocking() -> None:
         assert assert_type(client.gather(many, errors="return"), Any) == [1, 2]
 
 
+def test_what_is_scattered() -> None:
+    """Futures in the shape of the values."""
+    with (
+        LocalCluster(n_workers=1, threads_per_worker=1, processes=False) as cluster,
+        Client(cluster) as client,
+    ):
+        assert assert_type(client.scatter([1, 2]), list[Future[int]])[1].result() == 2
+        assert assert_type(client.scatter((1, 2)), tuple[Future[int], ...])[0].result() == 1
+        assert (
+            assert_type(client.scatter({"a": 1.5}), dict[str, Future[float]])["a"].result() == 1.5
+        )
+        assert len(assert_type(client.scatter({1, 2}), set[Future[int]])) == 2
+        assert assert_type(client.scatter("text", broadcast=True), Future[str]).result() == "text"
+
+
 def test_all_that_can_be_called() -> None:
     """Builtin functions, classes, methods, partial functions, lambdas: none gives `Never`."""
     with (
@@ -128,6 +143,8 @@ async def test_awaiting() -> None:
         assert assert_type(await client.call(length, "ab"), int) == 2
         assert assert_type(await client.call(later, "ab"), float) == 2.0
         other = assert_type(client.submit(later, "abc"), AsyncFuture[float])
+        scattered = assert_type(await client.scatter([1, 2]), list[AsyncFuture[int]])
+        assert assert_type(await client.gather(scattered), list[int]) == [1, 2]
         assert assert_type(await client.gather([other]), list[float]) == [3.0]
         assert assert_type(await client.gather({"a": one}), dict[str, int]) == {"a": 3}
         many = assert_type(client.map(later, ["a"]), list[AsyncFuture[float]])

@@ -213,6 +213,36 @@ class AsyncClient(AsyncSubmitting, AsyncManaging, AsyncComputing, AsyncEverywher
             raise values.error
         return values
 
+    # What is a list is also anything: of two that suit, the first one counts.
+    @overload
+    async def scatter(  # type: ignore[overload-overlap]
+        self, data: list[T], *, workers: str | Iterable[str] | None = ..., broadcast: bool = ...
+    ) -> list[AsyncFuture[T]]: ...
+
+    @overload
+    async def scatter(  # type: ignore[overload-overlap]
+        self,
+        data: tuple[T, ...],
+        *,
+        workers: str | Iterable[str] | None = ...,
+        broadcast: bool = ...,
+    ) -> tuple[AsyncFuture[T], ...]: ...
+
+    @overload
+    async def scatter(  # type: ignore[overload-overlap]
+        self, data: set[T], *, workers: str | Iterable[str] | None = ..., broadcast: bool = ...
+    ) -> set[AsyncFuture[T]]: ...
+
+    @overload
+    async def scatter(  # type: ignore[overload-overlap]
+        self, data: dict[K, T], *, workers: str | Iterable[str] | None = ..., broadcast: bool = ...
+    ) -> dict[K, AsyncFuture[T]]: ...
+
+    @overload
+    async def scatter(
+        self, data: T, *, workers: str | Iterable[str] | None = ..., broadcast: bool = ...
+    ) -> AsyncFuture[T]: ...
+
     async def scatter(
         self,
         data: Any,

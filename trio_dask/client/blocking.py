@@ -280,6 +280,36 @@ class Client(Submitting, Managing, Computing, Everywhere):
             raise values.error
         return values
 
+    # What is a list is also anything: of two that suit, the first one counts.
+    @overload
+    def scatter(  # type: ignore[overload-overlap]
+        self, data: list[T], *, workers: str | Iterable[str] | None = ..., broadcast: bool = ...
+    ) -> list[Future[T]]: ...
+
+    @overload
+    def scatter(  # type: ignore[overload-overlap]
+        self,
+        data: tuple[T, ...],
+        *,
+        workers: str | Iterable[str] | None = ...,
+        broadcast: bool = ...,
+    ) -> tuple[Future[T], ...]: ...
+
+    @overload
+    def scatter(  # type: ignore[overload-overlap]
+        self, data: set[T], *, workers: str | Iterable[str] | None = ..., broadcast: bool = ...
+    ) -> set[Future[T]]: ...
+
+    @overload
+    def scatter(  # type: ignore[overload-overlap]
+        self, data: dict[K, T], *, workers: str | Iterable[str] | None = ..., broadcast: bool = ...
+    ) -> dict[K, Future[T]]: ...
+
+    @overload
+    def scatter(
+        self, data: T, *, workers: str | Iterable[str] | None = ..., broadcast: bool = ...
+    ) -> Future[T]: ...
+
     def scatter(
         self,
         data: Any,
