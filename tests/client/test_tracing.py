@@ -115,6 +115,23 @@ def test_many_tasks(cluster: LocalCluster, spans: InMemorySpanExporter) -> None:
         assert named(spans, "inside")[-1].parent is None
 
 
+def test_a_graph(cluster: LocalCluster, spans: InMemorySpanExporter) -> None:
+    """Of Dask's: one span for all of it, and one for each task."""
+    dask = pytest.importorskip("dask", reason="the graph is made with it")
+    with Client(cluster, config=TRACING) as client:
+        three = dask.delayed(inc)(dask.delayed(inc)(1))
+        with trace.get_tracer("mine").start_as_current_span("mine"):
+            assert client.compute(three).result() == 3
+        [mine], [graph] = named(spans, "mine"), named(spans, "submit graph")
+        assert graph.parent.span_id == mine.context.span_id
+        tasks = [
+            span for span in spans.get_finished_spans() if "trio_dask.attempt" in span.attributes
+        ]
+        assert graph.attributes["trio_dask.tasks"] >= len(tasks) > 0
+        assert {span.parent.span_id for span in tasks} == {graph.context.span_id}
+        assert {span.context.trace_id for span in tasks} == {mine.context.trace_id}
+
+
 def test_errors(cluster: LocalCluster, spans: InMemorySpanExporter) -> None:
     """Each attempt is a span, with its error."""
     with Client(cluster, config=TRACING) as client:

@@ -41,7 +41,19 @@ class Tracing:
         with self._tracer.start_as_current_span(
             f"submit {name}", kind=self._producer, attributes={"trio_dask.function": name}
         ) as span:
-            carrier: dict[str, str] = {}
-            self._inject(carrier)
-            told = " ".join(carrier.values())
+            told = self._told()
             yield span, {**options, "trace": told} if told else options
+
+    @contextmanager
+    def graph(self, tasks: int) -> Iterator[str]:
+        """A span for a graph of so many tasks, and what its tasks are told of it; maybe nothing."""
+        with self._tracer.start_as_current_span(
+            "submit graph", kind=self._producer, attributes={"trio_dask.tasks": tasks}
+        ):
+            yield self._told()
+
+    def _told(self) -> str:
+        """The current span, as it is carried on."""
+        carrier: dict[str, str] = {}
+        self._inject(carrier)
+        return " ".join(carrier.values())

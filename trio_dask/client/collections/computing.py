@@ -82,7 +82,11 @@ def submit_graph(
         for key, future in known.items()
     }
     submission = GraphSubmission(client, graph, elsewhere, wanted=wanted, options=options)
-    submission.run()
+    if client.tracing is None:
+        submission.run()
+    else:
+        with client.tracing.graph(len(graph.nodes)) as trace:
+            submission.run(trace)
     futures: dict[Any, F] = {}
     for key in wanted:
         real = graph.meant.get(key, key)

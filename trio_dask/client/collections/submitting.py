@@ -74,6 +74,7 @@ class GraphSubmission:
         self._wanted = {graph.meant.get(key, key) for key in wanted}
         self._common = common_options(options)
         self._known_options: dict[Any, dict[str, Any]] = {}
+        self._traced: dict[str, str] = {}
         self._limit = client.live.entrance.argument_bytes_max
         self._packer = Packer(self._share, self._limit)
         self._functions: list[Function] = []
@@ -94,13 +95,14 @@ class GraphSubmission:
                     users[real] += 1
         return users
 
-    def run(self) -> None:
-        """Submit all of it.
+    def run(self, trace: str = "") -> None:
+        """Submit all of it; the spans of its tasks, if there are any, are children of `trace`.
 
         Raises:
             SubmitError: something cannot be pickled, or an annotation makes no sense; what was
                 submitted before is taken back.
         """
+        self._traced = {"trace": trace} if trace else {}
         nodes = list(self._graph.nodes)
         start, size = 0, _FIRST_SLICE
         try:
@@ -203,7 +205,8 @@ class GraphSubmission:
         token = repr(sorted(chosen.items())) if chosen else ""
         made = self._known_options.get(token)
         if made is None:
-            made = self._known_options[token] = task_options(**DEFAULTS | _plain(chosen))
+            made = task_options(**DEFAULTS | _plain(chosen)) | self._traced
+            self._known_options[token] = made
         return made
 
 
