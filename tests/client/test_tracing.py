@@ -124,9 +124,8 @@ def test_a_graph(cluster: LocalCluster, spans: InMemorySpanExporter) -> None:
             assert client.compute(three).result() == 3
         [mine], [graph] = named(spans, "mine"), named(spans, "submit graph")
         assert graph.parent.span_id == mine.context.span_id
-        tasks = [
-            span for span in spans.get_finished_spans() if "trio_dask.attempt" in span.attributes
-        ]
+        ended: list[Any] = [*spans.get_finished_spans()]
+        tasks = [span for span in ended if "trio_dask.attempt" in span.attributes]
         assert graph.attributes["trio_dask.tasks"] >= len(tasks) > 0
         assert {span.parent.span_id for span in tasks} == {graph.context.span_id}
         assert {span.context.trace_id for span in tasks} == {mine.context.trace_id}
