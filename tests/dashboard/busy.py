@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import random
-from functools import cache
+from functools import cache, partial
 from typing import Any
 
 from tests.dashboard import looks
@@ -51,7 +51,7 @@ class BusyCluster:
         self.now = now
         self.view = SchedulerView(
             self.core.state, self._overhear, address="tcp://192.0.2.10:8786", now=now,
-            ask=self._ask,
+            ask=self._ask, logs=partial(looks.scheduler_logs, now),
         )  # fmt: skip
         self._running: dict[int, list[tuple[float, float, int, str]]] = {}  # end, seconds, attempt
         self._queued: dict[int, list[tuple[int, str]]] = {}

@@ -69,6 +69,21 @@ def logs() -> bytes:
     return packed({"lines": lines, "output": ["epoch 1: loss 0.532", "epoch 2: loss 0.411"]})
 
 
+def scheduler_logs(began: float, now: float) -> list[dict[str, Any]]:
+    """What a scheduler has logged by now, the newest first."""
+    lines = [
+        (61.0, "WARNING", "trio_dask.scheduler", "node-000-3 is silent since 15 s"),
+        (2.5, "INFO", "trio_dask.scheduler", "node-000-0 at tcp://node-000:40000 has joined, with 2 slots"),
+        (0.1, "INFO", "trio_dask.scheduler", "dashboard at:   http://192.0.2.10:8787/status"),
+        (0.0, "INFO", "trio_dask.scheduler", "Scheduler at:   tcp://192.0.2.10:8786"),
+    ]  # fmt: skip
+    return [
+        {"ago_s": now - began - at, "level": level, "logger": logger, "text": text}
+        for at, level, logger, text in lines
+        if at <= now - began
+    ]
+
+
 def answers(said: dict[str, bytes]) -> dict[str, Any]:
     """As the scheduler answers."""
     return {"said": said, "refused": {}, "silent": []}

@@ -45,7 +45,7 @@ LOOKS: Final = {
     "status-phone": (390, 844, True),
 }
 #: What is as it is after half a minute: a task stream is as long.
-PATIENCE_S: Final = {"status": 32.0, "status-phone": 20.0, "worker": 20.0}
+PATIENCE_S: Final = {"status": 32.0, "status-phone": 20.0, "worker": 20.0, "system": 20.0}
 PAST_S: Final = 120.0
 #: Pages without a stream.
 BARE: Final = ("login", "process")

@@ -38,6 +38,12 @@ function where() {
   return [name in PAGES ? name : "status", rest.map(decodeURIComponent).join("/")];
 }
 
+// The tabs of a phone are wider than it is.
+function inSight() {
+  const tab = nav.querySelector("[aria-current]");
+  if (tab) tab.scrollIntoView({ block: "nearest", inline: "center" });
+}
+
 export function go(address) {
   if (address !== location.href) history.pushState(null, "", address);
   show(true);
@@ -54,7 +60,7 @@ function show(moved) {
   for (const [each, tab] of Object.entries(links)) {
     if (each === name) tab.setAttribute("aria-current", "page"); else tab.removeAttribute("aria-current");
   }
-  links[name].scrollIntoView({ block: "nearest", inline: "center" });
+  inSight();
   document.title = `${page.title || called(name)} · trio_dask`;
   if (moved) { scrollTo(0, 0); main.focus({ preventScroll: true }); }
   update();
@@ -77,7 +83,10 @@ function update() {
   if (pill.dataset.state !== state.link) pill.dataset.state = state.link;
   const failures = live.totals.failures || 0;
   if (seenFailures === null && live.ready) seenFailures = 0;
-  badge.hidden = !failures;
+  if (badge.hidden !== !failures) {
+    badge.hidden = !failures;
+    inSight();  // what is before it has another width now
+  }
   say(badge, count(failures));
   if (badge.title !== `${failures} failures`) badge.title = `${failures} failures`;
   tell();
@@ -90,7 +99,7 @@ function tell() {
     again = 0;
     const since = (Date.now() - state.since) / 1000;
     banner.className = "banner bad";
-    say(banner, `The connection is lost since ${seconds(Math.floor(since))}. This is the last that was known; trying again …`);
+    say(banner, `The connection was lost ${seconds(Math.floor(since))} ago. This is the last that was known; trying again …`);
     banner.hidden = false;
   } else if (state.again) {
     state.again = false;

@@ -66,7 +66,7 @@ export class Graph {
     this.buttons = ["functions", "tasks"].map((kind) => h("button", { type: "button", "aria-pressed": "false", on: { click: () => this.choose(kind) } }, kind === "tasks" ? "Tasks" : "Functions"));
     this.box = h("div", { class: "scroll graph", tabindex: "0", role: "region", "aria-label": "Graph" });
     this.node = h("div", null, h("header", { class: "headed" }, h("h1", null, "Graph"), h("div", { class: "chips", role: "group", "aria-label": "What is drawn" }, this.buttons)), this.note,
-      h("section", { class: "card flush" }, this.box, h("div", { class: "pad" }, this.legends = h("div"))));
+      this.card = h("section", { class: "card flush" }, this.box, h("div", { class: "pad" }, this.legends = h("div"))));
     this.boxes = new Map();
   }
 
@@ -90,6 +90,7 @@ export class Graph {
     let data;
     try { data = await get(kind === "tasks" ? `api/v1/graph?tasks=${TASKS_MAX}` : "api/v1/graph"); } catch { return; }
     if (kind !== this.kind) return;
+    this.card.hidden = !data.groups.length && !(data.tasks || []).length;
     if (kind === "tasks") this.showTasks(data); else this.showGroups(data);
   }
 
@@ -105,7 +106,7 @@ export class Graph {
     const links = data.edges.filter(([one, other]) => one !== other && index.has(one) && index.has(other)).map(([one, other, n]) => [index.get(one), index.get(other), n]);
     const level = layers(names.length, links), { columns } = places(level, links);
     const most = Math.max(1, ...columns.map((each) => each.length));
-    const width = columns.length * (WIDE + GAP_X) - GAP_X + 32, height = most * (HIGH + GAP_Y) + 14;
+    const width = Math.max(1, columns.length) * (WIDE + GAP_X) - GAP_X + 32, height = most * (HIGH + GAP_Y) + 14;
     const spot = names.map(() => null);
     columns.forEach((nodes, column) => nodes.forEach((node, row) => {
       spot[node] = [16 + column * (WIDE + GAP_X), 14 + (row + (most - nodes.length) / 2) * (HIGH + GAP_Y)];

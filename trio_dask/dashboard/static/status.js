@@ -244,5 +244,5 @@ export function code(text) {
   button.addEventListener("click", async () => {
     try { await navigator.clipboard.writeText(text); button.textContent = "Copied"; } catch { button.textContent = "Select and copy"; }
   });
-  return h("div", { class: "code" }, h("pre", null, text), button);
+  return h("div", { class: "code" }, h("pre", null, text.split(" ").flatMap((word) => [" ", h("span", { class: "word" }, word)]).slice(1)), button);
 }

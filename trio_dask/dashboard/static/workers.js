@@ -48,7 +48,7 @@ export class Workers {
     });
     this.empty = h("div", { class: "card empty", hidden: true });
     this.summary = h("p", { class: "lead" });
-    this.node = h("div", null, h("h1", null, "Workers"), this.summary, this.empty, h("section", { class: "card flush" }, this.table.node));
+    this.node = h("div", null, h("h1", null, "Workers"), this.summary, this.empty, this.card = h("section", { class: "card flush" }, this.table.node));
   }
 
   update() {
@@ -61,7 +61,7 @@ export class Workers {
       this.empty.hidden = Boolean(workers.length);
       if (!workers.length) put(this.empty, h("h2", null, "No workers"), h("p", null, "Start some:"), code(`trio-dask worker ${live.identity.address} --nworkers 4`));
     }
-    this.table.node.hidden = !workers.length;
+    this.card.hidden = !workers.length;
     this.table.update(workers);
   }
 
