@@ -139,6 +139,8 @@ async def main(host: str, port: int, count: int, per_second: float) -> None:
         for number, act in zip(range(count), cycle(ways)):
             await trio.sleep_until(began + number / per_second)
             nursery.start_soon(strangers.come, host, port, act)
+        await trio.sleep_until(began + count / per_second)
+        print("come", flush=True)
     print(json.dumps(strangers.ends), flush=True)
 
 

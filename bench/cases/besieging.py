@@ -7,6 +7,7 @@ time of the scheduler, and how much memory and how many sockets they made it hav
 from __future__ import annotations
 
 import json
+import select
 import subprocess
 import sys
 from contextlib import contextmanager
@@ -28,6 +29,25 @@ if TYPE_CHECKING:
 
 PER_SECOND: Final = 100
 _CALM_S: Final = 5.0
+#: So often both are looked at.
+_TURNS: Final = 5
+
+
+@dataclass(frozen=True, slots=True)
+class _Spent:
+    """Processor time of a scheduler, and for how many tasks."""
+
+    seconds: float = 0.0
+    done: int = 0
+
+    @property
+    def each_us(self) -> float:
+        """For one, in µs."""
+        return self.seconds / self.done * 1e6
+
+    def and_also(self, other: _Spent) -> _Spent:
+        """Both together."""
+        return _Spent(self.seconds + other.seconds, self.done + other.done)
 
 
 @dataclass
@@ -44,45 +64,59 @@ class _Watch:
         """Its process."""
         return self.running.roles()["scheduler"][0]
 
-    def work_while(self, wanted: Callable[[], bool]) -> tuple[float, int]:
-        """The scheduler's processor time for a task, in µs, and how many there were."""
+    def work_while(self, wanted: Callable[[], bool]) -> _Spent:
+        """What the scheduler needs for maps, one after the other, as long as it is wanted."""
         scheduler, done, before = self.scheduler, 0, cpu_seconds(self.scheduler)
-        self.sockets, self.mebibytes = 0, 0.0
         while wanted() or not done:
             assert self.running.client.run(self.graph.build) == self.graph.expected, "wrong values"
             done += self.graph.tasks
             sockets = sum(1 for _ in Path(f"/proc/{scheduler}/fd").iterdir())
             self.sockets = max(self.sockets, sockets)
             self.mebibytes = max(self.mebibytes, resident([scheduler]) / 2**20)
-        return (cpu_seconds(scheduler) - before) / done * 1e6, done
+        return _Spent(cpu_seconds(scheduler) - before, done)
 
-    def work(self) -> float:
+    def work(self, seconds: float) -> _Spent:
         """The same for a while."""
-        until = perf_counter() + _CALM_S
-        return self.work_while(lambda: perf_counter() < until)[0]
+        until = perf_counter() + seconds
+        return self.work_while(lambda: perf_counter() < until)
+
+    def work_besieged(self, count: int) -> _Spent:
+        """The same while so many strangers come; those who stay longer are not waited for."""
+        with strangers_at(self.running.address, count) as strangers:
+            assert strangers.stdout is not None
+            said = strangers.stdout
+            spent = self.work_while(lambda: not select.select([said], [], [], 0)[0])
+            assert said.readline() == b"come\n"
+            self.work_while(lambda: not select.select([said], [], [], 0)[0])
+            ends = json.loads(said.readline())
+        assert ends == {"sent away": count}, f"somebody was let stay: {ends}"
+        return spent
 
 
 def measure(turn: Turn) -> dict[str, float]:
-    """Maps of no-ops, one after the other: undisturbed, besieged, undisturbed."""
-    running, count = turn.running, turn.scale.strangers
-    watch = _Watch(running, graphs.noop_map(turn.scale.tasks))
-    watch.work()  # memory is as high as tasks alone make it
-    usual = [watch.work()]
+    """Maps of no-ops, one after the other: undisturbed and besieged in turns, so that both see
+    the same of whatever else goes on.
+    """
+    count = turn.scale.strangers
+    each = count // _TURNS
+    watch = _Watch(turn.running, graphs.noop_map(turn.scale.tasks))
+    watch.work(_CALM_S)  # memory is as high as tasks alone make it
     sockets, mebibytes = watch.sockets, watch.mebibytes
-    with strangers_at(running.address, count) as strangers:
-        besieged, done = watch.work_while(lambda: strangers.poll() is None)
-        assert strangers.stdout is not None
-        ends = json.loads(strangers.stdout.readline())
-    assert ends == {"sent away": count}, f"somebody was let stay: {ends}"
-    sockets, mebibytes = watch.sockets - sockets, watch.mebibytes - mebibytes
-    usual.append(watch.work())
+    usual, besieged = _Spent(), _Spent()
+    ratios = []
+    for _ in range(_TURNS):
+        calm = watch.work(each / PER_SECOND)
+        siege = watch.work_besieged(each)
+        ratios.append(siege.each_us / calm.each_us)
+        usual, besieged = usual.and_also(calm), besieged.and_also(siege)
     return {
-        "undisturbed, scheduler CPU µs/task": median(usual),
-        "besieged, scheduler CPU µs/task": besieged,
-        "more CPU %": 100 * (besieged / median(usual) - 1),
-        "scheduler CPU µs/stranger": (besieged - median(usual)) * done / count,
-        "sockets of strangers at most": sockets,
-        "more MiB": mebibytes,
+        "undisturbed, scheduler CPU µs/task": usual.each_us,
+        "besieged, scheduler CPU µs/task": besieged.each_us,
+        "more CPU %": 100 * (besieged.each_us / usual.each_us - 1),
+        "more CPU %, median of turns": 100 * (median(ratios) - 1),
+        "scheduler CPU µs/stranger": (besieged.each_us - usual.each_us) * besieged.done / count,
+        "sockets of strangers at most": watch.sockets - sockets,
+        "more MiB": watch.mebibytes - mebibytes,
     }
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import io
 import logging
 import re
@@ -14,6 +15,7 @@ import trio
 
 from tests.cli.commands import in_pipes
 from trio_dask.cli import main
+from trio_dask.cli.garbage import garbage_collector
 from trio_dask.cli.logs import log_to_stderr
 from trio_dask.cli.scheduler import keep_token
 from trio_dask.cli.serving import interface_host, listen_at, owned_file
@@ -326,3 +328,21 @@ async def test_a_scheduler_file_gets_a_new_token(tmp_path: Path, autojump_clock:
             await trio.sleep(2)
             assert read_scheduler_file(path) == content
             nursery.cancel_scope.cancel()
+
+
+def test_starting_is_not_searching_for_garbage(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not until a command has started, nor in one that is a server; where tasks run it is as usual."""
+    seen: list[tuple[bool, int]] = []
+
+    def look(_words: object = None) -> int:
+        for off in (True, False):
+            with garbage_collector(off=off):
+                seen.append((gc.isenabled(), gc.get_threshold()[0]))
+        return 0
+
+    monkeypatch.setattr("trio_dask.cli.app.run", look)
+    before = gc.get_threshold()
+    assert main(["anything"]) == 0
+    assert seen == [(False, 50_000), (True, 700)]
+    assert gc.get_threshold() == before
+    assert gc.isenabled()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import re
 from typing import Any
 
 import pytest
@@ -87,8 +88,10 @@ def test_a_running_cluster(
             assert "1 workers, 1 threads" in shown
             assert "1 clients" in shown
             assert "local-0" in shown
+            assert re.search(r"^Work for:   \d workers?$", shown, re.MULTILINE)
             assert main(["status", address, "--json"]) == 0
             told = json.loads(capsys.readouterr().out)
+            assert told["adaptive_target"] in {0, 1}
             assert (told["address"], told["n_workers"], told["tasks"]["done"]) == (address, 1, 1)
             assert main(["why", address, "stuck"]) == 0
             assert "GPU" in capsys.readouterr().out

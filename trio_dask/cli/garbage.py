@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import gc
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+
+#: What Python begins with: a pass over what is young after so many new objects.
+_USUAL: Final = 700
 
 
 @contextmanager
@@ -17,9 +21,11 @@ def garbage_collector(*, off: bool) -> Iterator[None]:
     The cores make no cycles. This is for who owns the process, as the command line does;
     where servers share it with other code the collector is left alone.
     """
-    enabled = gc.isenabled()
+    enabled, (after, *others) = gc.isenabled(), gc.get_threshold()
     if off:
         gc.disable()
+    else:  # tasks run here, as anywhere
+        gc.set_threshold(min(after, _USUAL), *others)
     try:
         yield
     finally:

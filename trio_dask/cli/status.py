@@ -34,6 +34,8 @@ def status(scheduler: str, /, *, json: Annotated[bool, Parameter(negative="")] =
         info = client.scheduler_info()
         counts = client.task_counts()
         address = client.scheduler_address
+        wanted = client.run_blocking(client.live.ask("workers_wanted", {}))["wanted"]
+    info["adaptive_target"] = wanted
     info["clients"] = max(0, int(info.get("clients", 1)) - 1)  # not the one that asks
     if json:
         print(as_json.dumps({"address": address, **info, "tasks": counts}, default=str))
@@ -58,6 +60,9 @@ def screen(
     if info.get("dashboard"):
         lines.append(f"Dashboard:  {info['dashboard']}")
     lines += [f"Cluster:    {', '.join(parts)}", f"Tasks:      {', '.join(tasks) or 'none'}"]
+    if "adaptive_target" in info:  # what `adapt` goes by
+        count = info["adaptive_target"]
+        lines.append(f"Work for:   {count} worker{'' if count == 1 else 's'}")
     workers = list(info.get("workers", {}).items())
     if workers:
         lines += ["", *_table(workers, columns)]
