@@ -1,0 +1,163 @@
+"""What this machine can do at all with a large value: ``python -m bench.raw``. Best of several, in GB/s.
+
+The last two have a process at each end: a loop of `sendfile` and one of `recv`, and our connection,
+without compression, over the same kind of socket.
+"""
+
+from __future__ import annotations
+
+import mmap
+import multiprocessing
+import os
+import socket
+import time
+from functools import partial
+from typing import TYPE_CHECKING, Any, Final
+
+import trio
+
+from trio_dask.comm import connect, keys_from_token, open_listener, serve
+from trio_dask.messages.session import CLIENT, WORKER
+from trio_dask.messages.values import FOUND, Fetch, Values
+from trio_dask.store import Segment
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from multiprocessing.connection import Connection as Pipe
+
+    from trio_dask.comm import Connection
+    from trio_dask.messages import Message
+
+NBYTES: Final = 256 << 20
+REPEATS: Final = 8
+_PART: Final = 1 << 20
+_KEYS: Final = keys_from_token("0123456789abcdef" * 4)
+
+
+def rate(seconds: list[float]) -> float:
+    """Of the quickest, in GB/s."""
+    return NBYTES / min(seconds) / 1e9
+
+
+def timed(call: Callable[[], object]) -> float:
+    """How long it takes, in seconds."""
+    began = time.perf_counter()
+    call()
+    return time.perf_counter() - began
+
+
+def copied(source: memoryview, target: memoryview) -> float:
+    """A copy from one place to another."""
+    return timed(lambda: target.__setitem__(slice(None), source))
+
+
+def copied_anew(source: memoryview) -> float:
+    """A copy to where nothing was before."""
+    with mmap.mmap(-1, NBYTES) as fresh, memoryview(fresh) as target:
+        return copied(source, target)
+
+
+def value() -> int:
+    """A memory file."""
+    fd = os.memfd_create("value")
+    os.ftruncate(fd, NBYTES)
+    os.pwrite(fd, bytes(NBYTES), 0)
+    return fd
+
+
+def send(pipe: Pipe) -> None:
+    """A process that sends what is in a memory file to all who come."""
+    fd = value()
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        pipe.send(server.getsockname())
+        for _ in range(REPEATS):
+            other, _ = server.accept()
+            with other:
+                at = 0
+                while at < NBYTES:
+                    at += os.sendfile(other.fileno(), fd, at, min(_PART, NBYTES - at))
+
+
+def receive(address: tuple[str, int], into: memoryview) -> float:
+    """It comes from that process."""
+
+    def take(sock: socket.socket) -> None:
+        at = 0
+        while at < NBYTES:
+            with into[at : at + _PART] as part:
+                at += sock.recv_into(part)
+
+    with socket.create_connection(address) as sock:
+        return timed(lambda: take(sock))
+
+
+def answer(pipe: Pipe) -> None:
+    """A process that answers questions for the same as a worker does."""
+    segment = Segment(value(), NBYTES)
+
+    async def handler(connection: Connection) -> None:
+        def say(messages: list[Message]) -> None:
+            for _ in messages:
+                connection.send(Values(1, [1], [FOUND], [], [segment], last=True))
+
+        await connection.run(say)
+
+    async def run() -> None:
+        listener = await open_listener("tcp://127.0.0.1:0")
+        pipe.send(listener.address)
+        await serve(listener, keys=_KEYS, role=WORKER, handler=handler)
+
+    trio.run(run)
+
+
+async def ask(address: str) -> list[float]:
+    """It comes through our connection."""
+    connection = await connect(address, keys=_KEYS, role=CLIENT, expect=WORKER, near=False)
+    seconds: list[float] = []
+    began = 0.0
+
+    def heard(messages: list[Message]) -> None:
+        nonlocal began
+        seconds.append(time.perf_counter() - began)
+        del messages[:]
+        if len(seconds) < REPEATS:
+            began = time.perf_counter()
+            connection.send(Fetch(1, [1]))
+        else:
+            connection.close("enough")
+
+    began = time.perf_counter()
+    connection.send(Fetch(1, [1]))
+    await connection.run(heard)
+    return seconds
+
+
+def beside(target: Callable[[Any], None]) -> tuple[multiprocessing.process.BaseProcess, Any]:
+    """A process of its own, and what it says first."""
+    spawn = multiprocessing.get_context("spawn")
+    here, there = spawn.Pipe()
+    process = spawn.Process(target=target, args=(there,), daemon=True)
+    process.start()
+    return process, here.recv()
+
+
+def main() -> None:
+    """Measure, and print."""
+    source, target = memoryview(bytearray(NBYTES)), memoryview(bytearray(NBYTES))
+    for name, call in {
+        "copied into warm memory": partial(copied, source, target),
+        "copied into fresh memory": partial(copied_anew, source),
+    }.items():
+        print(f"{name}\t{rate([call() for _ in range(REPEATS)]):.2f}", flush=True)
+    process, address = beside(send)
+    bare = rate([receive(address, target) for _ in range(REPEATS)])
+    print(f"sendfile to recv, TCP\t{bare:.2f}", flush=True)
+    process.join()
+    process, address = beside(answer)
+    ours = rate(trio.run(ask, address))
+    print(f"our connection, TCP\t{ours:.2f}\t{100 * ours / bare:.0f} %")
+    process.kill()
+
+
+if __name__ == "__main__":
+    main()
