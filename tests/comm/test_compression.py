@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import queue
 import random
+import threading
 from contextlib import asynccontextmanager
 from math import inf
 from typing import TYPE_CHECKING, Any
@@ -422,3 +424,43 @@ async def test_real_connections(
         assert [each.payloads for each in (*heard.messages, *back.messages)] == [[value]] * 2  # type: ignore[attr-defined]
         assert (there < MIB) is compresses
         assert (here < MIB) is (compresses and theirs != "auto")
+
+
+@needs_both
+@pytest.mark.network
+def test_a_client_on_asyncio() -> None:
+    """Its threads compress as well."""
+    keys = dataclasses.replace(KEYS, compression="zstd")
+    value = bytes(4 * MIB) + b"end"
+    addresses: queue.SimpleQueue[str] = queue.SimpleQueue()
+    over = threading.Event()
+
+    async def serve_one() -> None:
+        async with a_worker(keys) as (address, _, heard):
+            addresses.put(address)
+            await heard.enough.wait()
+            await trio.to_thread.run_sync(over.wait)
+
+    async def ask() -> None:
+        connection = await connect_anyio(
+            addresses.get(), keys=keys, role=CLIENT, expect=WORKER, near=False
+        )
+        back: list[Any] = []
+
+        def hear(messages: list[Any]) -> None:
+            back.extend(messages)
+            connection.close("done")
+
+        connection.send(Store(1, [1], [value]))
+        await connection.run(hear)
+        assert back[0].payloads == [value]
+        assert connection.statistics().bytes_in < MIB
+        assert connection.statistics().bytes_out < MIB
+
+    thread = threading.Thread(target=trio.run, args=(serve_one,))
+    thread.start()
+    try:
+        anyio.run(ask, backend="asyncio")
+    finally:
+        over.set()
+        thread.join(10)

@@ -103,6 +103,24 @@ def test_arguments_of_calls() -> None:
     assert unpack(pack_call(([LONG],), {})) == (([LONG],), {})
 
 
+class Shy:
+    """Does not want to be looked at."""
+
+    def __getattribute__(self, name: str) -> Any:
+        if name == "__dict__":
+            raise RuntimeError(name)
+        return super().__getattribute__(name)
+
+    def __reduce__(self) -> Any:
+        return dict, ()
+
+
+def test_objects_that_do_not_want_to_be_looked_at() -> None:
+    """They are packed as ever."""
+    assert unpack(in_one_piece(pack(Shy()))) == {}
+    assert unpack(pack_call((Shy(),), {"a": [Shy()]})) == (({},), {"a": [{}]})
+
+
 def test_what_was_packed_stays_as_long() -> None:
     """Who makes a bytearray longer meanwhile is told, and does not tear what is being sent."""
     value = bytearray(SIZE)

@@ -148,8 +148,11 @@ def _may_have_long(value: Any) -> bool:
         return sizeof(value) >= OWN_BYTES_MIN
     if kind in _SIZED:
         return _is_long(value)
-    attributes = getattr(value, "__dict__", None)
-    return type(attributes) is dict and any(map(_is_long, attributes.values()))
+    try:
+        attributes = getattr(value, "__dict__", None)
+        return type(attributes) is dict and any(map(_is_long, list(attributes.values())))
+    except Exception:  # noqa: BLE001 - users' objects may raise anything when looked at
+        return False
 
 
 def _pack(value: Any, refs: list[TaskId] | None, *, ship_modules: bool) -> Payload | Exception:
