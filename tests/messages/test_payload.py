@@ -476,6 +476,21 @@ def test_sizes_are_about_right(value: Any, least: int, most: int) -> None:
     assert least <= sizeof(value) <= most
 
 
+def test_what_dask_knows_of_a_type_counts() -> None:
+    """If its `sizeof` is loaded: what is registered there, also inside a container."""
+    dasks = pytest.importorskip("dask.sizeof", reason="a type is registered there")
+
+    class Remote:
+        """Large, and does not look like it."""
+
+    assert sizeof(Remote()) < 1_000
+    dasks.sizeof.register(Remote, lambda value: 1_000_000)
+    assert sizeof(Remote()) == 1_000_000
+    assert sizeof([Remote()] * 100) >= 100_000_000
+    dasks.sizeof.register(Remote, lambda value: 1 / 0)
+    assert 0 < sizeof(Remote()) < 1_000
+
+
 def test_sizes_never_fail() -> None:
     """Cycles end, and values that cannot be looked at still have one."""
 

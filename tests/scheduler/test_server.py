@@ -125,6 +125,27 @@ async def test_a_task_goes_round(host: str) -> None:
         assert finished.values == [b"11"]
 
 
+async def test_traffic_of_who_has_gone_is_counted_too() -> None:
+    """What has been said grows, also when the connection that it went through has ended."""
+    async with open_cluster() as cluster:
+        view = cluster.handle.view
+        assert not any(view.traffic().values())
+        client, _ = await cluster.client()
+        before = view.traffic()
+        assert (before["messages_in"], before["messages_out"]) == (1, 1)
+        assert before["bytes_in"] > 0
+        assert before["bytes_out"] > 0
+        client.connection.close("bye")
+        await client.wait_end()
+        with trio.fail_after(30):
+            while view.clients():
+                await trio.lowlevel.checkpoint()
+        after = view.traffic()
+        assert after["messages_in"] == 2  # with the goodbye
+        assert after["bytes_in"] > before["bytes_in"]
+        assert after["queued_bytes"] == 0
+
+
 async def test_everyone_is_told_when_it_ends() -> None:
     """Cancelling the scheduler says goodbye to all peers."""
     async with trio.open_nursery() as peers:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
+from operator import add
 from typing import TYPE_CHECKING
 
 from trio_dask.comm.framing import DEFAULT_LIMITS, FrameDecoder, Limits, frame, join
@@ -18,15 +19,22 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Statistics:
-    """What has gone through a connection so far, and what waits."""
+    """What has gone through a connection so far, or several of them, and what waits.
 
-    bytes_in: int
-    bytes_out: int
-    messages_in: int
-    messages_out: int
-    reads: int
-    writes: int
-    queued_bytes: int
+    >>> (Statistics(bytes_in=3, reads=1) + Statistics(bytes_in=4, reads=1)).bytes_in
+    7
+    """
+
+    bytes_in: int = 0
+    bytes_out: int = 0
+    messages_in: int = 0
+    messages_out: int = 0
+    reads: int = 0
+    writes: int = 0
+    queued_bytes: int = 0
+
+    def __add__(self, other: Statistics) -> Statistics:
+        return Statistics(*map(add, astuple(self), astuple(other)))
 
 
 class Link:

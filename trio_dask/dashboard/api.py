@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import sys
 from typing import TYPE_CHECKING, Any, Final
@@ -207,6 +208,9 @@ class Api:
                     "descriptors": process.num_fds() if hasattr(process, "num_fds") else 0,
                     "viewers": self._feed.viewers,
                     "uptime_s": self._feed.time(anyio.current_time()),
+                    "garbage_searches": sum(each["collections"] for each in gc.get_stats()),
+                    "garbage_found": sum(each["collected"] for each in gc.get_stats()),
+                    **self._view.traffic(),
                 }
             )
 

@@ -33,6 +33,14 @@ _TOTALS: Final = {
     "memory_limit": ("workers_memory_limit_bytes", "gauge", "What they may use."),
     "held": ("values_held", "gauge", "Values that workers hold, each copy counted."),
 }
+#: And for what goes through the scheduler's connections.
+_TRAFFIC: Final = {
+    "messages_in": ("messages_received_total", "counter", "Messages of workers and clients."),
+    "messages_out": ("messages_sent_total", "counter", "Messages to workers and clients."),
+    "bytes_in": ("received_bytes_total", "counter", "Bytes that came from workers and clients."),
+    "bytes_out": ("sent_bytes_total", "counter", "Bytes that went to workers and clients."),
+    "queued_bytes": ("queued_bytes", "gauge", "Bytes that wait for workers and clients."),
+}
 _GROUPS: Final = {
     "runs": ("tasks_runs_total", "Attempts that ran to their end."),
     "seconds": ("tasks_compute_seconds_total", "How long they ran together."),
@@ -46,8 +54,8 @@ def metrics_text(view: View) -> str:
 
 
 def _lines(view: View) -> Iterator[str]:
-    totals = view.totals()
-    for total, (name, kind, about) in _TOTALS.items():
+    totals = view.totals() | view.traffic()
+    for total, (name, kind, about) in (_TOTALS | _TRAFFIC).items():
         yield from _head(name, kind, about)
         yield f"{_ROOM}{name} {totals[total]}\n"
     yield from _workers(view)

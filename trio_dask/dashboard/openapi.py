@@ -83,7 +83,9 @@ _SCHEMAS: Final = {
     "Client": _object(name=_TEXT, number=_WHOLE),
     "System": _object(pid=_WHOLE, host=_TEXT, python=_TEXT, version=_TEXT, rss=_WHOLE,
                       cpu_s=_NUMBER, threads=_WHOLE, descriptors=_WHOLE, viewers=_WHOLE,
-                      uptime_s=_NUMBER),
+                      uptime_s=_NUMBER, garbage_searches=_WHOLE, garbage_found=_WHOLE,
+                      messages_in=_WHOLE, messages_out=_WHOLE, bytes_in=_WHOLE, bytes_out=_WHOLE,
+                      queued_bytes=_WHOLE),
     "Missing": _object(error=_TEXT),
 }  # fmt: skip
 

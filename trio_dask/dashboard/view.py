@@ -42,6 +42,9 @@ class View(Protocol):
     def census(self) -> Generator[None, None, None]:
         """Count tasks by state."""
 
+    def traffic(self) -> dict[str, int]:
+        """What has gone through the scheduler's connections."""
+
     def identity(self) -> dict[str, Any]:
         """What never changes."""
 

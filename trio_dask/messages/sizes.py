@@ -13,7 +13,8 @@ _POINTER: Final = 8
 def sizeof(value: Any) -> int:
     """An estimate of the bytes that `value` occupies.
 
-    Cheap and never failing: containers are sampled, arrays say it themselves.
+    Cheap and never failing: containers are sampled, arrays say it themselves. Where Dask's
+    `sizeof` is loaded, what is registered there for a type counts.
     """
     try:
         return _sizeof(value, _DEPTH)
@@ -52,6 +53,11 @@ def _sampled(items: Any, count: int, depth: int) -> int:
 
 def _size_of_object(value: Any, depth: int) -> int:
     kind = type(value)
+    dasks = sys.modules.get("dask.sizeof")
+    if dasks is not None:
+        registered = dasks.sizeof.dispatch(kind)
+        if registered is not dasks.sizeof.dispatch(object):
+            return int(registered(value))
     usage = getattr(kind, "memory_usage", None)
     if callable(usage):  # data frames, series, indexes
         found = value.memory_usage(deep=False)

@@ -14,13 +14,13 @@ import logging
 import math
 import secrets
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 import trio
 
-from trio_dask.comm import listening_places, nobody_listens, open_listeners, serve
+from trio_dask.comm import Statistics, listening_places, nobody_listens, open_listeners, serve
 from trio_dask.config import port_choices
 from trio_dask.errors import CommError, LocalProtocolError, PeerClosed
 from trio_dask.eventlog import kept_lines
@@ -116,6 +116,7 @@ async def run_scheduler(
                             now=trio.current_time(),
                             logs=lines.lines,
                             ask=server.ask,
+                            traffic=server.traffic,
                         )
                         handle = SchedulerHandle(
                             listener.address,
@@ -191,6 +192,7 @@ class _Server:
         self._shrinks_seen = 0
         self._mirrors_are_full = False
         self._sessions_ended = False  # since the last collection of garbage
+        self._gone = Statistics()  # what went through sessions that have ended
 
     async def serve(
         self,
@@ -325,6 +327,10 @@ class _Server:
             self._hand = peer, Hand(say)
         return await self._hand[1].ask(topic, params)
 
+    def traffic(self) -> Statistics:
+        """What has gone between this process and its peers."""
+        return sum((each.statistics() for each in self._sessions.values()), self._gone)
+
     # ------------------------------------------------------------ one peer
 
     async def _serve_peer(self, connection: Connection) -> None:
@@ -336,6 +342,7 @@ class _Server:
             reason, broken = str(error), isinstance(error, PeerClosed)
         finally:
             self._sessions_ended = True
+            self._gone += replace(connection.statistics(), queued_bytes=0)
             if self._sessions.get(visit.peer) is connection:
                 del self._sessions[visit.peer]
                 self._part_from(visit.peer, _name(connection), reason, broken=broken)

@@ -16,10 +16,20 @@ const ROUTES = [
   ["json/counts.json", "The same in the words of Dask's tools."],
 ];
 
+/** What comes from workers and clients, and goes to them. */
+function traffic(data, before) {
+  const past = before ? data.uptime_s - before.uptime_s : 0;
+  const row = (label, name, shown) => h("tr", null, h("th", { scope: "row" }, label),
+    h("td", { class: "num" }, past > 0 ? shown((data[name] - before[name]) / past) : "–"), h("td", { class: "num" }, shown(data[name])));
+  return [row("Messages in", "messages_in", rate), row("Messages out", "messages_out", rate), row("Bytes in", "bytes_in", bytes), row("Bytes out", "bytes_out", bytes),
+    h("tr", null, h("th", { scope: "row" }, "Bytes that wait for peers"), h("td"), h("td", { class: "num" }, bytes(data.queued_bytes)))];
+}
+
 export class System {
   constructor() {
     this.title = "System";
     this.facts = h("dl", { class: "facts" });
+    this.traffic = h("tbody");
     this.clients = h("div");
     const canvases = ["Processor time", "Memory", "Rounds that came late"].map((label) => h("canvas", { class: "curve", role: "img", "aria-label": label }));
     this.cpu = new Curves(canvases[0], (v) => `${Math.round(v)} %`, { floor: 100, span: 300 });
@@ -42,6 +52,8 @@ export class System {
         h("section", { class: "card" }, h("header", null, h("h2", null, "How late its loop was")), canvases[2])),
       h("div", { class: "grid two" },
         h("section", { class: "card" }, h("header", null, h("h2", null, "Process")), this.facts),
+        h("section", { class: "card" }, h("header", null, h("h2", null, "Traffic")),
+          h("table", { "aria-label": "Traffic" }, h("thead", null, h("tr", null, h("td"), ["a second", "so far"].map((each) => h("th", { class: "num", scope: "col" }, each)))), this.traffic)),
         h("section", { class: "card" }, h("header", null, h("h2", null, "Clients")), this.clients), orders,
         h("section", { class: "card" }, h("header", null, h("h2", null, "For programs")),
           h("dl", { class: "facts" }, ROUTES.map(([path, about]) => [h("dt", null, h("a", { href: at(path) }, `/${path}`)), h("dd", null, about)])))));
@@ -53,6 +65,7 @@ export class System {
     let data, clients;
     try { [data, { clients }] = await Promise.all([get("api/v1/system"), get("api/v1/clients")]); } catch { return; }
     const { before } = this;
+    put(this.traffic, traffic(data, before));
     if (before && data.uptime_s > before.uptime_s) {
       this.keep(this.cpus, [data.uptime_s, (100 * (data.cpu_s - before.cpu_s)) / (data.uptime_s - before.uptime_s)]);
     }
@@ -62,6 +75,7 @@ export class System {
     say(this.note, `trio_dask ${data.version} for ${seconds(data.uptime_s)}: ${rate(live.totals.rate)} tasks/s, ${Math.round(this.last)} % of a processor, ${bytes(data.rss)}.`);
     put(this.facts, [["Cluster", live.identity.cluster], ["Address", live.identity.address], ["Epoch", live.identity.epoch], ["Host", data.host], ["Process", data.pid],
       ["Python", data.python], ["Processor time", seconds(data.cpu_s)], ["Threads", data.threads], ["Open files", data.descriptors], ["Viewers", data.viewers],
+      ["Garbage", `${count(data.garbage_searches)} searches, ${count(data.garbage_found)} objects`],
       ["Workers so far", count(live.totals.workers_ever)], ["Clients so far", count(live.totals.clients_ever)]].map(([name, value]) => [h("dt", null, name), h("dd", null, String(value))]));
     put(this.clients, clients.length ? h("ul", { class: "plain-list" }, clients.slice(0, 50).map((each) => h("li", { class: "key" }, each.name))) : h("p", { class: "dim" }, "None at the moment."));
     this.draw();

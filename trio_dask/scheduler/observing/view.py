@@ -21,6 +21,7 @@ from trio_dask.scheduler.observing.graph import take_graph
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Generator
 
+    from trio_dask.comm import Statistics
     from trio_dask.messages import Message
     from trio_dask.scheduler.core.state import ClusterState
 
@@ -32,6 +33,8 @@ GROUPS_MAX: Final = 100
 _SEARCH_SLICE: Final = 1_000
 _STATES: Final = ("waiting", "ready", "assigned", "done", "failed", "released", "cancelled", "lost")
 
+#: What is said of the connections, all together.
+TRAFFIC: Final = ("messages_in", "messages_out", "bytes_in", "bytes_out", "queued_bytes")
 #: What the columns of a picture's rows are, in this order.
 WORKER_COLUMNS: Final = ("processing", "held", "memory", "cpu", "slots", "status", "silent_s")
 WORKER_FIXED: Final = ("name", "address", "host", "nthreads", "memory_limit", "lanes")
@@ -42,7 +45,7 @@ class SchedulerView:
     """What may be shown of a scheduler.
 
     `overhear` is how the server lets somebody listen to what peers say, `logs` what it has
-    logged, `ask` how it is asked what clients ask. Times are those of the server's clock.
+    logged, `ask` how it is asked what clients ask, `traffic` what goes through its connections. Times are those of the server's clock.
     """
 
     def __init__(
@@ -54,9 +57,11 @@ class SchedulerView:
         now: float,
         logs: Callable[[float], list[dict[str, Any]]] | None = None,
         ask: Ask | None = None,
+        traffic: Callable[[], Statistics] | None = None,
     ) -> None:
         self._state: Final = state
         self._ask: Final = ask
+        self._traffic: Final = traffic
         self._logs: Final = logs
         self._overhear: Final = overhear
         self._blocks: Blocks | None = None
@@ -66,6 +71,11 @@ class SchedulerView:
         self.address: Final = address
         #: When it began, on its own clock.
         self.began: Final = now
+
+    def traffic(self) -> dict[str, int]:
+        """Messages and bytes that have come and gone so far, and bytes that wait for peers."""
+        now = self._traffic() if self._traffic is not None else None
+        return {name: getattr(now, name, 0) for name in TRAFFIC}
 
     # ------------------------------------------------------------ watching
 
