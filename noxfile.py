@@ -98,9 +98,8 @@ def types(session: nox.Session) -> None:
 def tests(session: nox.Session) -> None:
     """All tests but the simulations on one Python: seven minutes at most."""
     install(session, "test", "neighbours")
-    # On two processors, three of them: many tests wait for processes, or for time to pass.
     session.run(
-        "pytest", "-n", "3", *SHARED, "-m", "not simulation and not nightly", "--durations=5",
+        "pytest", "-n", "2", *SHARED, "-m", "not simulation and not nightly", "--durations=5",
         *session.posargs,
     )  # fmt: skip
 

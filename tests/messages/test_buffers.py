@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import array
-import dataclasses
 import functools
 import importlib
 import pickle
 import threading
 import tracemalloc
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -38,12 +38,6 @@ MIB = 1 << 20
 SIZE = 16 * MIB
 
 
-@dataclasses.dataclass
-class Record:
-    name: str
-    data: Any
-
-
 def peak_of(call: Callable[[], Any]) -> tuple[Any, int]:
     """What it gives, and the most memory that it needed beside what there was."""
     tracemalloc.start()
@@ -65,7 +59,7 @@ SHAPES: dict[str, Any] = {
     "bytearray": bytearray(LONG),
     "in a list": [LONG, 1, LONG[:100]],
     "in a dict": {"a": [("b", LONG)], "c": None},
-    "in an object": Record("a", LONG),
+    "in an object": SimpleNamespace(name="a", data=LONG),
     "text": "é" * (SIZE // 2),
 }
 
@@ -119,6 +113,14 @@ def test_objects_that_do_not_want_to_be_looked_at() -> None:
     """They are packed as ever."""
     assert unpack(in_one_piece(pack(Shy()))) == {}
     assert unpack(pack_call((Shy(),), {"a": [Shy()]})) == (({},), {"a": [{}]})
+
+
+@pytest.mark.parametrize("first", [7.5, None, "text", [], {}])
+def test_what_looks_like_a_call_and_is_none(first: Any) -> None:
+    """A pair whose second is a dict, and whose first is anything."""
+    value = (first, {"text": "hello"})
+    assert unpack(in_one_piece(pack(value))) == value
+    assert unpack(in_one_piece(pack((first, {"long": LONG})))) == (first, {"long": LONG})
 
 
 def test_what_was_packed_stays_as_long() -> None:

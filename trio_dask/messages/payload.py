@@ -70,7 +70,6 @@ _PICKLE: Final = 0x80  # the first byte of every pickle since protocol 2
 _ATOMS: Final = frozenset((type(None), bool, int, float, complex, str, bytes))
 _SIZED: Final = frozenset((str, bytes, bytearray, list, tuple, dict, set, frozenset))
 _CONTAINERS: Final = frozenset((list, tuple, dict, set, frozenset))
-_CALL: Final = 2  # what a call is: its arguments, and those with names
 
 _dumps = pickle.dumps
 
@@ -139,11 +138,16 @@ def _is_long(value: Any) -> bool:
     return (kind is bytes or kind is str or kind is bytearray) and len(value) >= OWN_BYTES_MIN
 
 
+def _is_call(value: tuple[Any, ...]) -> bool:
+    """Whether it may be the arguments of a call, with names and without."""
+    return len(value) == 2 and type(value[0]) is tuple and type(value[1]) is dict
+
+
 def _may_have_long(value: Any) -> bool:
     """Whether there may be some in it: from a look at a few of its members."""
     kind = type(value)
     if kind in _CONTAINERS:
-        if kind is tuple and len(value) == _CALL and type(value[1]) is dict:  # arguments of a call
+        if kind is tuple and _is_call(value):
             return any(map(_may_have_long, (*value[0], *value[1].values())))
         return sizeof(value) >= OWN_BYTES_MIN
     if kind in _SIZED:
