@@ -19,7 +19,7 @@ nox.options.sessions = ["lint", "types", "docs", "simulate", "tests"]
 
 PROJECT = nox.project.load_toml("pyproject.toml")
 OTHER_PYTHONS = ["3.12", "3.13"]
-SEEDS = "2000"
+SEEDS = "1500"
 #: Processes share the tests, and take from each other what is left.
 SHARED = ("--dist", "worksteal")
 #: Where the simulations are: to look for them in all files takes longer than some of them.

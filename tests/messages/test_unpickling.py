@@ -36,11 +36,11 @@ named = b"\\x80\\x05\\x8c\\x0ctangled.part\\x8c\\x05thing\\x93."
 def other():
     meeting.begun.wait()
     meeting.other = threading.get_ident()
-    print(how(named)())
+    sys.stdout.write(how(named)() + "\\n")  # at once: both threads may write now
 thread = threading.Thread(target=other)
 thread.start()
 import tangled
-print(tangled.thing())
+sys.stdout.write(tangled.thing() + "\\n")
 thread.join()
 """
 

@@ -30,6 +30,7 @@ _named_by_us: frozenset[str] = frozenset()
 _named_before: frozenset[str] = frozenset()
 _CLOUDPICKLE: Final = "cloudpickle.cloudpickle"
 _needles: tuple[bytes, ...] = ()
+_foreign: tuple[str, ...] = ()
 _lock = threading.RLock()
 
 
@@ -76,7 +77,7 @@ def by_value() -> Iterator[None]:
         known = set(cloudpickle.list_registry_pickle_by_value())
         modules = [
             module
-            for name in _foreign_modules()
+            for name in _foreign_names()
             if name not in known and isinstance(module := sys.modules.get(name), ModuleType)
         ]
         before = _named_by_us
@@ -102,13 +103,21 @@ def _foreign_modules() -> list[str]:
     ]
 
 
+def _foreign_names() -> tuple[str, ...]:
+    """The same, as they were found when there were as many modules as now."""
+    if len(sys.modules) != _looked_at:
+        _look_again()
+    return _foreign
+
+
 def _look_again() -> None:
-    global _looked_at, _needles, _named, _named_before  # noqa: PLW0603 - a cache
+    global _looked_at, _needles, _foreign, _named, _named_before  # noqa: PLW0603 - a cache
     with _lock:
         count = len(sys.modules)
         _named = getattr(sys.modules.get(_CLOUDPICKLE), "_PICKLE_BY_VALUE_MODULES", _named)
         _named_before = frozenset(_named - _named_by_us)
-        names = dict.fromkeys(["__main__", *_foreign_modules(), *_named_modules()])
+        _foreign = tuple(_foreign_modules())
+        names = dict.fromkeys(["__main__", *_foreign, *_named_modules()])
         _needles = tuple(map(in_pickle, names))
         _looked_at = count
 
