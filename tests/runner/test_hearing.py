@@ -8,6 +8,7 @@ import contextlib
 import copy
 import io
 import logging
+import socket
 import sys
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +20,7 @@ from trio_dask.messages.tasks import Done
 from trio_dask.runner import hearing
 from trio_dask.runner.hearing import Overheard, heard, say
 from trio_dask.runner.speech import Speech
+from trio_dask.runner.wire import Outbox
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -253,6 +255,32 @@ def test_last_words_are_told() -> None:
             runner.hear()
         assert runner.spoken[0].texts[0].rstrip() == "farewell"
         assert runner.wait() == 3
+
+
+class OthersLock:
+    """Another thread holds it, and lets go if somebody waits a little."""
+
+    def acquire(self, *, timeout: float) -> bool:
+        """Whether it was let go in so many seconds."""
+        return timeout > 0
+
+    def release(self) -> None:
+        """It is free again."""
+
+
+def test_last_words_wait_for_who_is_writing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Left to that thread they could be too late; without a reason nobody waits."""
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        outbox = Outbox(theirs.fileno())
+        monkeypatch.setattr(outbox, "_writing", OthersLock())
+        ours.setblocking(False)
+        outbox.put(Done([7], [0], [0.1], [1], [b"v"]))
+        outbox.flush()
+        with pytest.raises(BlockingIOError):
+            ours.recv(1)
+        outbox.flush(0.1)
+        assert ours.recv(1)
 
 
 @contextlib.contextmanager

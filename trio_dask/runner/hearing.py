@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 #: A line after such a pause is told at once, others a moment later, and together.
 _PAUSE_S: Final = 0.005
+#: Nor is the process's end missed because another thread writes something else: so long is waited.
+_LAST_S: Final = 0.1
 #: What writes a warning is a line of this module, in whichever way it came about.
 _WARNINGS: Final = ("warnings", "_py_warnings")
 _LINE: Final = logging.Formatter("%(name)s - %(levelname)s - %(message)s")
@@ -83,7 +85,7 @@ def say(stream: int, text: str, at: float | None = None) -> None:
     now = monotonic()
     if "\n" in text and now - _told_at > _PAUSE_S:
         _told_at = now
-        slots.outbox.flush()  # at once: it may be the last thing that the process does
+        slots.outbox.flush(_LAST_S)  # at once: it may be the last thing that the process does
     else:
         slots.outbox.wake()
 

@@ -115,10 +115,14 @@ class Outbox:
             self.awake = True
             self._wake.put("write")
 
-    def flush(self) -> None:
-        """Write everything, or leave it to the thread that is writing or to the writer."""
+    def flush(self, wait_s: float = 0.0) -> None:
+        """Write everything, or leave it to the thread that is writing or to the writer.
+
+        With `wait_s` only if that thread takes longer: seconds, as it may be the caller itself,
+        in whose writing an object's finaliser has something to say.
+        """
         while self.rows or self._words or self._said:
-            if not self._writing.acquire(blocking=False):
+            if not self._writing.acquire(timeout=wait_s):
                 self.wake()
                 return
             try:
