@@ -1,19 +1,24 @@
 """What a task costs, counted instead of timed: the same on every machine, every time.
 
 Scheduler and worker cores run a map of no-ops in lockstep, in this process, without
-sockets. Counted are messages, bytes and writes (system calls of the sender) on each way, the calls
-that the interpreter makes in each core, and the memory and allocations of a pending task.
+sockets; a client's describes one like it, and hears of its values. Counted are messages, bytes and
+writes (system calls of the sender) on each way, the calls that the interpreter makes in each core,
+and the memory and allocations of a pending task.
 """
 
 from __future__ import annotations
 
 import gc
 import sys
+import threading
 import tracemalloc
 from collections import Counter
 from functools import partial
+from operator import neg
 from typing import TYPE_CHECKING, Any, Final
 
+from trio_dask.client.core import ClientCore
+from trio_dask.client.describing import Describer
 from trio_dask.messages import Message, encode, quicken_all, session, tasks as words
 from trio_dask.messages.ids import first_id
 from trio_dask.scheduler.core import CoreSettings, SchedulerCore
@@ -93,6 +98,7 @@ def run(tasks: int) -> dict[str, float]:
         for done in _run(worker, to_worker, ways, calls):
             counted_calls(calls, "scheduler", partial(scheduler.handle, WORKER, done, 0.0))
             said += counted_calls(calls, "scheduler", scheduler.flush)
+    _describe(tasks, calls)
     gc.enable()
     assert finished == tasks, f"{finished} of {tasks} finished"
     figures = {f"bytes {way}": count / tasks for way, count in ways.bytes.items()}
@@ -120,6 +126,24 @@ def _submit(scheduler: SchedulerCore, tasks: int, ways: Ways) -> tuple[int, int]
     memory = tracemalloc.get_traced_memory()[0] - before
     tracemalloc.stop()
     return memory, sys.getallocatedblocks() - blocks
+
+
+def _describe(tasks: int, calls: Counter[str]) -> None:
+    """Let a client describe such a map and hear what became of it, short of making futures."""
+    core = ClientCore("counted")
+    core.handle([session.Welcome(CLIENT, "counted", 0)])
+    describer = Describer(core, core, 1 << 20, threading.Lock())
+    describer.calls(neg, [range(2)], {})  # the first one looks at modules
+    count = partial(counted_calls, calls, "client")
+    function, rows = count(partial(describer.calls, neg, [range(tasks)], {}))
+    batch, first = count(partial(describer.submit, function, rows, {}))
+    count(core.flush)
+    for at in range(0, tasks, BATCH):
+        size = min(BATCH, tasks - at)
+        tids = list(range(first + at, first + at + size))
+        done = words.Finished(tids, [5] * size, [b"value"] * size, [-1] * size, [])
+        count(partial(core.handle, [done]))
+    assert batch.values == [b"value"] * tasks
 
 
 def _run(

@@ -32,6 +32,7 @@ def test_counts_are_the_same_every_time() -> None:
         ("writes worker → scheduler", 0.05),
         ("writes scheduler → client", 0.05),
         ("allocations in the scheduler, pending", 8),
+        ("calls in the client", 9.5),
         ("calls in the scheduler", 32),
         ("calls in the worker", 3),
         ("bytes of memory in the scheduler, pending", 600),

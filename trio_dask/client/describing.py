@@ -292,7 +292,8 @@ class Describer:
     def _add(self, rows: Rows, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> None:
         refs: list[TaskId] = []
         packed = call_payload(args, kwargs, refs=refs)
-        if payload_bytes(packed) > self._limit:
+        # Nearly always one blob, of which this asks without a call.
+        if (len(packed) if type(packed) is bytes else payload_bytes(packed)) > self._limit:
             refs = []
             args = tuple([self._small(value, rows.stored) for value in args])
             kwargs = {name: self._small(value, rows.stored) for name, value in kwargs.items()}
@@ -302,7 +303,7 @@ class Describer:
         if rows.dep_counts or refs:
             rows.dep_counts.append(len(refs))
             rows.dep_tids += refs
-        rows.args.append(in_one_piece(packed))
+        rows.args.append(packed if type(packed) is bytes else in_one_piece(packed))
 
     def _small(self, value: Any, stored: list[TaskId], where: str = "") -> Any:
         """The value, or what stands for it where it is large and has no futures inside."""

@@ -68,6 +68,7 @@ _WRITABLE: Final = 1 << 63
 _PICKLE: Final = 0x80  # the first byte of every pickle since protocol 2
 #: Types whose pickles refer to nothing, have no buffers and can always be made.
 _ATOMS: Final = frozenset((type(None), bool, int, float, complex, str, bytes))
+_NEVER_LONG: Final = _ATOMS - {str, bytes}
 _SIZED: Final = frozenset((str, bytes, bytearray, list, tuple, dict, set, frozenset))
 _CONTAINERS: Final = frozenset((list, tuple, dict, set, frozenset))
 
@@ -115,7 +116,10 @@ def call_payload(
     args: tuple[Any, ...], kwargs: Mapping[str, Any], *, refs: list[TaskId] | None = None
 ) -> Payload:
     """The same before it is one blob: if it is large, nothing was copied yet."""
-    if not kwargs and _ATOMS.issuperset(map(type, args)) and not any(map(_is_long, args)):
+    if not kwargs and (
+        _NEVER_LONG.issuperset(map(type, args))
+        or (_ATOMS.issuperset(map(type, args)) and not any(map(_is_long, args)))
+    ):
         return _dumps((args, {}), PROTOCOL)
     packed = _pack((args, dict(kwargs)), refs, ship_modules=True)
     if isinstance(packed, Exception):
