@@ -192,6 +192,17 @@ class TaskClient(Client):
         self._callbacks = None
         BaseClient.__init__(self, NestedLive(nest, self, TaskThreadWaits(nest)))
 
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        """It ends with its task, not before."""
+
     def close(self) -> None:
         """It ends with its task, not before."""
 
