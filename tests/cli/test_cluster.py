@@ -7,6 +7,7 @@ import re
 import signal
 import socket
 import stat
+import sys
 import time
 from typing import TYPE_CHECKING
 
@@ -61,13 +62,18 @@ def test_clients_of_the_same_user_just_connect(number: signal.Signals, tmp_path:
 
 
 def test_options_reach_the_workers(tmp_path: Path) -> None:
-    """Names, resources, where to write, and how much of the log is shown."""
+    """Names, resources, where to write and to listen, and how much of the log is shown."""
+    host = "127.0.0.2" if sys.platform == "linux" else "127.0.0.1"
     words = ["--port", "0", "--nworkers", "1", "--nthreads", "3", "--name", "w"]
     words += ["--resources", "GPU=2", "--local-directory", str(tmp_path), "--log-level", "info"]
+    words += ["--host", host, "--no-dashboard"]
     with in_pipes("cluster", *words) as command:
         said = command.read_until(LAST)
         assert "trio_dask.worker - INFO - Registered to:" in said
-        with Client(address_in(said)) as client:
+        assert "Dashboard at:" not in said
+        found = re.search(rf"^Scheduler at:   (tcp://{host}:\d+)$", said, re.MULTILINE)
+        assert found is not None
+        with Client(found[1]) as client:
             [worker] = client.scheduler_info()["workers"].values()
         assert str(worker["name"]).startswith("w")
         assert (worker["nthreads"], worker["resources"]) == (3, {"GPU": 2.0})

@@ -121,9 +121,10 @@ def plain(text: str) -> str:
 @pytest.mark.parametrize("environ", [{"TERM": "dumb"}, {"NO_COLOR": "1"}])
 def test_terminals_that_can_or_shall_do_less(environ: dict[str, Any]) -> None:
     """No colours for those who want none; nothing but lines for those that know nothing else."""
-    with on_terminal(python=SHORT, columns=80, **environ) as command:
+    with on_terminal("--nworkers", "1", python=SHORT, columns=80, **environ) as command:
         assert command.wait() == 0
     said = command.said.decode()
+    assert "A scheduler and 1 worker on this machine" in said
     assert COLOUR not in said
     assert ("━" in said) == ("NO_COLOR" in environ)
     assert ("108 of 108 tasks" in said) == ("TERM" in environ)

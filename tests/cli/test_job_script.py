@@ -98,17 +98,31 @@ def test_a_launcher_of_ones_own(capsys: pytest.CaptureFixture[str]) -> None:
     assert "\nexec mpiexec -hosts a,b python3 -P" in text
 
 
+@pytest.mark.parametrize(("system", "said"), [("pbs", "#PBS -l x=1"), ("sge", "#$ -l x=1")])
+def test_what_is_said_as_it_is(system: str, said: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """The first line, lines for the system, what is asked for; and what workers are told."""
+    words = [system, "--cores=2", "--scheduler-file=c.json", "--shebang=#!/bin/bash -l"]
+    words += ["--resource-spec=x=1", "--job-extra-directives=-m n", "--job-extra-directives=-V"]
+    words += ["--interface=ib0", "--death-timeout=7s"]
+    text = printed(capsys, *words)
+    lines = text.splitlines()
+    assert lines[0] == "#!/bin/bash -l"
+    directive = said.partition(" ")[0]
+    assert {said, f"{directive} -m n", f"{directive} -V"} <= set(lines)
+    assert {"--interface=ib0", "--death-timeout=7s"} <= set(shlex.split(lines[-1]))
+
+
 @pytest.mark.parametrize(
     ("words", "says"),
     [
         (["slurm", "--cores=1"], "for workers give --scheduler-file"),
         (["slurm", "--cores=4", "--scheduler-file=f", "s.py"], "for workers give --scheduler-file"),
         (["slurm", "--cores=4", "--scheduler-file=f", "--nodes=2"], "submit so many jobs"),
-        (["slurm", "--cores=0", "--scheduler-file=f"], "cores=0"),
-        (["slurm", "--cores=2", "--processes=0", "--scheduler-file=f"], "processes=0"),
+        (["slurm", "--cores=0", "--scheduler-file=f"], "--cores 0: a whole"),
+        (["slurm", "--cores=2", "--processes=0", "--scheduler-file=f"], "--processes 0: a whole"),
         (["slurm", "--cores=1", "--processes=2", "--scheduler-file=f"], "at least one core"),
         (["slurm", "--cores=4", "--nodes=2", "s.py"], "at least 3 processes, not 2"),
-        (["slurm", "--cores=4", "--nodes=-3", "--processes=4", "s.py"], "nodes=-3"),
+        (["slurm", "--cores=4", "--nodes=-3", "--processes=4", "s.py"], "--nodes -3: a whole"),
         (["sge", "--cores=4", "s.py"], "--parallel-environment"),
         (["sge", "--cores=4", "--processes=3", "s.py"], "as many as --cores 4"),
         (["pbs", "--cores=4", "--memory=much", "--scheduler-file=f"], "much"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import socket
@@ -17,6 +18,7 @@ import pytest
 from trio_dask.cli import main
 from trio_dask.cli.launch import Place, place_in
 from trio_dask.cli.mpi import check_size, launch_asked, meeting_file
+from trio_dask.comm import Security
 from trio_dask.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -169,13 +171,23 @@ def test_who_becomes_what(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
 # ------------------------------------------------------------------------ as a whole
 
 SCRIPT = """
-import sys
+import json, os, sys
 from trio_dask import Client
+
+def preloaded():
+    import for_tasks
+    return for_tasks.there
 
 with Client() as client:
     client.wait_for_workers(1, timeout=60)
-    [worker] = client.scheduler_info()["workers"].values()
+    info = client.scheduler_info()
+    worker = sorted(info["workers"].values(), key=lambda each: each["name"])[0]
     print(client.submit(pow, 2, 10).result(timeout=60), worker["name"])
+    if sys.argv[2:]:
+        told = [worker[each] for each in ("nthreads", "memory_limit", "resources")]
+        told += [info["dashboard"], client.scheduler_address, client.submit(preloaded).result()]
+        told += [worker["local_directory"], len(client.run(os.getpid))]
+        open(sys.argv[2], "w").write(json.dumps(told))
 sys.exit(int(sys.argv[1]))
 """
 #: Open MPI starts no programs of root, and no more than there are processors, unless told.
@@ -213,6 +225,50 @@ def launched(mpirun: str | None, words: list[str]) -> list[subprocess.CompletedP
         subprocess.CompletedProcess(words, each.returncode, *streams)
         for each, streams in zip(processes, said, strict=True)
     ]
+
+
+@pytest.mark.processes
+@pytest.mark.network
+def test_options_reach_the_processes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Those of the scheduler the first, of workers the others; and what is for all of them, all."""
+    pytest.importorskip("cryptography", reason="certificates are made with it")
+    made = Security.temporary().written_to(tmp_path)
+    script, told, file = (tmp_path / name for name in ("script.py", "told", "cluster.json"))
+    script.write_text(SCRIPT)
+    (tmp_path / "for_tasks.py").write_text("there = 17\n")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    for name, path in (
+        ("CA_FILE", made.tls_ca_file), ("CERT", made.tls_cert), ("KEY", made.tls_key),
+    ):  # fmt: skip
+        monkeypatch.setenv(f"TRIO_DASK_COMM__TLS__{name}", str(path))
+    words = [
+        sys.executable, "-m", "trio_dask", "mpi", f"--shared-directory={tmp_path}",
+        f"--scheduler-file={file}", f"--local-directory={tmp_path}", "--nworkers=2",
+        "--nthreads=1", "--memory-limit=1GiB", "--name=m", "--resources=GPU=2", "--no-nanny",
+        "--preload=for_tasks", "--scheduler-port=0", "--interface=lo", "--protocol=tls",
+        f"--tls-ca-file={made.tls_ca_file}", f"--tls-cert={made.tls_cert}",
+        f"--tls-key={made.tls_key}", "--tls-dashboard", "--dashboard",
+        "--dashboard-address=127.0.0.1:0", "--death-timeout=60s", "--log-level=info",
+        "--log-format=json", str(script), "0", str(told),
+    ]  # fmt: skip
+    ended = launched(None, words)
+    assert [each.returncode for each in ended] == [0] * 3, ended
+    assert ended[1].stdout == "1024 m-2-0\n"
+    *settings, dashboard, address, loaded, directory, processes = json.loads(told.read_text())
+    assert settings == [1, 1 << 30, {"GPU": 2.0}]
+    assert dashboard.startswith("https://127.0.0.1:")
+    assert address.startswith("tls://127.0.0.1:")
+    assert (loaded, processes) == (17, 2)
+    assert directory.startswith(str(tmp_path))
+    for rank, says in enumerate(("Scheduler at:", "", "Start worker at:")):
+        messages = [json.loads(line)["message"] for line in ended[rank].stderr.splitlines()]
+        assert any(says in each for each in messages) or not says
+    assert not file.exists()  # it was there, and went with the scheduler
+    nobody = [*words[:4], f"--shared-directory={tmp_path}", "--death-timeout=10ms", str(script)]
+    environ = os.environ | {"PMI_RANK": "2", "PMI_SIZE": "3", "PMIX_NAMESPACE": "others"}
+    done = subprocess.run(nobody, env=environ, capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert "no scheduler has written" in done.stderr
 
 
 @pytest.mark.processes

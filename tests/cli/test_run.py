@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import signal
 import subprocess
@@ -111,14 +112,24 @@ def test_a_script_finds_its_cluster_its_arguments_and_what_stands_beside_it(
     (tmp_path / "beside.py").write_text("def double(x):\n    return 2 * x\n", encoding="utf-8")
     path = tmp_path / "script.py"
     path.write_text(
-        "import sys\nfrom trio_dask import Client\nimport beside\n"
+        "import json, sys\nfrom trio_dask import Client\nimport beside\n"
         "with Client() as client:\n"
-        "    print(client.gather(client.map(beside.double, map(int, sys.argv[2:]))))\n",
+        "    print(client.gather(client.map(beside.double, map(int, sys.argv[2:]))))\n"
+        "    [worker] = client.scheduler_info()['workers'].values()\n"
+        "print(json.dumps(worker))\n",
         encoding="utf-8",
     )
-    with in_pipes("run", *SMALL, str(path), "--nworkers", "3", "4") as command:
+    asked = ["--memory-limit=1GiB", "--name=w", "--resources=GPU=2", "--local-directory"]
+    with in_pipes(
+        "run", *SMALL, *asked, str(tmp_path), str(path), "--nworkers", "3", "4"
+    ) as command:
         assert command.wait() == 0
-    assert command.said == b"[6, 8]\n"
+    first, told = command.said.decode().splitlines()
+    assert first == "[6, 8]"
+    worker = json.loads(told)
+    assert (worker["name"], worker["nthreads"]) == ("w-0", 1)
+    assert (worker["memory_limit"], worker["resources"]) == (1 << 30, {"GPU": 2.0})
+    assert worker["local_directory"].startswith(str(tmp_path))
 
 
 def test_a_module_with_a_cluster_that_is_there(tmp_path: Path) -> None:
@@ -150,7 +161,8 @@ def test_the_exit_code_is_the_scripts(ending: str, code: int, tmp_path: Path) ->
     """As a shell would say it."""
     ensure_token()
     path = tmp_path / "ending.py"
-    path.write_text(f"import os, signal, sys\n{ending}\n", encoding="utf-8")
+    told = "assert os.environ['TRIO_DASK_SCHEDULER_ADDRESS'] == 'tcp://127.0.0.1:9'"
+    path.write_text(f"import os, signal, sys\n{told}\n{ending}\n", encoding="utf-8")
     with in_pipes("run", "--scheduler", "tcp://127.0.0.1:9", str(path)) as command:
         assert command.wait() == code
 

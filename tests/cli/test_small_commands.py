@@ -7,14 +7,16 @@ import io
 import logging
 import re
 import sys
+from datetime import UTC, datetime
 from functools import partial
 from typing import TYPE_CHECKING
 
 import pytest
 import trio
+from rich.console import Console
 
-from tests.cli.commands import in_pipes
 from trio_dask.cli import main
+from trio_dask.cli.app import app
 from trio_dask.cli.garbage import garbage_collector
 from trio_dask.cli.logs import log_to_stderr
 from trio_dask.cli.scheduler import keep_token
@@ -30,6 +32,7 @@ from trio_dask.config import (
     token_path,
     write_scheduler_file,
 )
+from trio_dask.dashboard.access import Door
 from trio_dask.errors import ConfigError
 from trio_dask.eventlog import kept_lines
 
@@ -76,16 +79,17 @@ def test_every_command_has_help(command: str, capsys: pytest.CaptureFixture[str]
     assert "--tied" not in shown
 
 
-@pytest.mark.processes
 @pytest.mark.parametrize("command", ["scheduler", "worker", "cluster", "run", "demo"])
-def test_help_on_a_narrow_terminal(command: str) -> None:
+def test_help_on_a_narrow_terminal(
+    command: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     """No option is torn apart, and nothing is cut off at the edge."""
     said = {}
-    for columns in ("200", "40"):
-        with in_pipes(command, "--help", COLUMNS=columns) as process:
-            assert process.wait() == 0
-        said[columns] = process.said.decode()
-    wide, narrow = said["200"], said["40"]
+    for columns in (200, 40):
+        monkeypatch.setattr(app, "_console", Console(width=columns))
+        assert run(command, "--help") == 0
+        said[columns] = capsys.readouterr().out
+    wide, narrow = said[200], said[40]
     options = set(re.findall(r"--[a-z-]+", wide.partition("Examples:")[0]))
     assert options <= set(re.findall(r"--[a-z-]+", narrow))
     assert "Usage: trio-dask" in narrow
@@ -308,6 +312,12 @@ def test_what_opens_the_dashboard(capsys: pytest.CaptureFixture[str]) -> None:
     assert links[2].startswith("https://x.example/dask/login#ticket=")
     assert len(set(links)) == 3
     assert run("token", "link", "ftp://x") == 2
+    door = Door(own_keys(find_token(), Config()))
+    now = datetime.now(UTC).timestamp()
+    for words in ([], ["--control"]):
+        assert run("token", "link", "h:1", *words) == 0
+        ticket = capsys.readouterr().out.strip().partition("#ticket=")[2]
+        assert door.controls(ticket, now) is bool(words)
 
 
 async def test_a_scheduler_file_gets_a_new_token(tmp_path: Path, autojump_clock: MockClock) -> None:

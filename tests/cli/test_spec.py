@@ -115,10 +115,12 @@ def test_one_and_several(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
         "[one]\ncls = 'dask.distributed.Nanny'\nopts = {nthreads = 1, env = {WHO = 'the first'}}\n"
         "[two]\ncls = 'Worker'\nopts = {nthreads = 2, resources = {GPU = 1}}\n"
     )
-    with in_pipes("spec", "--spec", json.dumps(text)) as scheduler:
+    log = ["--log-level=info", "--log-format=json"]
+    with in_pipes("spec", "--spec", json.dumps(text), *log) as scheduler:
         scheduler.read_until("Scheduler at:")
-        address = scheduler.read_until("\n").partition("Scheduler at:")[2].split()[0]
-        with in_pipes("spec", address, "--spec-file", str(workers)) as crew:
+        line = scheduler.read_until("\n").splitlines()[-1]
+        address = json.loads(line)["message"].split()[-1]
+        with in_pipes("spec", address, "--spec-file", str(workers), "--log-level=error") as crew:
             with Client(address) as client:
                 client.wait_for_workers(2)
                 assert client.run(os.getenv, "WHO", workers="one").popitem()[1] == "the first"
@@ -129,6 +131,7 @@ def test_one_and_several(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
             assert info == {"one": (1, {}), "two": (2, {"GPU": 1.0})}
             crew.process.send_signal(signal.SIGTERM)
             assert crew.wait() == 0
+            assert crew.said == b""
         scheduler.process.send_signal(signal.SIGTERM)
         assert scheduler.wait() == 0
 

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import http.server
 import io
+import json
 import re
 import threading
+import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +17,7 @@ from rich.console import Console
 from tests.cli.commands import in_pipes, on_terminal
 from tests.cli.test_cluster import LAST, SMALL, address_in
 from trio_dask import Client
+from trio_dask.cli import main
 from trio_dask.cli.following import find_source
 from trio_dask.cli.pictures import picture, size, time_of
 from trio_dask.cli.progress import is_over, line
@@ -165,6 +168,37 @@ def test_what_is_no_address(address: str) -> None:
     """Is said."""
     with pytest.raises(ConfigError, match="is no address of a dashboard"):
         find_source(address)
+
+
+def stream_of(*events: str) -> bytes:
+    """What a dashboard says: a cluster at rest, and then so many more events."""
+    state = {"t": 1.0, "identity": {"address": "tcp://192.0.2.1:8786"}, "totals": {}}
+    first = f"id: 1\nevent: snapshot\ndata: {json.dumps(state)}\n\n"
+    return "".join([first, *events]).encode()
+
+
+@pytest.mark.network
+def test_so_many_pictures(capsys: pytest.CaptureFixture[str]) -> None:
+    """Where there is no terminal: one, or as many as are wanted, so far from one another."""
+    with answering(200, stream_of(), stream_of()) as (source, asked):
+        words = ["top", f"http://{source.place}{source.path}"]
+        began = time.monotonic()
+        assert main([*words, "--count", "2", "--every", "0.05"]) == 0
+        assert time.monotonic() - began >= 0.05
+        assert capsys.readouterr().out.count("tcp://192.0.2.1:8786") == 2
+        assert len(asked) >= 1
+
+
+@pytest.mark.network
+@pytest.mark.parametrize(("words", "code"), [([], 0), (["--follow"], 1)])
+def test_until_nothing_is_left(
+    words: list[str], code: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It ends then, unless it shall not: here it goes on until the dashboard is gone."""
+    monkeypatch.setattr("trio_dask.dashboard.following._AGAIN_S", 0.01)
+    with answering(200, stream_of()) as (source, _):
+        assert main(["progress", f"http://{source.place}{source.path}", *words]) == code
+    assert "0 of 0 tasks" in capsys.readouterr().out
 
 
 # ---------------------------------------------------------------- all of it

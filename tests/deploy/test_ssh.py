@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import getpass
+import json
 import os
 import shutil
 import signal
@@ -153,21 +154,32 @@ def test_the_command(server: dict[str, Any], tmp_path: Path) -> None:
         "ssh", "--hostfile", str(hosts), f"--ssh-port={server['port']}",
         f"--ssh-private-key={server['client_keys']}", f"--ssh-username={server['username']}",
         "--scheduler-port=0", "--nthreads=1", f"--log-directory={tmp_path / 'logs'}",
-        "--nanny-port=3000",
+        "--nanny-port=3000", "--remote-dask-worker=x", "--scheduler=localhost", "--nworkers=2",
+        "--memory-limit=1GiB", f"--local-directory={tmp_path}", "--worker-port=0", "--nohost",
+        f"--remote-python={sys.executable}", "--log-level=warning", "--log-format=json",
     ]  # fmt: skip
     with known_host(server, tmp_path) as environ, in_pipes(*words, **environ) as command:
         command.read_until("It ends with Ctrl-C.")
         said = command.said.decode()
-        assert "--nanny-port changes nothing" in said
+        [*told] = [json.loads(line) for line in said.splitlines() if line.startswith("{")]
+        assert [each["message"].partition(":")[0] for each in told] == [
+            "--remote-dask-worker changes nothing", "--nanny-port changes nothing",
+        ]  # fmt: skip
         assert "[ worker 127.0.0.1 ] :" in said
+        assert "[ scheduler localhost ] :" in said
         address = said.partition("Scheduler at:   ")[2].split()[0]
         with Client(address) as client:
             assert client.submit(abs, -1).result() == 1
+            workers = client.scheduler_info()["workers"]
+            assert len(workers) == 2
+            for each in workers.values():
+                assert (each["nthreads"], each["memory_limit"]) == (1, 1 << 30)
+                assert each["local_directory"].startswith(str(tmp_path))
         assert find_token() not in said
         command.process.send_signal(signal.SIGTERM)
         assert command.wait() == 0
     assert sorted(path.name for path in (tmp_path / "logs").iterdir()) == [
-        "scheduler-127.0.0.1.log", "worker-127.0.0.1.log",
+        "scheduler-localhost.log", "worker-127.0.0.1.log",
     ]  # fmt: skip
 
 

@@ -6,9 +6,10 @@ import os
 import sys
 from typing import TYPE_CHECKING, Final
 
-from cyclopts import App
+from cyclopts import App, Parameter
 
 from trio_dask import __version__
+from trio_dask.cli.checks import visible
 from trio_dask.cli.failures import exit_code, failure_line
 from trio_dask.cli.help import HelpLayout
 
@@ -35,6 +36,7 @@ app = App(
     help_formatter=HelpLayout(),
     version=f"trio-dask {__version__}",
     result_action="return_value",
+    default_parameter=Parameter(validator=visible),
     suppress_keyboard_interrupt=False,
 )
 # What is said here shows without importing the command: its docstring repeats the first line.

@@ -8,6 +8,7 @@ from typing import Annotated, Final
 
 from cyclopts import Parameter
 
+from trio_dask.cli.checks import check_word
 from trio_dask.comm import Authority, good_until, new_authority
 from trio_dask.config import config_directory, read_private, write_private
 from trio_dask.errors import ConfigError
@@ -47,6 +48,8 @@ def new(
     ):
         msg = f"--days: {days!r} is no number of days from 1 to {_DAYS_MAX}"
         raise ConfigError(msg)
+    for each in host or ():
+        check_word(each, "--host", "name or address of a machine")
     certificate, key = place / f"{name}.pem", place / f"{name}-key.pem"
     if certificate.exists() and not replace:
         msg = f"there is a {certificate} already; --replace makes a new one, --name another one"

@@ -7,9 +7,10 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from trio_dask.cli.checks import check_directory_of
 from trio_dask.cli.local_options import LocalOptions, say, show
 from trio_dask.cli.logs import LogLevel, log_to_stderr
-from trio_dask.cli.serving import listen_at, pid_file, run_until_signal
+from trio_dask.cli.serving import check_pages, listen_at, pid_file, run_until_signal
 from trio_dask.comm import own_keys, parse_address
 from trio_dask.config import Config, ensure_token, format_bytes, load_config, token_path
 from trio_dask.deploy import ClusterHandle, open_local_cluster
@@ -47,6 +48,8 @@ def cluster(
         log_level: The least important lines of the servers' logs to show on stderr.
     """
     at = listen_at(host, port, None)
+    check_directory_of(scheduler_file, "--scheduler-file")
+    check_directory_of(pid_file, "--pid-file")
     config = load_config(
         overrides={
             "scheduler.host": at.host,
@@ -56,6 +59,7 @@ def cluster(
         },
         spelled={"scheduler.port": "--port"},
     )
+    check_pages(config.scheduler.dashboard_address)
     arguments = options.arguments()
     arguments |= {
         "host": config.scheduler.host or _LOOPBACK,

@@ -41,7 +41,7 @@ def list_settings(*, verbose: bool = False) -> None:
             print(f"    {setting.doc}\n    {setting.variable}")
 
 
-def show(name: str) -> None:
+def show(name: str, /) -> None:
     """Print the value of one setting: `trio-dask config show scheduler.port`.
 
     Args:
@@ -50,7 +50,7 @@ def show(name: str) -> None:
     print(_shown(load_settings(), _setting(name)))
 
 
-def find(word: str) -> None:
+def find(word: str, /) -> None:
     """Print the settings with a word in their name, in what they are for, or in Dask's name.
 
     Args:
@@ -75,7 +75,7 @@ def find(word: str) -> None:
         raise ConfigError(msg)
 
 
-def explain(name: str) -> None:
+def explain(name: str, /) -> None:
     """Say what a setting is for, what it is, where that is from, and how it is set.
 
     Args:

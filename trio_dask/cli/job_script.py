@@ -9,9 +9,10 @@ from typing import Annotated, Final, Literal, TypeAlias
 
 from cyclopts import Parameter
 
+from trio_dask.cli.checks import as_options, given_to
 from trio_dask.cli.options import WORK_OPTIONS
 from trio_dask.cli.spec import option_words
-from trio_dask.config import parse_bytes
+from trio_dask.config import load_config, parse_bytes, parse_seconds
 from trio_dask.deploy import job_script as rendered
 from trio_dask.errors import ConfigError
 
@@ -26,7 +27,7 @@ _LEAST: Final = 3
 def job_script(
     system: System,
     /,
-    *words: Annotated[str, Parameter(allow_leading_hyphen=True, show=False)],
+    *words: Annotated[str, Parameter(allow_leading_hyphen=True, show=False, validator=())],
     cores: int,
     memory: str | None = None,
     processes: int | None = None,
@@ -107,27 +108,35 @@ def job_script(
     if words and system == "sge" and not parallel_environment:
         msg = "--parallel-environment: sge needs the name of one, which `qconf -spl` lists"
         raise ConfigError(msg)
+    with given_to("--memory"):
+        nbytes = parse_bytes(memory) if memory else None
+    with given_to("--death-timeout"):
+        parse_seconds(death_timeout)
+    load_config(
+        overrides={"worker.resources": resources}, spelled={"worker.resources": "--resources"}
+    )
     options: dict[str, object] = {
         "local-directory": local_directory,
         "interface": interface,
         "resources": resources,
         "death-timeout": death_timeout,
         "nthreads": max(1, cores // max(1, processes)),
-        "memory-limit": parse_bytes(memory) // max(1, processes) if memory else None,
+        "memory-limit": nbytes // max(1, processes) if nbytes else None,
     }
     if words:
         command = ["mpi", *_words(options), "--", *words]
     else:
         own = {"scheduler-file": scheduler_file and scheduler_file.absolute()}
         command = ["worker", *_words({**own, **options, "nworkers": processes})]
-    text = rendered(
-        system, [python or sys.executable, "-P", "-m", "trio_dask", *command],
-        launcher=launcher, prologue=job_script_prologue or (), shell=shebang, cores=cores,
-        memory=memory, processes=processes, nodes=(nodes or 1) if words else 0, queue=queue,
-        account=account, walltime=walltime, resource_spec=resource_spec, name=name,
-        parallel_environment=parallel_environment, log_directory=log_directory,
-        extra=job_extra_directives or (),
-    )  # fmt: skip
+    with as_options():
+        text = rendered(
+            system, [python or sys.executable, "-P", "-m", "trio_dask", *command],
+            launcher=launcher, prologue=job_script_prologue or (), shell=shebang, cores=cores,
+            memory=memory, processes=processes, nodes=(nodes or 1) if words else 0, queue=queue,
+            account=account, walltime=walltime, resource_spec=resource_spec, name=name,
+            parallel_environment=parallel_environment, log_directory=log_directory,
+            extra=job_extra_directives or (),
+        )  # fmt: skip
     print(text, end="")
 
 

@@ -12,6 +12,7 @@ from typing import Annotated, Any, Final
 
 from cyclopts import Parameter
 
+from trio_dask.cli.checks import check_scratch, visible
 from trio_dask.cli.logs import in_colour
 from trio_dask.config import AUTO, load_settings
 
@@ -44,8 +45,8 @@ class LocalOptions:
     nworkers: Annotated[str | None, Parameter(allow_leading_hyphen=True)] = None
     nthreads: int | None = None
     memory_limit: str | None = None
-    name: str | None = None
-    local_directory: Path | None = None
+    name: Annotated[str | None, Parameter(validator=visible)] = None
+    local_directory: Annotated[Path | None, Parameter(validator=visible)] = None
     resources: str | None = None
 
     def given(self) -> list[str]:
@@ -60,6 +61,7 @@ class LocalOptions:
         Raises:
             ConfigError: a value makes no sense.
         """
+        check_scratch(self.local_directory)
         values = asdict(self) | {"local_directory": _text(self.local_directory)}
         overrides = {f"worker.{name}": value for name, value in values.items()}
         loaded = load_settings(overrides=overrides, spelled=_SPELLED)

@@ -13,6 +13,7 @@ from typing import Annotated, Any, Final
 
 from cyclopts import Parameter
 
+from trio_dask.cli.checks import check_directory_of, check_scratch, given_to
 from trio_dask.cli.launch import SCHEDULER, SCRIPT, Place, place_in, threads_each
 from trio_dask.cli.logs import log_to_stderr
 from trio_dask.cli.options import (
@@ -23,9 +24,15 @@ from trio_dask.cli.options import (
     WORK_OPTIONS,
     LogOptions,
     TlsOptions,
-    check_directory_of,
 )
-from trio_dask.config import AUTO, config_directory, cpu_count, load_config, parse_seconds
+from trio_dask.config import (
+    AUTO,
+    config_directory,
+    cpu_count,
+    load_config,
+    parse_ports,
+    parse_seconds,
+)
 from trio_dask.errors import ConfigError
 
 logger = logging.getLogger("trio_dask.mpi")
@@ -40,7 +47,7 @@ _ANSWER: Final = b"cmd=my_kvsname kvsname="
 
 
 def mpi(
-    *words: Annotated[str, Parameter(allow_leading_hyphen=True, show=False)],
+    *words: Annotated[str, Parameter(allow_leading_hyphen=True, show=False, validator=())],
     scheduler_file: Annotated[Path | None, Parameter(group=FILES_OPTIONS)] = None,
     shared_directory: Annotated[Path | None, Parameter(group=FILES_OPTIONS)] = None,
     local_directory: Annotated[Path | None, Parameter(group=FILES_OPTIONS)] = None,
@@ -97,8 +104,12 @@ def mpi(
     place = place_in(os.environ, launch_asked(os.environ))
     check_size(place, script=bool(words))
     assert place is not None
-    if scheduler_file is not None:
-        check_directory_of(scheduler_file, "--scheduler-file")
+    check_directory_of(scheduler_file, "--scheduler-file")
+    check_scratch(local_directory)
+    with given_to("--scheduler-port"):  # which is --port there
+        parse_ports(scheduler_port)
+    with given_to("--death-timeout"):
+        parse_seconds(death_timeout)
     path = meeting_file(place, shared_directory, scheduler_file)
     log_options = {"log_level": log.log_level, "log_format": log.log_format}
     shared = {"interface": interface, "protocol": protocol, **_as_options(tls), **log_options}

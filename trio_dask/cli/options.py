@@ -9,9 +9,9 @@ from typing import Any, Final
 
 from cyclopts import Group, Parameter
 
+from trio_dask.cli.checks import check_file
 from trio_dask.cli.dasks import why_moot
 from trio_dask.cli.logs import LogFormat, LogLevel
-from trio_dask.errors import ConfigError
 
 LISTENING_OPTIONS: Final = Group.create_ordered("Where it listens")
 SECURITY_OPTIONS: Final = Group.create_ordered("Encryption")
@@ -42,7 +42,14 @@ class TlsOptions:
     tls_dashboard: bool | None = None
 
     def overrides(self) -> dict[str, object]:
-        """The settings that they are."""
+        """The settings that they are.
+
+        Raises:
+            ConfigError: there is no such file.
+        """
+        check_file(self.tls_ca_file, "--tls-ca-file")
+        check_file(self.tls_cert, "--tls-cert")
+        check_file(self.tls_key, "--tls-key")
         files = {
             "comm.tls.ca_file": self.tls_ca_file,
             "comm.tls.cert": self.tls_cert,
@@ -105,22 +112,6 @@ def say_what_is_moot(command: str, options: Any, logger: logging.Logger) -> None
     for each in fields(options):
         if getattr(options, each.name) is not None:
             logger.warning("%s", why_moot(command, f"--{each.name.replace('_', '-')}"))
-
-
-def check_directory_of(path: Path | None, option: str) -> None:
-    """A file is to be written there, later: the directory has to be there already.
-
-    Raises:
-        ConfigError: it is not.
-    """
-    if path is None:
-        return
-    if path.is_dir():
-        msg = f"{option}: {path} is a directory; give the path of a file"
-        raise ConfigError(msg)
-    if not path.parent.is_dir():
-        msg = f"{option}: {path} cannot be written: there is no directory {path.parent}"
-        raise ConfigError(msg)
 
 
 def _text(path: Path | None) -> str | None:

@@ -28,6 +28,9 @@ def retire(
     if workers and n is not None:
         msg = "name the workers, or give their number with -n, not both"
         raise ConfigError(msg)
+    if n is not None and n < 1:
+        msg = f"-n: {n} workers; give at least 1"
+        raise ConfigError(msg)
     from trio_dask.client import Client
 
     with Client(scheduler) as client:

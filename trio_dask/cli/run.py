@@ -16,6 +16,7 @@ import trio
 from cyclopts import Parameter
 
 from trio_dask.cli.bystander import Bystander
+from trio_dask.cli.checks import check_file, given_to
 from trio_dask.cli.local_options import LocalOptions, say, show
 from trio_dask.cli.logs import LogLevel
 from trio_dask.cli.serving import run_with_signals, watched_signals
@@ -35,7 +36,7 @@ _KILLED: Final = 128
 
 
 def run(
-    *words: Annotated[str, Parameter(allow_leading_hyphen=True, show=False)],
+    *words: Annotated[str, Parameter(allow_leading_hyphen=True, show=False, validator=())],
     module: Annotated[
         bool, Parameter(name=["-m", "--module"], negative="", show_default=False)
     ] = False,
@@ -84,14 +85,17 @@ def _existing(scheduler: str | None, path: Path | None) -> tuple[str, str] | Non
         msg = f"--scheduler {scheduler} and --scheduler-file {path} name two schedulers; give one"
         raise ConfigError(msg)
     if path is not None:
+        check_file(path, "--scheduler-file")
         content = read_scheduler_file(path)
         return content.address, content.token
     if scheduler is None:
         return None
+    with given_to("--scheduler"):
+        address = str(parse_contact(scheduler, default_port=_PORT))
     config = load_config()
     token = find_token(config)
     own_keys(token, config)  # said here if it is none, and not by the script
-    return str(parse_contact(scheduler, default_port=_PORT)), token
+    return address, token
 
 
 def _environ(address: str, token: str) -> Mapping[str, str]:

@@ -14,6 +14,7 @@ from typing import Annotated
 import trio
 from cyclopts import Parameter
 
+from trio_dask.cli.checks import check_directory_of
 from trio_dask.cli.garbage import garbage_collector
 from trio_dask.cli.logs import log_to_stderr
 from trio_dask.cli.notify import notify
@@ -25,13 +26,12 @@ from trio_dask.cli.options import (
     LogOptions,
     MootOfScheduler,
     TlsOptions,
-    check_directory_of,
     say_what_is_moot,
 )
 from trio_dask.cli.preload import import_preloads, preloaded
 from trio_dask.cli.serving import (
     check_https,
-    checked_address,
+    check_pages,
     checked_places,
     listen_at,
     owned_file,
@@ -43,7 +43,6 @@ from trio_dask.cli.tie import Tie, take_token
 from trio_dask.comm import Keys, own_keys
 from trio_dask.config import (
     Config,
-    SchedulerConfig,
     SchedulerFile,
     ensure_token,
     find_token,
@@ -52,7 +51,6 @@ from trio_dask.config import (
     write_scheduler_file,
 )
 from trio_dask.dashboard import DashboardOptions, run_dashboard
-from trio_dask.errors import ConfigError
 from trio_dask.messages.tie import DASHBOARD, LISTENING, SHUT
 from trio_dask.scheduler import SchedulerHandle, run_scheduler
 
@@ -141,7 +139,7 @@ def scheduler(
         spelled={"scheduler.port": "--port", "scheduler.idle_timeout": "--idle-timeout"},
     )
     checked_places(config.scheduler)
-    _check_dashboard(config.scheduler)
+    check_pages(config.scheduler.dashboard_address, config.scheduler.dashboard_prefix)
     check_https(config)
     log_to_stderr(log.log_level, config.log_format)
     say_what_is_moot("scheduler", moot, logger)
@@ -150,16 +148,6 @@ def scheduler(
         tie = Tie() if tied else None
         files = [path for path in (scheduler_file, workers_file) if path is not None]
         run_until_signal(partial(_serve, config, files, pid_file, tie, modules), tie=tie)
-
-
-def _check_dashboard(settings: SchedulerConfig) -> None:
-    for each in settings.dashboard_address.split(","):
-        text = each.strip()
-        checked_address(f":{text}" if text.isdecimal() else text, "--dashboard-address")
-    prefix = settings.dashboard_prefix
-    if any(each in prefix for each in "?#:") or not prefix.isprintable():
-        msg = f"--dashboard-prefix: {prefix!r} is no path of an address; write it as in /dask"
-        raise ConfigError(msg)
 
 
 async def _serve(

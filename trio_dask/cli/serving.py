@@ -251,6 +251,20 @@ def checked_places(config: SchedulerConfig) -> None:
     listening_places(config.protocol, config.host, port_choices(config.port))
 
 
+def check_pages(addresses: str, prefix: str = "") -> None:
+    """Whether there can be pages at these addresses, under this prefix.
+
+    Raises:
+        ConfigError: there cannot.
+    """
+    for each in addresses.split(","):
+        text = each.strip()
+        checked_address(f":{text}" if text.isdecimal() else text, "--dashboard-address")
+    if any(each in prefix for each in "?#:") or not prefix.isprintable():
+        msg = f"--dashboard-prefix: {prefix!r} is no path of an address; write it as in /dask"
+        raise ConfigError(msg)
+
+
 def check_https(config: Config) -> None:
     """Whether there is a certificate, where dashboards are to have one.
 

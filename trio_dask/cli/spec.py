@@ -58,7 +58,7 @@ class Planned:
 
 def spec(
     *args: str,
-    spec: Annotated[str | None, Parameter(name="--spec")] = None,
+    spec: Annotated[str | None, Parameter(name="--spec", validator=())] = None,
     spec_file: Path | None = None,
     log: LogOptions = _LOG,
 ) -> Any:

@@ -10,6 +10,7 @@ from typing import Annotated, Any
 import trio
 from cyclopts import Parameter
 
+from trio_dask.cli.checks import check_word
 from trio_dask.cli.dasks import why_moot
 from trio_dask.cli.local_options import say
 from trio_dask.cli.logs import log_to_stderr
@@ -96,6 +97,8 @@ def ssh(
         if given is not None:
             logger.warning("%s", why_moot("ssh", option))
     connect: dict[str, Any] = {"port": _ports(ssh_port, "--ssh-port")} if ssh_port != "22" else {}
+    check_word(ssh_username, "--ssh-username", "name of somebody who could log in")
+    check_word(scheduler, "--scheduler", "name of a host")
     if ssh_username is not None:
         connect["username"] = ssh_username
     if ssh_private_key is not None:

@@ -55,7 +55,7 @@ def control() -> None:
     print(control_token(own_keys(find_token(config), config)))
 
 
-def link(address: str, *, control: bool = False) -> None:
+def link(address: str, /, *, control: bool = False) -> None:
     """Print a link that logs a browser in, once, within five minutes.
 
     Args:
@@ -66,7 +66,8 @@ def link(address: str, *, control: bool = False) -> None:
     scheme, separator, rest = address.rpartition("://")
     scheme = scheme if separator else "http"
     place, _, path = rest.partition("/")
-    if scheme not in {"http", "https"} or not parse_address(place, default_port=0).host:
+    host = parse_address(place, default_port=0).host
+    if scheme not in {"http", "https"} or not host or host.startswith("-"):
         msg = f"{address!r} is no address of a dashboard: write http://host:port"
         raise ConfigError(msg)
     config = load_config()

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 #: How long a key may wait.
 _LOOK_S: Final = 0.2
+_EVERY_MAX_S: Final = 3600.0
 #: Who has heard nothing by then, and is not looked at, gives up.
 PATIENCE_S: Final = 10.0
 
@@ -46,8 +47,11 @@ def top(
         every: Seconds between two pictures.
         count: So many pictures, and then end.
     """
-    if not 0 < every < 3600 or (count is not None and count < 1):
-        msg = "--every is a number of seconds above 0, --count a number of times"
+    if not 0 < every < _EVERY_MAX_S:
+        msg = f"--every: {every:g}; a number of seconds above 0, and below {_EVERY_MAX_S:g}"
+        raise ConfigError(msg)
+    if count is not None and count < 1:
+        msg = f"--count: {count} pictures; give at least 1"
         raise ConfigError(msg)
     screen, mirror = Screen(), Mirror()
     with suppress(KeyboardInterrupt, NobodyReads), Follower(find_source(address)) as follower:

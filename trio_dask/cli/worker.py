@@ -15,6 +15,7 @@ from typing import Annotated
 import trio
 from cyclopts import Parameter
 
+from trio_dask.cli.checks import check_directory_of, check_scratch, check_word
 from trio_dask.cli.garbage import garbage_collector
 from trio_dask.cli.logs import log_to_stderr
 from trio_dask.cli.looking import wait_for_scheduler_file
@@ -28,20 +29,20 @@ from trio_dask.cli.options import (
     LogOptions,
     MootOfWorker,
     TlsOptions,
-    check_directory_of,
     say_what_is_moot,
 )
 from trio_dask.cli.preload import import_preloads, preloaded
 from trio_dask.cli.serving import (
     ListenAt,
     check_https,
+    check_pages,
     checked_address,
     listen_at,
     pid_file,
     run_until_signal,
 )
 from trio_dask.cli.tie import Tie, take_token
-from trio_dask.cli.worker_page import PageOptions, beside_page, check_page
+from trio_dask.cli.worker_page import PageOptions, beside_page
 from trio_dask.comm import TCP, listening_places, own_keys, parse_contact
 from trio_dask.config import (
     Config,
@@ -182,6 +183,8 @@ def worker(
     at = _where(host, interface, worker_port, protocol, listen_address)
     for path, option in ((pid_file, "--pid-file"), (event_log, "--event-log")):
         check_directory_of(path, option)
+    check_scratch(local_directory)
+    check_word(scheduler_sni, "--scheduler-sni", "name of a server")
     config = load_config(
         overrides={
             "scheduler_address": scheduler,
@@ -273,7 +276,7 @@ def _check(config: Config, *, alone: bool) -> None:
         parse_contact(config.scheduler_address, default_port=_DEFAULT_PORT)
     if settings.contact_address:
         checked_address(settings.contact_address, "--contact-address")
-    check_page(settings)
+    check_pages(settings.dashboard_address, settings.dashboard_prefix)
     check_https(config)
     if alone and settings.nworkers > 1:
         msg = f"--listen-address and --contact-address are for one worker, not --nworkers {settings.nworkers}"

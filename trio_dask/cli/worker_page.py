@@ -10,16 +10,14 @@ import trio
 from cyclopts import Parameter
 
 from trio_dask.cli.options import DASHBOARD_OPTIONS
-from trio_dask.cli.serving import checked_address
 from trio_dask.dashboard import DashboardOptions
-from trio_dask.errors import ConfigError
 from trio_dask.worker import WorkersView
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
     from trio_dask.comm import Keys
-    from trio_dask.config import Config, WorkerConfig
+    from trio_dask.config import Config
     from trio_dask.worker import WorkerHandle
 
 logger: Final = logging.getLogger("trio_dask.worker")
@@ -52,21 +50,6 @@ class PageOptions:
             "worker.dashboard_address": self.dashboard_address,
             "worker.dashboard_prefix": self.dashboard_prefix,
         }
-
-
-def check_page(settings: WorkerConfig) -> None:
-    """Whether there can be one.
-
-    Raises:
-        ConfigError: it cannot be there.
-    """
-    for each in settings.dashboard_address.split(","):
-        text = each.strip()
-        checked_address(f":{text}" if text.isdecimal() else text, "--dashboard-address")
-    prefix = settings.dashboard_prefix
-    if any(each in prefix for each in "?#:") or not prefix.isprintable():
-        msg = f"--dashboard-prefix: {prefix!r} is no path of an address; write it as in /dask"
-        raise ConfigError(msg)
 
 
 class Crew(Protocol):

@@ -119,6 +119,12 @@ def job_needs(  # noqa: PLR0913 - as many as there is to say of a job
         if not line.isprintable():
             msg = f"{line!r} would be more than one line of a job's script"
             raise ConfigError(msg)
+    for called, text in (("queue", queue), ("account", account), ("walltime", walltime),
+                         ("parallel_environment", parallel_environment),
+                         ("log_directory", log_directory)):  # fmt: skip
+        if len(text.split()) > 1:
+            msg = f"{called}={text!r}: one word, as the batch system writes it"
+            raise ConfigError(msg)
     return JobNeeds(
         name=own, cores=cores, memory=0 if memory is None else parse_bytes(memory), queue=queue,
         account=account, walltime=walltime, resource_spec=resource_spec, extra=tuple(extra),
@@ -154,13 +160,25 @@ def job_script(
         msg = f"{system!r} is none of {', '.join(SYSTEMS)}"
         raise ConfigError(msg)
     of = SYSTEMS[system]
+    if not shell.startswith("#!/"):
+        msg = f"shebang={shell!r}: the first line of a script, as #!/bin/sh"
+        raise ConfigError(msg)
     wanted = job_needs(of, **needs)
     words, lines = list(command), list(prologue)
+    starting = _launcher(launcher or "")
     if wanted.nodes:
         if of.going:
             lines.insert(0, of.going)
-        words = [*(shlex.split(launcher) if launcher else of.launching(wanted)), *words]
+        words = [*(starting or of.launching(wanted)), *words]
     return script(of, wanted, words, prologue=lines, shell=shell)
+
+
+def _launcher(text: str) -> list[str]:
+    try:
+        return shlex.split(text)
+    except ValueError as error:
+        msg = f"launcher={text!r}: {str(error).lower()}"
+        raise ConfigError(msg) from error
 
 
 def plan_jobs(  # noqa: PLR0913 - as many as there is to say of a job
