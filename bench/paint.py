@@ -12,7 +12,7 @@ from typing import Final
 
 import trio
 
-from tests.dashboard.browser import Page, open_browser
+from tests.dashboard.browser import Chromium, Page, open_browser
 from tests.dashboard.busy import BusyCluster
 from trio_dask.comm import keys_from_token
 from trio_dask.config import new_token
@@ -56,7 +56,18 @@ async def measure(workers: int, rounds: int) -> dict[str, list[tuple[float, floa
     busy = BusyCluster(workers, now=trio.current_time() - 10)
     busy.client()
     found: dict[str, list[tuple[float, float, int, int]]] = {name: [] for name in PAGES}
-    async with open_browser() as browser, trio.open_nursery() as nursery:
+    with Chromium() as chromium:
+        await _look(chromium, busy, rounds, found)
+    return found
+
+
+async def _look(
+    chromium: Chromium,
+    busy: BusyCluster,
+    rounds: int,
+    found: dict[str, list[tuple[float, float, int, int]]],
+) -> None:
+    async with open_browser(chromium) as browser, trio.open_nursery() as nursery:
         options = DashboardOptions(address="127.0.0.1:0")
         shown = await nursery.start(run_dashboard, busy.view, keys_from_token(new_token()), options)
         nursery.start_soon(work, busy)
@@ -68,7 +79,6 @@ async def measure(workers: int, rounds: int) -> dict[str, list[tuple[float, floa
             for name in PAGES:
                 found[name].append(await look_at(page, root + name))
         nursery.cancel_scope.cancel()
-    return found
 
 
 def main() -> None:

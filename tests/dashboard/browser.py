@@ -1,4 +1,9 @@
-"""A real browser without a window, told what to do over a pipe; only what the tests need."""
+"""A real browser without a window, told what to do over a pipe; only what the tests need.
+
+Starting it takes longer than most of what is looked at, so one `Chromium` serves one test after
+the other, each with a context of its own: no cookie, file or setting is another's. It is handed on
+only by a test that went well.
+"""
 
 from __future__ import annotations
 
@@ -6,11 +11,11 @@ import base64
 import json
 import os
 import shutil
+import signal
 import subprocess
 import tempfile
-from contextlib import asynccontextmanager
-from functools import partial
-from typing import TYPE_CHECKING, Any
+from contextlib import asynccontextmanager, suppress
+from typing import TYPE_CHECKING, Any, Self
 
 import trio
 
@@ -20,6 +25,7 @@ if TYPE_CHECKING:
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("chrome")
 WHY_NOT = "there is no chromium here: `apt-get install chromium` (see .ci/run)"
+_END_S = 10.0
 _OPTIONS = [
     "--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--no-first-run",
     "--disable-background-networking", "--disable-component-update", "--disable-extensions",
@@ -96,29 +102,43 @@ class Page:
 class Browser:
     """The browser's process and its two pipes."""
 
-    def __init__(self, to: int, back: int) -> None:
+    def __init__(self, to: int, back: int, chromium: Chromium) -> None:
         self._to = trio.lowlevel.FdStream(to)
         self._back = trio.lowlevel.FdStream(back)
-        self._serial = 0
-        self._answers: dict[int, tuple[trio.Event, list[Any]]] = {}
+        self._chromium = chromium
+        self._answers: dict[int, tuple[str, trio.Event, list[Any]]] = {}
         self._expected: dict[tuple[str, str], trio.Event] = {}
         self._pages: dict[str, Page] = {}
+        self._contexts: list[str] = []
 
     async def listen(self) -> None:
         """Take in what the browser says, until it has ended."""
-        rest = b""
         async for data in self._back:
-            *messages, rest = (rest + data).split(b"\0")
+            *messages, self._chromium.rest = (self._chromium.rest + data).split(b"\0")
             for message in messages:
                 self._hear(json.loads(message))
+        self._give_up("", "the browser has ended")
+
+    def _give_up(self, session: str, why: str) -> None:
+        """Nobody waits for what will not be answered: in a tab, or (empty) anywhere."""
+        self._chromium.broken = True
+        for serial, (asked, event, into) in list(self._answers.items()):
+            if session in ("", asked):
+                del self._answers[serial]
+                into.append({"error": why})
+                event.set()
+        for event in self._expected.values():
+            event.set()
 
     def _hear(self, message: dict[str, Any]) -> None:
         if "id" in message:
-            event, into = self._answers.pop(message["id"])
+            _, event, into = self._answers.pop(message["id"], ("", trio.Event(), []))
             into.append(message)
             event.set()
             return
         session, method = message.get("sessionId", ""), message["method"]
+        if method == "Inspector.targetCrashed":
+            self._give_up(session, "the page has crashed")
         expected = self._expected.pop((session, method), None)
         if expected is not None:
             expected.set()
@@ -141,13 +161,18 @@ class Browser:
 
     async def call(self, method: str, session: str = "", **params: Any) -> dict[str, Any]:
         """A command, and its answer."""
-        self._serial += 1
-        message: dict[str, Any] = {"id": self._serial, "method": method, "params": params}
+        assert not self._chromium.broken, "the browser has ended, or a page of it has crashed"
+        serial = self._chromium.next_serial()
+        message: dict[str, Any] = {"id": serial, "method": method, "params": params}
         if session:
             message["sessionId"] = session
-        event, into = self._answers[self._serial] = trio.Event(), []
-        await self._to.send_all(json.dumps(message).encode() + b"\0")
+        event, into = trio.Event(), list[Any]()
+        self._answers[serial] = session, event, into
         with trio.fail_after(60):
+            try:
+                await self._to.send_all(json.dumps(message).encode() + b"\0")
+            except trio.BrokenResourceError:
+                self._give_up("", "the browser has ended")
             await event.wait()
         assert "error" not in into[0], into[0]
         answer: dict[str, Any] = into[0]["result"]
@@ -156,6 +181,7 @@ class Browser:
     async def page(self) -> Page:
         """A new tab, with nothing remembered of others."""
         context = await self.call("Target.createBrowserContext")
+        self._contexts.append(context["browserContextId"])
         target = await self.call(
             "Target.createTarget", url="about:blank", browserContextId=context["browserContextId"]
         )
@@ -163,47 +189,108 @@ class Browser:
             "Target.attachToTarget", targetId=target["targetId"], flatten=True
         )
         page = self._pages[attached["sessionId"]] = Page(self, attached["sessionId"])
-        for domain in ("Page", "Runtime", "Log", "Network"):
+        for domain in ("Inspector", "Page", "Runtime", "Log", "Network"):
             await page.call(f"{domain}.enable")
         await page.look()
         return page
 
+    async def forget(self) -> None:
+        """Close all tabs, with all that was kept for them."""
+        for context in self._contexts:
+            await self.call("Target.disposeBrowserContext", browserContextId=context)
+
     async def aclose(self) -> None:
-        """Close the pipes: the browser ends with them."""
+        """Let go of the pipes."""
         await self._to.aclose()
         await self._back.aclose()
 
 
+class Chromium:
+    """The browser's process, for one after the other; as long as the block lasts, nothing is left."""
+
+    def __init__(self) -> None:
+        self.rest = b""
+        #: It has ended, or was left in the middle of something.
+        self.broken = False
+        #: How often it was started.
+        self.starts = 0
+        self._serial = 0
+        self._process: subprocess.Popen[bytes] | None = None
+        self._pipes: tuple[int, int] = (-1, -1)
+        self._home = ""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
+    @property
+    def pid(self) -> int | None:
+        """Of its process, and of the group of those that it has started."""
+        return None if self._process is None else self._process.pid
+
+    def next_serial(self) -> int:
+        """Of a command: no answer is taken for another, of a test before."""
+        self._serial += 1
+        return self._serial
+
+    def pipes(self) -> tuple[int, int]:
+        """Where to write to it and to read from it; it is started for that, if need be."""
+        if self.broken:
+            self.stop()
+        if self._process is None:
+            self._start()
+        to, back = self._pipes
+        return os.dup(to), os.dup(back)
+
+    def _start(self) -> None:
+        assert CHROMIUM is not None
+        self.rest, self.starts = b"", self.starts + 1
+        self._home = tempfile.mkdtemp(prefix="browser-")
+        to_read, to_write = os.pipe()
+        from_read, from_write = os.pipe()
+        words = [CHROMIUM, f"--user-data-dir={self._home}", *_OPTIONS]
+        self._process = subprocess.Popen(
+            ["bash", "-c", f'exec "$@" 3<&{to_read} 4>&{from_write}', "bash", *words],
+            pass_fds=(to_read, from_write), stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL, start_new_session=True,
+        )  # fmt: skip
+        self._pipes = to_write, from_read
+        os.close(to_read)
+        os.close(from_write)
+
+    def stop(self) -> None:
+        """It ends with its pipes; one that may not listen is killed at once."""
+        process, broken = self._process, self.broken
+        self._process, self.broken = None, False
+        if process is None:
+            return
+        for pipe in self._pipes:
+            os.close(pipe)
+        if not broken:
+            with suppress(subprocess.TimeoutExpired):
+                process.wait(_END_S)
+        if process.returncode is None:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+        shutil.rmtree(self._home, ignore_errors=True)
+
+
 @asynccontextmanager
-async def open_browser() -> AsyncIterator[Browser]:
-    """A browser for as long as the block lasts; nothing of it is left."""
-    assert CHROMIUM is not None
-    to_read, to_write = os.pipe()
-    from_read, from_write = os.pipe()
-    home = await trio.to_thread.run_sync(partial(tempfile.mkdtemp, prefix="browser-"))
-    words = [CHROMIUM, f"--user-data-dir={home}", *_OPTIONS]
-    process = await trio.lowlevel.open_process(
-        ["bash", "-c", f'exec "$@" 3<&{to_read} 4>&{from_write}', "bash", *words],
-        pass_fds=(to_read, from_write),
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        start_new_session=True,
-    )
-    os.close(to_read)
-    os.close(from_write)
-    browser = Browser(to_write, from_read)
+async def open_browser(chromium: Chromium) -> AsyncIterator[Browser]:
+    """The browser for as long as the block lasts; none of its tabs is left."""
+    to, back = await trio.to_thread.run_sync(chromium.pipes)
+    browser = Browser(to, back, chromium)
     try:
         async with trio.open_nursery() as nursery:
             nursery.start_soon(browser.listen)
             yield browser
+            await browser.forget()
             nursery.cancel_scope.cancel("the tests are over")
+    except BaseException:
+        chromium.broken = True
+        raise
     finally:
         with trio.CancelScope(shield=True):
             await browser.aclose()
-            with trio.move_on_after(10):
-                await process.wait()
-            if process.returncode is None:
-                os.killpg(process.pid, 9)
-                await process.wait()
-            shutil.rmtree(home, ignore_errors=True)

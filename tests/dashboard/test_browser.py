@@ -20,7 +20,7 @@ from trio_dask.dashboard import DashboardOptions, login_ticket, run_dashboard
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-    from tests.dashboard.browser import Page
+    from tests.dashboard.browser import Chromium, Page
 
 ROOT = Path(__file__).parents[2]
 KEYS = keys_from_token("0123456789abcdef" * 4)
@@ -96,24 +96,24 @@ class Site:
 
 @asynccontextmanager
 async def open_site(
-    workers: int = 3, *, tasks: bool = True, past_s: float = 0.0
+    chromium: Chromium, workers: int = 3, *, tasks: bool = True, past_s: float = 0.0
 ) -> AsyncIterator[tuple[Site, Page]]:
     """A cluster at work, for so long already, and a browser that can look at it."""
     busy = BusyCluster(workers, failing=0.02, now=trio.current_time() - past_s)
     if tasks:
         busy.client()
-    async with browser.open_browser() as chromium, trio.open_nursery() as nursery:
+    async with browser.open_browser(chromium) as opened, trio.open_nursery() as nursery:
         site = Site(nursery, busy)
         await site.start()
         nursery.start_soon(site.work)
-        yield site, await chromium.page()
+        yield site, await opened.page()
         nursery.cancel_scope.cancel()
 
 
-async def test_light_and_dark_are_two_looks() -> None:
+async def test_light_and_dark_are_two_looks(chromium: Chromium) -> None:
     """As the system says, and as the button says."""
     paper = "getComputedStyle(document.body).backgroundColor"
-    async with open_site() as (site, page):
+    async with open_site(chromium) as (site, page):
         await page.look(dark=False)
         await page.open(site.at("status"))
         light = await page.run(paper)
@@ -126,10 +126,10 @@ async def test_light_and_dark_are_two_looks() -> None:
         assert page.complaints == []
 
 
-async def test_numbers_change_while_work_is_done() -> None:
+async def test_numbers_change_while_work_is_done(chromium: Chromium) -> None:
     """What is shown is what the scheduler knows, moments ago."""
     ran = "Number(document.querySelector('.tile .note').innerText.replace(/\\D/g, ''))"
-    async with open_site() as (site, page):
+    async with open_site(chromium) as (site, page):
         await page.open(site.at("status"))
         first = await page.wait_for(f"{ran} > 0 && {ran}")
         second = await page.wait_for(f"{ran} > {first} && {ran}")
@@ -149,9 +149,9 @@ async def test_numbers_change_while_work_is_done() -> None:
         assert page.complaints == []
 
 
-async def test_a_lost_connection_shows_and_comes_back() -> None:
+async def test_a_lost_connection_shows_and_comes_back(chromium: Chromium) -> None:
     """With the last that was known in the meantime, and without a reload."""
-    async with open_site() as (site, page):
+    async with open_site(chromium) as (site, page):
         await page.open(site.at("status"))
         await page.wait_for(LIVE)
         await page.run("window.same = true")
@@ -168,9 +168,9 @@ async def test_a_lost_connection_shows_and_comes_back() -> None:
         assert await page.run("window.same && !document.body.classList.contains('stale')")
 
 
-async def test_by_keyboard_alone() -> None:
+async def test_by_keyboard_alone(chromium: Chromium) -> None:
     """Pages by number, a search by its key, links by tabulator, help."""
-    async with open_site() as (site, page):
+    async with open_site(chromium) as (site, page):
         await page.open(site.at("status"))
         await page.wait_for(LIVE)
         for number, name in enumerate(PAGES, 1):
@@ -204,11 +204,11 @@ async def test_by_keyboard_alone() -> None:
         assert page.complaints == []
 
 
-async def test_where_time_goes() -> None:
+async def test_where_time_goes(chromium: Chromium) -> None:
     """A tree to go into, by pointer and by keys; a table of the same; functions and windows."""
     note = "document.querySelector('main .lead').innerText"
     chosen = "document.querySelector('.flame-box + p').innerText"
-    async with open_site() as (site, page):
+    async with open_site(chromium) as (site, page):
         await page.look(1200)
         await page.open(site.at("profile"))
         await page.wait_for(f"{note}.includes('seen on 3 workers since')")
@@ -235,9 +235,9 @@ async def test_where_time_goes() -> None:
         assert page.complaints == []
 
 
-async def test_what_tasks_are_doing() -> None:
+async def test_what_tasks_are_doing(chromium: Chromium) -> None:
     """On the page of a worker and of a task: the calls, the last at a glance, all when opened."""
-    async with open_site() as (site, page):
+    async with open_site(chromium) as (site, page):
         site.busy.stuck.add("train_model")
         tid = site.busy.submit("train_model", 1)[0]
         await page.open(site.at(f"tasks/train_model-{tid:x}"))
@@ -254,12 +254,12 @@ async def test_what_tasks_are_doing() -> None:
         assert page.complaints == []
 
 
-async def test_orders_are_for_those_who_may_give_them() -> None:
+async def test_orders_are_for_those_who_may_give_them(chromium: Chromium) -> None:
     """No buttons without the link for control; with it they ask first, and do it then."""
     buttons = (
         "[...document.querySelectorAll('.orders:not([hidden]) button')].map((e) => e.innerText)"
     )
-    async with open_site() as (site, page):
+    async with open_site(chromium) as (site, page):
         site.busy.stuck.add("train_model")
         tid = site.busy.submit("train_model", 1)[0]
         path = f"tasks/train_model-{tid:x}"
@@ -293,9 +293,9 @@ async def test_orders_are_for_those_who_may_give_them() -> None:
         assert page.complaints == []
 
 
-async def test_a_task_says_why() -> None:
+async def test_a_task_says_why(chromium: Chromium) -> None:
     """Found by its key, from its page to its inputs."""
-    async with open_site(1) as (site, page):
+    async with open_site(chromium, 1) as (site, page):
         first = site.busy.submit("train_model", 40)
         waiting = site.busy.submit("evaluate", 40, first)[-1]
         await page.open(site.at(f"tasks?text=evaluate-{waiting:x}"))
@@ -315,9 +315,9 @@ async def test_a_task_says_why() -> None:
         assert page.complaints == []
 
 
-async def test_a_graph_shows_who_takes_whose_values() -> None:
+async def test_a_graph_shows_who_takes_whose_values(chromium: Chromium) -> None:
     """By function with progress, left to right; and task by task."""
-    async with open_site(1) as (site, page):
+    async with open_site(chromium, 1) as (site, page):
         first = site.busy.submit("train_model", 40)
         site.busy.submit("evaluate", 40, first)
         await page.open(site.at("graph"))
@@ -332,9 +332,9 @@ async def test_a_graph_shows_who_takes_whose_values() -> None:
         assert page.complaints == []
 
 
-async def test_events_are_filtered() -> None:
+async def test_events_are_filtered(chromium: Chromium) -> None:
     """By kind, and by words."""
-    async with open_site(3) as (site, page):
+    async with open_site(chromium, 3) as (site, page):
         site.busy.leave(10)
         await page.open(site.at("events-log"))
         rows = "document.querySelectorAll('tbody tr').length"
@@ -347,9 +347,9 @@ async def test_events_are_filtered() -> None:
         assert page.complaints == []
 
 
-async def test_failures_have_their_tracebacks() -> None:
+async def test_failures_have_their_tracebacks(chromium: Chromium) -> None:
     """Those that are alike together."""
-    async with open_site() as (site, page):
+    async with open_site(chromium) as (site, page):
         site.busy.failing = 1.0
         site.busy.submit("clean", 30)
         await page.open(site.at("failures"))
@@ -361,9 +361,9 @@ async def test_failures_have_their_tracebacks() -> None:
         assert page.complaints == []
 
 
-async def test_an_empty_cluster_says_what_to_do() -> None:
+async def test_an_empty_cluster_says_what_to_do(chromium: Chromium) -> None:
     """Workers first, then tasks."""
-    async with open_site(0, tasks=False) as (site, page):
+    async with open_site(chromium, 0, tasks=False) as (site, page):
         await page.open(site.at("status"))
         empty = "document.querySelector('.empty')"
         await page.wait_for(
@@ -384,9 +384,9 @@ async def test_an_empty_cluster_says_what_to_do() -> None:
         assert page.complaints == []
 
 
-async def test_behind_a_proxy_that_shows_it_elsewhere() -> None:
+async def test_behind_a_proxy_that_shows_it_elsewhere(chromium: Chromium) -> None:
     """Under another path, which the page is not told."""
-    async with open_site() as (site, page), trio.open_nursery() as nursery:
+    async with open_site(chromium) as (site, page), trio.open_nursery() as nursery:
         listeners = await nursery.start(
             partial(trio.serve_tcp, host="127.0.0.1"), _Proxy(site).serve, 0
         )
@@ -425,13 +425,9 @@ class _Proxy:
                 pass
 
 
-async def test_a_link_logs_in(tmp_path: Path) -> None:
+async def test_a_link_logs_in(chromium: Chromium) -> None:
     """Once: its ticket becomes a cookie that no script can read."""
-    from datetime import UTC, datetime
-
-    from trio_dask.dashboard import login_ticket
-
-    async with open_site() as (site, page):
+    async with open_site(chromium) as (site, page):
         ticket = login_ticket(KEYS, datetime.now(UTC).timestamp())
         await page.open(site.at(f"login#ticket={ticket}"))
         await page.wait_for(f"location.pathname === '/status' && {LIVE}")

@@ -20,7 +20,7 @@ from tests.dashboard.test_worker_page import KEYS, Process
 from trio_dask.dashboard import DashboardOptions, run_worker_page
 
 if TYPE_CHECKING:
-    from tests.dashboard.browser import Page
+    from tests.dashboard.browser import Chromium, Page
     from tests.dashboard.busy import BusyCluster
 
 ROOT: Final = Path(__file__).parents[2]
@@ -74,11 +74,11 @@ def test_each_page_has_its_picture_in_the_documentation(name: str) -> None:
 
 
 @pytest.mark.parametrize("half", [pytest.param(each, marks=in_a_browser) for each in (0, 1)])
-async def test_every_page_loads_fits_and_is_for_everybody(half: int) -> None:
+async def test_every_page_loads_fits_and_is_for_everybody(chromium: Chromium, half: int) -> None:
     """On a phone in the dark and wide in the light, without a complaint or a finding of axe-core."""
     axe = AXE or str(files("axe_core_python") / "axe.min.js")
     script = await trio.Path(axe).read_text(encoding="utf-8")
-    async with open_site(6, past_s=PAST_S if PICTURES else 0.0) as (site, page):
+    async with open_site(chromium, 6, past_s=PAST_S if PICTURES else 0.0) as (site, page):
         site.nursery.start_soon(mixed, site.busy)
         options = DashboardOptions(address="127.0.0.1:0")
         process = await site.nursery.start(run_worker_page, Process(), KEYS, options)

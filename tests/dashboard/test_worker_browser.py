@@ -16,7 +16,7 @@ from trio_dask.dashboard import DashboardOptions, run_worker_page
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-    from tests.dashboard.browser import Page
+    from tests.dashboard.browser import Chromium, Page
 
 pytestmark = [
     pytest.mark.network,
@@ -37,23 +37,23 @@ class Counting(Process):
 
 
 @asynccontextmanager
-async def open_page(prefix: str = "") -> AsyncIterator[tuple[str, Page]]:
+async def open_page(chromium: Chromium, prefix: str = "") -> AsyncIterator[tuple[str, Page]]:
     """Where it is, and a browser."""
-    async with browser.open_browser() as chromium, trio.open_nursery() as nursery:
+    async with browser.open_browser(chromium) as opened, trio.open_nursery() as nursery:
         options = DashboardOptions(address="127.0.0.1:0", prefix=prefix)
         shown = await nursery.start(run_worker_page, Counting(), KEYS, options)
-        yield shown.link, await chromium.page()
+        yield shown.link, await opened.page()
         nursery.cancel_scope.cancel()
 
 
-async def test_it_fits_and_has_two_looks() -> None:
+async def test_it_fits_and_has_two_looks(chromium: Chromium) -> None:
     """On a phone and on a wide screen; what workers are called and say is text, and nothing else."""
     heading, paper = (
         "document.querySelector('h1')",
         "getComputedStyle(document.body).backgroundColor",
     )
     papers = set()
-    async with open_page() as (link, page):
+    async with open_page(chromium) as (link, page):
         for width, dark in ((360, True), (1920, False)):
             await page.look(width, dark=dark)
             await page.open(link)
@@ -68,19 +68,19 @@ async def test_it_fits_and_has_two_looks() -> None:
         assert page.complaints == []
 
 
-async def test_it_comes_again_by_itself() -> None:
+async def test_it_comes_again_by_itself(chromium: Chromium) -> None:
     """With what is true by then."""
     lead = "document.querySelector('.lead').innerText"
-    async with open_page() as (link, page):
+    async with open_page(chromium) as (link, page):
         await page.open(link)
         first = await page.run(lead)
         await page.wait_for(f"{lead} !== {first!r}")
         assert page.complaints == []
 
 
-async def test_it_is_used_by_keyboard() -> None:
+async def test_it_is_used_by_keyboard(chromium: Chromium) -> None:
     """What is wider than a phone can be reached, and is called something."""
-    async with open_page(prefix="/w") as (link, page):
+    async with open_page(chromium, prefix="/w") as (link, page):
         await page.look(360)
         await page.open(link)
         names = []
