@@ -76,6 +76,8 @@ def test_a_report_says_what_was_done_meanwhile() -> None:
     page = report_page(record, title="Of a test", written="now")
     text = text_of(page)
     assert page.count("<rect") == 2
+    assert page.count('fill="url(#failed)"') == 1
+    assert "clean × 4, 500 ms, failed" in text
     assert "clean-b, 2 s" in text
     assert "clean × 4, 500 ms" in text
     assert re.search(r"clean 20 1 10 s 500 ms", text)

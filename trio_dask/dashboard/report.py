@@ -19,10 +19,26 @@ _LANES_MAX: Final = 64
 _ROWS_MAX: Final = 200
 _FAILURES_MAX: Final = 50
 _WIDE: Final = 1000
-_COLOURS: Final = (
-    "#1f6fb4", "#e08a00", "#0b8f6b", "#b5569a", "#3fa7d6", "#8a6d00", "#6b5bd2", "#4f9a2e",
-    "#9a5a3c", "#5f7383",
+#: Of functions, as on the dashboard's pages.
+LIGHT: Final = (
+    "#559bd0", "#7d2c04", "#006e4b", "#662d80", "#2b72c1", "#8b8b0f", "#5043ad", "#587214",
+    "#b38e60", "#6d8c8c",
 )  # fmt: skip
+DARK: Final = (
+    "#2cc1fc", "#b78968", "#9fe9d8", "#dba1b4", "#2091ff", "#e6df33", "#9a67c7", "#b6d08b",
+    "#c96100", "#7a8da4",
+)  # fmt: skip
+_COLOURS: Final = (
+    ":root{" + ";".join(f"--c{at}:{each}" for at, each in enumerate(LIGHT)) + "}"
+    "@media(prefers-color-scheme:dark){:root{"
+    + ";".join(f"--c{at}:{each}" for at, each in enumerate(DARK)) + "}}"
+)  # fmt: skip
+#: Errors are told apart by more than a colour.
+_STRIPES: Final = (
+    "<defs><pattern id=failed width=6 height=6 patternUnits=userSpaceOnUse patternTransform=rotate(45)>"
+    '<path d="M0 0H4V6H0Z" fill="var(--bad)"/></pattern></defs>'
+)
+_STRIPED_PX: Final = 4.0
 _STYLE: Final = """
 :root{color-scheme:light dark;--paper:#f4f5f3;--card:#fff;--text:#1c2326;--dim:#5d6a70;--line:#dfe4e3;--accent:#0a7d8c;--bad:#c2410c}
 @media(prefers-color-scheme:dark){:root{--paper:#111517;--card:#191f22;--text:#e6ecee;--dim:#97a5ab;--line:#2b3438;--accent:#4cc3d0;--bad:#ff8f5a}}
@@ -45,7 +61,7 @@ def report_page(recorded: Recorded, *, title: str, written: str) -> str:
     parts = [
         "<!doctype html><html lang=en><head><meta charset=utf-8>",
         '<meta name=viewport content="width=device-width, initial-scale=1">',
-        f"<title>{_text(title)}</title><style>{_STYLE}</style></head><body>",
+        f"<title>{_text(title)}</title><style>{_COLOURS}{_STYLE}</style></head><body>",
         f"<h1>{_text(title)}</h1>",
         f"<p class=dim>{_text(mirror.identity.get('address', ''))}, {_text(written)}</p>",
         _tiles(recorded, rows, seconds),
@@ -115,15 +131,25 @@ def _stream(recorded: Recorded) -> str:
         x = max(0.0, (began - recorded.began) * scale)
         name = names.get(group, "?")
         about = f"{key_of(name, task) or f'{name} × {count:,}'}, {_time(seconds)}"
-        colour = "var(--bad)" if status == 1 else _COLOURS[(group - 1) % len(_COLOURS)]
+        about += ("", ", failed", ", stopped")[status]
+        wide = max(0.8, seconds * scale)
+        colour = _colour(group) if status != 1 else _failed(wide)
         dim = ' opacity=".4"' if status == 2 else ""
         rects.append(
             f'<rect x="{x:.1f}" y="{lanes[worker, lane] * high}" '
-            f'width="{max(0.8, seconds * scale):.1f}" height="{high - 1}" fill="{colour}"{dim}>'
+            f'width="{wide:.1f}" height="{high - 1}" fill="{colour}"{dim}>'
             f"<title>{_text(about)}</title></rect>"
         )
     height = len(lanes) * high
-    return note + _framed("".join(rects), height, recorded.ended - recorded.began)
+    return note + _framed(_STRIPES + "".join(rects), height, recorded.ended - recorded.began)
+
+
+def _colour(group: int) -> str:
+    return f"var(--c{(group - 1) % len(LIGHT)})"
+
+
+def _failed(wide: float) -> str:
+    return "url(#failed)" if wide > _STRIPED_PX else "var(--bad)"
 
 
 def _framed(inside: str, height: int, seconds: float, label: str = "") -> str:
@@ -156,7 +182,7 @@ def _function_table(rows: list[tuple[str, int, int, float, int]]) -> str:
         ("Function", "Runs", "Failed", "In all", "Each"),
         (
             (
-                f'<i style="background:{_COLOURS[(number - 1) % len(_COLOURS)]}"></i>{_text(name)}',
+                f'<i style="background:{_colour(number)}"></i>{_text(name)}',
                 _count(runs), _count(failed), _time(seconds), _time(seconds / runs) if runs else "–",
             )
             for name, runs, failed, seconds, number in rows[:_ROWS_MAX]

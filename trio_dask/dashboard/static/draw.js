@@ -2,9 +2,9 @@
 import { hideTip, showTip } from "./dom.js";
 import { seconds } from "./format.js";
 
-// Told apart with any kind of sight; the colour of errors is not among them.
-const LIGHT = ["#1f6fb4", "#e08a00", "#0b8f6b", "#b5569a", "#3fa7d6", "#8a6d00", "#6b5bd2", "#4f9a2e", "#9a5a3c", "#5f7383"];
-const DARK = ["#5aa9e6", "#f2a93b", "#3cc49b", "#de8ac6", "#86d3f5", "#d6bf4a", "#a79bf5", "#93d46b", "#d59a7b", "#a3b5c4"];
+// Told apart with any kind of sight, which a test computes; the colour of errors is not among them.
+const LIGHT = ["#559bd0", "#7d2c04", "#006e4b", "#662d80", "#2b72c1", "#8b8b0f", "#5043ad", "#587214", "#b38e60", "#6d8c8c"];
+const DARK = ["#2cc1fc", "#b78968", "#9fe9d8", "#dba1b4", "#2091ff", "#e6df33", "#9a67c7", "#b6d08b", "#c96100", "#7a8da4"];
 
 export function dark() {
   const chosen = document.documentElement.dataset.theme;
