@@ -98,6 +98,13 @@ async def encrypted() -> AsyncIterator[tuple[Dashboard, Source]]:
         nursery.cancel_scope.cancel()
 
 
+async def open_https(dashboard: Dashboard, source: Source) -> trio.SSLStream[trio.SocketStream]:
+    """Somebody comes, and knows the authority."""
+    assert source.tls is not None
+    plain = await trio.open_tcp_stream("127.0.0.1", dashboard.port)
+    return trio.SSLStream(plain, source.tls.connecting("").context)
+
+
 async def test_https_for_who_knows_the_authority() -> None:
     """Routes and cookies; neither without encryption nor for who does not know it."""
     async with encrypted() as (dashboard, source):
@@ -119,11 +126,7 @@ async def test_the_end_of_https_waits_for_nobody() -> None:
         async with encrypted() as (dashboard, source):
             silent = await trio.open_tcp_stream("127.0.0.1", dashboard.port)
             await silent.send_all(b"\x16\x03")
-            assert source.tls is not None
-            context = source.tls.connecting("").context
-            viewer = trio.SSLStream(
-                await trio.open_tcp_stream("127.0.0.1", dashboard.port), context
-            )
+            viewer = await open_https(dashboard, source)
             await viewer.send_all(EVENTS)
             assert b"200" in await viewer.receive_some(1000)
             limit.deadline = trio.current_time() + END_S

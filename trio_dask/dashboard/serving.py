@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from starlette.types import ASGIApp
 
     from trio_dask.comm import Keys
+    from trio_dask.dashboard.encrypted import EncryptedStream
     from trio_dask.dashboard.options import DashboardOptions
     from trio_dask.dashboard.view import View
     from trio_dask.dashboard.worker_app import WorkerView
@@ -179,7 +180,8 @@ class _Server:
         self._sample: Final = sample
         self._size: Final = size
         self._tls: Final = tls
-        self._streams: Final[dict[trio.SocketStream, None]] = {}
+        #: By which connections are closed, the oldest first.
+        self._cuts: Final[dict[trio.SocketStream, Callable[[], object]]] = {}
         self._serve: Callable[[trio.abc.Stream], Awaitable[None]] | None = None
         self._loading: Final = trio.Lock()
         self._ended = 0  # connections whose garbage is still there
@@ -198,24 +200,30 @@ class _Server:
                     nursery.start_soon(self._serve_one, stream)
 
     async def _serve_one(self, stream: trio.SocketStream) -> None:
-        if len(self._streams) >= CONNECTIONS_MAX:
-            next(iter(self._streams)).socket.close()
-        self._streams[stream] = None
+        if len(self._cuts) >= CONNECTIONS_MAX:
+            next(iter(self._cuts.values()))()
+        self._cuts[stream] = stream.socket.close
         try:
             set_options(cast(socket.socket, stream.socket))
             with trio.move_on_after(SILENT_S) as waiting:  # who says nothing costs next to nothing
                 await trio.lowlevel.wait_readable(stream.socket)
             if not waiting.cancelled_caught:
                 serve = self._serve or await self._load()
-                await serve(stream if self._tls is None else _secured(stream, self._tls))
+                await serve(stream if self._tls is None else self._secured(stream, self._tls))
         except* OSError as group:
             logger.debug("a viewer left: %s", group.exceptions[0])
         except* Exception:
             logger.exception("a fault while answering a viewer")
         finally:
-            self._streams.pop(stream, None)
             self._ended += 1
-            stream.socket.close()
+            self._cuts.pop(stream)()
+
+    def _secured(self, stream: trio.SocketStream, tls: Tls) -> EncryptedStream:
+        from trio_dask.dashboard.encrypted import EncryptedStream
+
+        encrypted = EncryptedStream(stream, tls.showing())
+        self._cuts[stream] = encrypted.close
+        return encrypted
 
     async def _load(self) -> Callable[[trio.abc.Stream], Awaitable[None]]:
         async with self._loading:
@@ -229,8 +237,8 @@ class _Server:
         try:
             await trio.sleep_forever()
         finally:
-            for stream in list(self._streams):
-                stream.socket.close()
+            for cut in list(self._cuts.values()):
+                cut()
 
     async def sample(self) -> None:
         """Remember how the cluster is, now and then, and collect what HTTP leaves behind."""
@@ -248,11 +256,6 @@ class _Server:
         if not gc.isenabled() and self._size() < _COLLECT_TASKS_MAX:
             self._ended = 0
             gc.collect()
-
-
-def _secured(stream: trio.SocketStream, tls: Tls) -> trio.abc.Stream:
-    """The same encrypted, as soon as something is read or written."""
-    return trio.SSLStream(stream, tls.showing(), server_side=True, https_compatible=True)
 
 
 def _import_stack() -> Callable[[ASGIApp], Callable[[trio.abc.Stream], Awaitable[None]]]:

@@ -11,6 +11,7 @@ from hypercorn.config import Config
 from hypercorn.trio.tcp_server import TCPServer
 from hypercorn.trio.worker_context import WorkerContext
 
+from trio_dask.dashboard.encrypted import EncryptedStream
 from trio_dask.dashboard.wire import WIRE, Wire
 
 if TYPE_CHECKING:
@@ -42,8 +43,8 @@ def http_server(asgi: ASGIApp) -> Callable[[trio.abc.Stream], Awaitable[None]]:
 
 
 def _with_wire(asgi: ASGIApp, stream: trio.abc.Stream) -> ASGIApp:
-    """The application, which gets at the connection where that is not encrypted."""
-    if not isinstance(stream, trio.SocketStream):
+    """The application, which gets at the connection."""
+    if not isinstance(stream, trio.SocketStream | EncryptedStream):
         return asgi
     wire = Wire(stream)
 

@@ -7,6 +7,8 @@ from typing import Any, Final
 
 import trio
 
+from trio_dask.dashboard.encrypted import EncryptedStream
+
 #: What our own server calls it among the extensions of a request.
 WIRE: Final = "trio_dask.wire"
 
@@ -14,7 +16,7 @@ WIRE: Final = "trio_dask.wire"
 class Wire:
     """Written to past the server, once that has said how the answer begins."""
 
-    def __init__(self, stream: trio.SocketStream) -> None:
+    def __init__(self, stream: trio.SocketStream | EncryptedStream) -> None:
         self._stream: Final = stream
 
     def write(self, data: bytes) -> int:
@@ -23,6 +25,8 @@ class Wire:
         Raises:
             OSError: nobody is there any more.
         """
+        if isinstance(self._stream, EncryptedStream):
+            return self._stream.write(data)
         try:
             return os.write(self._stream.socket.fileno(), data)
         except BlockingIOError:
