@@ -86,7 +86,7 @@ async def test_who_is_gone_is_an_error_of_the_connection() -> None:
     async with pair() as (here, there):
         await trio.aclose_forcefully(there)
         assert await here.receive_some() == b""
-        with pytest.raises(BrokenPipeError):
+        with pytest.raises(OSError, match=r"EOF|Broken pipe"):
             here.write(b"x")
         with pytest.raises(trio.BrokenResourceError):
             await here.send_all(b"x")

@@ -86,11 +86,11 @@ async def stuck() -> AsyncIterator[trio.CancelScope]:
 
 
 @asynccontextmanager
-async def encrypted() -> AsyncIterator[tuple[Dashboard, Source]]:
+async def encrypted(workers: int = 2) -> AsyncIterator[tuple[Dashboard, Source]]:
     """One by https, and what looks at it with certificates of the same authority."""
     pytest.importorskip("cryptography", reason="certificates are made with it")
     keys = keys_from_token("0123456789abcdef" * 4, tls=Tls(Security.temporary()))
-    busy = BusyCluster(2, now=trio.current_time())
+    busy = BusyCluster(workers, now=trio.current_time())
     async with trio.open_nursery() as nursery:
         options = DashboardOptions(address="127.0.0.1:0", https=True)
         dashboard = await nursery.start(run_dashboard, busy.view, keys, options)
