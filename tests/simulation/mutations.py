@@ -29,6 +29,7 @@ from trio_dask.scheduler.core import (
     nested as scheduler_nested,
     plugins,
     restarting,
+    retrying,
     runs,
 )
 from trio_dask.scheduler.core.machine import SchedulerCore
@@ -205,6 +206,11 @@ def forget_what_was_queued() -> AbstractContextManager[Any]:
 def do_not_look_again() -> AbstractContextManager[Any]:
     """A client keeps believing in a value that is being made again."""
     return patch.object(Table, "on_again", lambda table, message: None)
+
+
+def run_again_unsaid() -> AbstractContextManager[Any]:
+    """A failed task runs again, and nobody is told that it is open."""
+    return patch.object(retrying, "report_again", lambda state, task: None)
 
 
 @contextmanager
@@ -433,6 +439,7 @@ MUTATIONS: Final[dict[str, Mutation]] = (
             forget_a_copy,
             forget_what_was_queued,
             do_not_look_again,
+            run_again_unsaid,
             ignore_restrictions,
             never_overtake,
             do_not_wake_at_the_end,

@@ -63,8 +63,9 @@ def many(count: int) -> int:
 
 
 def all_ways(count: int) -> list[Any]:
-    """Each way of waiting."""
-    client = get_client()
+    """Each way of waiting, with the client of a block, which goes on after it."""
+    with get_client() as client:
+        pass
     futures = client.map(double, range(count))
     done, not_done = wait(futures)
     each = sorted(value for _, value in as_completed(futures, with_results=True))

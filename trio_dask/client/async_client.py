@@ -266,6 +266,13 @@ class AsyncClient(AsyncSubmitting, AsyncManaging, AsyncComputing, AsyncEverywher
         """
         await self._cancel(futures, reason)
 
+    async def retry(self, futures: Any) -> None:
+        """Run failed tasks again, and what they failed over; what has not failed stays as it is.
+
+        When this returns they are pending. Their `retries` count anew; a deadline does not.
+        """
+        await self._retry(futures)
+
     # ------------------------------------------------------------ questions
 
     async def flush(self) -> None:

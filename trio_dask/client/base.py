@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Final, Self, TypeVar
 
 from trio_dask.client import currents
 from trio_dask.client.collections.known import KnownKeys
-from trio_dask.client.core import AllDone, Batch, group
+from trio_dask.client.core import ERROR, AllDone, Batch, group
 from trio_dask.client.describing import Describer
 from trio_dask.client.futures import BaseFuture
 from trio_dask.client.notebook import as_html
@@ -281,6 +281,12 @@ class BaseClient:
             if batch.owner is not self:
                 msg = f"the future {batch.key(batch.first)} belongs to another client"
                 raise ValueError(msg)
+
+    async def _retry(self, futures: Any) -> None:
+        found = self._found(futures)
+        tids = [future._tid for future in found if future._code == ERROR]  # noqa: SLF001
+        if tids:
+            await self.live.ask("retry", {"tids": tids})
 
     def _found(self, futures: Any) -> list[BaseFuture[Any]]:
         found: list[BaseFuture[Any]] = []

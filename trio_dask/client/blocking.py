@@ -333,6 +333,13 @@ class Client(Submitting, Managing, Computing, Everywhere):
         """
         self.run_blocking(self._cancel(futures, reason))
 
+    def retry(self, futures: Any) -> None:
+        """Run failed tasks again, and what they failed over; what has not failed stays as it is.
+
+        When this returns they are pending. Their `retries` count anew; a deadline does not.
+        """
+        self.run_blocking(self._retry(futures))
+
     def _run_callback(self, call: Callable[[], None]) -> None:
         """In a thread of their own, where they may wait for whatever they like."""
         with self.live.lock:

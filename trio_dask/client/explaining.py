@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Self
 
-from trio_dask.client.base import BaseClient
 from trio_dask.client.core import RELEASED
 from trio_dask.client.futures import BaseFuture
+from trio_dask.client.surveying import AsyncSurveying, Surveying
 from trio_dask.client.task_logs import TaskLog, task_log
 
 if TYPE_CHECKING:
-    from collections.abc import Coroutine
+    from trio_dask.client.base import BaseClient
 
 
 class Explanation(str):
@@ -69,7 +69,7 @@ async def explain(client: BaseClient, task: BaseFuture[Any] | str) -> Explanatio
     return Explanation.of(key, str(answer["state"]), lines, facts)
 
 
-class AsyncExplaining(BaseClient):
+class AsyncExplaining(AsyncSurveying):
     """The methods of the client that is awaited."""
 
     async def why(self, task: BaseFuture[Any] | str) -> Explanation:
@@ -97,12 +97,8 @@ class AsyncExplaining(BaseClient):
         return await self.live.ask("coordination", {})
 
 
-class Explaining(BaseClient):
+class Explaining(Surveying):
     """The methods of the client that blocks."""
-
-    def run_blocking(self, coroutine: Coroutine[Any, Any, Any]) -> Any:
-        """Run a coroutine of this client's in this thread."""
-        raise NotImplementedError
 
     def why(self, task: BaseFuture[Any] | str) -> Explanation:
         """Why a task, by its future or its key, is where it is: in words.

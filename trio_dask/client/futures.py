@@ -162,6 +162,10 @@ class AsyncFuture(BaseFuture[T]):
         """Stop the task, for everyone. See `AsyncClient.cancel`."""
         await self.client.cancel([self], reason=reason)
 
+    async def retry(self) -> None:
+        """Run the task again, if it has failed. See `AsyncClient.retry`."""
+        await self.client.retry([self])
+
     def add_done_callback(self, callback: Callable[[AsyncFuture[T]], object]) -> None:
         """Call `callback` with this future, on the loop, when it is done; soon if it is."""
         self.client.call_when_done(self, callback)
@@ -229,6 +233,10 @@ class Future(BaseFuture[T]):
     def cancel(self, reason: str = "") -> None:
         """Stop the task, for everyone. See `Client.cancel`."""
         self.client.cancel([self], reason=reason)
+
+    def retry(self) -> None:
+        """Run the task again, if it has failed. See `Client.retry`."""
+        self.client.retry([self])
 
     def add_done_callback(self, callback: Callable[[Future[T]], object]) -> None:
         """Call `callback` with this future when it is done, in a thread for callbacks."""

@@ -258,6 +258,7 @@ def _link(state: ClusterState, task: Task, dep_tids: list[int], joined: dict[int
     for dep_tid in dep_tids:
         dep = state.tasks.get(dep_tid) or joined.get(dep_tid)
         if dep is None or dep is task:
+            task.args = None  # without its inputs it can never run
             end(state, task, st.FAILED, data_lost(f"{dep_tid:x}", "the scheduler does not know it"))
             return
         deps[dep] = dep_tid

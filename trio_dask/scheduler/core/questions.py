@@ -15,7 +15,9 @@ from trio_dask.scheduler.core import (
     publishing,
     restarting,
     retiring,
+    retrying,
     stopping,
+    surveying,
     why,
 )
 from trio_dask.scheduler.core.coordination_page import coordination_page
@@ -34,8 +36,9 @@ def on_ask(state: ClusterState, client: Client, message: Ask) -> Generator[None,
     """Answer now, or when it has become true."""
     if message.topic == "restart":
         return restarting.on_restart(state, client, message)
-    if message.topic in copies.TOPICS:
-        return copies.TOPICS[message.topic](state, client, message)
+    begin = _LONG.get(message.topic)
+    if begin is not None:
+        return begin(state, client, message)
     _on_ask(state, client, message)
     return None
 
@@ -131,6 +134,8 @@ def _flush(state: ClusterState, params: dict[str, Any]) -> dict[str, Any]:
     return {}
 
 
+#: What may be about very many tasks: it is done in slices.
+_LONG = copies.TOPICS | retrying.TOPICS | surveying.TOPICS
 #: What concerns records that the cluster keeps.
 _KEPT = coordinating.ORDERS | publishing.ORDERS | plugins.ORDERS
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING, Final
 
-from trio_dask.messages import reunion, tasks as words
+from trio_dask.messages import reunion, session, tasks as words
 
 if TYPE_CHECKING:
     from trio_dask.messages import Message
@@ -29,6 +29,7 @@ class Answers:
         self._last: dict[int, str] = {}  # the end of which a task has been told
         self._known: dict[int, str] = {}  # what it tells a scheduler that does not know it
         self._doubts: Counter[int] = Counter()  # values said to be out of reach
+        self._retries = False  # whether failed tasks run again, and what they failed over
         self.violations: list[str] = []
         self.restarts = False  # what has ended is forgotten, and said to be cancelled
 
@@ -37,6 +38,8 @@ class Answers:
         if isinstance(message, words.Release):
             for tid in message.tids:
                 self._last[tid] = "released"
+        elif isinstance(message, session.Ask) and message.topic == "retry":
+            self._retries = True
         elif isinstance(message, words.Unreachable):
             self._doubts.update(message.tids)
         elif isinstance(message, reunion.Known):
@@ -54,10 +57,11 @@ class Answers:
         """The client hears this."""
         if isinstance(message, words.Again):
             for tid in message.tids:
-                if self._last.get(tid) not in ("Finished", "released"):
-                    self._complain(tid, "Again")
-                elif self._last[tid] == "Finished":
+                last = self._last.get(tid)
+                if last == "Finished" or (last == "Failed" and self._retries):
                     del self._last[tid]
+                elif last != "released":
+                    self._complain(tid, "Again")
         elif isinstance(message, _ENDS):
             for tid in message.tids:
                 self._on_end(tid, type(message).__name__)

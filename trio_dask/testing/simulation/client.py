@@ -210,6 +210,9 @@ class SimClient:
             self.core.cancel(held, "by plan")
         elif do == "keep":
             self.core.keep(held)
+        elif do == "retry":
+            self._asked += 1
+            self.core.ask("retry", {"tids": held}, self._answered)
         else:
             gone = set(held)
             for number in [number for number, tid in self.tids.items() if tid in gone]:

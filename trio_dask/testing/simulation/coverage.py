@@ -46,6 +46,7 @@ TASKS: Final[tuple[Transition, ...]] = (
     ("assigned", "done"),
     ("assigned", "failed"),
     ("done", "released"),
+    ("failed", "released"),
 )
 #: What an attempt may go through at a worker: it waits for inputs, is with the runner, ends.
 ATTEMPTS: Final[tuple[Transition, ...]] = (

@@ -340,7 +340,13 @@ def errors(make: Maker) -> list[Step]:
         deps = tuple(make.chance.sample(near, min(len(near), make.chance.choice((0, 1, 2)))))
         failures = ALWAYS if make.chance.random() < 0.15 else make.chance.randint(0, retries)
         tasks.append(make.task(deps, failures=failures))
-    return [Step(do="submit", tasks=tuple(tasks), options={"retries": retries})]
+    steps = [Step(do="submit", tasks=tuple(tasks), options={"retries": retries})]
+    numbers = list(numbers_of(tuple(tasks)))
+    if make.chance.random() < 0.6:
+        if make.chance.random() < 0.5:
+            steps.append(Step(do="gather", numbers=tuple(numbers)))
+        steps.append(Step(do="retry", pause=make.pause(), numbers=make.some(numbers)))
+    return steps
 
 
 def pinned(make: Maker) -> list[Step]:
