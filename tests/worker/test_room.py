@@ -48,6 +48,7 @@ from trio_dask.worker.core import (
 from trio_dask.worker.core.invariants import violations
 from trio_dask.worker.core.room import FULL_S, LEAVING_BYTES_MAX, VAIN_S
 from trio_dask.worker.pressure import watch_memory
+from trio_dask.worker.rooms import Rooms
 
 if TYPE_CHECKING:
     from trio.testing import MockClock
@@ -200,7 +201,9 @@ async def test_a_quota_that_is_used_up_is_in_the_log(
 ) -> None:
     """Once, however often there is room again and then is not."""
     core = a_core(MemoryRules(limit=100, file_bytes_min=1, max_spill=25))
-    worker: Any = SimpleNamespace(core=core, name="me", perform=core.flush, shared_bytes=0)
+    worker: Any = SimpleNamespace(
+        core=core, name="me", perform=core.flush, shared_bytes=0, rooms=Rooms()
+    )
     nannies: Any = SimpleNamespace(pids=lambda: {1: os.getpid()})
     with trio.move_on_after(100) as scope:
         async with trio.open_nursery() as nursery:

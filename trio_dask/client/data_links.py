@@ -9,7 +9,7 @@ import anyio.to_thread
 
 from trio_dask.client.handing import HANDED_BYTES_MIN, Hand
 from trio_dask.client.loops import dial as dial_here
-from trio_dask.comm import LocalLoans, takes_here
+from trio_dask.comm import LocalLoans, private_room, takes_here
 from trio_dask.errors import TrioDaskError
 from trio_dask.messages import payload_bytes
 from trio_dask.messages.sealing import Takes
@@ -161,6 +161,8 @@ class DataLinks:
             if connection.near:
                 link.loans, link.greeted = LocalLoans(self._wake), anyio.Event()
                 connection.send(takes_here(_SHARE))
+            else:
+                connection.make_room_by(private_room)
             connection.send(RegisterPeer(self._name))
             link.connection = connection
             queue, link.queue = link.queue, []

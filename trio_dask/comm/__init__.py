@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from trio_dask.comm.certificates import Authority, good_until, new_authority
     from trio_dask.comm.connection import Connection
     from trio_dask.comm.dialing import connect, nobody_listens
+    from trio_dask.comm.filling import Filling
     from trio_dask.comm.framing import (
         CARRIED_MAX,
         FrameDecoder,
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
     from trio_dask.comm.near import listen_near
     from trio_dask.comm.pairs import connection_pair
     from trio_dask.comm.places import listening_places
+    from trio_dask.comm.rooms import private_room
     from trio_dask.comm.serving import serve
     from trio_dask.comm.sockets import set_options
     from trio_dask.comm.stream import DescriptorStream, SocketByteStream
@@ -49,6 +51,7 @@ _HOMES: Final[dict[str, str]] = {
     "Authority": "certificates",
     "Connection": "connection",
     "DescriptorStream": "stream",
+    "Filling": "filling",
     "FrameDecoder": "framing",
     "Handshake": "handshake",
     "Hello": "handshake",
@@ -80,6 +83,7 @@ _HOMES: Final[dict[str, str]] = {
     "own_keys": "from_settings",
     "parse_address": "addresses",
     "parse_contact": "addresses",
+    "private_room": "rooms",
     "serve": "serving",
     "set_options": "sockets",
     "takes_here": "lending",
@@ -96,6 +100,7 @@ __all__ = [
     "Authority",
     "Connection",
     "DescriptorStream",
+    "Filling",
     "FrameDecoder",
     "Handshake",
     "Hello",
@@ -127,6 +132,7 @@ __all__ = [
     "own_keys",
     "parse_address",
     "parse_contact",
+    "private_room",
     "serve",
     "set_options",
     "takes_here",

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final, TypeAlias
 
+from trio_dask.comm.filling import Filling
 from trio_dask.errors import RemoteProtocolError
 
 if TYPE_CHECKING:
@@ -77,7 +78,8 @@ class Unpacking:
 
     __slots__ = ("_head", "_left", "_method", "_packed", "_size", "_undo", "compressed", "whole")
 
-    def __init__(self, size: int, undo: Undo) -> None:
+    def __init__(self, size: int, undo: Undo, whole: bytearray | Filling) -> None:
+        """`whole`: where it is to be, unpacked."""
         self._size = size
         self._undo = undo
         self._head = b""
@@ -87,12 +89,24 @@ class Unpacking:
         #: Whether any was.
         self.compressed = False
         #: What has come so far, unpacked.
-        self.whole = bytearray()
+        self.whole = whole
 
     @property
     def is_done(self) -> bool:
         """Whether all of it is there."""
         return len(self.whole) >= self._size
+
+    @property
+    def vacancy(self) -> memoryview | None:
+        """Where the rest of a chunk may be written as it comes: tell `came` then."""
+        plain = self._left and self._method == PLAIN and isinstance(self.whole, Filling)
+        return self.whole.vacancy(self._left) if plain else None  # type: ignore[union-attr]
+
+    def came(self, nbytes: int) -> None:
+        """So many bytes are there."""
+        assert isinstance(self.whole, Filling)
+        self.whole.came(nbytes)
+        self._left -= nbytes
 
     def take(self, view: memoryview, at: int) -> int:
         """Take what there is; where that ends.
@@ -113,7 +127,7 @@ class Unpacking:
             at += len(part)
             self._left -= len(part)
             if self._method == PLAIN:
-                self.whole += part
+                self.whole += part  # type: ignore[operator]
             elif self._left or self._packed:
                 self._packed += part
                 if not self._left:
@@ -145,5 +159,5 @@ class Unpacking:
         if len(made) != room:
             msg = f"a chunk of {len(made)} bytes where {room} belong"
             raise RemoteProtocolError(msg)
-        self.whole += made
+        self.whole += made  # type: ignore[operator]
         self.compressed = True

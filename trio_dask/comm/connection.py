@@ -9,7 +9,7 @@ import trio
 
 from trio_dask.comm.chunks import Chunk
 from trio_dask.comm.compression import plain
-from trio_dask.comm.conversation import FAREWELL_S, Conversation
+from trio_dask.comm.conversation import FAREWELL_S, RECEIVE_MORE_BYTES, Conversation
 from trio_dask.comm.framing import DEFAULT_LIMITS, Limits, Stretch
 from trio_dask.comm.stream import DescriptorStream, SocketByteStream
 
@@ -53,6 +53,12 @@ class Connection(Conversation):
         self._send_nowait: Final = (
             stream.send_nowait if isinstance(stream, SocketByteStream) else None
         )
+        # Not where descriptors come along with what is read.
+        self._receive_into: Final = (
+            stream.receive_into
+            if isinstance(stream, SocketByteStream) and not isinstance(stream, DescriptorStream)
+            else None
+        )
         self._wrote_at = -math.inf
         self._idle: Final = trio.lowlevel.ParkingLot()  # where the writer waits for work
         self._room: Final = trio.lowlevel.ParkingLot()  # where those wait who send much
@@ -86,16 +92,21 @@ class Connection(Conversation):
         self, on_messages: Callable[[list[Message]], None], failure: list[Exception]
     ) -> None:
         link = self._link
+        into = self._receive_into
+        data: Buffer | int
         while True:
             try:
-                data = await self._stream.receive_some(self._receive_bytes)
+                if into is not None and link.decoder.vacancy is not None:
+                    data = await into(link.decoder.vacancy[:RECEIVE_MORE_BYTES])
+                else:
+                    data = await self._stream.receive_some(self._receive_bytes)
             except (trio.BrokenResourceError, trio.ClosedResourceError) as error:
                 self._on_broken(error)
                 return
             if not data:
                 self._on_end()
                 return
-            messages = self._on_data(data)
+            messages = self._on_filled(data) if isinstance(data, int) else self._on_data(data)
             if messages:
                 try:
                     on_messages(messages)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import abc
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from trio_dask.comm.compression import Packer, is_same_host, undo
 from trio_dask.comm.framing import DEFAULT_LIMITS, KIB, MIB, Limits
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from trio_dask.comm.compression import Agreed
+    from trio_dask.comm.filling import MakeRoom
     from trio_dask.comm.handshake import Hello
     from trio_dask.messages import Buffer, Handle, Message
 
@@ -66,6 +67,10 @@ class Conversation(abc.ABC):
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} with {self._peer_name}>"
+
+    def make_room_by(self, make_room: MakeRoom) -> None:
+        """Have large payloads that come put where this says, to be told before `run`."""
+        self._link.decoder.make_room = make_room
 
     @property
     def _peer_name(self) -> str:
@@ -146,8 +151,18 @@ class Conversation(abc.ABC):
         )
         if self._parting:
             return []
+        return self._heard(self._link.feed, data)
+
+    def _on_filled(self, nbytes: int) -> list[Message]:
+        """The same for what was read to where it belongs."""
+        self._receive_bytes = RECEIVE_BYTES
+        if self._parting:
+            return []
+        return self._heard(self._link.filled, nbytes)
+
+    def _heard(self, take: Callable[[Any], list[Message]], what: Any) -> list[Message]:
         try:
-            messages = self._link.feed(data)
+            messages = take(what)
         except RemoteProtocolError as error:
             error.add_note(f"from {self._peer_name}")
             self._part(_bare(error), farewell=f"protocol error: {error}")

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, TypeAlias
 
 from trio_dask.comm.chunks import CHUNK_BYTES, CHUNKED_BYTES_MIN, Chunk, Unpacking, chunks_of
+from trio_dask.comm.filling import ROOM_BYTES_MIN, Filling
 from trio_dask.errors import LocalProtocolError, RemoteProtocolError
 from trio_dask.messages import Buffer, Handle, Part, Payload
 
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from trio_dask.comm.chunks import Undo
+    from trio_dask.comm.filling import MakeRoom
 
 KIB: Final = 1 << 10
 MIB: Final = 1 << 20
@@ -209,13 +211,13 @@ class FrameDecoder:
     """Bytes in, by any split; whole frames out.
 
     Nothing is set aside because a length field says so: memory grows with what has
-    really arrived. Headers may be views into the fed data, to be decoded before the
+    really arrived, pages of that which was made room for included. Headers may be views into the fed data, to be decoded before the
     data is changed; payloads are the receiver's own.
     """
 
     __slots__ = (
         "_adopt", "_header", "_limits", "_need", "_partial", "_payloads", "_rest", "_sizes", "_undo",
-        "_unpacking", "compressed",
+        "_unpacking", "compressed", "make_room", "vacancy",
     )  # fmt: skip
 
     def __init__(
@@ -238,7 +240,11 @@ class FrameDecoder:
         self._header: Buffer | None = None  # of the frame whose payloads are arriving
         self._sizes: list[int] = []
         self._payloads: list[Buffer] = []
-        self._partial: bytearray | None = None  # a payload of which a part has arrived
+        self._partial: bytearray | Filling | None = None  # a payload of which a part has arrived
+        #: Makes room for what is large, so that it may be read to where it belongs.
+        self.make_room: MakeRoom | None = None
+        #: Where what comes next may be written, instead of being fed: tell `filled` then.
+        self.vacancy: memoryview | None = None
 
     @property
     def between_frames(self) -> bool:
@@ -251,6 +257,7 @@ class FrameDecoder:
         Raises:
             RemoteProtocolError: a limit is exceeded. The decoder is of no more use.
         """
+        self.vacancy = None
         if self._rest:
             self._rest += data
             if len(self._rest) < self._need:
@@ -273,6 +280,19 @@ class FrameDecoder:
             # What is left came with `data`, so this copies no byte twice.
             self._rest = bytearray(view[at:])
         return frames
+
+    def filled(self, nbytes: int) -> list[Frame]:
+        """The frames that are complete now that so many bytes are in the vacancy.
+
+        Raises:
+            RemoteProtocolError: a limit is exceeded. The decoder is of no more use.
+        """
+        if self._unpacking is not None:
+            self._unpacking.came(nbytes)
+        else:
+            assert isinstance(self._partial, Filling)
+            self._partial.came(nbytes)
+        return self.feed(b"")
 
     def _take_header(self, view: memoryview, at: int, frames: list[Frame]) -> int:
         """Take whole frames without payloads, up to the first header that has some."""
@@ -335,24 +355,40 @@ class FrameDecoder:
                     self._payloads.append(bytes(view[at : at + size]))
                     at += size
                     continue
-                self._partial = bytearray()
+                self._partial = self._new(size)
             taken = min(size - len(self._partial), end - at)
-            self._partial += view[at : at + taken]
+            self._partial += view[at : at + taken]  # type: ignore[operator]
             at += taken
-            if len(self._partial) < size:
+            left = size - len(self._partial)
+            if left:
+                if type(self._partial) is Filling:
+                    self.vacancy = self._partial.vacancy(left)
                 break
-            self._payloads.append(self._partial)
+            self._payloads.append(_whole(self._partial))
             self._partial = None
         return at
+
+    def _new(self, size: int) -> bytearray | Filling:
+        """Where a payload of so many bytes is to be."""
+        make = self.make_room if size >= ROOM_BYTES_MIN else None
+        found = make(size) if make is not None else None
+        return bytearray() if found is None else found
 
     def _take_chunks(self, view: memoryview, at: int, size: int) -> int:
         """Take what there is of a payload in chunks."""
         assert self._undo is not None  # it was checked
-        unpacking = self._unpacking or Unpacking(size, self._undo)
+        unpacking = self._unpacking or Unpacking(size, self._undo, self._new(size))
         at = unpacking.take(view, at)
         self._unpacking = unpacking
         self.compressed = unpacking.compressed
         if unpacking.is_done:
-            self._payloads.append(unpacking.whole)
+            self._payloads.append(_whole(unpacking.whole))
             self._unpacking = None
+        else:
+            self.vacancy = unpacking.vacancy
         return at
+
+
+def _whole(partial: bytearray | Filling) -> Buffer:
+    """The payload, all of which has come."""
+    return partial if isinstance(partial, bytearray) else partial.payload  # type: ignore[return-value]

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from trio_dask.comm.chunks import Undo
+    from trio_dask.comm.framing import Frame
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,11 +48,11 @@ class Link:
     __slots__ = (
         "_carries",
         "_chunks",
-        "_decoder",
         "_limits",
         "_pieces",
         "bytes_in",
         "bytes_out",
+        "decoder",
         "goodbye",
         "messages_in",
         "messages_out",
@@ -75,7 +76,7 @@ class Link:
         self._chunks = chunks
         self._limits = limits
         self._carries = adopt is not None
-        self._decoder = FrameDecoder(limits, adopt, undo)
+        self.decoder = FrameDecoder(limits, adopt, undo)
         self._pieces: list[Buffer] = []
         self.goodbye: str | None = None
         self.queued_bytes = 0  # queued or being written
@@ -111,7 +112,7 @@ class Link:
     @property
     def compressed(self) -> bool:
         """Whether what comes is more than it looks like."""
-        return self._decoder.compressed
+        return self.decoder.compressed
 
     def wrote(self, nbytes: int, sent: int | None = None) -> None:
         """That many bytes of what was taken have been handed to the transport, as `sent` bytes."""
@@ -129,7 +130,19 @@ class Link:
         self.bytes_in += len(data)
         if self.goodbye is not None:
             return []
-        frames = self._decoder.feed(data)
+        return self._decoded(self.decoder.feed(data))
+
+    def filled(self, nbytes: int) -> list[Message]:
+        """The messages that are complete with what was written where the decoder has room.
+
+        Raises:
+            RemoteProtocolError: the peer broke the rules.
+        """
+        self.reads += 1
+        self.bytes_in += nbytes
+        return self._decoded(self.decoder.filled(nbytes))
+
+    def _decoded(self, frames: list[Frame]) -> list[Message]:
         if len(frames) == 1:
             messages = decode(*frames[0])
         else:
@@ -149,14 +162,14 @@ class Link:
         Raises:
             RemoteProtocolError: in the middle of a frame.
         """
-        if self.goodbye is None and not self._decoder.between_frames:
+        if self.goodbye is None and not self.decoder.between_frames:
             msg = "the stream ended in the middle of a frame"
             raise RemoteProtocolError(msg)
 
     def clear(self) -> None:
         """The connection has ended: keep nothing of what was to be said, or has come in part."""
         self._pieces = []
-        self._decoder = FrameDecoder(self._limits)
+        self.decoder = FrameDecoder(self._limits)
 
     def statistics(self) -> Statistics:
         """What has gone through so far."""

@@ -43,6 +43,17 @@ class SocketByteStream(trio.abc.HalfCloseableStream):
             except OSError as error:
                 raise trio.BrokenResourceError(str(error)) from error
 
+    async def receive_into(self, view: memoryview) -> int:
+        """Put there what there is, at least one byte; 0 at the end of the stream."""
+        while True:
+            try:
+                await trio.lowlevel.wait_readable(self.socket)
+                return self.socket.recv_into(view)
+            except BlockingIOError:
+                continue  # there was nothing after all
+            except OSError as error:
+                raise trio.BrokenResourceError(str(error)) from error
+
     def send_nowait(self, data: Buffer) -> int:
         """Write as much as there is room for; returns how many bytes that was.
 

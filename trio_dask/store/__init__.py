@@ -9,7 +9,7 @@ from trio_dask.store.books import Shelf
 from trio_dask.store.filing import write_file
 from trio_dask.store.limits import many_descriptors, sealed_max
 from trio_dask.store.loans import Forks, Loan
-from trio_dask.store.mapping import map_privately
+from trio_dask.store.mapping import map_privately, new_memory
 from trio_dask.store.pool import Pool
 from trio_dask.store.segments import DESCRIPTORS_MAX, Segment, rights
 
@@ -23,6 +23,7 @@ __all__ = [
     "Shelf",
     "many_descriptors",
     "map_privately",
+    "new_memory",
     "rights",
     "sealed_max",
     "write_file",

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import mmap
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
     from trio_dask.store.segments import Segment
+
+
+#: Memory is found as it is written, however much was asked for.
+_UNRESERVED: Final = getattr(mmap, "MAP_NORESERVE", 0)
 
 
 class _Mapping(mmap.mmap):
@@ -28,3 +33,19 @@ def map_privately(segment: Segment) -> memoryview:
     mapping = _Mapping(segment.fd, segment.nbytes, access=mmap.ACCESS_COPY)
     mapping.segment = segment
     return memoryview(mapping)
+
+
+def new_memory(nbytes: int) -> memoryview:
+    """Memory that costs nothing before it is written, and as little as possible then.
+
+    Raises:
+        OSError: there cannot be so much.
+    """
+    if not hasattr(mmap, "MAP_PRIVATE"):  # pragma: no cover - Windows
+        return memoryview(mmap.mmap(-1, nbytes))
+    flags = mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | _UNRESERVED
+    memory = mmap.mmap(-1, nbytes, flags=flags)
+    if hasattr(mmap, "MADV_HUGEPAGE"):  # to find and clear one page at a time takes longer
+        with contextlib.suppress(OSError):  # not every kernel has them
+            memory.madvise(mmap.MADV_HUGEPAGE)
+    return memoryview(memory)

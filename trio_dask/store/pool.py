@@ -55,25 +55,51 @@ class Pool:
         """
         from trio_dask.store.copying import copy_into  # it takes long to load
 
+        found = self._find(nbytes)
+        if found is None:
+            return None
+        number, file = found
+        try:
+            with memoryview(file.memory) as view:
+                copy_into(view, pieces)
+        except (OSError, ValueError, MemoryError):
+            self.back(number, clean=False)
+            return None
+        return number, Segment(file.fd, nbytes, owned=False)
+
+    def take(self, nbytes: int) -> tuple[int, memoryview, Segment] | None:
+        """A file for a value of so many bytes: its number here, where to write it, and the value.
+
+        Its descriptor is not the pool's, so that it may live longer.
+        """
+        found = self._find(nbytes)
+        if found is None:
+            return None
+        number, file = found
+        try:
+            segment = Segment(os.dup(file.fd), nbytes)
+        except OSError:
+            self.back(number, clean=True)
+            return None
+        return number, memoryview(file.memory)[:nbytes], segment
+
+    def _find(self, nbytes: int) -> tuple[int, _File] | None:
+        """A file that is large enough, which is in use from now on."""
         with self._lock:
             if self._shelf.is_full():
                 return None
             number = self._shelf.take(nbytes)
-        try:
-            if not number:
-                size = size_class(nbytes)
-                made = _File(size)
-                with self._lock:
-                    number = self._shelf.add(size)
-                    self._files[number] = made
-            file = self._files[number]
-            with memoryview(file.memory) as view:
-                copy_into(view, pieces)
-        except (OSError, ValueError, MemoryError):
             if number:
-                self.back(number, clean=False)
+                return number, self._files[number]
+        size = size_class(nbytes)
+        try:
+            made = _File(size)
+        except (OSError, ValueError, MemoryError, OverflowError):
             return None
-        return number, Segment(file.fd, nbytes, owned=False)
+        with self._lock:
+            number = self._shelf.add(size)
+            self._files[number] = made
+        return number, made
 
     def back(self, number: int, *, clean: bool) -> None:
         """Nobody reads it any more; only with `clean` it may be written again."""

@@ -46,6 +46,7 @@ from trio_dask.worker.output import Outputs
 from trio_dask.worker.pressure import used, watch_memory
 from trio_dask.worker.profiles import Profiles
 from trio_dask.worker.recording import RecordedCore
+from trio_dask.worker.rooms import Rooms
 from trio_dask.worker.spilling import Spiller
 from trio_dask.worker.worker import Worker
 
@@ -130,6 +131,8 @@ class Household:
         worker = Worker(told, scheduler, self.keys, self.neighbours)
         worker.lines = self.lines
         worker.profiles = Profiles(settings.profile_interval_s)
+        if settings.sealed_bytes_min:
+            worker.rooms = Rooms(settings.pool_bytes_max, sealed_max(settings.nworkers))
         worker.open_for_neighbours()
         try:
             # Also by a local socket, which is closed with the others.
@@ -143,6 +146,7 @@ class Household:
         finally:
             worker.close_for_neighbours()
             told.leave()
+            worker.rooms.close()
 
     async def _listen(self, scheduler: Connection, number: int) -> Listener:
         """Where others fetch values: workers of one process have ports that follow one another.
@@ -269,6 +273,7 @@ class Household:
             await trio.sleep(min(TICK_S, self.settings.heartbeat_s))
             nannies.tick()
             worker.peers.tick()
+            worker.rooms.tick()
             reap_orphans()
             if self.log is not None:
                 self.log.write_out()

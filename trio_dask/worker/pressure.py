@@ -84,6 +84,7 @@ async def watch_memory(
         if not worker.core.heeds(bytes_used):
             room.used = bytes_used
             continue
+        worker.rooms.rest()
         worker.core.uses(bytes_used, own, time.monotonic())
         worker.perform()
         if room.paused != paused:

@@ -33,6 +33,7 @@ from trio_dask.worker.core import (
 from trio_dask.worker.lending import Lending
 from trio_dask.worker.peers import Peers
 from trio_dask.worker.profiles import Profiles
+from trio_dask.worker.rooms import Rooms
 from trio_dask.worker.speech import Voices
 
 if TYPE_CHECKING:
@@ -109,6 +110,8 @@ class Worker:
         self.aged = False  # it leaves because its time is over
         self.profiles = Profiles(0.0)
         self.voices: Final = Voices()
+        #: Where large values are put that come from other hosts.
+        self.rooms = Rooms()
         #: The last lines of the process's log, and those that the runner has written.
         self.lines: Callable[[float], list[dict[str, Any]]] = _no_lines
         self.output: Callable[[], list[str]] = list
@@ -241,7 +244,7 @@ class Worker:
         """Memory of values that its runners have made, or others of this host, and is kept for more."""
         made = sum(each.alive_bytes for each in (*self._lent.values(), *self._ended))
         came = sum(loans.alive_bytes for loans, _ in self._all_loans)
-        return made + came + sum(map(self.idle_bytes, self._lent))
+        return made + came + sum(map(self.idle_bytes, self._lent)) + self.rooms.nbytes
 
     def idle_bytes(self, number: int) -> int:
         """Memory that a runner keeps for values to come."""
@@ -309,8 +312,12 @@ class Worker:
             del failure  # it refers to this frame, and to those that have what it was about
 
     def open_loans(self, connection: Connection) -> LocalLoans | None:
-        """For a connection with somebody on this host, who is told at once how many we take."""
+        """For a connection with somebody on this host, who is told at once how many we take.
+
+        What others send is read to where runners read it.
+        """
         if not connection.near:
+            connection.make_room_by(self.rooms.make)
             return None
         loans = LocalLoans()
         self._all_loans = [each for each in self._all_loans if not each[0].is_over]
