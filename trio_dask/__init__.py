@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from trio_dask.deploy import (
         AsyncLocalCluster as AsyncLocalCluster,
         LocalCluster as LocalCluster,
+        get_task_stream as get_task_stream,
         performance_report as performance_report,
     )
     from trio_dask.errors import (
@@ -109,6 +110,7 @@ _HOMES: Final[dict[str, str]] = {
     "Security": "trio_dask.comm",
     "AsyncLocalCluster": "trio_dask.deploy",
     "LocalCluster": "trio_dask.deploy",
+    "get_task_stream": "trio_dask.deploy",
     "performance_report": "trio_dask.deploy",
     "AuthenticationError": "trio_dask.errors",
     "CancelledError": "trio_dask.errors",
@@ -190,6 +192,7 @@ __all__ = [
     "fire_and_forget",
     "futures_of",
     "get_client",
+    "get_task_stream",
     "get_worker",
     "performance_report",
     "print",

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+import time
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -13,11 +16,9 @@ from trio_dask import (
     Client,
     ConfigError,
     LocalCluster,
+    get_task_stream,
     performance_report,
 )
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 pytestmark = pytest.mark.network
 
@@ -60,6 +61,39 @@ async def test_of_code_that_awaits(tmp_path: Path) -> None:
         async with performance_report(file):
             await client.gather(client.map(inc, range(30)))
     assert "<td class=num>30</td>" in file.read_text()
+
+
+def test_the_stream_as_data(tmp_path: Path) -> None:
+    """A row for each task that takes its time, when and where it ran; nothing of before."""
+    with (
+        LocalCluster(1, 1, processes=False, dashboard_address="127.0.0.1:0") as cluster,
+        Client(cluster) as client,
+    ):
+        client.submit(Path.read_bytes, tmp_path / "nothing").exception()
+        began = datetime.now(UTC).timestamp()
+        with get_task_stream() as stream:
+            running = client.submit(time.sleep, 0.1)
+            assert running.result() is None
+            assert isinstance(client.submit(divmod, 1, 0).exception(), ZeroDivisionError)
+        [slept, divided] = stream.data
+        assert (slept["key"], slept["prefix"], slept["tasks"]) == (running.key, "sleep", 1)
+        assert (slept["status"], divided["status"]) == ("OK", "error")
+        assert {slept["worker"], divided["worker"]} == set(client.nthreads())
+        [ran] = slept["startstops"]
+        assert ran["action"] == "compute"
+        assert ran["stop"] - ran["start"] == pytest.approx(0.1, abs=0.09)
+        assert began - 1 < ran["start"] <= ran["stop"] < datetime.now(UTC).timestamp() + 1
+
+
+async def test_the_stream_of_code_that_awaits() -> None:
+    """The same; it may be empty."""
+    async with (
+        AsyncLocalCluster(1, 1, processes=False, dashboard_address="127.0.0.1:0") as cluster,
+        AsyncClient(cluster),
+    ):
+        async with get_task_stream() as stream:
+            pass
+        assert stream.data == []
 
 
 def test_without_a_dashboard(tmp_path: Path) -> None:

@@ -26,7 +26,6 @@ ELSEWHERE: Final = {
     "LSFCluster": _DEPLOY,
     "TimeoutError": "it is Python's own",
     "default_client": "Client.current()",
-    "get_task_stream": "performance_report, and the dashboard",
     "Adaptive": "cluster.adapt(…)",
     "Actor": "submit(…, actor=True)",
     "ActorFuture": "methods of actors give futures",

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from trio_dask.dashboard.recording import Recorded, Recorder
     from trio_dask.dashboard.report import report_page
     from trio_dask.dashboard.serving import Dashboard, run_dashboard, run_worker_page
+    from trio_dask.dashboard.timeline import task_stream
 
 _HOMES: Final[dict[str, str]] = {
     "Dashboard": "serving",
@@ -33,6 +34,7 @@ _HOMES: Final[dict[str, str]] = {
     "Source": "following",
     "app": "app",
     "report_page": "report",
+    "task_stream": "timeline",
     "run_dashboard": "serving",
     "run_worker_page": "serving",
     "source_at": "following",
@@ -57,6 +59,7 @@ __all__ = [
     "run_dashboard",
     "run_worker_page",
     "source_at",
+    "task_stream",
 ]
 
 

@@ -6,6 +6,7 @@ import threading
 import time
 from contextlib import suppress
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final, Self
 
 from trio_dask.dashboard.following import Follower
@@ -29,6 +30,10 @@ class Recorded:
     began: float  # on the scheduler's clock, which begins with it
     ended: float
     mirror: Mirror
+    #: When that clock began, in seconds since 1970 of this machine's.
+    epoch: float = 0.0
+    #: Addresses of workers by number, those that have left too.
+    workers: dict[int, str] = field(default_factory=dict)
     #: Time, tasks a second, given out, queued, bytes of memory, busy slots, workers.
     points: list[tuple[float, ...]] = field(default_factory=list)
     #: What had run before, by function: runs, failures, seconds.
@@ -79,8 +84,10 @@ class Recorder:
     def finish(self) -> Recorded:
         """What there was, the last moment included."""
         recorded = self._recorded
+        recorded.epoch = _now() - self._mirror.t
         with suppress(OSError, TrioDaskError, ValueError):
             until = self._source.get("api/v1/cluster")["uptime_s"]
+            recorded.epoch = _now() - until
             deadline = time.monotonic() + _LAST_S
             while self._mirror.t < until and time.monotonic() < deadline:
                 time.sleep(_LOOK_S / 5)  # noqa: TID251 - in a thread of its own
@@ -113,6 +120,8 @@ class Recorder:
         mirror.take(event, blocks=True)
         if not mirror.ready:
             return
+        if "workers" in event.data:
+            recorded.workers |= {n: str(row["address"]) for n, row in mirror.workers.items()}
         self._told += 1
         if self._told % self._every == 0:
             names = ("rate", "processing", "queued", "memory", "busy", "workers")
@@ -121,3 +130,7 @@ class Recorder:
             del recorded.points[::2]
             self._every *= 2
         self._ready.set()
+
+
+def _now() -> float:
+    return datetime.now(UTC).timestamp()

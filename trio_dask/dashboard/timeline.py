@@ -8,6 +8,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
 _HOW: Final = ("done", "failed", "stopped")
+_STATUS: Final = ("OK", "error", "cancelled")
 _MICRO: Final = 1e6
 
 
@@ -42,3 +43,35 @@ def chrome_trace(
         for worker in seen
     ]  # fmt: skip
     return {"traceEvents": called + events, "displayTimeUnit": "ms"}
+
+
+def task_stream(
+    blocks: Iterable[Sequence[Any]],
+    names: Mapping[int, str],
+    *,
+    workers: Mapping[int, str],
+    epoch: float,
+) -> list[dict[str, Any]]:
+    """The same as rows for programs, in the order in which they began; `epoch` is when the clock did.
+
+    >>> [row] = task_stream(
+    ...     [[1, 0, 2.5, 1.0, 7, 1, 0, "1000a"]], {7: "inc"}, workers={}, epoch=100.0
+    ... )
+    >>> row["key"], row["startstops"]
+    ('inc-1000a', [{'action': 'compute', 'start': 102.5, 'stop': 103.5}])
+    """
+    rows = [
+        {
+            "key": key_of(names.get(group, "?"), task),
+            "prefix": names.get(group, "?"),
+            "tasks": count,
+            "worker": workers.get(worker, ""),
+            "thread": lane,
+            "status": _STATUS[status],
+            "startstops": [
+                {"action": "compute", "start": epoch + began, "stop": epoch + began + seconds}
+            ],
+        }
+        for worker, lane, began, seconds, group, count, status, task in blocks
+    ]
+    return sorted(rows, key=lambda row: row["startstops"][0]["start"])

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     )
     from trio_dask.deploy.job_plan import job_script
     from trio_dask.deploy.local import open_local_cluster
-    from trio_dask.deploy.reporting import performance_report
+    from trio_dask.deploy.reporting import get_task_stream, performance_report
     from trio_dask.deploy.ssh import SSHPlan, open_ssh_plan, plan_ssh
     from trio_dask.deploy.ssh_cluster import AsyncSSHCluster, SSHCluster
     from trio_dask.deploy.threads import thread_host
@@ -52,6 +52,7 @@ _HOMES: Final[dict[str, str]] = {
         ),
         "job_cluster",
     ),
+    "get_task_stream": "reporting",
     "job_script": "job_plan",
     "open_local_cluster": "local",
     "open_ssh_plan": "ssh",
@@ -77,6 +78,7 @@ __all__ = [
     "SLURMCluster",
     "SSHCluster",
     "SSHPlan",
+    "get_task_stream",
     "job_script",
     "open_local_cluster",
     "open_ssh_plan",
