@@ -33,6 +33,20 @@ async def test_copies_and_balance() -> None:
             assert (value == x).all()
 
 
+def test_a_broadcast_is_everywhere() -> None:
+    """When the client has it back all workers hold it, and a worker that is named in vain is none."""
+    with (
+        LocalCluster(4, 1, processes=False, dashboard_address=None) as cluster,
+        Client(cluster) as client,
+    ):
+        array, text = client.scatter([np.ones(MIB), "text"], broadcast=True)
+        assert {len(each) for each in client.who_has([array, text]).values()} == {4}
+        places = list(client.nthreads())
+        some = client.scatter(b"some", broadcast=True, workers=[*places[:2], "nobody"])
+        assert some.result() == b"some"
+        assert set(client.who_has(some)[some.key]) <= set(places[:2])
+
+
 def test_both_clients(caplog: pytest.LogCaptureFixture) -> None:
     """And for the one that blocks; what cannot be copied is said."""
     with (

@@ -42,7 +42,7 @@ class Driver:
 
     def worker(self, peer: int, nthreads: int = 1, **fields: Any) -> str:
         """A worker joins; its address."""
-        address = f"tcp://host:{peer}"
+        address = f"tcp://{fields.pop('host', 'host')}:{peer}"
         values: dict[str, Any] = {"name": f"w{peer}", "resources": {}, **fields}
         message = session.RegisterWorker(
             address=address, nthreads=nthreads, memory_limit=0, info={}, **values

@@ -8,6 +8,7 @@ import pytest
 
 from trio_dask.messages import session, tasks as words
 from trio_dask.messages.failure import Failure
+from trio_dask.messages.fleet import Copy
 from trio_dask.scheduler.core.deaths import Deaths, death_of
 from trio_dask.scheduler.core.failures import killed
 from trio_dask.scheduler.core.lifecycle import MOVES_MAX
@@ -149,11 +150,13 @@ def test_one_bad_input_stops_the_others(cluster: Driver) -> None:
 def test_a_broadcast_goes_everywhere(cluster: Driver) -> None:
     """Every worker gets the value, and holds it until it is released."""
     first = cluster.client()
-    a, b = cluster.worker(A), cluster.worker(B)
+    a = cluster.worker(A)
+    cluster.worker(B)
     cluster.tell(CLIENT, words.Put([first], [100], [], True))
-    assert cluster.heard(CLIENT) == [words.PutAt([first, first], [0, 1], [a, b])]
+    assert cluster.heard(CLIENT) == [words.PutAt([first], [0], [a])]
     cluster.tell(A, words.Stored([first], [100]))
-    cluster.tell(B, words.Stored([first], [100]))
+    assert cluster.heard(B) == [Copy([first], [0], [a])]
+    cluster.tell(B, words.Replicas([first]))
     cluster.leave(A)
     assert [type(each) for each in cluster.heard(CLIENT)] == [words.Finished]
     cluster.tell(CLIENT, words.Release([first]))

@@ -1,10 +1,11 @@
-"""Rules of short memory broken on purpose: what the simulation has to find."""
+"""Rules of short memory, and of copies, broken on purpose: what the simulation has to find."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 from unittest.mock import patch
 
+from trio_dask.scheduler.policies.relaying import Relay
 from trio_dask.worker.core import room, sealing
 
 if TYPE_CHECKING:
@@ -33,7 +34,17 @@ def wait_for_a_full_disk() -> AbstractContextManager[Any]:
     return patch.object(room, "unmoved", lambda *_: None)
 
 
+def wait_for_those_who_have_left() -> AbstractContextManager[Any]:
+    """A worker that is gone is believed to be getting what it was to get."""
+    return patch.object(Relay, "gone", lambda *_: None)
+
+
 MEMORY_MUTATIONS: Final[dict[str, Callable[[], AbstractContextManager[Any]]]] = {
     mutation.__name__: mutation
-    for mutation in (forget_what_is_in_files, wait_for_a_full_disk, mix_up_small_values)
+    for mutation in (
+        forget_what_is_in_files,
+        wait_for_a_full_disk,
+        mix_up_small_values,
+        wait_for_those_who_have_left,
+    )
 }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 from typing import TYPE_CHECKING, Any, ClassVar, Final, Self, TypeVar
 
@@ -224,11 +225,20 @@ class BaseClient:
         futures = [make(batch, tid) for batch, tid in placed]
         del items, payloads
         await self.live.values.done(group(placed))
+        if broadcast:
+            await self._everywhere(futures, workers)
         if whole:
             return futures[0]
         if kind is dict:
             return dict(zip(data, futures, strict=True))
         return kind(futures)
+
+    async def _everywhere(self, futures: list[F], workers: str | Iterable[str] | None) -> None:
+        """Wait until all have passed values on to each other that are to be everywhere."""
+        from trio_dask.client.spreading import spread  # it is above this module
+
+        with contextlib.suppress(ValueError):  # one that was named is not there: the others are
+            await spread(self, "replicate", futures, workers)
 
     async def _cancel(self, futures: Any, reason: str) -> None:
         found = self._found(futures)

@@ -320,7 +320,8 @@ class Client(Submitting, Managing, Computing, Everywhere):
         """Store values on workers, and return futures for them when they are there.
 
         A list, tuple, set or dict gives futures in the same shape; anything else, also a
-        subclass of these, one future. `broadcast` puts a copy on each worker.
+        subclass of these, one future. `broadcast` puts a copy on each worker, which
+        pass it on to one another, and waits until all have it.
         """
         return self.run_blocking(self._scatter(Future, data, workers, broadcast=broadcast))
 

@@ -168,10 +168,7 @@ class Again(Message):
 
 @message(45)
 class PutAt(Message):
-    """Where to store the values of a `Put`: row by row, one worker address a row.
-
-    A value to be broadcast has several rows.
-    """
+    """Where to store the values of a `Put`: row by row, one worker address a row."""
 
     tids: Ints
     at: Ints

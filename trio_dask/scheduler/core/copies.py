@@ -2,9 +2,10 @@
 
 A client has values copied to more workers (`replicate`), or moved from those that hold much to
 those that hold little (`rebalance`), and is answered when every copy has arrived or cannot be
-had. What is moved is let go of only where another has it. Copies that were made because a
-task needed them elsewhere are let go of when no task needs them any more, but for as many as
-somebody has asked for.
+had. What many are to have, because it is to be copied or was brought to all, goes from one to
+the other (`Relay`). What is moved is let go of only where another has it. Copies that were made
+because a task needed them elsewhere are let go of when no task needs them any more, but for as
+many as somebody has asked for.
 """
 
 from __future__ import annotations
@@ -12,9 +13,11 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
+from trio_dask.messages.fleet import Uncopied
 from trio_dask.messages.session import Answer
 from trio_dask.scheduler.core import state as st
 from trio_dask.scheduler.core.lifecycle import lose_copy
+from trio_dask.scheduler.policies.relaying import Relay
 from trio_dask.scheduler.policies.spreading import by_room, moves, to_be_dropped
 
 if TYPE_CHECKING:
@@ -84,8 +87,9 @@ def _replicate(
             state.copies_asked[task.tid] = count
             have = [each for each in staying if each in task.holders]
             others = [each for each in staying if each not in task.holders]
-            for to in by_room(others, task)[: max(0, count - len(have))]:
-                _copy(order, task, to)
+            takers = by_room(others, task)[: max(0, count - len(have))]
+            order.left.update(dict.fromkeys((task.tid, to) for to in takers))
+            spread(state, task, takers)
             order.failed += max(0, count - len(have) - len(others))
             surplus = to_be_dropped(have, task, count) if n is not None else []
             for worker in surplus:
@@ -157,6 +161,60 @@ def _copy(order: Order, task: Task, to: Worker, source: Worker | None = None) ->
     to.out.copy(task)
 
 
+def spread(state: ClusterState, task: Task, workers: Iterable[Worker]) -> None:
+    """Have these workers hold a value, too; whoever has got it passes it on."""
+    relay = state.relays.get(task.tid)
+    if relay is None:
+        relay = state.relays[task.tid] = Relay()
+        relay.awaited = not task.holders
+    for worker in workers:
+        relay.add(worker)
+    _go_on(state, task.tid, relay, *(task.holders or ()))
+
+
+def stored(state: ClusterState, task: Task) -> None:
+    """A client has brought the value to one worker; others may be to have it, too."""
+    relay = state.relays.get(task.tid)
+    if relay is not None:
+        relay.awaited = False
+        for worker in task.holders or ():
+            relay.has(worker)
+        _go_on(state, task.tid, relay, *(task.holders or ()))
+
+
+def _go_on(state: ClusterState, tid: TaskId, relay: Relay, *sources: Worker | None) -> None:
+    """Have a value passed on by these or, if nobody gets it from anybody, by all who have it."""
+    task = state.tasks.get(tid)
+    holders = task.holders or () if task is not None else ()
+    for source in sources:
+        _pass_on(task, relay, source)
+    if not relay.underway and (task is None or not relay.awaited):
+        for source in tuple(holders):
+            _pass_on(task, relay, source, anywhere=True)
+        if not relay.underway:  # nobody has it any more
+            relay.awaited = False
+            _nobody_gets(state, tid, relay)
+    if relay.is_over:
+        state.relays.pop(tid, None)
+
+
+def _pass_on(
+    task: Task | None, relay: Relay, source: Worker | None, *, anywhere: bool = False
+) -> None:
+    if task is None or source is None or source.held.get(task.tid) is not task:
+        return
+    while (to := relay.next_from(source, anywhere=anywhere)) is not None:
+        to.incoming += task.nbytes
+        to.out.copy(task, source)
+
+
+def _nobody_gets(state: ClusterState, tid: TaskId, relay: Relay) -> None:
+    """Those who are to have a value, but are not getting it, never will."""
+    for worker in relay.waiting:
+        relay.gone(worker)
+        _not_copied(state, worker, [tid])
+
+
 def _drop(state: ClusterState, task: Task, worker: Worker) -> None:
     """One copy less; there is another."""
     worker.out.free(task.tid)
@@ -168,6 +226,10 @@ def _drop(state: ClusterState, task: Task, worker: Worker) -> None:
 
 def arrived(state: ClusterState, worker: Worker, tids: Iterable[TaskId]) -> None:
     """A worker holds copies of these."""
+    for tid in tids if state.relays else ():
+        relay = state.relays.get(tid)
+        if relay is not None:
+            _go_on(state, tid, relay, relay.has(worker), worker)
     for order in list(state.orders):
         for tid in tids:
             if (tid, worker) not in order.left:
@@ -186,8 +248,25 @@ def arrived(state: ClusterState, worker: Worker, tids: Iterable[TaskId]) -> None
         order.answer_if_done(state)
 
 
-def failed(state: ClusterState, worker: Worker, tids: Iterable[TaskId]) -> None:
-    """A worker could not have these."""
+def failed(state: ClusterState, worker: Worker, message: Uncopied) -> None:
+    """A worker could not have these: some it is to try again, from others."""
+    over = []
+    for tid, why in zip(message.tids, message.failures, strict=True):
+        relay = state.relays.get(tid)
+        if relay is None:
+            over.append(tid)
+            continue
+        source = relay.underway.get(worker)
+        if why or worker.draining is not None or not relay.failed(worker):
+            relay.gone(worker)
+            over.append(tid)
+        if why:  # nor can anybody else
+            _nobody_gets(state, tid, relay)
+        _go_on(state, tid, relay, source)
+    _not_copied(state, worker, over)
+
+
+def _not_copied(state: ClusterState, worker: Worker, tids: Iterable[TaskId]) -> None:
     for order in list(state.orders):
         for tid in tids:
             if (tid, worker) in order.left:
@@ -198,11 +277,26 @@ def failed(state: ClusterState, worker: Worker, tids: Iterable[TaskId]) -> None:
 
 def gone(state: ClusterState, worker: Worker) -> None:
     """A worker is lost, or all that it was told is forgotten."""
+    for tid, relay in list(state.relays.items()):
+        _go_on(state, tid, relay, relay.gone(worker))
     for order in list(state.orders):
         for key in [key for key in order.left if key[1] is worker]:
             del order.left[key]
             order.failed += 1
         order.answer_if_done(state)
+
+
+def tell_again(state: ClusterState, worker: Worker) -> None:
+    """A worker that is back may not have heard what it was to copy."""
+    told = {tid: relay.underway.get(worker) for tid, relay in state.relays.items()}
+    for order in state.orders:
+        told |= {tid: source for (tid, to), source in order.left.items() if to is worker and source}
+    for tid, source in told.items():
+        task = state.tasks.get(tid)
+        if task is not None and source is not None:
+            worker.out.copy(task, source)
+        elif source is not None:
+            failed(state, worker, Uncopied([tid], [b""]))
 
 
 # ---------------------------------------------------------------- too many copies

@@ -153,8 +153,8 @@ def arrived(state: ClusterState, receiver: Worker, tids: list[TaskId]) -> None:
 
 def on_uncopied(state: ClusterState, receiver: Worker, message: Uncopied) -> None:
     """A worker could not fetch what it was told to copy."""
-    if state.orders:
-        copies.failed(state, receiver, message.tids)
+    if state.orders or state.relays:
+        copies.failed(state, receiver, message)
     for tid, failure in zip(message.tids, message.failures, strict=True):
         task = state.tasks.get(tid)
         if failure and task is not None and task.tid == tid and task.holders:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final
 
 from trio_dask.messages import tasks as words
 from trio_dask.messages.ids import client_of
-from trio_dask.scheduler.core import limits, state as st
+from trio_dask.scheduler.core import copies, limits, state as st
 from trio_dask.scheduler.core.expiring import joined as on_joined
 from trio_dask.scheduler.core.failures import data_lost, packed
 from trio_dask.scheduler.core.lifecycle import (
@@ -438,15 +438,15 @@ def place_put(state: ClusterState, client: Client, message: words.Put) -> bool:
         return False
     workers.sort(key=lambda worker: (len(worker.held) / max(1, worker.nthreads), worker.number))
     for row, tid in enumerate(message.tids):
-        targets = workers if message.broadcast else [workers[row % len(workers)]]
+        worker = workers[row % len(workers)]
         task = state.tasks.get(tid)
-        if message.broadcast and task is not None:
-            state.copies_asked[tid] = len(targets)
         if task is None or task.tid != tid or not is_awaited(task):
             continue  # nobody wants it any more, it is stored by now, or it is another's
-        state.puts[tid] = targets
-        for worker in targets:
-            client.out.put_at(tid, worker.address)
+        state.puts[tid] = worker
+        client.out.put_at(tid, worker.address)
+        if message.broadcast:  # who has got it passes it on
+            state.copies_asked[tid] = len(workers)
+            copies.spread(state, task, (each for each in workers if each is not worker))
     return True
 
 
@@ -455,7 +455,7 @@ def replace_puts(state: ClusterState, lost: Worker) -> None:
 
     The client may believe that it is stored: it keeps values until it is told `Finished`.
     """
-    for tid in [tid for tid, targets in state.puts.items() if lost in targets]:
+    for tid in [tid for tid, target in state.puts.items() if target is lost]:
         del state.puts[tid]
         task, client = state.tasks.get(tid), state.clients.get(client_of(tid))
         if task is not None and client is not None and task.state == st.WAITING:

@@ -368,6 +368,9 @@ def _forget(state: ClusterState, task: Task) -> None:
         state.copied.pop(tid, None)
     if state.copies_asked:
         state.copies_asked.pop(tid, None)
+        relay = state.relays.get(tid)
+        if relay is not None and not relay.underway:  # else they are heard of
+            del state.relays[tid]
 
 
 def recall(task: Task, *, elsewhere: bool = False) -> None:

@@ -207,14 +207,17 @@ class WorkerOutbox(Outbox):
             self.add(last)
         last.tids.append(tid)
 
-    def copy(self, task: Task) -> None:
-        """Hold a copy of the value, too."""
+    def copy(self, task: Task, source: Worker | None = None) -> None:
+        """Hold a copy of the value, too; one that holds it may be asked before all others."""
         last = self.messages[-1] if self.messages else None
         if type(last) is not Copy:
             last = Copy([], [], [])
             self.add(last)
         last.tids.append(task.tid)
-        last.at.append(self._place(places_of(task.holders), last.places))
+        holders = task.holders
+        if source is not None and holders:
+            holders = [source, *(each for each in holders[:3] if each is not source)]
+        last.at.append(self._place(places_of(holders), last.places))
 
 
 def places_of(holders: list[Worker] | None) -> str:

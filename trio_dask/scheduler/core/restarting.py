@@ -138,6 +138,7 @@ def _forget_all(state: ClusterState) -> dict[TaskId, Task]:
         state.keys, state.names, state.refs, state.retried, state.unreached, state.deaths,
         state.cancelling, state.cancellers, state.pinned, state.puts, state.homes, state.alone,
         state.kept, state.limits, state.late, state.loosened, state.copied, state.copies_asked,
+        state.relays,
     ):  # fmt: skip
         table.clear()
     delist_all(state)

@@ -8,7 +8,7 @@ from trio_dask.messages import reunion as words
 from trio_dask.messages.fleet import Leave
 from trio_dask.messages.ids import client_of
 from trio_dask.messages.tasks import OK_HELD
-from trio_dask.scheduler.core import draining, state as st
+from trio_dask.scheduler.core import copies, draining, state as st
 from trio_dask.scheduler.core.lifecycle import (
     finish,
     let_go_of_inputs,
@@ -41,6 +41,9 @@ def take_values(state: ClusterState, worker: Worker, messages: list[Message]) ->
             lose_copy(state, task, worker, f"{worker.name} does not have it any more")
     for tid, nbytes in held.items():
         _find_place(state, worker, tid, nbytes)
+    if state.orders or state.relays:
+        copies.arrived(state, worker, [tid for tid in held if tid in worker.held])
+        copies.tell_again(state, worker)
 
 
 def take_attempts(state: ClusterState, worker: Worker, messages: list[Message]) -> None:
@@ -99,6 +102,8 @@ def _find_place(state: ClusterState, worker: Worker, tid: int, nbytes: int) -> N
         state.puts.pop(tid, None)
         task.nbytes = max(0, nbytes)
         finish(state, task, None, worker)
+        if state.relays:
+            copies.stored(state, task)
     elif task.state == st.DONE and task.holders is not None:
         task.holders.append(worker)
         worker.held[tid] = task

@@ -162,7 +162,7 @@ def on_replicas(state: ClusterState, worker: Worker, message: words.Replicas) ->
             task.holders.append(worker)
             worker.held[tid] = task
             copies.made(state, task)
-    if state.orders:
+    if state.orders or state.relays:
         copies.arrived(state, worker, message.tids)
 
 
@@ -176,6 +176,8 @@ def on_stored(state: ClusterState, worker: Worker, message: words.Stored) -> Non
             state.puts.pop(tid, None)
             task.nbytes = nbytes
             finish(state, task, None, worker)
+            if state.relays:
+                copies.stored(state, task)
         elif task.state != st.DONE or task.holders is None:
             worker.out.free(tid)
         elif worker not in task.holders:

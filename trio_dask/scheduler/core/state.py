@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from trio_dask.scheduler.core.nests import Nest
     from trio_dask.scheduler.core.outbox import ClientOutbox, Outbox, WorkerOutbox
     from trio_dask.scheduler.core.restarting import Renewal
+    from trio_dask.scheduler.policies.relaying import Relay
 
 # States of a task. What is true in each:
 RELEASED: Final = 0  # described, has no value, nobody needs one
@@ -412,16 +413,15 @@ class ClusterState:
     by_load: list[tuple[float, int, Worker]] = field(default_factory=list)
     pinned: dict[TaskId, bytes] = field(default_factory=dict)  # cannot be moved, and why
     unused_functions: dict[int, None] = field(default_factory=dict)  # known to workers
-    puts: dict[TaskId, list[Worker]] = field(default_factory=dict)  # being stored there
+    puts: dict[TaskId, Worker] = field(default_factory=dict)  # being stored there
     waiting_puts: list[tuple[Client, Any]] = field(default_factory=list)
     waiting_asks: list[tuple[Client, int, int]] = field(default_factory=list)
     dashboard: str = ""  # where it is, for people
     finished_ever: int = 0
-    #: Clients that wait for copies, tasks with copies that may be too many (and how often in a
-    #: row nobody needed them), and how many copies clients have asked for.
-    orders: dict[Order, None] = field(default_factory=dict)
-    copied: dict[TaskId, int] = field(default_factory=dict)
-    copies_asked: dict[TaskId, int] = field(default_factory=dict)
+    orders: dict[Order, None] = field(default_factory=dict)  # of clients that wait for copies
+    copied: dict[TaskId, int] = field(default_factory=dict)  # looks at which none needed it
+    copies_asked: dict[TaskId, int] = field(default_factory=dict)  # by clients: so many
+    relays: dict[TaskId, Relay] = field(default_factory=dict)  # values that are passed on
     renewals: dict[int, Renewal] = field(default_factory=dict)  # workers get new runners
     renewals_ever: int = 0
     #: Questions that workers are to answer, by the serial that each was asked with.

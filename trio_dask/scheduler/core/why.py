@@ -89,8 +89,8 @@ def _waits_for_client(state: ClusterState, task: Task) -> Why:
     facts = {"phase": "awaited"}
     if not state.workers:
         return Why(["A client brings this value, and there is no worker yet to keep it."], facts)
-    where = ", ".join(worker.name for worker in state.puts.get(task.tid, ()))
-    return Why([f"A client is bringing this value{f' to {where}' if where else ''}."], facts)
+    where = state.puts.get(task.tid)
+    return Why([f"A client is bringing this value{f' to {where.name}' if where else ''}."], facts)
 
 
 def _waits(state: ClusterState, task: Task) -> Why:

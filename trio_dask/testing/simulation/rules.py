@@ -287,7 +287,7 @@ def nothing_is_left_at_the_scheduler(cluster: Cluster) -> Iterator[str]:
 
 _TABLES: Final = (
     "keys", "names", "refs", "retried", "unreached", "deaths", "cancelling", "alone", "kept", "pinned", "puts", "waiting_puts",
-    "waiting_asks", "draining", "renewals", "parting", "orders", "copied", "copies_asked",
+    "waiting_asks", "draining", "renewals", "parting", "orders", "copied", "copies_asked", "relays",
     "limits", "late", "loosened",
 )  # fmt: skip
 
