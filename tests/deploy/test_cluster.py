@@ -41,6 +41,8 @@ def test_a_blocking_cluster_is_there_when_it_is_made() -> None:
         repr(cluster),
     )
     assert cluster.token not in repr(cluster)
+    with cluster.get_client(timeout="5s") as client:
+        assert client.submit(pow, 2, 10).result() == 1024
     cluster.close()
     assert (cluster.status, cluster.workers) == ("closed", {})
     cluster.close()
@@ -57,8 +59,9 @@ async def test_an_async_cluster_is_there_inside_its_block(anyio_backend: str) ->
     assert made.status == "created"
     with pytest.raises(RuntimeError, match="not open"):
         _ = made.scheduler_address
-    async with made as cluster, AsyncClient(cluster) as client:
-        assert await client.submit(pow, 2, 10) == 1024
+    async with made as cluster, AsyncClient(cluster) as client, cluster.get_client() as other:
+        assert await client.submit(pow, 2, 10) == await other.submit(pow, 2, 10) == 1024
+        assert isinstance(other, AsyncClient)
     assert made.status == "closed"
     await made.close()
     assert family() == before

@@ -99,6 +99,16 @@ class ClusterBase:
             return "closed"
         return "created" if handle is None else handle.status
 
+    def get_client(self, **options: Any) -> Any:
+        """Another client of this cluster: a `Client`, or an `AsyncClient` where one awaits.
+
+        `options` are the client's own. It is used, and closed, like any other:
+        ``with cluster.get_client() as client:``.
+        """
+        from trio_dask.client import AsyncClient, Client
+
+        return (AsyncClient if self.asynchronous else Client)(self, **options)
+
     def __repr__(self) -> str:
         parts = [repr(self.name)]
         handle = self._engine.handle
