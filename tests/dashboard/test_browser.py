@@ -18,9 +18,10 @@ from trio_dask.comm import keys_from_token
 from trio_dask.dashboard import DashboardOptions, login_ticket, run_dashboard
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Callable
 
     from tests.dashboard.browser import Chromium, Page
+    from trio_dask.dashboard.view import View
 
 ROOT = Path(__file__).parents[2]
 KEYS = keys_from_token("0123456789abcdef" * 4)
@@ -59,9 +60,12 @@ pytestmark = [
 class Site:
     """A busy cluster with a dashboard that can be stopped and started."""
 
-    def __init__(self, nursery: trio.Nursery, busy: BusyCluster) -> None:
+    def __init__(self, nursery: trio.Nursery, busy: BusyCluster, view: View) -> None:
         self.nursery = nursery
         self.busy = busy
+        self.view = view
+        #: How much of its time passes at once, seconds.
+        self.step_s = 0.05
         self.port = 0
         self._serving: trio.CancelScope | None = None
 
@@ -72,7 +76,7 @@ class Site:
 
         async def run(*, task_status: trio.TaskStatus[Any]) -> None:
             with scope:
-                await run_dashboard(self.busy.view, KEYS, options, task_status=task_status)
+                await run_dashboard(self.view, KEYS, options, task_status=task_status)
 
         self.port = (await self.nursery.start(run)).port
 
@@ -86,7 +90,7 @@ class Site:
         while True:
             if self.busy.view.totals()["queued"] < 20 and self.busy._first:
                 self.busy.submit("clean", 50)
-            self.busy.run(trio.current_time())
+            self.busy.run(trio.current_time(), self.step_s)
             await trio.sleep_until(trio.current_time() + 0.02)  # a cluster has a time of its own
 
     def at(self, path: str) -> str:
@@ -96,14 +100,19 @@ class Site:
 
 @asynccontextmanager
 async def open_site(
-    chromium: Chromium, workers: int = 3, *, tasks: bool = True, past_s: float = 0.0
+    chromium: Chromium,
+    workers: int = 3,
+    *,
+    tasks: bool = True,
+    past_s: float = 0.0,
+    view: Callable[[View], View] | None = None,
 ) -> AsyncIterator[tuple[Site, Page]]:
     """A cluster at work, for so long already, and a browser that can look at it."""
     busy = BusyCluster(workers, failing=0.02, now=trio.current_time() - past_s)
     if tasks:
         busy.client()
     async with browser.open_browser(chromium) as opened, trio.open_nursery() as nursery:
-        site = Site(nursery, busy)
+        site = Site(nursery, busy, view(busy.view) if view else busy.view)
         await site.start()
         nursery.start_soon(site.work)
         yield site, await opened.page()

@@ -12,6 +12,7 @@ export class Stream {
   constructor(go) {
     this.go = go;
     this.span = 30;
+    this.drawnAt = -Infinity;
     this.still = matchMedia("(prefers-reduced-motion: reduce)");
     this.canvas = h("canvas", { class: "stream", role: "img", tabindex: "-1" });
     this.note = h("span", { class: "dim" });
@@ -30,7 +31,7 @@ export class Stream {
     this.canvas.addEventListener("click", (event) => this.open(event));
     this.tick = () => {
       if (!this.canvas.isConnected) return;
-      if (!this.still.matches && state.link === "live" && !document.hidden && this.moving()) this.drawing.draw();
+      if (!this.still.matches && state.link === "live" && !document.hidden && this.moved() && this.moving()) this.drawing.draw();
       this.frame = requestAnimationFrame(this.tick);
     };
   }
@@ -38,6 +39,9 @@ export class Stream {
   start() { this.frame = requestAnimationFrame(this.tick); }
 
   mark() { this.buttons.forEach((each, index) => each.setAttribute("aria-pressed", String(SPANS[index] === this.span))); }
+
+  // By a pixel since it was drawn: anything less is work that nobody sees.
+  moved() { return now() - this.drawnAt >= this.span / (this.drawing.width || 1); }
 
   moving() {
     const last = live.blocks[live.blocks.length - 1];
@@ -66,7 +70,8 @@ export class Stream {
     const lanes = Math.max(1, live.lanes.length);
     const row = (height - AXIS) / lanes;
     const gap = row > 6 ? 1.5 : row > 3 ? 0.75 : 0;
-    const to = now() - 0.25, from = to - this.span;
+    this.drawnAt = now();
+    const to = this.drawnAt - 0.25, from = to - this.span;
     const scale = width / this.span;
     const index = this.rows();
     this.drawn = [];
