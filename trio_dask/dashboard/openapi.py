@@ -160,6 +160,13 @@ def _reading() -> dict[str, Any]:
         "/api/v1/adaptive_target": _get(
             "How many workers there should be", _object(workers=_WHOLE)
         ),
+        "/api/v1/get_workers": _get(
+            "Names and addresses of workers, as in Dask",
+            _object(
+                num_workers=_WHOLE,
+                workers={"type": "array", "items": _object(name=_TEXT, address=_TEXT)},
+            ),
+        ),
         "/api/v1/may": _get(
             "What this browser may do; the mark is to be in the header of its orders",
             _object(orders=_FLAG, mark=_TEXT),
