@@ -14,6 +14,9 @@ if TYPE_CHECKING:
 #: The first ones are not counted: memory is found, connections are made.
 _COLD: Final = 2
 _WARM: Final = 12
+_TASKS: Final = 40
+#: A value that is as large as those that are shared are at least.
+_SMALL: Final = 1 << 20
 
 
 def made(number: int, nbytes: int) -> Any:
@@ -21,6 +24,11 @@ def made(number: int, nbytes: int) -> Any:
     import numpy as np
 
     return np.full(nbytes // 8, number, "u8")
+
+
+def first_of(array: Any) -> int:
+    """A byte of it."""
+    return int(array[0])
 
 
 def summed(array: Any) -> int:
@@ -56,7 +64,27 @@ def measure(turn: Turn) -> dict[str, float]:
         "gathered GB/s": _rate(nbytes, gathered),
         "gathered and summed up GB/s": _rate(nbytes, read),
         "scattered GB/s": _rate(nbytes, scattered),
+        "task that reads no value ms": _first_byte(turn, 0),
+        "task that reads a byte of 1 MiB ms": _first_byte(turn, _SMALL),
+        "task that reads a byte of all of it ms": _first_byte(turn, nbytes),
     }
+
+
+def _first_byte(turn: Turn, nbytes: int) -> float:
+    """Until a task has given the first byte of a value that is with a worker; the best of some.
+
+    Of none it is the task alone.
+    """
+    client = turn.running.client
+    seconds = []
+    array = made(7, nbytes)
+    for _ in range(_TASKS):
+        futures = client.scatter([array]) if nbytes else [[7]]
+        began = perf_counter()
+        assert client.gather(client.start(_calls(first_of, *futures))) == [7], "wrong values"
+        seconds.append(perf_counter() - began)
+        del futures
+    return 1e3 * min(seconds)
 
 
 def _calls(fn: Callable[..., Any], *args: Any) -> Callable[[Calls], list[Any]]:

@@ -79,7 +79,13 @@ def measure(turn: Turn) -> dict[str, float]:
             began = perf_counter()
             assert running.client.run(build) == expected, "wrong values"
             took = perf_counter() - began
-    return {"s": took, "peak % of the limit": 100 * watched.most / (PROCESSES * LITTLE)}
+    limit = PROCESSES * LITTLE
+    return {
+        "s": took,
+        "peak % of the limit": 100 * watched.most / limit,
+        "peak MiB": watched.most / 2**20,
+        "limit MiB": limit / 2**20,
+    }
 
 
 def _families(parents: list[int]) -> list[int]:

@@ -88,6 +88,25 @@ def test_unpacking_copies_once(what: str) -> None:
         del made
 
 
+@pytest.mark.parametrize("data", [LONG, bytearray(LONG)], ids=["bytes", "bytearray"])
+def test_by_value_it_is_no_dearer(data: bytes | bytearray) -> None:
+    """In an object whose class nobody else can import, and so travels with it."""
+
+    class Local:
+        def __init__(self, data: Any) -> None:
+            self.data = data
+
+    value = Local(data)
+    payload: Any = None
+    for make in (lambda: pack(value), lambda: pack_large(value, MIB)):
+        payload, peak = peak_of(make)
+        assert isinstance(payload, list)
+        assert peak < MIB
+    made, peak = peak_of(functools.partial(unpack, arrived(payload)))
+    assert made.data == data
+    assert peak < SIZE + 2 * MIB
+
+
 def test_arguments_of_calls() -> None:
     """They are measured before they are joined; small ones are as they were."""
     payload, peak = peak_of(lambda: call_payload((LONG, 1), {"a": LONG}))

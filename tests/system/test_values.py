@@ -70,16 +70,28 @@ def copied(array: np.ndarray) -> int:
     return 1024 * int(kilobytes)
 
 
+def memory_files(workers: Command, nbytes: int) -> set[int]:
+    """Which memory files of so many bytes the worker process and its runners have."""
+    found = set()
+    for pid in (workers.process.pid, *(child.pid for child in workers.children())):
+        for each in Path(f"/proc/{pid}/fd").iterdir():
+            with contextlib.suppress(FileNotFoundError):
+                if "trio-dask-value" in str(each.readlink()) and each.stat().st_size >= nbytes:
+                    found.add(each.stat().st_ino)
+    return found
+
+
 async def test_readers_share_memory(cluster: Cluster, tmp_path: Path) -> None:
-    """An array that several processes read is there once."""
-    cluster.workers(4, "--nthreads", "1")
+    """An array that eight processes read is there once."""
+    workers = cluster.workers(8, "--nthreads", "1")
     async with AsyncClient(cluster.address, config=cluster.config) as client:
         array = client.submit(noted, str(tmp_path / "made"), 1, 64 * MIB)
         await array
         places = await client.nthreads()
         sizes = [client.submit(copied, array, workers=[each]) for each in places]
-        assert len(sizes) == 4
+        assert len(sizes) == 8
         assert max(await client.gather(sizes)) < 64 * MIB
+        assert len(memory_files(workers, 64 * MIB)) == 1
 
 
 def value_files(workers: Command) -> list[str]:

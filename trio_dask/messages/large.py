@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 
 from trio_dask.messages.foreign import MAIN
-from trio_dask.messages.payload import BUFFER_BYTES_MIN, laid_out
+from trio_dask.messages.payload import BUFFER_BYTES_MIN, laid_out, may_have_long
 from trio_dask.messages.pickling import OWN_BYTES_MIN, pickler, pieces_of
 
 if TYPE_CHECKING:
@@ -54,17 +54,29 @@ def pack_large(value: Any, bytes_min: int) -> list[Buffer] | None:
     Others are given up early. What cannot be pickled is none of them. Never raises.
     """
     try:
-        file = _pickled(pickler, value)
-        if file.main:
-            from trio_dask.messages import cloud
-
-            file = _pickled(cloud.pickler, value)
+        file = _pickled_somehow(value)
     except BaseException:  # noqa: BLE001 - users' reducers raise what they like
         return None
     own = sum(map(len, file.pieces)) - file.opcodes
     if own + sum(raw.nbytes for raw in file.buffers) < bytes_min:
         return None
     return laid_out(pieces_of(file.pieces), file.buffers)
+
+
+def _pickled_somehow(value: Any) -> _Pieces:
+    try:
+        file = _pickled(pickler, value)
+    except _NotLarge:
+        raise
+    except Exception:
+        if not may_have_long(value):
+            raise  # to find out that nothing can pickle it takes long
+    else:
+        if not file.main:
+            return file
+    from trio_dask.messages import cloud
+
+    return _pickled(cloud.pickler, value)
 
 
 def _pickled(make: Callable[..., Any], value: Any) -> _Pieces:

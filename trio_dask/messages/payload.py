@@ -147,12 +147,12 @@ def _is_call(value: tuple[Any, ...]) -> bool:
     return len(value) == 2 and type(value[0]) is tuple and type(value[1]) is dict
 
 
-def _may_have_long(value: Any) -> bool:
+def may_have_long(value: Any) -> bool:
     """Whether there may be some in it: from a look at a few of its members."""
     kind = type(value)
     if kind in _CONTAINERS:
         if kind is tuple and _is_call(value):
-            return any(map(_may_have_long, (*value[0], *value[1].values())))
+            return any(map(may_have_long, (*value[0], *value[1].values())))
         return sizeof(value) >= OWN_BYTES_MIN
     if kind in _SIZED:
         return _is_long(value)
@@ -175,11 +175,12 @@ def _pack(value: Any, refs: list[TaskId] | None, *, ship_modules: bool) -> Paylo
 
 def _pickled(value: Any, *, ship_modules: bool) -> Payload | Exception:
     buffers: list[memoryview] = []
-    if _may_have_long(value):
+    if may_have_long(value):
         pieces = _pieces(value, buffers, ship_modules=ship_modules)
         if pieces:
             return laid_out(pieces, buffers)
-        buffers.clear()
+        made = _cloudpickled(value, buffers, ship_modules=ship_modules)
+        return made if isinstance(made, Exception) else laid_out(made, buffers)
     try:
         data = dumps(value, _keeper(buffers))
     except Exception:  # noqa: BLE001 - users' reducers raise what they like
@@ -189,7 +190,9 @@ def _pickled(value: Any, *, ship_modules: bool) -> Payload | Exception:
         made = _cloudpickled(value, buffers, ship_modules=ship_modules)
         if isinstance(made, Exception):
             return made
-        data = made
+        if len(made) > 1:
+            return laid_out(made, buffers)
+        data = bytes(made[0])
     return laid_out([data], buffers) if buffers else data
 
 
@@ -223,21 +226,25 @@ def _keeper(buffers: list[memoryview]) -> Callable[[pickle.PickleBuffer], bool]:
 
 def _cloudpickled(
     value: Any, buffers: list[memoryview], *, ship_modules: bool
-) -> bytes | Exception:
-    """What cloudpickle makes of what pickle could not, or not well enough; or its error."""
+) -> list[Buffer] | Exception:
+    """What cloudpickle makes of what pickle could not, or not well enough; or its error.
+
+    In pieces, of which the large ones are not copied.
+    """
     from trio_dask.messages import cloud
 
     failure: Exception | None = None
     for modules in (by_value(), nullcontext()) if ship_modules else (nullcontext(),):
         buffers.clear()
+        written: list[Any] = []
         try:
             with modules:
-                data = cloud.dumps(value, _keeper(buffers))
+                cloud.pickler(File(written.append), _keeper(buffers)).dump(value)
         except Exception as error:  # noqa: BLE001 - users' reducers raise what they like
             failure = failure or error
         else:
             failure = None  # the frames of its traceback, which lead to the user's, hold it
-            return data
+            return pieces_of(written)
     assert failure is not None
     return failure
 
