@@ -353,6 +353,6 @@ def test_starting_is_not_searching_for_garbage(monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setattr("trio_dask.cli.app.run", look)
     before = gc.get_threshold()
     assert main(["anything"]) == 0
-    assert seen == [(False, 50_000), (True, 700)]
+    assert seen == [(False, 150_000), (True, 700)]
     assert gc.get_threshold() == before
     assert gc.isenabled()

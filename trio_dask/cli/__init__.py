@@ -15,7 +15,7 @@ __all__ = ["main"]
 
 #: While a command starts, nearly all that is made is there to stay, and to search it for garbage
 #: again and again takes a seventh of the time.
-_SEARCH_AFTER: Final = 50_000
+_SEARCH_AFTER: Final = 150_000
 _SIGNALS: Final = [
     getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)
 ]

@@ -6,10 +6,8 @@ setting with a typo that is silently ignored costs its author an afternoon.
 
 from __future__ import annotations
 
-import difflib
 import os
 import re
-import tomllib
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import Field, dataclass, fields, is_dataclass
 from pathlib import Path
@@ -125,6 +123,8 @@ def load_settings(
 
 
 def _read_toml(path: Path) -> dict[str, Any]:
+    import tomllib  # few have a file
+
     try:
         with path.open("rb") as file:
             return tomllib.load(file)
@@ -171,6 +171,8 @@ def _checked(name: str, known: Mapping[str, Setting], origin: str) -> str:
 
 def near_hint(name: str, known: Iterable[str]) -> str:
     """The known name that was probably meant, for the end of an error; empty if none is near."""
+    import difflib  # for who has made a mistake
+
     dasks = equivalent(name.removeprefix(PREFIX).replace("__", "."))
     if dasks:
         return f"; Dask has it, here it is {dasks}"

@@ -8,7 +8,7 @@ in order, each message's header entry saying how many are its own.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, fields
+from dataclasses import fields
 from operator import attrgetter
 from typing import Any, ClassVar, Final, TypeVar, dataclass_transform, get_type_hints
 
@@ -28,9 +28,10 @@ from trio_dask.messages.columns import (
     check_payloads,
 )
 from trio_dask.messages.quick import written_out
+from trio_dask.messages.slotted import Slotted, slotted
 
 
-class Message:
+class Message(Slotted):
     """What one process says to another. Subclasses are registered by `message`."""
 
     __slots__ = ()
@@ -62,11 +63,15 @@ _TYPES: Final[dict[int, _Shape]] = {}
 _PACKERS: Final[dict[type[Message], _Shape]] = {}
 
 
-@dataclass(slots=True)
 class _Shape:
-    """How the fields of one message type are packed and checked."""
+    """How the fields of one message type are packed and checked: looked at with its first message,
+    as a process starts with a hundred types, and says a few of them before it is there.
+    """
 
-    kind: type[Message]
+    __slots__ = (
+        "check", "columns", "kind", "kinds", "names", "pack", "quick_made", "quick_pack", "uses",
+        "values",
+    )  # fmt: skip
     names: tuple[str, ...]
     pack: tuple[Pack | None, ...]  # None: payloads, which leave the header
     check: tuple[Check | None, ...]
@@ -74,10 +79,26 @@ class _Shape:
     values: Callable[[Message], tuple[Any, ...]]
     columns: Callable[[Message], tuple[Any, ...]] | None
     kinds: dict[str, Any]  # by name
-    uses: int = 0
-    #: Both ways in one call, once it has been used often: see `quick`.
-    quick_pack: Callable[[Any], list[Any]] | None = None
-    quick_made: Callable[[list[Any]], Message] | None = None
+
+    def __init__(self, kind: type[Message]) -> None:
+        self.kind = kind
+        self.uses = 0
+        #: Both ways in one call, once it has been used often: see `quick`.
+        self.quick_pack: Callable[[Any], list[Any]] | None = None
+        self.quick_made: Callable[[list[Any]], Message] | None = None
+
+    def __getattr__(self, name: str) -> Any:
+        # One of the others, and nobody has asked before.
+        hints = get_type_hints(self.kind, include_extras=True)
+        names = tuple(each.name for each in fields(self.kind))  # type: ignore[arg-type]
+        kinds = [_field_kind(hints[each]) for each in names]
+        self.pack = tuple(None if kind == PAYLOADS else KINDS[kind][0] for kind in kinds)
+        self.check = tuple(None if kind == PAYLOADS else KINDS[kind][1] for kind in kinds)
+        self.values = _values_of(names)
+        self.columns = _values_of(self.kind.PARALLEL) if self.kind.PARALLEL else None
+        self.kinds = dict(zip(names, kinds, strict=True))
+        self.names = names
+        return object.__getattribute__(self, name)
 
     def count(self) -> None:
         """It was used."""
@@ -106,21 +127,9 @@ def message(tag: int) -> Callable[[M], M]:
         if tag in _TYPES:
             msg = f"tag {tag} of {cls.__name__} is already {_TYPES[tag].kind.__name__}'s"
             raise TypeError(msg)
-        made: Any = dataclass(slots=True, eq=False, repr=False)(cls)
+        made: Any = slotted(cls)
         made.TAG = tag
-        hints = get_type_hints(made, include_extras=True)
-        names = tuple(field.name for field in fields(made))
-        kinds = [_field_kind(hints[name]) for name in names]
-        shape = _Shape(
-            made,
-            names,
-            tuple(None if kind == PAYLOADS else KINDS[kind][0] for kind in kinds),
-            tuple(None if kind == PAYLOADS else KINDS[kind][1] for kind in kinds),
-            _values_of(names),
-            _values_of(made.PARALLEL) if made.PARALLEL else None,
-            dict(zip(names, kinds, strict=True)),
-        )
-        _TYPES[tag] = _PACKERS[made] = shape
+        _TYPES[tag] = _PACKERS[made] = _Shape(made)
         return made  # type: ignore[no-any-return]
 
     return register
