@@ -22,6 +22,17 @@ if TYPE_CHECKING:
 _PORT_TRIES: Final = 16
 _BACKLOG: Final = 4096
 _WILDCARDS: Final = {"", "0.0.0.0", "::"}
+#: Errors of a connection, or of the network, that accepting it is told, as of accept(2).
+_GONE: Final = {
+    getattr(errno, name)
+    for name in (
+        "EPERM", "ECONNABORTED", "EPROTO", "ENETDOWN", "ENOPROTOOPT", "EHOSTDOWN", "ENONET",
+        "EHOSTUNREACH", "EOPNOTSUPP", "ENETUNREACH", "ENOSR", "ESOCKTNOSUPPORT",
+        "EPROTONOSUPPORT", "ETIMEDOUT", "ECONNRESET",
+    )
+    if hasattr(errno, name)
+}  # fmt: skip
+_CLOSED: Final = {errno.EBADF, errno.ENOTSOCK}
 _NO_SUCH_FAMILY: Final = {errno.EAFNOSUPPORT, errno.EADDRNOTAVAIL}
 
 _Target: TypeAlias = tuple[int, tuple[Any, ...]]
@@ -31,15 +42,42 @@ class Secured(trio.abc.Listener[trio.abc.Stream]):
     """Accepts connections that begin with TLS, which is the business of who serves them."""
 
     def __init__(self, inner: trio.SocketListener) -> None:
-        self._inner: Final = inner
+        self.inner: Final = inner
 
     async def accept(self) -> trio.abc.Stream:
         """The next connection, of which nothing has been read."""
-        return await self._inner.accept()
+        return await self.inner.accept()
 
     async def aclose(self) -> None:
         """Accept no more."""
-        await self._inner.aclose()
+        await self.inner.aclose()
+
+
+def is_at_socket(accepting: trio.abc.Listener[trio.abc.Stream]) -> bool:
+    """Whether connections come from a socket of the system."""
+    return isinstance(accepting, Secured | trio.SocketListener)
+
+
+async def accept_socket(
+    accepting: trio.abc.Listener[trio.abc.Stream],
+) -> trio.socket.SocketType | None:
+    """The next connection, and nothing that trio would make of it: it may be a stranger's, of
+    whom there are many; None if it was gone before.
+
+    Raises:
+        OSError: there is something wrong here, and not with the connection.
+    """
+    inner = accepting.inner if isinstance(accepting, Secured) else accepting
+    assert isinstance(inner, trio.SocketListener)
+    try:
+        sock, _ = await inner.socket.accept()
+    except OSError as error:
+        if error.errno in _GONE:
+            return None
+        if error.errno in _CLOSED:
+            raise trio.ClosedResourceError from None
+        raise
+    return sock
 
 
 class Listener:

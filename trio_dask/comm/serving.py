@@ -18,10 +18,10 @@ from trio_dask.comm.dialing import shake_hands
 from trio_dask.comm.framing import DEFAULT_LIMITS, Limits
 from trio_dask.comm.handshake import Handshake, Hello
 from trio_dask.comm.identity import local_hello
-from trio_dask.comm.listening import Secured
+from trio_dask.comm.listening import Secured, accept_socket, is_at_socket
 from trio_dask.comm.refusals import Refusals
 from trio_dask.comm.sockets import address_of, set_options
-from trio_dask.comm.stream import DescriptorStream, SocketByteStream, take_over
+from trio_dask.comm.stream import DescriptorStream, SocketByteStream, taken_over
 from trio_dask.comm.tls import tls_of
 from trio_dask.comm.tls_stream import TlsStream, encrypt
 from trio_dask.comm.waiting_room import Waiting, WaitingRoom, read_what_is_left
@@ -93,7 +93,7 @@ class _Door:
         exhausted, rested = False, -math.inf
         while True:
             try:
-                stream = await accepting.accept()
+                stream = await self.accept(accepting)
             except OSError as error:
                 if error.errno not in _EXHAUSTED:
                     raise
@@ -105,17 +105,26 @@ class _Door:
             if exhausted:
                 exhausted = False
                 logger.info("accepts connections again")
-            if isinstance(stream, trio.SocketStream):
-                try:
-                    stream = take_over(stream)
-                except OSError as error:
-                    logger.info("somebody is sent away at once: %s", error.strerror)
-                    continue
+            if stream is None:
+                continue
             waits = self.take(stream, secured=isinstance(accepting, Secured))
             if waits and trio.current_time() > rested + _BURST_S:
                 # Others have our time meanwhile; who comes is then accepted together.
                 await trio.sleep(_REST_S)
                 rested = trio.current_time()
+
+    async def accept(self, accepting: trio.abc.Listener[trio.abc.Stream]) -> trio.abc.Stream | None:
+        """The next one; None if that is nobody after all."""
+        if not is_at_socket(accepting):
+            return await accepting.accept()
+        sock = await accept_socket(accepting)
+        if sock is None:
+            return None
+        try:
+            return taken_over(sock)
+        except OSError as error:
+            logger.info("somebody is sent away at once: %s", error.strerror)
+            return None
 
     def take(self, stream: trio.abc.Stream, *, secured: bool) -> bool:
         """Somebody has come; where many are, or were refused, it waits with the others."""

@@ -204,7 +204,15 @@ def take_over(stream: trio.SocketStream) -> SocketByteStream:
     Raises:
         OSError: it is another user's process on this host.
     """
-    theirs = stream.socket
+    return taken_over(stream.socket)
+
+
+def taken_over(theirs: trio.socket.SocketType) -> SocketByteStream:
+    """A connected socket of trio's as a stream of ours, without our options.
+
+    Raises:
+        OSError: it is another user's process on this host.
+    """
     made = socket.socket(theirs.family, theirs.type, theirs.proto, fileno=theirs.detach())
     if made.family != getattr(socket, "AF_UNIX", None):
         return SocketByteStream(made)
