@@ -81,7 +81,8 @@ def taken(stream: bytes, decoder: FrameDecoder, cuts: list[int]) -> tuple[list[A
             part = part[: len(vacancy)]
             vacancy[: len(part)] = part
             straight += len(part)
-            frames += decoder.filled(len(part))
+            decoder.filled(len(part))
+            frames += decoder.feed(b"")
         at += len(part)
     return frames, straight
 

@@ -41,6 +41,12 @@ def summed(array: np.ndarray) -> int:
     return int(array.sum(dtype="u8"))
 
 
+def shared_there(array: np.ndarray) -> int:
+    """How many memory files the process has mapped in which this is."""
+    assert array.nbytes
+    return mapped()
+
+
 def mapped() -> int:
     """So many memory files of ours this process has mapped."""
     maps = Path("/proc/self/maps").read_text(encoding="ascii")
@@ -169,6 +175,8 @@ def test_where_descriptors_do_not_get_through_bytes_do(
         scattered = client.scatter(made(7, 2 * MIB))
         assert client.submit(summed, scattered).result() == 14 * MIB
         assert (scattered.result() == 7).all()
+        if how is _elsewhere:  # the worker has read it to where its tasks read it
+            assert client.submit(shared_there, scattered).result() >= 1
         assert mapped() <= 1  # what was scattered, where only that gets through
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import abc
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from trio_dask.comm.compression import Packer, is_same_host, undo
 from trio_dask.comm.framing import DEFAULT_LIMITS, KIB, MIB, Limits
@@ -151,25 +151,31 @@ class Conversation(abc.ABC):
         )
         if self._parting:
             return []
-        return self._heard(self._link.feed, data)
+        try:
+            messages = self._link.feed(data)
+        except RemoteProtocolError as error:
+            return self._broke_off(error)
+        if self._link.goodbye is not None:
+            self._settle(self._link.goodbye)
+        return messages
 
     def _on_filled(self, nbytes: int) -> list[Message]:
         """The same for what was read to where it belongs."""
         self._receive_bytes = RECEIVE_BYTES
         if self._parting:
             return []
-        return self._heard(self._link.filled, nbytes)
-
-    def _heard(self, take: Callable[[Any], list[Message]], what: Any) -> list[Message]:
         try:
-            messages = take(what)
+            messages = self._link.filled(nbytes)
         except RemoteProtocolError as error:
-            error.add_note(f"from {self._peer_name}")
-            self._part(_bare(error), farewell=f"protocol error: {error}")
-            return []
+            return self._broke_off(error)
         if self._link.goodbye is not None:
             self._settle(self._link.goodbye)
         return messages
+
+    def _broke_off(self, error: RemoteProtocolError) -> list[Message]:
+        error.add_note(f"from {self._peer_name}")
+        self._part(_bare(error), farewell=f"protocol error: {error}")
+        return []
 
     def _on_end(self) -> None:
         """The peer sends nothing more."""

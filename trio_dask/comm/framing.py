@@ -281,18 +281,13 @@ class FrameDecoder:
             self._rest = bytearray(view[at:])
         return frames
 
-    def filled(self, nbytes: int) -> list[Frame]:
-        """The frames that are complete now that so many bytes are in the vacancy.
-
-        Raises:
-            RemoteProtocolError: a limit is exceeded. The decoder is of no more use.
-        """
+    def filled(self, nbytes: int) -> None:
+        """So many bytes are in the vacancy: `feed` gives the frames that are complete with them."""
         if self._unpacking is not None:
             self._unpacking.came(nbytes)
         else:
             assert isinstance(self._partial, Filling)
             self._partial.came(nbytes)
-        return self.feed(b"")
 
     def _take_header(self, view: memoryview, at: int, frames: list[Frame]) -> int:
         """Take whole frames without payloads, up to the first header that has some."""

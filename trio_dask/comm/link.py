@@ -15,7 +15,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from trio_dask.comm.chunks import Undo
-    from trio_dask.comm.framing import Frame
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,19 +129,7 @@ class Link:
         self.bytes_in += len(data)
         if self.goodbye is not None:
             return []
-        return self._decoded(self.decoder.feed(data))
-
-    def filled(self, nbytes: int) -> list[Message]:
-        """The messages that are complete with what was written where the decoder has room.
-
-        Raises:
-            RemoteProtocolError: the peer broke the rules.
-        """
-        self.reads += 1
-        self.bytes_in += nbytes
-        return self._decoded(self.decoder.filled(nbytes))
-
-    def _decoded(self, frames: list[Frame]) -> list[Message]:
+        frames = self.decoder.feed(data)
         if len(frames) == 1:
             messages = decode(*frames[0])
         else:
@@ -155,6 +142,16 @@ class Link:
                 self.goodbye = each.reason
                 return messages[:index]
         return messages
+
+    def filled(self, nbytes: int) -> list[Message]:
+        """The messages that are complete with what was written where the decoder has room.
+
+        Raises:
+            RemoteProtocolError: the peer broke the rules.
+        """
+        self.bytes_in += nbytes
+        self.decoder.filled(nbytes)
+        return self.feed(b"")
 
     def end(self) -> None:
         """The stream has ended.
