@@ -27,6 +27,7 @@ pytestmark = [
 MILLION: Final = 1_000_000
 FUNCTIONS: Final = 300
 _ROWS: Final = "document.querySelectorAll('tbody tr').length"
+_LINES: Final = "document.querySelectorAll('.lately polyline[points]').length"
 _NOTE: Final = "document.querySelector('.tools p').innerText"
 #: How many pieces of the page change in two updates.
 _CHANGES: Final = """new Promise((resolve, reject) => {
@@ -121,6 +122,7 @@ async def test_a_thousand_workers_and_a_million_tasks(chromium: Chromium) -> Non
 
         await page.open(site.at("workers"))
         await page.wait_for(f"{_ROWS} === 200 && {_NOTE} === '1,000'")
+        await page.wait_for(f"{_LINES} === 200")
         await filtered(page, "node-124")
         assert await page.run(f"[{_ROWS}, {_NOTE}]") == [8, "8 of 1,000"]
         await filtered(page, "")
@@ -131,7 +133,7 @@ async def test_a_thousand_workers_and_a_million_tasks(chromium: Chromium) -> Non
         )
         found = await page.run(memory)
         assert found == sorted(found, reverse=True)
-        assert await page.run(_CHANGES) < 2 * 200 * 8
+        assert await page.run(_CHANGES) < 2 * 200 * 10
         await page.run("document.querySelector('.flush > div > button').click()")
         assert await page.run(_ROWS) == 1000
 

@@ -22,6 +22,25 @@ function metered(cell, used, limit, text, kind, label) {
   setBar(cell.lastChild, [[used, kind]], limit, label);
 }
 
+// What a processor has done lately: a line in a cell, drawn when there is a point more.
+const LATELY_S = 120, LATELY_WIDE = 90, LATELY_HIGH = 20;
+const SVG = "http://www.w3.org/2000/svg";
+
+function lately(cell, { past, nthreads }) {
+  const last = past.length ? past[past.length - 1][0] : 0;
+  if (cell.dataset.shows === String(last)) return;
+  cell.dataset.shows = last;
+  if (!cell.firstChild) {
+    const svg = document.createElementNS(SVG, "svg");
+    for (const [name, value] of [["class", "lately"], ["viewBox", `0 0 ${LATELY_WIDE} ${LATELY_HIGH}`], ["aria-hidden", "true"]]) svg.setAttribute(name, value);
+    svg.append(document.createElementNS(SVG, "polyline"));
+    cell.append(svg);
+  }
+  const most = Math.max(100 * (nthreads || 1), ...past.map((each) => each[2]));
+  const points = past.filter(([t]) => t > last - LATELY_S).map(([t, , cpu]) => `${(LATELY_WIDE * (1 - (last - t) / LATELY_S)).toFixed(1)},${(LATELY_HIGH - 1 - (LATELY_HIGH - 2) * (cpu / most)).toFixed(1)}`);
+  cell.firstChild.firstChild.setAttribute("points", points.join(" "));
+}
+
 const status = (each) => (each.silent ? `silent ${seconds(each.silent)}` : each.status);
 
 export class Workers {
@@ -44,6 +63,7 @@ export class Workers {
           cell: (cell, each) => metered(cell, each.memory, each.memory_limit, each.memory_limit ? `${mib(each.memory)} of ${mib(each.memory_limit)}` : mib(each.memory), level(each.memory, each.memory_limit), `${percent(each.memory, each.memory_limit)} of its memory`) },
         { name: "cpu", title: "CPU", about: "Of one processor", num: true, value: (each) => each.cpu, text: (each) => `${count(each.cpu)} %` },
         { name: "held", title: "Values", about: "That it holds", num: true, hide: "mid", value: (each) => each.held, text: (each) => count(each.held) },
+        { name: "lately", title: "Lately", about: "CPU in the last two minutes, sorted by what it is now", hide: "mid", value: (each) => each.cpu, cell: lately },
       ],
     });
     this.empty = h("div", { class: "card empty", hidden: true });
