@@ -7,15 +7,19 @@ import re
 import shutil
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import nox
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
 
 nox.needs_version = ">=2025.5.1"
 nox.options.default_venv_backend = "uv|virtualenv"
 nox.options.reuse_venv = "yes"
 nox.options.error_on_missing_interpreters = False
 # `tests` is the last of them, so that pytest's closing line is the last word.
-nox.options.sessions = ["lint", "types", "docs", "simulate", "tests"]
+nox.options.sessions = ["checks", "simulate", "tests"]
 
 PROJECT = nox.project.load_toml("pyproject.toml")
 OTHER_PYTHONS = ["3.12", "3.13"]
@@ -60,38 +64,55 @@ def async_checks() -> dict[str, list[str]]:
     return checks
 
 
-def check_async(session: nox.Session) -> None:
-    """Run flake8-async, which takes half a second for a file, in as many processes as there are CPUs."""
-    jobs = os.cpu_count() or 1
-    runs = [
-        (f"--disable={disabled}", *sources[part::jobs])
+def together(session: nox.Session, commands: Iterable[Sequence[str]]) -> None:
+    """Run these in as many processes as there are CPUs; what one says is shown if it fails."""
+    with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
+        list(pool.map(lambda words: session.run(*words, silent=True), commands))
+
+
+def style() -> list[tuple[str, ...]]:
+    """Style, async pitfalls, layers and purity, spelling."""
+    # flake8-async takes half a second for a file.
+    parts = 2 * (os.cpu_count() or 1)
+    asynchronous = [
+        ("flake8-async", f"--disable={disabled}", *sources[part::parts])
         for disabled, sources in async_checks().items()
-        for part in range(min(jobs, len(sources)))
+        for part in range(min(parts, len(sources)))
     ]
-    with ThreadPoolExecutor(jobs) as pool:
-        list(
-            pool.map(
-                lambda words: session.run("flake8-async", *words, silent=True, log=False), runs
-            )
-        )
+    return [
+        ("lint-imports", "--no-cache"),
+        *asynchronous,
+        ("ruff", "check", "."),
+        ("ruff", "format", "--check", "."),
+        ("codespell", "-q", "3", "trio_dask", "tests", "docs", *map(str, Path().glob("*.md"))),
+    ]
+
+
+MYPY = ("mypy",)
+SPHINX = (
+    "sphinx-build", "-n", "-W", "--keep-going", "-q", "-b", "html", "docs", "docs/_build/html",
+)  # fmt: skip
 
 
 @nox.session
+def checks(session: nox.Session) -> None:
+    """`lint`, `types` and `docs` at the same time: three minutes at most."""
+    install(session, "lint", "types", "docs")
+    together(session, [MYPY, SPHINX, *style()])
+
+
+@nox.session(default=False)
 def lint(session: nox.Session) -> None:
     """Style, async pitfalls, layers and purity, spelling: two minutes at most."""
     install(session, "lint")
-    session.run("ruff", "check", ".")
-    session.run("ruff", "format", "--check", ".")
-    check_async(session)
-    session.run("lint-imports", "--no-cache")
-    session.run("codespell", "trio_dask", "tests", "docs", *map(str, Path().glob("*.md")))
+    together(session, style())
 
 
-@nox.session
+@nox.session(default=False)
 def types(session: nox.Session) -> None:
     """Mypy, strict, on package, tests and this file: two minutes at most."""
     install(session, "types")
-    session.run("mypy")
+    session.run(*MYPY)
 
 
 @nox.session
@@ -175,12 +196,11 @@ def fuzz(session: nox.Session) -> None:
     session.run("python", "-m", "tests.fuzzing.fuzz", *session.posargs)
 
 
-@nox.session
+@nox.session(default=False)
 def docs(session: nox.Session) -> None:
     """The documentation, where a dangling reference is an error: two minutes at most."""
     install(session, "docs")
-    target = Path("docs/_build/html")
-    session.run("sphinx-build", "-n", "-W", "--keep-going", "-q", "-b", "html", "docs", str(target))
+    session.run(*SPHINX)
 
 
 @nox.session(default=False)
