@@ -67,7 +67,10 @@ def async_checks() -> dict[str, list[str]]:
 def together(session: nox.Session, commands: Iterable[Sequence[str]]) -> None:
     """Run these in as many processes as there are CPUs; what one says is shown if it fails."""
     with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
-        list(pool.map(lambda words: session.run(*words, silent=True), commands))
+        # Hundreds of files are no command that anybody reads.
+        list(
+            pool.map(lambda words: session.run(*words, silent=True, log=len(words) < 20), commands)
+        )
 
 
 def style() -> list[tuple[str, ...]]:
