@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import re
 import signal
@@ -253,9 +254,16 @@ def test_who_waits_too_short_is_told(cluster: Cluster) -> None:
 
 @pytest.mark.parametrize("processes", [True, False])
 def test_a_local_cluster_is_shut_down_by_a_client(
-    *, processes: bool, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+    *,
+    processes: bool,
+    tmp_path: Path,
+    capfd: pytest.CaptureFixture[str],
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
-    """It notices, closes quietly, and nothing of it is left; while a task runs, too."""
+    """It notices, closes quietly, and nothing of it is left; while a task runs, too.
+
+    Who wants more workers then is late, and nothing comes of it.
+    """
     made = LocalCluster(n_workers=2, threads_per_worker=1, processes=processes)
     with made as cluster, Client(cluster) as client, Client(cluster) as other:
         running = other.submit(endless, str(tmp_path)) if processes else other.submit(inc, 1)
@@ -273,4 +281,5 @@ def test_a_local_cluster_is_shut_down_by_a_client(
         cluster.scale(3)
         assert running.status in {"pending", "finished", "cancelled"}
     assert capfd.readouterr().err == ""
+    assert not [each for each in caplog.records if each.levelno >= logging.ERROR]
     assert not [c for c in psutil.Process().children() if c.status() != psutil.STATUS_ZOMBIE]

@@ -4,15 +4,35 @@ from __future__ import annotations
 
 import gc
 import os
+from typing import TYPE_CHECKING
 
 import pytest
 
 from trio_dask.store import Segment, map_privately
 from trio_dask.worker.rooms import Rooms
 
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    Make = Callable[..., Rooms]
+
 pytestmark = pytest.mark.skipif(not hasattr(os, "memfd_create"), reason="memory files are Linux's")
 
 MIB = 1 << 20
+
+
+@pytest.fixture
+def make() -> Iterator[Make]:
+    """Makes some, whose files are closed when the test is over."""
+    made: list[Rooms] = []
+
+    def one(*limits: int) -> Rooms:
+        made.append(Rooms(*limits))
+        return made[-1]
+
+    yield one
+    for each in made:
+        each.close()
 
 
 def come(rooms: Rooms, data: bytes) -> Segment:
@@ -29,9 +49,9 @@ def file_of(segment: Segment) -> int:
     return os.fstat(segment.fd).st_ino
 
 
-def test_written_again_when_nobody_reads() -> None:
+def test_written_again_when_nobody_reads(make: Make) -> None:
     """What was read is there unchanged as long as somebody does; then its memory is used again."""
-    rooms = Rooms(8 * MIB, 10)
+    rooms = make(8 * MIB, 10)
     first = come(rooms, b"a" * MIB)
     before = file_of(first)
     first.check()
@@ -46,9 +66,9 @@ def test_written_again_when_nobody_reads() -> None:
     assert second.read(0, MIB) == b"b" * MIB
 
 
-def test_what_counts() -> None:
+def test_what_counts(make: Make) -> None:
     """What is there and what is kept, once; what comes in part, too, and what was given up is kept."""
-    rooms = Rooms(4 * MIB, 10)
+    rooms = make(4 * MIB, 10)
     one, other = come(rooms, bytes(2 * MIB)), come(rooms, bytes(3 * MIB))
     assert rooms.nbytes == 5 * MIB
     del one
@@ -64,9 +84,9 @@ def test_what_counts() -> None:
     assert rooms.nbytes == 0
 
 
-def test_others_may_read() -> None:
+def test_others_may_read(make: Make) -> None:
     """What is lent is not written again, nor is what somebody may read of whom nothing is heard."""
-    rooms = Rooms(8 * MIB, 10)
+    rooms = make(8 * MIB, 10)
     segment = come(rooms, b"a" * MIB)
     loan, before = segment.loan, file_of(segment)
     assert loan is not None
@@ -82,9 +102,9 @@ def test_others_may_read() -> None:
     assert file_of(come(rooms, b"d" * MIB)) != before
 
 
-def test_no_more_files_than_there_may_be() -> None:
+def test_no_more_files_than_there_may_be(make: Make) -> None:
     """What comes then is in memory of this process."""
-    rooms = Rooms(8 * MIB, 1)
+    rooms = make(8 * MIB, 1)
     held = come(rooms, bytes(MIB))
     filling = rooms.make(MIB)
     assert filling is not None
@@ -92,7 +112,7 @@ def test_no_more_files_than_there_may_be() -> None:
     assert isinstance(filling.payload, memoryview)
     assert bytes(filling.payload) == b"x" * MIB
     assert rooms.nbytes == held.nbytes
-    assert Rooms().make(1 << 62) is None
+    assert make().make(1 << 62) is None
 
 
 def test_the_end() -> None:

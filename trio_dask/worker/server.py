@@ -116,6 +116,10 @@ class WorkerHandle:
         if not self._places:
             self._dismissed.set()
 
+    def end(self) -> None:
+        """It is over: whoever wants another number of workers is late."""
+        self._ending = True
+
     def _part_with(self, place: _Place, reason: str, *, patient: bool) -> None:
         if place.worker is not None:
             place.worker.drain(reason, patient=patient)
@@ -227,9 +231,12 @@ async def _run(
     async with open_outputs() as household.outputs, trio.open_nursery() as nursery:
         handle = WorkerHandle(household, nursery, on_change)
         handle.scale(household.settings.nworkers)
-        await handle.all_joined()
-        task_status.started(handle)
-        await handle.all_dismissed()
+        try:
+            await handle.all_joined()
+            task_status.started(handle)
+            await handle.all_dismissed()
+        finally:
+            handle.end()
 
 
 def _first(error: BaseException) -> BaseException:
