@@ -101,15 +101,13 @@ def main() -> None:
 
 
 def print_table(figures: dict[int, list[tuple[float, float, float]]]) -> None:
-    """Medians, and the least of what it costs."""
+    """Medians, and the least of what it costs; each turn is compared with what was beside it."""
     print("viewers   tasks/s   of none   scheduler µs/task, least   at rest, % of a processor")
-    none = median(each[0] for each in figures[-1])
     for count, rows in figures.items():
         rate, cost, rest = (median(each[at] for each in rows) for at in range(3))
+        share = median(row[0] / none[0] for row, none in zip(rows, figures[-1], strict=True))
         least, name = min(each[1] for each in rows), "without" if count < 0 else f"{count:7d}"
-        print(
-            f"{name} {rate:9,.0f} {100 * rate / none:8.0f} % {cost:19.1f} {least:6.1f} {rest:27.1f}"
-        )
+        print(f"{name} {rate:9,.0f} {100 * share:8.0f} % {cost:19.1f} {least:6.1f} {rest:27.1f}")
 
 
 if __name__ == "__main__":
