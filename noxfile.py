@@ -23,7 +23,7 @@ nox.options.sessions = ["checks", "simulate", "tests"]
 
 PROJECT = nox.project.load_toml("pyproject.toml")
 OTHER_PYTHONS = ["3.12", "3.13"]
-SEEDS = "1500"
+SEEDS = "1000"
 #: Processes share the tests, and take from each other what is left.
 SHARED = ("--dist", "worksteal")
 #: Where the simulations are: to look for them in all files takes longer than some of them.
@@ -216,7 +216,7 @@ def pictures(session: nox.Session) -> None:
 
 @nox.session(default=False)
 def bench(session: nox.Session) -> None:
-    """Figures beside dask.distributed: 20 minutes, ``-- --quick`` two; see ``-- --help``."""
+    """Figures beside dask.distributed: 20 minutes, ``-- --quick`` two to five; see ``-- --help``."""
     session.install(".", DISTRIBUTED)
     session.run("python", "-m", "bench", *session.posargs)
 

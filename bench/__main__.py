@@ -82,15 +82,23 @@ def arguments() -> argparse.Namespace:
         formatter_class=argparse.RawDescriptionHelpFormatter,
         epilog="cases:\n" + "\n".join(f"  {case.name:<10}{case.title}" for case in CASES.values()),
     )
-    parser.add_argument("--quick", action="store_true", help="less of everything: two minutes")
     parser.add_argument(
-        "--cases", nargs="+", choices=CASES, metavar="CASE", help="only these", default=list(CASES)
+        "--quick",
+        action="store_true",
+        help="less of everything, and nothing long: two to five minutes",
     )
+    parser.add_argument(
+        "--cases", nargs="+", choices=CASES, metavar="CASE",
+        help="only these [all; quick: those that are not long]",
+    )  # fmt: skip
     parser.add_argument("--rounds", type=int, help="medians are taken over so many [3; quick: 1]")
     parser.add_argument("--no-distributed", action="store_true", help="leave distributed out")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write all figures there")
     asked = parser.parse_args()
     asked.rounds = asked.rounds or (1 if asked.quick else 3)
+    asked.cases = asked.cases or [
+        case.name for case in CASES.values() if not (asked.quick and case.long)
+    ]
     return asked
 
 

@@ -44,6 +44,7 @@ class Case:
     measure: Callable[[Turn], dict[str, float]]
     kinds: frozenset[str] = frozenset({"cluster", "pool"})
     once: bool = False  # in the first round; what needs no clock of the machine's is alike in all
+    long: bool = False  # so that a quick look goes without, unless it is named
 
     def suits(self, system: System) -> bool:
         """Whether it makes sense for this system."""
@@ -57,7 +58,7 @@ CASES: Final = {
         Case("import", "import of the client", starting.measure_import, _ALL),
         Case("start", "fresh processes to first result; stop", starting.measure_start),
         Case("resident", "memory in use when nothing is done", memory.measure_resident),
-        Case("idle", "processor time when nothing is done", starting.measure_idle),
+        Case("idle", "processor time when nothing is done", starting.measure_idle, long=True),
         Case("pending", "memory of pending tasks", memory.measure_pending, _CLUSTER),
         Case("latency", "one no-op, submit to result", trips.measure, _ALL),
         Case(
@@ -65,6 +66,7 @@ CASES: Final = {
             "an urgent no-op, very many queued",
             queueing.measure,
             frozenset({"cluster", "blocking"}),
+            long=True,
         ),
         Case("map", "map of no-ops", throughput.measure_map, _ALL),
         Case("chain", "chains", throughput.measure_chain, _ALL),
@@ -79,16 +81,26 @@ CASES: Final = {
             frozenset({"cluster", "blocking"}),
         ),
         Case("answer", "longest wait for the scheduler's answer", answering.measure, _CLUSTER),
-        Case("besieged", "a map while strangers come", besieging.measure, _OURS),
-        Case("many", "a very large map", throughput.measure_many, _OURS),
-        Case("crowd", "a scheduler with many workers", growing.measure_crowd, _OURS),
+        Case("besieged", "a map while strangers come", besieging.measure, _OURS, long=True),
+        Case("many", "a very large map", throughput.measure_many, _OURS, long=True),
+        Case("crowd", "a scheduler with many workers", growing.measure_crowd, _OURS, long=True),
         Case(
-            "growth", "tasks of many kinds, a scheduler's", growing.measure_growth, _OURS, once=True
+            "growth",
+            "tasks of many kinds, a scheduler's",
+            growing.measure_growth,
+            _OURS,
+            once=True,
+            long=True,
         ),
         Case(
-            "blocks", "very much at once, a scheduler's", growing.measure_blocks, _OURS, once=True
+            "blocks",
+            "very much at once, a scheduler's",
+            growing.measure_blocks,
+            _OURS,
+            once=True,
+            long=True,
         ),
-        Case("shuffle", "a shuffle of thrice the memory", shuffling.measure, _LITTLE),
+        Case("shuffle", "a shuffle of thrice the memory", shuffling.measure, _LITTLE, long=True),
         Case("recovery", "tasks of 10 ms, a process killed", recovery.measure, _CLUSTER),
     )
 }
