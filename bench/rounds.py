@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 #: How long a case may take, and a quick one.
 _CASE_S: Final = 900.0
-_QUICK_CASE_S: Final = 60.0
+_QUICK_CASE_S: Final = 180.0
 _LEAVE_S: Final = 30.0
 
 
