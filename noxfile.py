@@ -216,7 +216,7 @@ def pictures(session: nox.Session) -> None:
 
 @nox.session(default=False)
 def bench(session: nox.Session) -> None:
-    """Figures beside dask.distributed: 20 minutes, ``-- --quick`` two to five; see ``-- --help``."""
+    """Figures beside dask.distributed: 20 minutes, ``-- --quick`` under two; see ``-- --help``."""
     session.install(".", DISTRIBUTED)
     session.run("python", "-m", "bench", *session.posargs)
 

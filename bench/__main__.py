@@ -85,7 +85,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument(
         "--quick",
         action="store_true",
-        help="less of everything, and nothing long: two to five minutes",
+        help="less of everything, and nothing long: under two minutes",
     )
     parser.add_argument(
         "--cases", nargs="+", choices=CASES, metavar="CASE",

@@ -27,8 +27,10 @@ class Scale:
     queued: int = 100_000
     #: values of a kilobyte
     values: int = 10_000
-    #: bytes of a large value
+    #: bytes of a large value, how often it is moved, and how often only a byte of it is read
     large: int = 256 << 20
+    moves: int = 12
+    touches: int = 40
     #: tasks that wait while memory is looked at
     pending: int = 200_000
     #: tasks of 10 ms, of whose processes one is killed
@@ -74,6 +76,8 @@ QUICK_SLOW: Final = Scale(
     trips=50,
     queued=2_000,
     values=500,
+    moves=3,
+    touches=3,
     pending=1_500,
     dozes=200,
     idle_s=2.0,

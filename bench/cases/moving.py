@@ -13,8 +13,6 @@ if TYPE_CHECKING:
 
 #: The first ones are not counted: memory is found, connections are made.
 _COLD: Final = 2
-_WARM: Final = 12
-_TASKS: Final = 40
 #: A value that is as large as those that are shared are at least.
 _SMALL: Final = 1 << 20
 
@@ -44,7 +42,7 @@ def measure(turn: Turn) -> dict[str, float]:
     """
     client, nbytes = turn.running.client, turn.scale.large
     gathered, read, scattered = [], [], []
-    for number in range(1, _COLD + _WARM + 1):
+    for number in range(1, _COLD + turn.scale.moves + 1):
         futures = client.start(_calls(made, number, nbytes))
         client.wait(futures)
         began = perf_counter()
@@ -78,7 +76,7 @@ def _first_byte(turn: Turn, nbytes: int) -> float:
     client = turn.running.client
     seconds = []
     array = made(7, nbytes)
-    for number in range(_TASKS):
+    for number in range(turn.scale.touches):
         array[:1] = number  # another value: equal ones may be the same one to a system
         futures = client.scatter([array]) if nbytes else [[number]]
         began = perf_counter()
