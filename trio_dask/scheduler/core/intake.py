@@ -14,7 +14,7 @@ from trio_dask.messages import tasks as words
 from trio_dask.messages.ids import client_of
 from trio_dask.scheduler.core import copies, limits, state as st
 from trio_dask.scheduler.core.expiring import joined as on_joined
-from trio_dask.scheduler.core.failures import data_lost, packed
+from trio_dask.scheduler.core.failures import packed
 from trio_dask.scheduler.core.lifecycle import (
     KEPT,
     MOVES_MAX,
@@ -27,6 +27,7 @@ from trio_dask.scheduler.core.lifecycle import (
     tell,
     wants,
 )
+from trio_dask.scheduler.core.linking import INPUTS_MAX, Inputs
 from trio_dask.scheduler.core.misuse import Misuse
 from trio_dask.scheduler.core.nests import ORDER_BITS, PRIORITY_MAX
 
@@ -63,21 +64,28 @@ def on_submit(
     deps_at = after = 0
     ready: list[Task] = []
     joined: dict[int, Task] = {}  # rows not wanted that were made before
+    inputs = Inputs(joined)
     for row, args in enumerate(message.args):
-        tid = message.first + row
+        tid, early = message.first + row, None
         deps_at, after = after, after + (message.dep_counts[row] if message.dep_counts else 0)
+        if after - deps_at > INPUTS_MAX:  # before it is looked for: others may make it meanwhile
+            early = st.Task(tid, one or specs[message.fids[row]], args, rank0 + row)
+            yield from inputs.connect_many(state, early, message.dep_tids[deps_at:after])
         if (again and _want_again(state, tid)) or (
             message.keys and _is_known(state, message, row, joined, limit=limit)
         ):
-            pass
+            if early is not None:
+                inputs.disconnect(state, early)
         else:
-            task = st.Task(tid, one or specs[message.fids[row]], args, rank0 + row)
+            task = early or st.Task(tid, one or specs[message.fids[row]], args, rank0 + row)
             state.tasks[tid] = task
             task.wanted = message.wanted
             if message.keys or message.orders or limit is not None:
                 _set_apart(state, task, message, limit)
             if after > deps_at:
-                _link(state, task, message.dep_tids[deps_at:after], joined)
+                if early is None:
+                    inputs.connect(state, task, message.dep_tids[deps_at:after])
+                inputs.begin(state, task)
             elif at_once:
                 task.state = st.READY
                 ready.append(task)
@@ -250,31 +258,6 @@ def _place(client: Client, message: words.Submit, rank0: int) -> int:
 def is_amount(units: object) -> bool:
     """Whether this is so much of a resource."""
     return type(units) in (int, float) and 0 <= units < math.inf  # type: ignore[operator]
-
-
-def _link(state: ClusterState, task: Task, dep_tids: list[int], joined: dict[int, Task]) -> None:
-    """Connect a new task to its inputs."""
-    deps: dict[Task, int] = {}
-    for dep_tid in dep_tids:
-        dep = state.tasks.get(dep_tid) or joined.get(dep_tid)
-        if dep is None or dep is task:
-            task.args = None  # without its inputs it can never run
-            end(state, task, st.FAILED, data_lost(f"{dep_tid:x}", "the scheduler does not know it"))
-            return
-        deps[dep] = dep_tid
-    task.deps = tuple(deps)
-    renamed = False
-    for dep, ref in deps.items():
-        if dep.dependents is None:
-            dep.dependents = {task: None}
-        else:
-            dep.dependents[task] = None
-        if dep.tid != ref:
-            renamed = True
-    if renamed:
-        state.refs[task.tid] = list(deps.values())
-    if task.wanted:
-        require(state, [task])
 
 
 def _join(state: ClusterState, task: Task, tid: int, limit: Limit | None = None) -> None:
