@@ -57,6 +57,11 @@ def test_a_crowd_of_workers_does_everything(shape: str, workers: int) -> None:
     assert growth.grown(shape, 1_000, workers).turns > 1
 
 
+def test_many_workers_are_not_given_a_task_at_a_time() -> None:
+    """There would be a message for each: tasks of this length come by the dozen."""
+    assert growth.grown("plain", 40_000, 400).turns < 40_000 / 12
+
+
 @pytest.mark.parametrize("name", blocks.BLOCKS)
 def test_what_concerns_very_many_is_done_in_many_turns(name: str) -> None:
     """No turn is about all of them."""

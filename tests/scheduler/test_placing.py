@@ -71,6 +71,39 @@ def test_few_tasks_spread(cluster: Driver) -> None:
     assert len(cluster.run(A).tids) == len(cluster.run(B).tids) == 1
 
 
+def _shares(cluster: Driver, seconds: float) -> list[int]:
+    """What each of a hundred idle workers gets of 1,000 tasks that take so long."""
+    first = cluster.client()
+    peers = range(A, A + 100)
+    cluster.worker(A)
+    cluster.submit(first, [b"x"])
+    cluster.done(A, cluster.run(A), seconds=seconds)
+    for peer in peers[1:]:
+        cluster.worker(peer)
+    cluster.submit(first + 1, [b"x"] * 1000)
+    while cluster.core.busy:
+        cluster.settle()
+    runs = {
+        peer: [each for each in cluster.heard(peer) if isinstance(each, words.Run)]
+        for peer in peers
+    }
+    return [sum(len(run.tids) for run in runs[peer]) for peer in peers]
+
+
+def test_what_is_very_short_is_worth_a_message(cluster: Driver) -> None:
+    """Some get many, instead of each a few."""
+    shares = _shares(cluster, 1e-6)
+    assert sum(shares) == 1000
+    assert shares.count(0) > 50
+
+
+def test_what_takes_longer_is_spread(cluster: Driver) -> None:
+    """Milliseconds are worth a message."""
+    shares = _shares(cluster, 2e-3)
+    assert sum(shares) == 1000
+    assert 0 < min(shares) <= max(shares) <= 11
+
+
 def test_of_unknown_length_only_the_slots_count(cluster: Driver) -> None:
     """A worker gets one task more than it has slots, until something is known of them."""
     first = cluster.client()

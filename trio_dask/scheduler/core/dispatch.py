@@ -23,7 +23,7 @@ from trio_dask.scheduler.core.drawing import (
 )
 from trio_dask.scheduler.core.overtaking import overtake
 from trio_dask.scheduler.core.windows import assign, busy, touch
-from trio_dask.scheduler.policies.placement import time_room_s
+from trio_dask.scheduler.policies.placement import time_room_s, worth_a_message
 
 if TYPE_CHECKING:
     from trio_dask.scheduler.core.ready import ReadyQueue
@@ -92,8 +92,18 @@ def _dispatch_restricted(state: ClusterState) -> None:
 
 
 def _share(state: ClusterState, queue: ReadyQueue) -> int:
-    """How many of the queue one worker takes at a time, so that few tasks spread."""
-    return max(1, len(queue) // max(1, len(state.workers)))
+    """How many of the queue one worker takes at a time, so that few tasks spread.
+
+    Where there are more workers than the scheduler can keep busy with tasks as short as these,
+    some get more instead of each a few.
+    """
+    even = len(queue) // max(1, len(state.workers))
+    head = queue.peek()
+    if head is None or head.spec.function is None:
+        return max(1, even)
+    return worth_a_message(
+        len(queue), even, head.spec.function.prefix.estimate_s(), state.settings.estimate_min_s
+    )
 
 
 def _fill(state: ClusterState, worker: Worker, share: int) -> int:

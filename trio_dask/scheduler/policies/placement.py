@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
@@ -9,6 +10,8 @@ if TYPE_CHECKING:
 
 #: What a task of an unknown kind counts as when workers' loads are compared, seconds.
 UNKNOWN_S: Final = 0.1
+#: What it takes the scheduler to give a worker something and to hear of it, sockets included, seconds.
+MESSAGE_S: Final = 50e-6
 
 
 def home_of(task: Task) -> Worker | None:
@@ -53,6 +56,21 @@ def load_s(worker: Worker) -> float:
         estimate = prefix.estimate_s()
         total += count * (estimate if estimate >= 0 else UNKNOWN_S)
     return total
+
+
+def worth_a_message(count: int, even: int, estimate_s: float, least_s: float) -> int:
+    """How many of `count` tasks that take this long a worker is given, where each could have `even`.
+
+    Given out `n` at a time they cost the scheduler ``count / n`` messages, and a worker ``n`` times
+    their length: the sum of both is least where neither is more than the other. An estimate below
+    zero is none; `least_s` is the shortest that is believed.
+
+    >>> worth_a_message(4000, 4, 10e-6, 1e-6), worth_a_message(4000, 4, 1.0, 1e-6)
+    (141, 4)
+    """
+    if estimate_s < 0:
+        return max(1, even)
+    return max(1, even, int(math.sqrt(MESSAGE_S * count / max(estimate_s, least_s))))
 
 
 def time_room_s(worker: Worker, settings: CoreSettings) -> float:
