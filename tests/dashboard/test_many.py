@@ -12,8 +12,11 @@ from tests.dashboard import browser
 from tests.dashboard.test_browser import LIVE, open_site
 from tests.dashboard.test_serving import EVENTS
 from trio_dask.dashboard.mirror import Lines
+from trio_dask.scheduler.observing.graph import GROUPS_MAX
 
 if TYPE_CHECKING:
+    from collections.abc import Generator
+
     from tests.dashboard.browser import Chromium, Page
     from tests.dashboard.test_browser import Site
 
@@ -54,6 +57,20 @@ class Played:
     @property
     def size(self) -> int:
         return MILLION
+
+    def graph(self, *, name: str = "", limit: int = 0) -> Generator[None, None, dict[str, Any]]:
+        graph: dict[str, Any] = yield from self._view.graph(name=name, limit=limit)
+        groups = [
+            {"name": f"function-{number}", "states": {"done": 90, "ready": 10}}
+            for number in range(GROUPS_MAX - len(graph["groups"]))
+        ]
+        edges = [["function-7", None, 5], [None, "function-9", 5]]
+        return graph | {
+            "groups": [*graph["groups"], *groups],
+            "others": {"groups": 12_345, "states": {"done": 10_000, "ready": 2_345}},
+            "edges": graph["edges"] + edges,
+            "edges_left_out": 17,
+        }
 
     def totals(self) -> dict[str, Any]:
         totals: dict[str, Any] = self._view.totals()
@@ -145,10 +162,28 @@ async def test_a_thousand_workers_and_a_million_tasks(chromium: Chromium) -> Non
         assert "13 ms" in row
         await filtered(page, "")
         assert await page.run(_CHANGES) < 2 * 200 * 9 * 2
+        assert page.complaints == []
 
+
+async def test_a_graph_of_very_many_functions(chromium: Chromium) -> None:
+    """The largest are drawn, the others are one box; it says so, and what it does not draw."""
+    async with open_site(chromium, 2, view=Played) as (site, page):
+        site.busy.submit("evaluate", 3_000, site.busy.submit("train_model", 3_000))
         await page.open(site.at("graph?tasks=1"))
         note = "document.querySelector('main .lead').innerText"
         await page.wait_for(f"{LIVE} && {note}.includes('too many to draw one by one')")
         await page.open(site.at("graph"))
-        await page.wait_for("document.querySelectorAll('.node').length >= 2")
+        await page.wait_for(f"document.querySelectorAll('.node').length === {GROUPS_MAX + 1}")
+        assert await page.run(f"{note}.includes('12,545 functions')")
+        assert await page.run(f"{note}.includes('The 200 with the most tasks are drawn')")
+        assert await page.run(f"{note}.includes('17 lines for the fewest values are left out')")
+        others = "document.querySelector('.node.others')"
+        assert await page.run(f"{others}.innerText.startsWith('… and 12,345 more')")
+        assert await page.run(f"{others}.innerText.includes('10,000 / 12,345')")
+        at = "((name) => [...document.querySelectorAll('.node')].find((e) => e.title === name).offsetLeft)"
+        assert await page.run(
+            f"{at}('function-7') < {others}.offsetLeft && {others}.offsetLeft < {at}('function-9')"
+        )
+        # Nobody has to scroll through a hundred boxes that stand in one column.
+        assert await page.run("document.querySelector('.sheet').offsetHeight") < 25 * 90
         assert page.complaints == []

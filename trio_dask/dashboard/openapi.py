@@ -68,7 +68,9 @@ _SCHEMAS: Final = {
     "SaidLine": _object(time=_NUMBER, stream=_TEXT, text=_TEXT),
     "Graph": _object(
         groups={"type": "array", "items": _object(name=_TEXT, states={"type": "object"})},
-        edges={"type": "array", "items": {"type": "array"}}, count=_WHOLE, complete=_FLAG,
+        others=_object(groups=_WHOLE, states={"type": "object"}),
+        edges={"type": "array", "items": {"type": "array"}}, edges_left_out=_WHOLE,
+        count=_WHOLE, complete=_FLAG,
     ),
     "Profile": _object(
         name=_TEXT, workers=_WHOLE, silent=_WHOLE, interval_s=_NUMBER, piece_s=_NUMBER,
@@ -130,7 +132,7 @@ def _reading() -> dict[str, Any]:
         "/api/v1/events": _get("What has happened to the cluster", _list("events", "Event")),
         "/api/v1/logs": _get("The last lines of the log", _list("lines", "LogLine")),
         "/api/v1/graph": _get(
-            "Which functions take whose values; of a few tasks, which takes which",
+            "Which functions take whose values (null: one of the others); of a few tasks, which takes which",
             _ref("Graph"),
             query={"tasks": {"type": "integer", "default": 0}, "name": _TEXT},
         ),

@@ -6,6 +6,7 @@ import { live } from "./live.js";
 import { groupParts, legend, pending } from "./status.js";
 
 const TASKS_MAX = 5000;
+const ROWS = 25;
 const WIDE = 190, HIGH = 62, GAP_X = 44, GAP_Y = 18;
 const FIRST = ["waiting", "ready", "assigned", "done", "failed", "released", "cancelled", "lost"];
 const INKS = { waiting: "--dim", ready: "--ready", assigned: "--assigned", done: "--done", failed: "--bad", released: "--gone", cancelled: "--bad", lost: "--bad" };
@@ -37,6 +38,12 @@ export function layers(size, links) {
   }
   return level;
 }
+
+// A column that nobody would scroll through becomes several beside each other.
+export const wrapped = (columns) => columns.flatMap((nodes) => {
+  const beside = Math.ceil(nodes.length / ROWS), rows = Math.ceil(nodes.length / beside);
+  return Array.from({ length: beside }, (_, index) => nodes.slice(index * rows, (index + 1) * rows));
+});
 
 // Within each column near to what they are linked with, so that few lines cross.
 function places(level, links) {
@@ -97,14 +104,16 @@ export class Graph {
   // ------------------------------------------------------------ functions
 
   showGroups(data) {
-    say(this.note, data.groups.length ? `${plural(data.groups.length, "function")} with ${plural(data.count, "task")} that somebody needs, left to right as values go.` : "There are no tasks at the moment: a graph is drawn of what is there.");
-    const shape = JSON.stringify([data.groups.map((each) => each.name).sort(), data.edges.map(([one, other]) => [one, other]).sort()]);
-    if (shape === this.shape) { this.counts(data); return; }
+    const groups = boxes(data);
+    say(this.note, data.groups.length ? `${plural(data.groups.length + data.others.groups, "function")} with ${plural(data.count, "task")} that somebody needs, left to right as values go.${data.others.groups ? ` The ${count(data.groups.length)} with the most tasks are drawn; one box is for the others together.` : ""}${data.edges_left_out ? ` ${plural(data.edges_left_out, "line")} for the fewest values ${data.edges_left_out === 1 ? "is" : "are"} left out.` : ""}` : "There are no tasks at the moment: a graph is drawn of what is there.");
+    const shape = JSON.stringify([groups.map((each) => each.name).sort(), data.edges.map(([one, other]) => [one, other]).sort()]);
+    if (shape === this.shape) { this.counts(groups); return; }
     this.shape = shape;
     this.boxes.clear();
-    const names = data.groups.map((each) => each.name), index = new Map(names.map((name, number) => [name, number]));
+    const names = groups.map((each) => each.name), index = new Map(names.map((name, number) => [name, number]));
+    const titles = groups.map((each) => each.title || each.name);
     const links = data.edges.filter(([one, other]) => one !== other && index.has(one) && index.has(other)).map(([one, other, n]) => [index.get(one), index.get(other), n]);
-    const level = layers(names.length, links), { columns } = places(level, links);
+    const level = layers(names.length, links), columns = wrapped(places(level, links).columns);
     const most = Math.max(1, ...columns.map((each) => each.length));
     const width = Math.max(1, columns.length) * (WIDE + GAP_X) - GAP_X + 32, height = most * (HIGH + GAP_Y) + 14;
     const spot = names.map(() => null);
@@ -122,29 +131,30 @@ export class Graph {
       line.setAttribute("d", `M${a} ${b}C${a + bend} ${b} ${c - bend} ${d} ${c} ${d}`);
       line.style.strokeWidth = String(1 + Math.min(4, Math.log10(n + 1)));
       const title = document.createElementNS("http://www.w3.org/2000/svg", "title");
-      title.textContent = `${names[from]} → ${names[to]}: ${n}`;
+      title.textContent = `${titles[from]} → ${titles[to]}: ${n}`;
       line.append(title);
       svg.append(line);
     }
     const nodes = names.map((name, node) => {
-      const meter = h("div", { class: "meter", role: "img" }), counts = h("span", { class: "num dim" });
-      this.boxes.set(name, { meter, counts });
-      return h("a", { class: "node", href: at(`tasks?name=${part(name)}`), "data-nav": true, title: name, style: { left: `${spot[node][0]}px`, top: `${spot[node][1]}px` } },
-        h("b", null, short(name, 24)), counts, meter);
+      const meter = h("div", { class: "meter", role: "img" }), counts = h("span", { class: "num dim" }), title = h("b", null, short(titles[node], 24));
+      this.boxes.set(name, { meter, counts, title });
+      return h("a", { class: name === null ? "node others" : "node", href: at(name === null ? "tasks" : `tasks?name=${part(name)}`), "data-nav": true, title: titles[node], style: { left: `${spot[node][0]}px`, top: `${spot[node][1]}px` } },
+        title, counts, meter);
     });
     put(this.box, h("div", { class: "sheet", style: { width: `${width}px`, height: `${height}px` } }, svg, nodes));
-    this.counts(data);
+    this.counts(groups);
   }
 
-  counts(data) {
+  counts(groups) {
     const known = new Map([...live.groups.values()].map((each) => [each.name, each]));
-    for (const { name, states } of data.groups) {
+    for (const { name, states, title } of groups) {
       const box = this.boxes.get(name);
       if (!box) continue;
+      if (title) { say(box.title, title); box.title.parentNode.title = title; }
       const group = { ...known.get(name), ...Object.fromEntries(FIRST.map((each) => [each, states[each] || 0])) };
       const [parts, all] = groupParts(group);
       say(box.counts, `${count(all - pending(group))} / ${count(all)}${states.failed ? `, ${count(states.failed)} failed` : ""}`);
-      setBar(box.meter, parts, all, `${name}: ${all - pending(group)} of ${all}`);
+      setBar(box.meter, parts, all, `${title || name}: ${all - pending(group)} of ${all}`);
     }
   }
 
@@ -157,7 +167,7 @@ export class Graph {
       this.shape = "";
       return;
     }
-    say(this.note, data.tasks.length ? `${plural(data.tasks.length, "task")} that somebody needs; click on one for its page.` : "There are no tasks at the moment: a graph is drawn of what is there.");
+    say(this.note, data.tasks.length ? `${plural(data.tasks.length, "task")} that somebody needs; click on one for its page.${data.links_left_out ? ` ${count(data.links_left_out)} of the lines are left out.` : ""}` : "There are no tasks at the moment: a graph is drawn of what is there.");
     this.tasks = data.tasks;
     const shape = `${data.tasks.map(([key]) => key).join()} ${data.links.join()}`;
     if (shape !== this.shape) {
@@ -215,6 +225,11 @@ export class Graph {
   update() {}
 
   close() { this.stop(); if (this.canvas) this.canvas.close(); hideTip(); }
+}
+
+// What is drawn as a box; that of the others together has no name.
+function boxes({ groups, others }) {
+  return others.groups ? [...groups, { name: null, title: `… and ${count(others.groups)} more`, states: others.states }] : groups;
 }
 
 function dots() {
