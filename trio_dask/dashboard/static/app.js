@@ -114,7 +114,7 @@ function tell() {
     banner.hidden = true;
   }
 }
-setInterval(() => { if (state.link !== "live" || again) update(); }, 1000);
+setInterval(() => { if (!document.hidden && (state.link !== "live" || again)) update(); }, 1000);
 
 // ---------------------------------------------------------------- light, dark, keys
 

@@ -13,14 +13,16 @@ export function dark() {
 
 export const colour = (id) => (dark() ? DARK : LIGHT)[(Number(id) - 1 + 10) % 10];
 
-let styles = null;
+// Asked of the browser once: it would look whether styles have changed, each time.
+const inks = new Map();
 export function ink(name) {
-  styles = styles || getComputedStyle(document.documentElement);
-  return styles.getPropertyValue(name).trim();
+  if (!inks.size) inks.set("", getComputedStyle(document.documentElement));
+  if (!inks.has(name)) inks.set(name, inks.get("").getPropertyValue(name).trim());
+  return inks.get(name);
 }
 
 const redraws = new Set();
-export function themeChanged() { styles = null; for (const each of [...redraws]) each(); }
+export function themeChanged() { inks.clear(); for (const each of [...redraws]) each(); }
 matchMedia("(prefers-color-scheme: dark)").addEventListener("change", themeChanged);
 
 // A canvas as large as its box; `paint(context, width, height)` is called when either changes.
@@ -179,7 +181,11 @@ export class Spark {
     });
   }
 
-  set(values) { this.values = values; this.canvas.draw(); }
+  set(values) {
+    if (values.length === this.values.length && values.every((each, index) => each === this.values[index])) return;
+    this.values = values;
+    this.canvas.draw();
+  }
 
   close() { this.canvas.close(); }
 }

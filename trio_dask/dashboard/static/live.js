@@ -25,13 +25,19 @@ let waiting = false;
 
 export function subscribe(reader) { readers.add(reader); return () => readers.delete(reader); }
 
-// Once for all that came since the last frame.
+// Once for all that came since the last frame; what nobody sees waits until somebody does.
 function changed() {
   if (waiting) return;
   waiting = true;
-  const act = () => { waiting = false; for (const reader of [...readers]) reader(); };
-  if (document.hidden) setTimeout(act, 1000); else requestAnimationFrame(act);
+  if (!document.hidden) requestAnimationFrame(tell);
 }
+
+function tell() {
+  if (!waiting) return;
+  waiting = false;
+  for (const reader of [...readers]) reader();
+}
+document.addEventListener("visibilitychange", () => { if (waiting && !document.hidden) requestAnimationFrame(tell); });
 
 // The scheduler's time by now, as far as is known.
 export const now = () => live.t + (state.link === "live" ? (performance.now() - live.heard) / 1000 : 0);

@@ -7,6 +7,7 @@ import { live, now, state } from "./live.js";
 const [WORKER, LANE, BEGAN, LASTS, GROUP, COUNT, STATUS, TASK] = [0, 1, 2, 3, 4, 5, 6, 7];
 const SPANS = [10, 30, 120, 600];
 const AXIS = 20;
+const STEP_S = 0.125;
 
 export class Stream {
   constructor(go) {
@@ -29,19 +30,25 @@ export class Stream {
     this.canvas.addEventListener("pointermove", (event) => this.point(event));
     this.canvas.addEventListener("pointerleave", hideTip);
     this.canvas.addEventListener("click", (event) => this.open(event));
+    // It glides by as many steps a second as a processor can paint beside its work: not by all that a screen shows.
     this.tick = () => {
       if (!this.canvas.isConnected) return;
-      if (!this.still.matches && state.link === "live" && !document.hidden && this.moved() && this.moving()) this.drawing.draw();
-      this.frame = requestAnimationFrame(this.tick);
+      if (this.gliding()) this.drawing.draw();
+      this.glide();
     };
   }
 
-  start() { this.frame = requestAnimationFrame(this.tick); }
+  start() { this.glide(); }
+
+  // By a pixel at least: anything less is work that nobody sees.
+  glide() {
+    const { width } = this.drawing;
+    this.timer = setTimeout(() => { this.frame = requestAnimationFrame(this.tick); }, 1000 * Math.max(STEP_S, width ? this.span / width : 0));
+  }
+
+  gliding() { return !this.still.matches && state.link === "live" && !document.hidden && now() - this.drawnAt >= this.span / (this.drawing.width || 1) && this.moving(); }
 
   mark() { this.buttons.forEach((each, index) => each.setAttribute("aria-pressed", String(SPANS[index] === this.span))); }
-
-  // By a pixel since it was drawn: anything less is work that nobody sees.
-  moved() { return now() - this.drawnAt >= this.span / (this.drawing.width || 1); }
 
   moving() {
     const last = live.blocks[live.blocks.length - 1];
@@ -172,5 +179,5 @@ export class Stream {
     if (block && this.key(block)) { hideTip(); this.go(at(`tasks/${part(this.key(block))}`)); }
   }
 
-  close() { cancelAnimationFrame(this.frame); this.drawing.close(); hideTip(); }
+  close() { clearTimeout(this.timer); cancelAnimationFrame(this.frame); this.drawing.close(); hideTip(); }
 }
