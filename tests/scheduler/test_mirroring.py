@@ -90,6 +90,34 @@ def test_nobody_is_told_before_a_worker_has_it(keepers: Keepers) -> None:
     assert answers(keepers, C) == answers(keepers, OTHER) == {}
 
 
+def members(said: list[Any]) -> list[tuple[list[str], list[int]]]:
+    """Who has come, as it was told, each time before any record."""
+    kinds = [type(each) for each in said if isinstance(each, Members | Mirror)]
+    assert kinds == sorted(kinds, key=lambda kind: kind is Mirror)
+    return [(each.workers, each.clients) for each in said if isinstance(each, Members)]
+
+
+def test_whose_records_it_has_a_worker_knows_first(keepers: Keepers) -> None:
+    """A scheduler to come waits for him then, who has come after the worker; he is told once."""
+    keepers.keeper(A)
+    put(keepers, 1)
+    keepers.tick(1.0)
+    keepers.heard(A)
+    keepers.lasting_client(3)
+    put(keepers, 2)
+    put(keepers, 1, peer=3)
+    assert members(keepers.heard(A)) == [([], [3])]
+    put(keepers, 2, peer=3)
+    assert members(keepers.heard(A)) == []
+    keepers.leave(3)
+    put(keepers, 3)
+    (gone,) = [each for each in keepers.heard(A) if isinstance(each, Members)]
+    assert gone.gone_clients == [3]
+    keepers.tick(1.0)
+    put(keepers, 4)
+    assert len(members(keepers.heard(A))) == 1  # that all are told, now and then
+
+
 def test_what_nobody_writes_nobody_waits_for(keepers: Keepers) -> None:
     """Locks, and what is only read."""
     keepers.keeper(A)

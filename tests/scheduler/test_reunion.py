@@ -150,6 +150,20 @@ def test_who_is_new_waits_as_well(town: Reunion) -> None:
     assert welcome.number > ME
 
 
+def test_newcomers_have_numbers_that_nobody_else_can_have() -> None:
+    """Not even one whom the scheduler before took in, and of whom nobody has heard."""
+    numbers = []
+    for epoch in range(3, 9):
+        town = Reunion()
+        town.worker_back(epoch=epoch)
+        town.remembers(A, clients=())
+        town.tell(A, Announced(1, []))
+        town.core.client_joined(D, session.RegisterClient("new"), town.now)
+        numbers.append(town.core.state.clients_ever)
+    assert len(set(numbers)) == len(numbers)
+    assert min(numbers) > 1000  # of those before, too, who come later
+
+
 def test_a_viewer_of_the_dashboard_takes_nobodys_place() -> None:
     """It asks while others are still on their way back, and is answered when all are here."""
     town, hand = Reunion(), 99

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 from unittest.mock import patch
 
 from trio_dask.client.core.tickets import Holdings
-from trio_dask.scheduler.core import mirroring, recollecting
+from trio_dask.scheduler.core import membership, mirroring, recollecting, reunion
 from trio_dask.worker.core import mirroring as keeping
 
 if TYPE_CHECKING:
@@ -62,6 +62,16 @@ def believe_who_knows_less() -> AbstractContextManager[Any]:
     return patch.object(recollecting, "adopt", adopt)
 
 
+def tell_who_has_come_in_time() -> AbstractContextManager[Any]:
+    """Who keeps records does not know of those who have come since all were told."""
+    return patch.object(membership, "tell_one", lambda *_: 0)
+
+
+def give_the_same_numbers() -> AbstractContextManager[Any]:
+    """Newcomers get numbers that those before have had of whom nobody has heard."""
+    return patch.object(reunion, "_LEAP_MORE", 0)
+
+
 MIRROR_MUTATIONS: Final[dict[str, Callable[[], AbstractContextManager[Any]]]] = {
     mutation.__name__: mutation
     for mutation in (
@@ -70,5 +80,7 @@ MIRROR_MUTATIONS: Final[dict[str, Callable[[], AbstractContextManager[Any]]]] = 
         do_again_what_is_done,
         forget_what_clients_hold,
         believe_who_knows_less,
+        tell_who_has_come_in_time,
+        give_the_same_numbers,
     )
 }

@@ -57,9 +57,23 @@ def whole(state: ClusterState) -> Members:
 def tell_news(state: ClusterState, *, epoch: bool = False) -> None:
     """Who has come and gone since the last time, and perhaps which epoch it is."""
     books = state.membership
-    if not (books.come or books.gone or epoch):
-        return
-    news = Members(
+    if books.come or books.gone or epoch:
+        news = _news(state)
+        books.come, books.gone = {}, {}
+        _tell_all(state, news)
+
+
+def tell_one(state: ClusterState, out: Outbox, told: int) -> int:
+    """Tell one what is new, ahead of all others, unless it was `told`; the version that it knows."""
+    books = state.membership
+    if (books.come or books.gone) and told < books.version:
+        out.add(_news(state))
+    return books.version
+
+
+def _news(state: ClusterState) -> Members:
+    books = state.membership
+    return Members(
         state.cluster, state.epoch_known, books.version, whole=False,
         workers=[each for each in books.come if isinstance(each, str)],
         clients=[each for each in books.come if isinstance(each, int)],
@@ -67,8 +81,6 @@ def tell_news(state: ClusterState, *, epoch: bool = False) -> None:
         gone_clients=[each for each in books.gone if isinstance(each, int)],
         provisional=state.reunion.provisional,
     )  # fmt: skip
-    books.come, books.gone = {}, {}
-    _tell_all(state, news)
 
 
 def tell_all(state: ClusterState) -> None:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from trio_dask.messages.reunion import MIRRORED_BYTES_MAX, Mirror
 from trio_dask.messages.session import Answer
+from trio_dask.scheduler.core import membership
 from trio_dask.scheduler.core.mirror_books import Holder
 from trio_dask.scheduler.core.misuse import Misuse
 
@@ -301,14 +302,14 @@ def tell(state: ClusterState) -> None:
     for holder in mirrors.holders:
         if holder.todo is None:
             holder.todo = deque(mirrors.rows)
-            _send_some(mirrors, holder, anew=True)
+            _send_some(state, holder, anew=True)
             continue
         _note(holder, added, gone)
         much = bool(holder.todo) or len(holder.added) + len(holder.gone) >= _ROWS_MANY
         if everybody or much or holder is first or first is None:
-            _send_news(mirrors, holder)
+            _send_news(state, holder)
         if holder.todo and not holder.waits:
-            _send_some(mirrors, holder)
+            _send_some(state, holder)
 
 
 def _note(holder: Holder, added: dict[int, None], gone: list[int]) -> None:
@@ -321,17 +322,18 @@ def _note(holder: Holder, added: dict[int, None], gone: list[int]) -> None:
     holder.added.update(added)
 
 
-def _send_news(mirrors: Mirrors, holder: Holder) -> None:
+def _send_news(state: ClusterState, holder: Holder) -> None:
     """Send what is new."""
-    if holder.told < mirrors.version:
+    if holder.told < state.mirrors.version:
         added, holder.added = list(holder.added), {}
         gone, holder.gone = holder.gone, []
-        _send(mirrors, holder, added, gone)
+        _send(state, holder, added, gone)
 
 
-def _send_some(mirrors: Mirrors, holder: Holder, *, anew: bool = False) -> None:
+def _send_some(state: ClusterState, holder: Holder, *, anew: bool = False) -> None:
     """Send some of what there was before it became a holder; the next when it has that."""
     assert holder.todo is not None
+    mirrors = state.mirrors
     some, nbytes = list[int](), 0
     while holder.todo and len(some) < _ROWS_MAX and nbytes < _BYTES_MAX:
         row = holder.todo.popleft()
@@ -339,14 +341,18 @@ def _send_some(mirrors: Mirrors, holder: Holder, *, anew: bool = False) -> None:
             some.append(row)
             nbytes += mirrors.rows[row][2]
     holder.waits = True
-    _send(mirrors, holder, some, [], anew=anew)
+    _send(state, holder, some, [], anew=anew)
 
 
 def _send(
-    mirrors: Mirrors, holder: Holder, added: list[int], gone: list[int], *, anew: bool = False
+    state: ClusterState, holder: Holder, added: list[int], gone: list[int], *, anew: bool = False
 ) -> None:
-    """Send these records, in messages that are not too large."""
-    todo, out = list(reversed(added)), holder.worker.out
+    """Send these records, in messages that are not too large.
+
+    Who is there comes first: a scheduler to come has to wait for those whose records it has.
+    """
+    mirrors, todo, out = state.mirrors, list(reversed(added)), holder.worker.out
+    holder.members = membership.tell_one(state, out, holder.members)
     while True:
         message = Mirror(0, anew=anew, ids=[], heads={}, blobs=[], gone=gone)
         heads: list[Any] = []

@@ -44,8 +44,12 @@ _OF_CLIENT: Final = (
 _OF_WORKER: Final = (words.Members, words.Holdings, words.Attempts, Leave, words.Lingering)
 #: The highest epoch that there can be.
 EPOCH_MAX: Final = 1 << 22
-#: So many numbers of clients are left out after a reunion: who comes later may have them.
+#: So many numbers of clients are left out after a reunion, as who comes later may have them: one
+#: that the last scheduler has taken in when it was about to die, and that nobody has heard of. So
+#: schedulers that follow one another leave out more and more, a few times.
 _LEAP: Final = 1024
+_LEAP_MORE: Final = 256
+_LEAPS: Final = 8
 #: Why somebody is refused for good.
 ANOTHER: Final = "this is another cluster now: the scheduler of yours is gone"
 
@@ -218,9 +222,10 @@ def end(state: ClusterState) -> list[tuple[int, Misuse]]:
         _keep_numbers(state, report)
         if isinstance(report.who, Worker):
             plugins.adopt(state, report.messages)
-    numbers = [client_of(tid) for tid in _mentioned(reports)]
-    state.clients_ever = min(max(state.clients_ever, *numbers, 0) + _LEAP, CLIENT_MAX)
     _begin_epoch(state, max(reunion.epoch, state.epoch) + 1)
+    numbers = [client_of(tid) for tid in _mentioned(reports)]
+    leap = _LEAP + _LEAP_MORE * (state.epoch % _LEAPS)
+    state.clients_ever = min(max(state.clients_ever, *numbers, 0) + leap, CLIENT_MAX)
     bad = restore(state, reports, anew=True)
     early = [each for each in state.workers.values() if each.peer not in reports]
     plugins.catch_up(state, early, had)
