@@ -14,7 +14,8 @@ from bench.servers import resident, settle
 if TYPE_CHECKING:
     from bench.turn import Turn
 
-_GIVE_BACK_S: Final = 2.5
+#: With its next heartbeat a worker says what it has heard, and that is not kept any more.
+_GIVE_BACK_S: Final = 7.0
 _POLL_S: Final = 0.25
 
 

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import gc
+import sys
+
 import pytest
 
 from bench import blocks, counting, growth, single
+from bench.crowd import Crowd
+from trio_dask.messages import tasks as words
 
 
 def test_counts_are_the_same_every_time() -> None:
@@ -60,6 +65,27 @@ def test_a_crowd_of_workers_does_everything(shape: str, workers: int) -> None:
 def test_many_workers_are_not_given_a_task_at_a_time() -> None:
     """There would be a message for each: tasks of this length come by the dozen."""
     assert growth.grown("plain", 40_000, 400).turns < 40_000 / 12
+
+
+def test_nothing_stays_of_a_batch_that_is_over() -> None:
+    """One small object of each would keep the memory around it from being given back."""
+    crowd = Crowd(2)
+    crowd.say(growth.functions())
+
+    def done_and_over(first: int, tasks: int) -> int:
+        """These run and are released; how many objects there are then."""
+        crowd.say([growth.submit(at, 1_000, [], []) for at in range(first, first + tasks, 1_000)])
+        crowd.play()
+        crowd.core.tick(0.0)
+        crowd.say([words.Release([growth.FIRST + first + number for number in range(tasks)])])
+        crowd.play()
+        crowd.core.tick(1.0)
+        gc.collect()
+        return sys.getallocatedblocks()
+
+    before, turns = done_and_over(0, 1_000), crowd.turns
+    after = done_and_over(1_000, 100_000)
+    assert after - before < (crowd.turns - turns) / 2
 
 
 @pytest.mark.parametrize("name", blocks.BLOCKS)

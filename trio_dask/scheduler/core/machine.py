@@ -50,6 +50,7 @@ from trio_dask.scheduler.core.drawing import delist_empty
 from trio_dask.scheduler.core.lifecycle import end_more, ripen, settle_more
 from trio_dask.scheduler.core.misuse import Misuse
 from trio_dask.scheduler.core.outbox import ClientOutbox
+from trio_dask.scheduler.core.shrinking import Shrinking
 from trio_dask.scheduler.core.state import Client, ClusterState, CoreSettings, Job, Worker
 from trio_dask.scheduler.policies.proposals import follow
 
@@ -96,8 +97,6 @@ _FROM_WORKER: Final[dict[type, Callable[..., None]]] = {
 
 #: The peer on whose behalf something is done that concerns everybody.
 _NOBODY: Final = 0
-#: A table of so many tasks is large.
-_LARGE: Final = 10_000
 
 
 class SchedulerCore:
@@ -115,8 +114,7 @@ class SchedulerCore:
         if placement is not None:
             follow(self.state, placement)
         self._jobs: deque[Job] = deque()
-        self._tasks_high = 0  # the most tasks since the table was last made anew
-        self.shrinks = 0  # how often much memory became free
+        self._shrinking: Final = Shrinking()
         self._job_of: dict[int, Job] = {}
         self._bad: list[tuple[int, Misuse]] = []  # found while jobs were done out of turn
 
@@ -366,7 +364,7 @@ class SchedulerCore:
             mirroring.tick(self.state)
             delist_empty(self.state)
             reunion.settle(self.state, now)
-        self._shrink()
+        self._shrinking.look(self.state)
         away = self.state.sessions.away
         return [each.peer for each in fleet.overdue(self.state, now) if each.peer not in away]
 
@@ -381,14 +379,10 @@ class SchedulerCore:
         if self.due_at <= now:
             self._begin(_NOBODY, expiring.expire(self.state, now))
 
-    def _shrink(self) -> None:
-        """Give back the memory of tables that were large: a dict keeps its size when emptied."""
-        count = len(self.state.tasks)
-        self._tasks_high = max(self._tasks_high, count)
-        if self._tasks_high > _LARGE and count < self._tasks_high // 8:
-            self.state.tasks = dict(self.state.tasks)
-            self._tasks_high = count
-            self.shrinks += 1
+    @property
+    def shrinks(self) -> int:
+        """How often much memory became free."""
+        return self._shrinking.times
 
     # ------------------------------------------------------------ large jobs
 

@@ -22,6 +22,7 @@ from trio_dask.scheduler.core.mirror_books import Mirrors
 from trio_dask.scheduler.core.pacing import Pace
 from trio_dask.scheduler.core.plugin_books import PluginBooks
 from trio_dask.scheduler.core.ready import ReadyQueue
+from trio_dask.scheduler.core.sendings import Sendings
 from trio_dask.scheduler.policies.placement import home_of, load_s, worth_moving
 
 if TYPE_CHECKING:
@@ -100,8 +101,6 @@ class Prefix:
 
 
 _RECENT: Final = 16
-#: So many batches of work are remembered of each worker, with the time at which they were sent.
-_SENT_KEPT: Final = 256
 #: Some programs make a name for every function: the oldest are forgotten.
 _PREFIXES_MAX: Final = 10_000
 
@@ -276,8 +275,8 @@ class Worker:
         self.stamp = 0  # changes with the window: outdates entries in the order of load
         self.last_done = 0.0
         self.last_seen = 0.0
-        #: When it was given work: the first attempts of the last batches. For people.
-        self.sent: deque[tuple[int, float]] = deque(maxlen=_SENT_KEPT)
+        #: When it was given work. For people.
+        self.sent = Sendings()
         #: Since when attempts run of which it last said that they had for a while. For people.
         self.running: dict[int, float] = {}
 
@@ -292,8 +291,8 @@ class Worker:
 
     def sent_ago_s(self, attempt: int, now: float) -> float | None:
         """How long ago it was given this attempt; None if that was too many batches ago."""
-        before = [when for first, when in self.sent if first <= attempt]
-        return max(0.0, now - before[-1]) if before else None
+        when = self.sent.when(attempt)
+        return None if when is None else max(0.0, now - when)
 
 
 class FailedTask(NamedTuple):

@@ -30,8 +30,13 @@ def touch(state: ClusterState, worker: Worker) -> None:
     if worker.alive and worker.slots:
         heappush(state.by_load, (state.load_s(worker) / worker.slots, worker.stamp, worker))
         if len(state.by_load) > 4 * len(state.workers) + 64:
-            state.by_load = [entry for entry in state.by_load if entry[1] == entry[2].stamp]
-            heapify(state.by_load)
+            weed(state)
+
+
+def weed(state: ClusterState) -> None:
+    """Keep of the order of load what is still true."""
+    state.by_load = [entry for entry in state.by_load if entry[1] == entry[2].stamp]
+    heapify(state.by_load)
 
 
 def assign(state: ClusterState, worker: Worker, tasks: list[Task]) -> None:
@@ -67,7 +72,7 @@ def assign(state: ClusterState, worker: Worker, tasks: list[Task]) -> None:
             for name, units in spec.requirement.resources:
                 free = round(worker.free_resources[name] - units, RESOURCE_DIGITS)
                 worker.free_resources[name] = free
-    worker.sent.append((state.attempt + 1, state.now))
+    worker.sent.add(state.attempt + 1, state.now)
     state.attempt = attempt
     worker.worst = max(worker.worst, *[task.rank for task in tasks])
     state.worst = max(state.worst, worker.worst)
