@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from trio_dask import AsyncClient, Client, LocalCluster
+from trio_dask import AsyncClient, Client, LocalCluster, get_client
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -104,6 +104,26 @@ def test_what_workers_have_logged(cluster: LocalCluster) -> None:
         assert len(few) == 1
 
 
+def test_what_the_scheduler_has_logged(cluster: LocalCluster) -> None:
+    """The newest first, as many as one likes; also for a client of a task."""
+    logging.getLogger("trio_dask.scheduler").warning("mind %s", "the step")
+    with Client(cluster) as client:
+        assert ("WARNING", "mind the step") in client.get_scheduler_logs()
+        [newest] = client.get_scheduler_logs(1)
+        assert newest == client.get_scheduler_logs(2)[0]
+        assert client.get_scheduler_logs(0) == ()
+        with pytest.raises(ValueError, match="n must be a number of lines, not -1"):
+            client.get_scheduler_logs(-1)
+        assert len(client.submit(first_lines, 2).result()) == 2
+        with pytest.raises(ValueError, match="only the scheduler's process says"):
+            client.run_blocking(client.live.ask("told_here", {"serial": 1, "said": b"lies"}))
+
+
+def first_lines(count: int) -> Any:
+    """What a task sees of it."""
+    return get_client().get_scheduler_logs(count)
+
+
 @pytest.mark.anyio
 async def test_the_same_for_who_awaits(cluster: LocalCluster, gate: str) -> None:
     """On both loops."""
@@ -115,5 +135,6 @@ async def test_the_same_for_who_awaits(cluster: LocalCluster, gate: str) -> None
         while not (await client.profile("opens"))["count"]:
             pass
         assert await client.get_worker_logs(n=3)
+        assert len(await client.get_scheduler_logs(n=1)) == 1
         let_go(gate)
         assert await running == 0

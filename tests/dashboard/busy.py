@@ -8,6 +8,7 @@ from functools import cache, partial
 from typing import Any
 
 from tests.dashboard import looks
+from trio_dask.eventlog import LogLines
 from trio_dask.messages import Message, session, tasks as words
 from trio_dask.messages.failure import Failure
 from trio_dask.messages.ids import first_id
@@ -105,7 +106,7 @@ class BusyCluster:
             self.tell(_HAND, message)
             self.flush()
 
-        return Hand(say)
+        return Hand(say, LogLines(lambda: self.now))
 
     def tell(self, peer: int, message: Message) -> None:
         """A peer says something."""

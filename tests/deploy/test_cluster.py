@@ -50,6 +50,36 @@ def test_a_blocking_cluster_is_there_when_it_is_made() -> None:
     assert cluster_threads() == []
 
 
+def test_what_a_cluster_has_logged() -> None:
+    """A text for the scheduler and for each worker, or for those that are asked for."""
+    with LocalCluster(2, 1) as cluster:
+        addresses = sorted(cluster.workers.values())
+        found = cluster.get_logs()
+        assert sorted(found) == sorted(["Scheduler", *addresses])
+        lines = found["Scheduler"].splitlines()
+        joined = [line for line in lines if re.fullmatch(r"INFO - worker local-\d .* joined", line)]
+        assert len(joined) == 2
+        assert lines.index(joined[0]) < len(lines) - 1  # the newest is the last, this client
+        assert all(found[each] for each in addresses)
+        assert list(cluster.get_logs(workers=False)) == ["Scheduler"]
+        assert list(cluster.get_logs(scheduler=False, workers=addresses[:1])) == addresses[:1]
+        with pytest.raises(ValueError, match="there is no worker 'nobody'"):
+            cluster.get_logs(workers=["nobody"])
+    with pytest.raises(RuntimeError, match="closed"):
+        cluster.get_logs()
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("anyio_backend", ["asyncio", "trio"])
+async def test_what_an_async_cluster_has_logged(anyio_backend: str) -> None:
+    """The same, awaited."""
+    async with AsyncLocalCluster(1, 1, processes=False) as cluster:
+        [address] = cluster.workers.values()
+        assert (await cluster.get_logs()).keys() == {"Scheduler", address}
+        assert list(await cluster.get_logs(scheduler=False)) == [address]
+        assert list(await cluster.get_logs(workers=False)) == ["Scheduler"]
+
+
 @pytest.mark.anyio
 @pytest.mark.parametrize("anyio_backend", ["asyncio", "trio"])
 async def test_an_async_cluster_is_there_inside_its_block(anyio_backend: str) -> None:

@@ -10,12 +10,12 @@ from trio_dask.messages import session, tasks as words
 from trio_dask.messages.ids import auto_key
 from trio_dask.messages.inquiring import SAID_BYTES_MAX, Inquire, Told
 from trio_dask.scheduler.core import Misuse
-from trio_dask.scheduler.core.inquiring import INQUIRIES_MAX, PATIENCE_S
+from trio_dask.scheduler.core.inquiring import INQUIRIES_MAX, PATIENCE_S, asked_here
 
 if TYPE_CHECKING:
     from tests.scheduler.conftest import Driver
 
-C, A, B = 1, 10, 11
+C, A, B, HAND = 1, 10, 11, 90
 
 
 def ask(cluster: Driver, topic: str = "profile", *, serial: int = 1, **params: Any) -> None:
@@ -228,3 +228,50 @@ def test_questions_under_way_are_bounded(cluster: Driver) -> None:
     for question in asked(cluster, A):
         told(cluster, A, question, b"x")
     assert len(answers(cluster)) == INQUIRIES_MAX
+
+
+def log_of(cluster: Driver, serial: int, **params: Any) -> None:
+    """The client asks what the scheduler has logged."""
+    ask(cluster, "scheduler_logs", serial=serial, **params)
+
+
+def test_the_scheduler_s_own_log(cluster: Driver) -> None:
+    """The process around is asked, once each, and answers as the client in it; nobody else may."""
+    cluster.client()
+    cluster.core.local_joined(HAND, "dashboard")
+    log_of(cluster, 1, n=3)
+    log_of(cluster, 2)
+    (first, params), (second, _) = asked_here(cluster.core.state, 0)
+    assert params == {"n": 3, "bytes_max": SAID_BYTES_MAX}
+    assert asked_here(cluster.core.state, first) == [
+        (second, {"n": None, "bytes_max": SAID_BYTES_MAX})
+    ]
+    cluster.tell(C, session.Ask(3, "told_here", {"serial": first, "said": b"lies"}))
+    [refused] = answers(cluster)
+    assert "only the scheduler's process" in refused.data["error"]
+    cluster.tell(HAND, session.Ask(1, "told_here", {"serial": first, "said": b"lines"}))
+    data = {"said": {"scheduler": b"lines"}, "refused": {}, "silent": []}
+    assert answers(cluster) == [session.Answer(1, ok=True, data=data)]
+    cluster.tell(HAND, session.Ask(2, "told_here", {"serial": first, "said": b"again"}))
+    assert answers(cluster) == []
+    cluster.tick(cluster.now + PATIENCE_S)
+    [late] = answers(cluster)
+    assert late == session.Answer(
+        2, ok=True, data={"said": {}, "refused": {}, "silent": ["scheduler"]}
+    )
+    assert not cluster.core.state.inquiries.here
+
+
+def test_questions_about_the_log_are_bounded(cluster: Driver) -> None:
+    """Those who ask too much are told so; who is gone waits for nothing."""
+    cluster.client()
+    log_of(cluster, 1, n="all")
+    assert "n must be a number of lines" in answers(cluster)[0].data["error"]
+    for serial in range(INQUIRIES_MAX):
+        log_of(cluster, serial)
+    assert answers(cluster) == []
+    log_of(cluster, INQUIRIES_MAX)
+    assert "try again later" in answers(cluster)[0].data["error"]
+    cluster.core.left(C, "gone")
+    cluster.tick(cluster.now + PATIENCE_S)
+    assert not cluster.core.state.inquiries.here

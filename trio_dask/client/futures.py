@@ -19,14 +19,17 @@ from trio_dask.client.outcomes import Failed
 from trio_dask.client.waits import seconds_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator
+    from collections.abc import Awaitable, Callable, Generator
     from types import ModuleType, TracebackType
+    from typing import TypeAlias
 
     from trio_dask.client.async_client import AsyncClient
     from trio_dask.client.blocking import Client
     from trio_dask.client.explaining import Explanation
     from trio_dask.client.task_logs import TaskLog
     from trio_dask.messages.ids import TaskId
+
+    Kind: TypeAlias = type[Any]  # in a class that has a `type` this is another word
 
 T = TypeVar("T")
 
@@ -166,6 +169,23 @@ class AsyncFuture(BaseFuture[T]):
         """Run the task again, if it has failed. See `AsyncClient.retry`."""
         await self.client.retry([self])
 
+    @property
+    def type(self) -> Awaitable[Kind | None]:
+        """The class of the value, to be awaited; None while there is none, and of what has not ended well.
+
+        A small value is looked at here, a large one where it is, by a task of its own.
+
+        Raises:
+            ModuleNotFoundError: the class is of a module that is not here.
+            SchedulerUnreachable: the connection was lost before it was known.
+
+        Example:
+            ``await future.type`` is `int`, if that is what came out.
+        """
+        from trio_dask.client.kinds import kind_of
+
+        return kind_of(self.client, self)
+
     def add_done_callback(self, callback: Callable[[AsyncFuture[T]], object]) -> None:
         """Call `callback` with this future, on the loop, when it is done; soon if it is."""
         self.client.call_when_done(self, callback)
@@ -237,6 +257,23 @@ class Future(BaseFuture[T]):
     def retry(self) -> None:
         """Run the task again, if it has failed. See `Client.retry`."""
         self.client.retry([self])
+
+    @property
+    def type(self) -> Kind | None:
+        """The class of the value; None while there is none, and of what has not ended well.
+
+        A small value is looked at here, a large one where it is, by a task of its own.
+
+        Raises:
+            ModuleNotFoundError: the class is of a module that is not here.
+            SchedulerUnreachable: the connection was lost before it was known.
+
+        Example:
+            ``future.type`` is `int`, if that is what came out.
+        """
+        from trio_dask.client.kinds import kind_of
+
+        return self.client.run_blocking(kind_of(self.client, self))
 
     def add_done_callback(self, callback: Callable[[Future[T]], object]) -> None:
         """Call `callback` with this future when it is done, in a thread for callbacks."""

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from trio_dask.client.explaining import AsyncExplaining, Explaining
 from trio_dask.client.options import worker_names
-from trio_dask.messages.inquiring import unpacked
+from trio_dask.messages.inquiring import SCHEDULER_LOGS, unpacked
 from trio_dask.messages.profiles import Frame, Node, Profile
 
 if TYPE_CHECKING:
@@ -86,10 +86,17 @@ async def worker_logs(
     """The last lines of workers' logs, by address."""
     params = {**_of_workers(workers), **({} if n is None else {"n": n})}
     said = await _said(client, "logs", params)
-    return {
-        address: tuple((str(level), str(text)) for _, level, _, text in answer["lines"])
-        for address, answer in said.items()
-    }
+    return {address: _log(answer) for address, answer in said.items()}
+
+
+async def scheduler_logs(client: BaseClient, n: int | None) -> tuple[tuple[str, str], ...]:
+    """The last lines of the scheduler's log."""
+    said = await _said(client, SCHEDULER_LOGS, {} if n is None else {"n": n})
+    return tuple(line for answer in said.values() for line in _log(answer))
+
+
+def _log(answer: dict[str, Any]) -> tuple[tuple[str, str], ...]:
+    return tuple((str(level), str(text)) for _, level, _, text in answer["lines"])
 
 
 def _tree(frame: Frame, node: Node) -> dict[str, Any]:
@@ -169,6 +176,25 @@ class AsyncInquiring(AsyncExplaining):
         """
         return await worker_logs(self, n, workers)
 
+    async def get_scheduler_logs(self, n: int | None = None) -> tuple[tuple[str, str], ...]:
+        """The last lines that the scheduler has logged, the newest first.
+
+        They are from INFO on, also where less is shown on stderr.
+
+        Args:
+            n: so many lines, 500 at most.
+
+        Returns:
+            A level and a text for each line.
+
+        Raises:
+            ValueError: `n` is no number of lines.
+
+        Example:
+            ``for level, text in await client.get_scheduler_logs(20): print(level, text)``
+        """
+        return await scheduler_logs(self, n)
+
 
 class Inquiring(Explaining):
     """The methods of the client that blocks."""
@@ -238,4 +264,24 @@ class Inquiring(Explaining):
         found: dict[str, tuple[tuple[str, str], ...]] = self.run_blocking(
             worker_logs(self, n, workers)
         )
+        return found
+
+    def get_scheduler_logs(self, n: int | None = None) -> tuple[tuple[str, str], ...]:
+        """The last lines that the scheduler has logged, the newest first.
+
+        They are from INFO on, also where less is shown on stderr.
+
+        Args:
+            n: so many lines, 500 at most.
+
+        Returns:
+            A level and a text for each line.
+
+        Raises:
+            ValueError: `n` is no number of lines.
+
+        Example:
+            ``for level, text in client.get_scheduler_logs(20): print(level, text)``
+        """
+        found: tuple[tuple[str, str], ...] = self.run_blocking(scheduler_logs(self, n))
         return found

@@ -6,7 +6,7 @@ import logging
 import math
 import sys
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any, ClassVar, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Final, Self
 
 from trio_dask.client import as_html, refuse_running_loop
 from trio_dask.deploy.adaptive import AdaptiveSettings
@@ -17,10 +17,19 @@ from trio_dask.deploy.local import open_plan
 from trio_dask.deploy.plan import DASHBOARD, LOOPBACK, START_S, plan_local
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from types import TracebackType
 
     from trio_dask.comm import Security
     from trio_dask.deploy.handle import ClusterHandle
+
+
+#: What the scheduler is called among those that have logged something, as in Dask.
+_SCHEDULER: Final = "Scheduler"
+
+
+def _text(lines: Iterable[tuple[str, str]]) -> str:
+    return "\n".join(f"{level} - {text}" for level, text in reversed(list(lines)))
 
 
 class ClusterBase:
@@ -108,6 +117,47 @@ class ClusterBase:
         from trio_dask.client import AsyncClient, Client
 
         return (AsyncClient if self.asynchronous else Client)(self, **options)
+
+    def get_logs(self, *, scheduler: bool = True, workers: bool | Iterable[str] = True) -> Any:
+        """The last lines that scheduler and workers have logged; to be awaited where one awaits.
+
+        Args:
+            scheduler: whether the scheduler's are wanted.
+            workers: whether those of workers are, or of which ones, by name or address.
+
+        Returns:
+            By address, and ``"Scheduler"``, a text: a line for each, the oldest first, 500 at
+            most. Workers of one process have one log.
+
+        Raises:
+            RuntimeError: the cluster is not open.
+            ValueError: there is no such worker.
+
+        Example:
+            ``print(cluster.get_logs(workers=False)["Scheduler"])``
+        """
+        _ = self._live_handle  # who asks one that is closed hears so at once
+        wanted = workers if isinstance(workers, bool) else list(workers)
+        if self.asynchronous:
+            return self._await_logs(wanted=wanted, scheduler=scheduler)
+        found = dict[str, str]()
+        with self.get_client(set_as_default=False) as client:
+            if scheduler:
+                found[_SCHEDULER] = _text(client.get_scheduler_logs())
+            if wanted:
+                said = client.get_worker_logs(workers=None if wanted is True else wanted)
+                found |= {address: _text(lines) for address, lines in said.items()}
+        return found
+
+    async def _await_logs(self, *, wanted: bool | list[str], scheduler: bool) -> dict[str, str]:
+        found = dict[str, str]()
+        async with self.get_client(set_as_default=False) as client:
+            if scheduler:
+                found[_SCHEDULER] = _text(await client.get_scheduler_logs())
+            if wanted:
+                said = await client.get_worker_logs(workers=None if wanted is True else wanted)
+                found |= {address: _text(lines) for address, lines in said.items()}
+        return found
 
     def __repr__(self) -> str:
         parts = [repr(self.name)]

@@ -9,7 +9,7 @@ those who want to know what happened.
 """
 
 from trio_dask.eventlog.digests import digest
-from trio_dask.eventlog.loglines import LogLines, kept_lines
+from trio_dask.eventlog.loglines import LogLines, kept_lines, newest
 from trio_dask.eventlog.reading import LogReader, Record
 from trio_dask.eventlog.replaying import Outcome, Replayed, Violation, replay
 from trio_dask.eventlog.writing import EventLog, open_event_log
@@ -24,6 +24,7 @@ __all__ = [
     "Violation",
     "digest",
     "kept_lines",
+    "newest",
     "open_event_log",
     "replay",
 ]

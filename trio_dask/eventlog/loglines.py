@@ -7,8 +7,10 @@ from collections import deque
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any, Final
 
+from trio_dask.messages.inquiring import packed
+
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
 
 #: So many lines are kept, each this long at most.
 KEPT: Final = 500
@@ -61,6 +63,18 @@ class LogLines(logging.Handler):
             {"ago_s": max(0.0, now - at), "level": level, "logger": name, "text": text}
             for at, level, name, text in reversed(tuple(self._lines))
         ]
+
+
+def newest(lines: Sequence[dict[str, Any]], n: Any, room: int) -> list[list[Any]]:
+    """So many lines, or all, the newest first, as far as there is room for them, in bytes."""
+    told: list[list[Any]] = []
+    for each in lines[: n if type(n) is int and n >= 0 else KEPT]:
+        row = [each["ago_s"], each["level"], each["logger"], each["text"]]
+        room -= len(packed(row))
+        if room < 0:
+            break
+        told.append(row)
+    return told
 
 
 @contextmanager

@@ -20,6 +20,9 @@ CALL_STACK: Final = "call_stack"
 PROFILE: Final = "profile"
 LOGS: Final = "logs"
 TASK_LOGS: Final = "task_logs"
+#: The scheduler itself knows this, and says it to its own core as that.
+SCHEDULER_LOGS: Final = "scheduler_logs"
+TOLD_HERE: Final = "told_here"
 #: An answer has no more bytes than this, or than its question says.
 SAID_BYTES_MAX: Final = 1 << 20
 

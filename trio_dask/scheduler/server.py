@@ -28,6 +28,7 @@ from trio_dask.messages import session
 from trio_dask.messages.ids import CLIENT_MAX
 from trio_dask.messages.nested import Nested
 from trio_dask.scheduler.core import CoreSettings, Misuse, SchedulerCore
+from trio_dask.scheduler.core.inquiring import asked_here
 from trio_dask.scheduler.hand import NAME, Hand
 from trio_dask.scheduler.idling import Idleness, is_busy
 from trio_dask.scheduler.importing import find_placement
@@ -40,6 +41,7 @@ if TYPE_CHECKING:
 
     from trio_dask.comm import Connection, Keys, Listener
     from trio_dask.config import Config, SchedulerConfig
+    from trio_dask.eventlog import LogLines
     from trio_dask.messages import Message
     from trio_dask.scheduler.recording import Core
 
@@ -108,7 +110,7 @@ async def run_scheduler(
                 outside.start_soon(_set_when_cancelled, stopping)
                 with trio.CancelScope(shield=True):
                     async with trio.open_nursery() as nursery:
-                        server = _Server(told, nursery, stopping)
+                        server = _Server(told, nursery, stopping, lines)
                         view = SchedulerView(
                             core.state,
                             server.overhear,
@@ -174,10 +176,14 @@ class _Visit:
 class _Server:
     """Sessions by peer number."""
 
-    def __init__(self, core: Core, nursery: trio.Nursery, stopping: trio.Event) -> None:
+    def __init__(
+        self, core: Core, nursery: trio.Nursery, stopping: trio.Event, log: LogLines
+    ) -> None:
         self._nursery = nursery
         self._core = core
         self._stopping = stopping
+        self._log = log
+        self._log_asked = 0  # the last of those who were told of it
         self._inside = Inside(core)
         self._handle: Callable[[int, Message, float], None] = core.handle
         self._sessions: dict[int, Connection] = {}
@@ -316,6 +322,9 @@ class _Server:
         Raises:
             ValueError: it says that the question makes no sense.
         """
+        return await self._own_hand().ask(topic, params)
+
+    def _own_hand(self) -> Hand:
         if self._hand is None:
             peer = self._peers = self._peers + 1
             self._core.local_joined(peer, NAME)
@@ -324,8 +333,8 @@ class _Server:
                 self._handle(peer, message, trio.current_time())
                 self._flush()
 
-            self._hand = peer, Hand(say)
-        return await self._hand[1].ask(topic, params)
+            self._hand = peer, Hand(say, self._log)
+        return self._hand[1]
 
     def traffic(self) -> Statistics:
         """What has gone between this process and its peers."""
@@ -460,6 +469,10 @@ class _Server:
             self._sooner.set()
         if self._core.state.closing:
             self._stopping.set()
+        asked = asked_here(self._core.state, self._log_asked)
+        if asked:
+            self._log_asked = asked[-1][0]
+            self._own_hand().tell(asked)
 
     def _say_inside(self, worker: int, message: Message) -> None:
         self._core.said(worker, message)

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
+from trio_dask.eventlog import newest
 from trio_dask.messages.inquiring import packed
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-#: So many lines are told if nothing is said.
-_LINES: Final = 500
 #: What is around the lines.
 _FRAME_BYTES: Final = 32
 #: A share of the room for what tasks have printed.
@@ -19,8 +18,7 @@ _OUTPUT_SHARE: Final = 4
 
 def answer(params: dict[str, Any], lines: Sequence[dict[str, Any]], output: Sequence[str]) -> bytes:
     """The newest lines of the log, as many as are asked for and there is room for; and the output."""
-    n, room = params.get("n"), params.get("bytes_max")
-    count = n if type(n) is int and n >= 0 else _LINES
+    room = params.get("bytes_max")
     left = (room if type(room) is int else 0) - _FRAME_BYTES
     printed: list[str] = []
     share = left // _OUTPUT_SHARE
@@ -30,11 +28,4 @@ def answer(params: dict[str, Any], lines: Sequence[dict[str, Any]], output: Sequ
             break
         left -= len(packed(line))
         printed.insert(0, line)
-    told: list[list[Any]] = []
-    for each in lines[:count]:
-        row = [each["ago_s"], each["level"], each["logger"], each["text"]]
-        left -= len(packed(row))
-        if left < 0:
-            break
-        told.append(row)
-    return packed({"lines": told, "output": printed})
+    return packed({"lines": newest(lines, params.get("n"), left), "output": printed})

@@ -1,12 +1,12 @@
 """Questions about what is in workers' processes: asked of each of them, answered together.
 
 What workers say is passed on as it is. Who does not answer in time, as its process is busy with
-something that lets nobody look, is named; who leaves meanwhile as well.
+something that lets nobody look, is named; who leaves meanwhile as well. What the scheduler itself
+has logged is asked of the process around this core, which answers as the client in it.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
 from trio_dask.messages.ids import task_of_key
@@ -20,6 +20,7 @@ from trio_dask.messages.inquiring import (
 )
 from trio_dask.messages.session import Answer
 from trio_dask.scheduler.core import state as st
+from trio_dask.scheduler.core.inquiry import HERE, Inquiry
 from trio_dask.scheduler.core.misuse import Misuse
 
 if TYPE_CHECKING:
@@ -35,28 +36,7 @@ INQUIRIES_MAX: Final = 100
 _TOGETHER_BYTES: Final = 16 << 20
 _EACH_BYTES_MIN: Final = 16 << 10
 _GONE: Final = b"it has left"
-
-
-@dataclass(slots=True, eq=False)
-class Inquiry:
-    """A client that waits for what some workers say."""
-
-    client: Client
-    serial: int
-    due: float
-    bytes_max: int
-    said: dict[str, bytes] = field(default_factory=dict)  # by address
-    refused: dict[str, bytes] = field(default_factory=dict)
-    waiting: dict[int, Worker] = field(default_factory=dict)  # by the serial it was asked with
-
-    def answer(self, state: ClusterState) -> None:
-        """Tell the client what is known by now."""
-        for serial in self.waiting:
-            state.inquiries.pop(serial, None)
-        if state.clients.get(self.client.number) is self.client:
-            silent = [worker.address for worker in self.waiting.values()]
-            data = {"said": self.said, "refused": self.refused, "silent": silent}
-            self.client.out.add(Answer(self.serial, ok=True, data=data))
+_MANY: Final = f"{INQUIRIES_MAX} such questions are being answered: try again later"
 
 
 def on_ask(state: ClusterState, client: Client, message: Ask) -> str | None:
@@ -73,8 +53,8 @@ def on_ask(state: ClusterState, client: Client, message: Ask) -> str | None:
         if None in chosen:
             return f"there is no worker {named[chosen.index(None)]!r:.200}"
         found = [worker for worker in dict.fromkeys(chosen) if worker is not None]
-    if len({id(inquiry) for inquiry, _ in state.inquiries.values()}) >= INQUIRIES_MAX:
-        return f"{INQUIRIES_MAX} such questions are being answered: try again later"
+    if _are_many(state):
+        return _MANY
     if message.topic == TASK_LOGS:
         tid = _task_meant(state, params)
         if tid is None:
@@ -84,6 +64,49 @@ def on_ask(state: ClusterState, client: Client, message: Ask) -> str | None:
     if message.topic == CALL_STACK and (tasks := _tasks(state, params)) is not None:
         each = _by_worker(tasks, each)
     _ask(state, client, message, each)
+    return None
+
+
+def _are_many(state: ClusterState) -> bool:
+    of_workers = {id(inquiry) for inquiry, _ in state.inquiries.values()}
+    return len(of_workers) + len(state.inquiries.here) >= INQUIRIES_MAX
+
+
+def on_ask_here(state: ClusterState, client: Client, message: Ask) -> str | None:
+    """Have the process around say what it has logged; or say what is wrong with the question."""
+    lines = message.params.get("n")
+    if lines is not None and (type(lines) is not int or lines < 0):
+        return f"n must be a number of lines, not {lines!r:.200}"
+    if _are_many(state):
+        return _MANY
+    state.inquiries_ever += 1
+    serial = state.inquiries_ever
+    due = state.now + PATIENCE_S
+    inquiry = Inquiry(client, message.serial, due, SAID_BYTES_MAX, lines, waiting={serial: None})
+    state.inquiries.here[serial] = inquiry
+    return None
+
+
+def asked_here(state: ClusterState, after: int) -> list[tuple[int, dict[str, Any]]]:
+    """What the process around is asked, with serials above `after`, and how much there is room for."""
+    return [
+        (serial, {"n": inquiry.lines, "bytes_max": inquiry.bytes_max})
+        for serial, inquiry in state.inquiries.here.items()
+        if serial > after
+    ]
+
+
+def on_told_here(state: ClusterState, client: Client, message: Ask) -> str | None:
+    """This process answers; perhaps too late. Nobody else may."""
+    if not client.local:
+        return "only the scheduler's process says what it has logged"
+    serial, said = message.params["serial"], message.params["said"]
+    inquiry = state.inquiries.here.get(serial)
+    if inquiry is not None:
+        inquiry.said[HERE] = said
+        del inquiry.waiting[serial], state.inquiries.here[serial]
+        inquiry.answer(state)
+    client.out.add(Answer(message.serial, ok=True, data={}))
     return None
 
 
@@ -165,7 +188,8 @@ def gone(state: ClusterState, worker: Worker) -> None:
 
 def expire(state: ClusterState, now: float) -> None:
     """Answer what has waited long enough, without those that are silent."""
-    for inquiry, _ in list(state.inquiries.values()):
+    of_workers = [inquiry for inquiry, _ in state.inquiries.values()]
+    for inquiry in [*of_workers, *state.inquiries.here.values()]:
         if inquiry.due <= now and inquiry.waiting:
             inquiry.answer(state)
             inquiry.waiting.clear()

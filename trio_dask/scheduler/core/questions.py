@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from trio_dask.messages.inquiring import SCHEDULER_LOGS, TOLD_HERE
 from trio_dask.messages.session import Answer
 from trio_dask.scheduler.coordination import Refusal
 from trio_dask.scheduler.core import (
@@ -169,5 +170,7 @@ _ORDERS: dict[str, Callable[[ClusterState, Client, Ask], str | None]] = {
     "shutdown": _on_shutdown,
     "cancel_keys": stopping.on_cancel_keys,
     **dict.fromkeys(inquiring.TOPICS, inquiring.on_ask),
+    SCHEDULER_LOGS: inquiring.on_ask_here,
+    TOLD_HERE: inquiring.on_told_here,
     **dict.fromkeys(_KEPT, _on_kept),
 }

@@ -18,6 +18,7 @@ from trio_dask.messages.tasks import INTERRUPT
 from trio_dask.scheduler.coordination import Records
 from trio_dask.scheduler.core.books import Membership, Reunion, Sessions
 from trio_dask.scheduler.core.chronicle import KEPT as _HAPPENED_KEPT
+from trio_dask.scheduler.core.inquiry import Inquiries
 from trio_dask.scheduler.core.mirror_books import Mirrors
 from trio_dask.scheduler.core.pacing import Pace
 from trio_dask.scheduler.core.plugin_books import PluginBooks
@@ -32,7 +33,6 @@ if TYPE_CHECKING:
     from trio_dask.scheduler.core.copies import Order
     from trio_dask.scheduler.core.deaths import Deaths
     from trio_dask.scheduler.core.draining import Draining
-    from trio_dask.scheduler.core.inquiring import Inquiry
     from trio_dask.scheduler.core.limits import Limit
     from trio_dask.scheduler.core.nests import Nest
     from trio_dask.scheduler.core.outbox import ClientOutbox, Outbox, WorkerOutbox
@@ -424,7 +424,7 @@ class ClusterState:
     renewals: dict[int, Renewal] = field(default_factory=dict)  # workers get new runners
     renewals_ever: int = 0
     #: Questions that workers are to answer, by the serial that each was asked with.
-    inquiries: dict[int, tuple[Inquiry, Worker]] = field(default_factory=dict)
+    inquiries: Inquiries = field(default_factory=Inquiries)
     inquiries_ever: int = 0
     plugins: PluginBooks = field(default_factory=PluginBooks)  # in all runners
     closing: str = ""  # why all of it is to end
