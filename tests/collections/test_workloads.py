@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import json
+import re
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -91,3 +92,38 @@ async def test_the_web_service(
             assert found == {"number": 360, "factors": [2, 2, 2, 3, 3, 5]}
             refused = json.loads(await web.asked(service, f"/factors/{1 << 60}"))
             assert "too long" in refused["error"]
+
+
+@pytest.mark.parametrize("name", ["shuffle", "set_index", "merge", "rechunk"])
+def test_a_shuffle(monkeypatch: pytest.MonkeyPatch, cluster: LocalCluster, name: str) -> None:
+    """Of more parts than Dask shuffles at once, so in two stages: the same checksum as in threads."""
+    monkeypatch.syspath_prepend(str(EXAMPLES))
+    shuffles = importlib.import_module("shuffles")
+    job, parts, part_bytes = shuffles.JOBS[name], 35, 40_000
+    with dask.config.set({"scheduler": "threads", "dataframe.shuffle.method": "tasks"}):
+        expected = job(parts, part_bytes)
+    with Client(cluster):
+        assert job(parts, part_bytes) == expected
+
+
+def test_a_shuffle_that_loses_rows_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The checksum is another one where a key is in two parts, or a row in none."""
+    monkeypatch.syspath_prepend(str(EXAMPLES))
+    shuffles = importlib.import_module("shuffles")
+    with dask.config.set({"scheduler": "threads", "dataframe.shuffle.method": "tasks"}):
+        right = shuffles.shuffle(4, 40_000)
+        assert shuffles._summed(shuffles.frame(4, 40_000)) != right
+        assert shuffles._summed(shuffles.frame(4, 39_960).shuffle("key")) != right
+
+
+def test_the_script_for_shuffles(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A line for each job, with a time, a size and the checksum; it ends well."""
+    monkeypatch.syspath_prepend(str(EXAMPLES))
+    shuffles = importlib.import_module("shuffles")
+    arguments = ["--parts", "3", "--part-bytes", "4000", "--ways", "trio_dask"]
+    assert shuffles.main([*arguments, "--jobs", "rechunk", "shuffle"]) == 0
+    _, *lines = capsys.readouterr().out.splitlines()
+    assert [line.split()[0] for line in lines] == ["rechunk", "shuffle"]
+    assert all(re.fullmatch(r"\w+ +\d+\.\d\d s +\d+ MiB   \d+", line) for line in lines)
