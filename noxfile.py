@@ -130,7 +130,7 @@ def tests(session: nox.Session) -> None:
 
 @nox.session(default=False)
 def dask_suite(session: nox.Session) -> None:
-    """Dask's own tests of its collections, computed by a client: an hour; what fails is listed.
+    """Dask's own tests of its collections, computed by a client: two hours; what fails is listed.
 
     Some fail with every scheduler that pickles: those that look at what a function has changed,
     ask whether a value is the same object, or count what Dask's own schedulers do.
@@ -141,7 +141,13 @@ def dask_suite(session: nox.Session) -> None:
         "python", "-c", "import dask, pathlib; print(pathlib.Path(dask.__file__).parent)",
         silent=True,
     )  # fmt: skip
-    rooms = session.posargs or ["tests/test_delayed.py", "tests/test_base.py", "bag", "array"]
+    rooms = session.posargs or [
+        "tests/test_delayed.py",
+        "tests/test_base.py",
+        "bag",
+        "array",
+        "dataframe",
+    ]
     plugin = {"PYTHONPATH": str(Path("tests/collections").resolve())}
     session.run(
         "pytest", "-q", "-c", "/dev/null", "-o", "addopts=", "-W", "ignore", "--tb=line",

@@ -5,6 +5,13 @@ from __future__ import annotations
 import os
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+from sphinx.addnodes import pending_xref
+
+if TYPE_CHECKING:
+    from docutils.nodes import document
+    from sphinx.application import Sphinx
 
 sys.path.insert(0, str(Path(__file__).parent))
 sys.path.append(str(Path(__file__).parents[1]))  # `bench` is not installed
@@ -45,3 +52,15 @@ if os.environ.get("READTHEDOCS"):
     }
 
 generate.write_pages(Path(__file__).parent / "reference" / "generated")
+
+
+def leave_type_alone(_: Sphinx, doctree: document) -> None:
+    """Python's own `type` is no link: it would lead to those of futures, which are called so, too."""
+    for node in list(doctree.findall(pending_xref)):
+        if node["refdomain"] == "py" and node["reftarget"] == "type":
+            node.replace_self(node.children)
+
+
+def setup(app: Sphinx) -> None:
+    """What is done while pages are made."""
+    app.connect("doctree-read", leave_type_alone)
