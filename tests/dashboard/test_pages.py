@@ -54,6 +54,12 @@ _RUN: Final = (
     ".map((each) => [each.impact, each.id, each.nodes.map((node) => node.html.slice(0, 200))]))"
 )
 
+#: What is read line by line, for which nobody scrolls to the side.
+READ: Final = {"events-log", "logs"}
+_CUT: Final = (
+    "[...document.querySelectorAll('.scroll')].filter((e) => e.scrollWidth > e.clientWidth).length"
+)
+
 in_a_browser = [
     pytest.mark.network,
     pytest.mark.processes,
@@ -103,6 +109,8 @@ async def test_every_page_loads_fits_and_is_for_everybody(chromium: Chromium, ha
                 wide = await page.run("document.documentElement.scrollWidth")
                 assert wide <= width, f"{name} is {wide} wide"
                 assert await page.run(_RUN) == [], f"{name}, {width} wide"
+                cut = await page.run(_CUT) if name in READ else 0
+                assert cut == 0, f"lines of {name} are cut off, {width} wide"
             await picture(page, link, name)
             await picture(page, link, f"{name}-phone")
         assert page.complaints == []

@@ -11,7 +11,7 @@ export function eventList(node, events, none) {
     h("thead", null, h("tr", null, ["When", "Kind", "Who", "What"].map((each, index) => h("th", { scope: "col", class: index === 1 ? "mid" : null }, each)))),
     h("tbody", null, events.map((each) => h("tr", null,
       h("td", { class: "dim when" }, ago(each.ago_s)), h("td", { class: "mid" }, h("span", { class: `state ${each.kind === "death" || each.kind === "failure" ? "failed" : ""}` }, each.kind)),
-      h("th", { scope: "row" }, each.kind === "worker" || each.kind === "death" ? h("a", { href: at(`workers/${part(each.who)}`), "data-nav": true }, each.who) : each.who),
+      h("th", { scope: "row", class: "who" }, each.kind === "worker" || each.kind === "death" ? h("a", { href: at(`workers/${part(each.who)}`), "data-nav": true }, each.who) : each.who),
       h("td", { class: "text" }, each.text, each.times > 1 ? h("b", { class: "dim" }, ` × ${count(each.times)}`) : null)))))));
 }
 

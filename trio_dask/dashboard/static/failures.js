@@ -46,7 +46,7 @@ export class Failures {
       groups.get(alike).push(each);
     }
     say(this.summary, seen
-      ? `${plural(seen, "task")} failed by themselves so far.${seen > data.failures.length ? ` The last ${count(data.failures.length)} of them:` : ""} What failed for an input's sake is not counted.`
+      ? `${plural(seen, "task")} failed by ${seen === 1 ? "itself" : "themselves"} so far${seen > data.failures.length ? `, of which these are the last ${count(data.failures.length)}` : ""}. What failed for an input's sake is not counted.`
       : "No task has failed so far.");
     put(this.list, [...groups].map(([alike, all]) => this.card(alike, all)));
   }

@@ -195,7 +195,7 @@ export class Graph {
     }));
     this.drawn = [x, y];
     context.strokeStyle = ink("--dim");
-    context.globalAlpha = Math.max(0.08, Math.min(0.5, 300 / (this.links.length + 1)));
+    context.globalAlpha = Math.max(0.05, Math.min(0.5, 60 / (this.links.length + 1)));
     context.beginPath();
     for (const [from, to] of this.links) { context.moveTo(x[from], y[from]); context.lineTo(x[to], y[to]); }
     context.stroke();
