@@ -32,7 +32,9 @@ SIMULATIONS = (
 )  # fmt: skip
 #: What makes a module one that flake8-async has anything to say about; the pure cores are not.
 ASYNCHRONOUS = re.compile(r"\b(async|await|trio|anyio|asyncio)\b")
-DISTRIBUTED = "distributed==2026.8.0"  # figures are compared over time: a new one is a decision
+# Figures are compared over time: a new one is a decision.
+DISTRIBUTED = "distributed==2026.8.0"
+RAY = "ray==2.60.0"
 
 
 def install(session: nox.Session, *groups: str) -> None:
@@ -223,7 +225,7 @@ def pictures(session: nox.Session) -> None:
 @nox.session(default=False)
 def bench(session: nox.Session) -> None:
     """Figures beside dask.distributed: 20 minutes, ``-- --quick`` under two; see ``-- --help``."""
-    session.install(".", DISTRIBUTED)
+    session.install(".", DISTRIBUTED, *([RAY] if "--ray" in session.posargs else []))
     session.run("python", "-m", "bench", *session.posargs)
 
 

@@ -93,6 +93,7 @@ def arguments() -> argparse.Namespace:
     )  # fmt: skip
     parser.add_argument("--rounds", type=int, help="medians are taken over so many [3; quick: 1]")
     parser.add_argument("--no-distributed", action="store_true", help="leave distributed out")
+    parser.add_argument("--ray", action="store_true", help="Ray, too, which is to be installed")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write all figures there")
     asked = parser.parse_args()
     asked.rounds = asked.rounds or (1 if asked.quick else 3)
@@ -108,7 +109,10 @@ def main() -> int:
     asked = arguments()
     cases = [case for case in CASES.values() if case.name in asked.cases]
     rounds = Rounds(
-        available(distributed=not asked.no_distributed), cases, asked.rounds, quick=asked.quick
+        available(distributed=not asked.no_distributed, ray=asked.ray),
+        cases,
+        asked.rounds,
+        quick=asked.quick,
     )
     counted = counting.run(_COUNTED_TASKS)
     alone = single.run(_COUNTED_ALONE)

@@ -12,6 +12,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any, Final
 
 from bench.clients import Blocking, Client, InLoop, Pool
+from bench.ray import open_ray
 from bench.servers import open_servers
 
 if TYPE_CHECKING:
@@ -135,6 +136,12 @@ def _pool() -> Iterator[Running]:
         yield Running(Pool(executor), lambda: {"worker": list(processes)}, "worker")
 
 
+@contextmanager
+def _ray() -> Iterator[Running]:
+    with open_ray(PROCESSES) as (client, roles):
+        yield Running(client, roles, "worker")
+
+
 OURS: Final = "trio_dask"
 
 SYSTEMS: Final = {
@@ -181,15 +188,25 @@ SYSTEMS: Final = {
             None,
             "from concurrent.futures import ProcessPoolExecutor",
         ),
+        System("Ray", frozenset({"pool", "objects"}), _ray, None, "import ray", slow=True),
     )
 }
 
 
-def available(*, distributed: bool) -> list[System]:
-    """The systems that can be measured here, ours first."""
+def available(*, distributed: bool, ray: bool = False) -> list[System]:
+    """The systems that can be measured here, ours first; Ray if it is asked for.
+
+    Raises:
+        SystemExit: it is asked for, and is not installed.
+    """
     found = dict(SYSTEMS)
     if not hasattr(import_module("trio_dask"), "Client"):
         del found["trio_dask Client"]
     if not distributed or importlib.util.find_spec("distributed") is None:
         del found["distributed"], found["queueing off"]
+    if not ray:
+        del found["Ray"]
+    elif importlib.util.find_spec("ray") is None:
+        msg = "Ray is not installed here: `pip install ray`"
+        raise SystemExit(msg)
     return list(found.values())

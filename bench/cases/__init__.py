@@ -78,7 +78,7 @@ CASES: Final = {
             "large",
             "large values to and from the client",
             moving.measure,
-            frozenset({"cluster", "blocking"}),
+            frozenset({"cluster", "blocking", "objects"}),
         ),
         Case("answer", "longest wait for the scheduler's answer", answering.measure, _CLUSTER),
         Case("besieged", "a map while strangers come", besieging.measure, _OURS, long=True),

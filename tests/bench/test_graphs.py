@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from bench import graphs
 from bench.clients import Pool
+from bench.ray import RayClient
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -42,6 +44,39 @@ def test_a_graph_gives_what_it_says(graph: graphs.Graph) -> None:
         client = Counting(executor)
         assert client.run(graph.build) == graph.expected
     assert client.tasks == graph.tasks
+
+
+class FakeRay:
+    """Runs what is remote at once. As with Ray, references in a list are not followed."""
+
+    class Ref:
+        """Stands for a value."""
+
+        def __init__(self, value: Any) -> None:
+            self.value = value
+
+    def remote(self, fn: Callable[..., Any]) -> Any:
+        """A function as Ray has it."""
+
+        def call(*args: Any) -> Any:
+            assert not any(isinstance(arg, list) and self.refs_in(arg) for arg in args)
+            return self.Ref(fn(*(arg.value if isinstance(arg, self.Ref) else arg for arg in args)))
+
+        return SimpleNamespace(remote=call)
+
+    def refs_in(self, values: list[Any]) -> bool:
+        """Whether there are any."""
+        return any(isinstance(each, self.Ref) for each in values)
+
+    def get(self, refs: list[Any]) -> list[Any]:
+        """Their values."""
+        return [ref.value for ref in refs]
+
+
+@pytest.mark.parametrize("graph", GRAPHS.values(), ids=GRAPHS)
+def test_ray_is_given_the_same_graphs(graph: graphs.Graph) -> None:
+    """Also those with lists of futures."""
+    assert RayClient(FakeRay()).run(graph.build) == graph.expected
 
 
 def test_results_are_told_apart() -> None:
