@@ -110,6 +110,33 @@ def test_all_kinds_come_back(town: Reunion) -> None:
     assert town.core.state.records.queues.bound("q") == 2
 
 
+def test_what_newcomers_have_put_meanwhile_is_there_as_well() -> None:
+    """They were faster than all who come back, and what they have is not taken for what there was."""
+    town = Reunion(clients_from=1024)
+    town.core.client_joined(D, session.RegisterClient("new"), town.now)
+    town.settle()
+    path = {"path": ["a"], "tree": b"2"}
+    for topic, params in (
+        ("queue.put", {"token": 1, "name": "q", "data": b"new", "maxsize": 9}),
+        ("event.set", {"name": "e"}), ("metadata.set", path),
+    ):  # fmt: skip
+        assert ask(town, D, topic, **params) in answers(town, D)
+    town.worker_back(A)
+    town.remembers(A, clients=())
+    rows = (
+        (item(bound=9), b"1"), (["flag", "e"], b""), (["bound", "q", 9], b""),
+        (["metadata", ["a"], b"1"], b""),
+    )  # fmt: skip
+    town.tell(A, mirror(V, *rows))
+    town.tell(A, Announced(1, []))
+    assert get(town, 2, D) == [b"new", b"1"]
+    asked(town, D, "ticket.took", token=2)
+    assert asked(town, D, "event.is_set", name="e") == {"set": True}
+    assert asked(town, D, "metadata.get", path=["a"])["tree"] == b"1"
+    kinds = [head[0] for head, _, _ in town.core.state.mirrors.rows.values()]
+    assert sorted(kinds) == ["bound", "flag", "metadata"]
+
+
 def test_what_was_begun_goes_on(town: Reunion) -> None:
     """Some keeps are not whole: such a worker counts if nobody has more."""
     whole(town, mirror(0, (item(), b"1")), mirror(V, (item(), b"1"), (item(), b"2")))
@@ -245,6 +272,25 @@ def test_tasks_that_their_client_describes_are_those(town: Reunion) -> None:
     assert town.core.state.tasks[FIRST].also
     town.done(A, town.run_last(A))
     assert town.core.state.tasks[FIRST].state == 4
+
+
+@pytest.mark.parametrize("status", [reunion.FAILED, reunion.CANCELLED, reunion.LOST])
+def test_a_bad_end_that_a_client_knows_is_one_to_it(town: Reunion, status: int) -> None:
+    """Others may have the value: it is kept for them, and the client wants it no more."""
+    town.tell(
+        A, mirror(V, (["variable", "v", [FIRST], ["x"]], b"x"), (["value", FIRST, 4], b"small"))
+    )
+    for peer in (A, B):
+        town.tell(peer, Announced(1, []))
+    town.tell(D, Announced(0, []))
+    town.describes([b"1"], (FIRST, status, b"why"))
+    task = town.core.state.tasks[FIRST]
+    assert (task.value, task.wanted) == (b"small", False)
+    assert not any(isinstance(each, words.Finished) for each in town.heard(C))
+    town.tell(C, words.Release([FIRST]))
+    assert town.core.state.tasks[FIRST].value == b"small"
+    asked(town, D, "variable.delete", name="v")
+    assert town.at_rest()
 
 
 def test_futures_of_others_come_back(town: Reunion) -> None:

@@ -150,6 +150,22 @@ def test_who_is_new_waits_as_well(town: Reunion) -> None:
     assert welcome.number > ME
 
 
+@pytest.mark.parametrize("asks", [True, False])
+def test_a_newcomer_whose_connection_breaks_while_it_waits(town: Reunion, *, asks: bool) -> None:
+    """It waits on the next one, even if nobody has noticed that the first is gone."""
+    new = session.RegisterClient("new", "the secret of a newcomer")
+    town.core.client_joined(D, new, town.now)
+    if asks:
+        assert town.core.resume(session.Resume(new.secret, 0), town.now) is None
+        assert not town.core.state.reunion.newcomers
+    town.core.client_joined(D + 1, new, town.now)
+    town.tell(A, Announced(1, []))
+    town.tell(C, Announced(0, []))
+    assert town.core.work() == []
+    assert D not in town.core.state.peers
+    assert any(isinstance(each, session.Welcome) for each in town.heard(D + 1))
+
+
 def test_newcomers_have_numbers_that_nobody_else_can_have() -> None:
     """Not even one whom the scheduler before took in, and of whom nobody has heard."""
     numbers = []

@@ -130,7 +130,7 @@ class SchedulerCore:
         sessions.check_secret(state.sessions, message.secret)
         back = reunion.comes_back(state, message, now)
         if state.reunion.recovering and not back:
-            state.reunion.newcomers[peer] = message, now
+            reunion.wait(state, peer, message, now)
             return
         number = message.number if back else state.clients_ever + 1
         if not 0 < number < CLIENT_MAX:
@@ -184,7 +184,7 @@ class SchedulerCore:
         sessions.check_secret(state.sessions, message.secret)
         back = reunion.comes_back(state, message, now)
         if state.reunion.recovering and not back:
-            state.reunion.newcomers[peer] = message, now
+            reunion.wait(state, peer, message, now)
             return
         before = self._make_room(message, back=back)
         if before is not None:

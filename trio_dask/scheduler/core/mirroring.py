@@ -45,6 +45,9 @@ _ROWS_MAX: Final = 2000
 _BYTES_MAX: Final = 4 << 20
 #: So many changes wait for the clock at most, for a worker that is not the first to be told.
 _ROWS_MANY: Final = 200
+#: Each scheduler has numbers of its own for records, as for clients: it may have some already when
+#: it hears of those that there were before.
+_ROW_BITS: Final = 40
 #: What a record takes besides its own bytes.
 ROW_BYTES: Final = 100
 
@@ -63,7 +66,7 @@ def add(state: ClusterState, head: list[Any], blob: bytes, nbytes: int) -> int:
                 "metadata: what is beyond that is with this scheduler only, and gone if it dies"
             )
         return 0
-    mirrors.ids_ever += 1
+    mirrors.ids_ever = max(mirrors.ids_ever, state.settings.clients_from << _ROW_BITS) + 1
     put(mirrors, mirrors.ids_ever, (head, blob, nbytes))
     mirrors.added[mirrors.ids_ever] = None
     mirrors.version += 1

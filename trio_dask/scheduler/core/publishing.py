@@ -206,6 +206,7 @@ def _copied(tree: Any) -> Any:
 
 def restore_metadata(state: ClusterState, path: list[str], tree: Any, row: int) -> None:
     """This was at this place."""
+    mirroring.remove(state, state.mirrors.paths.get(tuple(path), 0))  # a newcomer's
     _put(state.records, _node(state.records, path), path[-1], _copied(tree))
     state.mirrors.paths[tuple(path)] = row
 

@@ -53,7 +53,7 @@ def adopt(state: ClusterState, told: Iterable[tuple[Worker, list[Message]]], *, 
     mirroring.unsettle(state)
     if not anew:
         return
-    mirrors.ids_ever = max(best, default=0)
+    mirrors.ids_ever = max(mirrors.ids_ever, *best, 0)
     nbytes = 0
     for row, (head, blob) in sorted(best.items()):
         nbytes += len(blob)
@@ -102,6 +102,7 @@ def _adopt_item(state: ClusterState, row: int, head: list[Any], blob: bytes) -> 
 
 def _adopt_bound(state: ClusterState, row: int, head: list[Any], _: bytes) -> int:
     state.records.queues.restore(head[1], [], head[2])
+    mirroring.remove(state, state.mirrors.bounds.get(head[1], 0))  # a newcomer's
     state.mirrors.bounds[head[1]] = row
     return len(head[1])
 
@@ -122,6 +123,7 @@ def _adopt_dataset(state: ClusterState, row: int, head: list[Any], blob: bytes) 
 
 def _adopt_flag(state: ClusterState, row: int, head: list[Any], _: bytes) -> int:
     state.records.flags.set(head[1], state.now)
+    mirroring.remove(state, state.mirrors.flags.get(head[1], 0))  # a newcomer's
     state.mirrors.flags[head[1]] = row
     return len(head[1])
 

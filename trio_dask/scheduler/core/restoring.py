@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from trio_dask.scheduler.core.state import ClusterState, Task
 
 _VALUES: Final = (words.INLINE, words.HELD, words.SOUGHT)
+_BAD_ENDS: Final = (words.FAILED, words.CANCELLED, words.LOST)
 Knowledge = dict[int, tuple[int, bytes, int]]  # of a task: status, value or reason, source
 
 
@@ -266,16 +267,19 @@ def _learn_ends(state: ClusterState, told: _Told) -> None:
     """
     for tid, (status, value, _) in sorted(told.known.items(), reverse=True):
         task = state.tasks.get(tid)
-        if task is None or task.state not in (st.WAITING, st.READY):
+        if task is None or status not in _BAD_ENDS:
             continue
-        if status == words.FAILED:
+        if task.state == st.DONE:
+            intake.unwant(state, tid)  # others have the value, and this client does not look for it
+        elif task.state not in (st.WAITING, st.READY):
+            continue
+        elif status == words.FAILED:
             end(state, task, st.FAILED, value)
-        elif status in (words.CANCELLED, words.LOST):
-            if len(wants(task)) > 1:
-                intake.unwant(state, tid)  # it was for this client only
-            else:
-                how = st.CANCELLED if status == words.CANCELLED else st.LOST
-                end(state, task, how, value)
+        elif len(wants(task)) > 1:
+            intake.unwant(state, tid)  # it was for this client only
+        else:
+            how = st.CANCELLED if status == words.CANCELLED else st.LOST
+            end(state, task, how, value)
 
 
 def _miss(state: ClusterState, told: _Told) -> None:

@@ -129,6 +129,22 @@ def expect(state: ClusterState, peer: int, who: Client | Worker, cluster: str) -
         touch(state, who)
 
 
+def wait(
+    state: ClusterState, peer: int, message: RegisterClient | RegisterWorker, now: float
+) -> None:
+    """Somebody new waits until all are back."""
+    looks_again(state, message.secret)
+    state.reunion.newcomers[peer] = message, now
+
+
+def looks_again(state: ClusterState, secret: str) -> None:
+    """Somebody is there on a new connection: if he is new, he does not wait on another any more."""
+    newcomers = state.reunion.newcomers
+    for peer in [each for each, (message, _) in newcomers.items() if message.secret == secret]:
+        if secret:
+            left(state, peer)
+
+
 # ---------------------------------------------------------------- collecting
 
 

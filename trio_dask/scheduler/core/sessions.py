@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 
 from trio_dask.messages import Lasting
 from trio_dask.messages.session import Resumed
-from trio_dask.scheduler.core import mirroring
+from trio_dask.scheduler.core import mirroring, reunion
 from trio_dask.scheduler.core.misuse import Misuse
 from trio_dask.scheduler.core.state import Worker
 from trio_dask.scheduler.core.windows import touch
@@ -108,6 +108,7 @@ def resume(state: ClusterState, message: Resume, now: float) -> int | None:
     sessions = state.sessions
     peer = sessions.peers.get(message.secret)
     if peer is None:
+        reunion.looks_again(state, message.secret)
         return None
     found = state.peers[peer]
     lasting = found.out.lasting

@@ -44,6 +44,7 @@ class _Visit:
 
     link: Link
     peer: int = 0
+    worker: bool = False
 
 
 class SimScheduler:
@@ -149,6 +150,7 @@ class SimScheduler:
         else:
             assert isinstance(message, session.RegisterWorker)
             self.core.worker_joined(peer, message, self.clock())
+            visit.worker = True
         self._peers = visit.peer = peer
         self._visits[peer] = visit
 
@@ -162,9 +164,11 @@ class SimScheduler:
             before.link.detach(1)
             before.link.cut("its peer has come back on another")
 
-    def _turn_away(self, link: Link, message: Message | None, error: Misuse) -> None:
+    def _turn_away(
+        self, link: Link, message: Message | None, error: Misuse, *, explained: bool = False
+    ) -> None:
         # A worker that is back before its end has been noticed is refused, and comes again.
-        explained = isinstance(message, session.RegisterWorker)
+        explained = explained or isinstance(message, session.RegisterWorker)
         if str(error) == ANOTHER:
             self._note_cluster()
             explained = len(self.established) > 1
@@ -229,7 +233,9 @@ class SimScheduler:
             if peer < 0:
                 self._say_inside(*self._inside.refuse(peer, str(error)))
             elif peer in self._visits:
-                self._turn_away(self._visits[peer].link, None, error)
+                # A worker that has waited to join, and may not, comes again.
+                explained = self._visits[peer].worker and peer not in self.core.state.peers
+                self._turn_away(self._visits[peer].link, None, error, explained=explained)
         self._flush()
 
     def _say_inside(self, worker: int, message: Message) -> None:

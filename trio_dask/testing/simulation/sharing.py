@@ -187,13 +187,13 @@ class Sharing:
         if not pending:
             self._later(0.002, ended)
             return
-        watch = AllDone(len(pending), lambda: self._later(0.0, done))
 
         def done() -> None:
             client.core.unwatch(watch)
             client.waits.pop(watch, None)
-            ended()
+            self._later(0.0, ended)
 
+        watch = AllDone(len(pending), done)
         client.waits[watch] = None
         client.core.watch(watch, group(pending))
 
