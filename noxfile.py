@@ -23,7 +23,7 @@ nox.options.sessions = ["checks", "simulate", "tests"]
 
 PROJECT = nox.project.load_toml("pyproject.toml")
 OTHER_PYTHONS = ["3.12", "3.13"]
-SEEDS = "1000"
+SEEDS = "600"
 #: Processes share the tests, and take from each other what is left.
 SHARED = ("--dist", "worksteal")
 #: Where the simulations are: to look for them in all files takes longer than some of them.
