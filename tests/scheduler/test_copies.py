@@ -8,6 +8,8 @@ import pytest
 
 from trio_dask.messages import session, tasks as words
 from trio_dask.messages.fleet import Copy, Uncopied
+from trio_dask.messages.reunion import Holdings
+from trio_dask.scheduler.core.returning import take_values
 
 if TYPE_CHECKING:
     from tests.scheduler.conftest import Driver
@@ -183,3 +185,23 @@ def test_restarted_meanwhile(cluster: Driver) -> None:
     assert told is not None
     assert told.data["failed"] == 1
     assert not cluster.core.state.copies_asked
+
+
+def test_a_worker_that_is_back_is_told_again(cluster: Driver) -> None:
+    """What it was to copy it may not have heard of; what it has by now counts as a copy."""
+    first = cluster.client()
+    cluster.worker(A)
+    b = cluster.worker(B)
+    stored(cluster, A, (first, 100), (first + 1, 100))
+    ask(cluster, "replicate", tids=[first, first + 1])
+    cluster.heard(B)
+    worker = cluster.core.state.workers[b]
+    take_values(cluster.core.state, worker, [Holdings([first + 1], [100])])
+    cluster.settle()
+    assert cluster.heard(B) == [Copy([first], [0], addresses(A))]
+    assert holders(cluster, first + 1) == addresses(A, B)
+    assert answer(cluster) is None
+    cluster.tell(B, words.Replicas([first]))
+    told = answer(cluster)
+    assert told is not None
+    assert told.data == {"copies": 2, "nbytes": 200, "failed": 0}

@@ -78,7 +78,7 @@ class WorkerMachine(RuleBasedStateMachine):
 
     def __init__(self) -> None:
         super().__init__()
-        self.core = WorkerCore("me", ME, 2, Store())
+        self.core = WorkerCore("me", ME, 2, Store(fetch_bytes_max=1 << 20))
         self.last = 0
         self.open: set[int] = set()  # attempts that wait for their one answer
         self.fid_of: dict[int, int] = {}
@@ -313,11 +313,13 @@ class WorkerMachine(RuleBasedStateMachine):
     def copy(self, tids: list[int], place: str) -> None:
         """Each is answered, as had or as not to be had."""
         self.copies.update(dict.fromkeys(tids, place))
-        self.core.on_scheduler(Copy(tids, [0] * len(tids), [place]))
+        large = [each for tid in tids if tid % 2 for each in (tid, 1 << 20)]
+        self.core.on_scheduler(Copy(tids, [0] * len(tids), [place], large))
         self.act()
         for tid in tids:
             asked = any(tid in fetch.tids for fetch in self.fetches.values())
-            assert tid not in self.copies or asked, "not answered, and nobody was asked"
+            in_line = (ME, tid) in self.core.state.store.inwards.waiting
+            assert tid not in self.copies or asked or in_line, "nobody was or will be asked"
 
     @rule(patient=st.booleans())
     def drain(self, *, patient: bool) -> None:
@@ -472,8 +474,9 @@ class WorkerMachine(RuleBasedStateMachine):
         assert self.slots == state.slots
 
     def teardown(self) -> None:
-        for address in (A, B, A, B):
-            self.lose_worker(address)
+        while self.fetches:  # what is in line follows
+            for address in (A, B):
+                self.lose_worker(address)
         self.core.on_scheduler(Recall(sorted(self.open)))
         self.act()
         self.act()

@@ -7,7 +7,7 @@ from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, cast
 
 from trio_dask.comm import Keys
-from trio_dask.worker.core import Action, AwaitDrain, FetchFrom, LookUp
+from trio_dask.worker.core import Action, AwaitDrain, FetchFrom, LookUp, Store
 from trio_dask.worker.worker import Worker
 
 if TYPE_CHECKING:
@@ -18,7 +18,7 @@ class Core:
     """It wants what it is given here, one list after the other."""
 
     def __init__(self, name: str, *wishes: list[Action]) -> None:
-        self.state = SimpleNamespace(name=name, address=f"tcp://{name}:1")
+        self.state = SimpleNamespace(name=name, address=f"tcp://{name}:1", store=Store())
         self.stopping = self.draining = False
         self.look_at = math.inf
         self.wishes = list(wishes)

@@ -36,6 +36,8 @@ DASKS: Final[dict[str, str]] = {
     "worker.memory.spill": "worker.memory.spill",
     "worker.memory.pause": "worker.memory.pause",
     "worker.memory.terminate": "worker.memory.terminate",
+    "worker.memory.transfer": "worker.fetch_bytes_max, in bytes",
+    "worker.transfer.message_bytes_limit": "worker.fetch_bytes_max",
     "worker.memory.max_spill": "worker.memory.max_spill",
     "worker.memory.monitor_interval": "worker.memory.interval",
     "worker.memory.spill_compression": _NOT_NEEDED,

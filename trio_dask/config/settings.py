@@ -306,6 +306,12 @@ class WorkerConfig:
     pool_bytes_max: int = _setting(
         256 * MIB, "So much shared memory each process keeps for results to come.", parse_bytes
     )
+    fetch_bytes_max: int = _setting(
+        256 * MIB,
+        "So much of large values may be on its way from others to the process at a time, or one "
+        "that is larger; 0: no limit.",
+        parse_bytes,
+    )
     heartbeat_s: float = _setting(5.0, "How often a worker says how it is.", parse_seconds)
     drain_grace_s: float = _setting(
         5.0,

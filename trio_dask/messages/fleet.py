@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import field
 from typing import ClassVar
 
 from trio_dask.messages.codec import Message, message
@@ -51,11 +52,13 @@ class Copy(Message):
 
     Row by row an index into `places`, of which each is one or more worker addresses,
     separated by spaces, best first. Each value is answered in `Replicas` or in `Uncopied`.
+    `large` is as in `Run`.
     """
 
     tids: Ints
     at: Ints
     places: Strs
+    large: Ints = field(default_factory=list)
     PARALLEL: ClassVar = ("tids", "at")
 
 

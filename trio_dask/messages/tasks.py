@@ -182,6 +182,8 @@ class PutAt(Message):
 INLINE: Final = -1
 #: `dep_at` of an input that the runner already holds (worker → runner only).
 HERE: Final = -2
+#: Who fetches so large a value is to know before: how much comes at a time is bounded.
+LARGE_BYTES_MIN: Final = 1 << 20
 
 
 @message(50)
@@ -195,7 +197,8 @@ class Run(Message):
     each, empty for an automatic key. `dep_refs` is empty, or has for each input the
     id by which the task's arguments call it, where that is not the value's own.
 
-    The last three are empty, or have one each, where some of the attempts have a limit:
+    `large` has, for inputs of `LARGE_BYTES_MIN` that are elsewhere, id and bytes in turn.
+    The three before it are empty, or have one each, where some of the attempts have a limit:
     seconds of running, seconds from now (worker → runner: a time on the clock of their host),
     and the way in which it is stopped then. `inf` is no limit.
     """
@@ -215,6 +218,7 @@ class Run(Message):
     timeouts: Floats = field(default_factory=list)
     deadlines: Floats = field(default_factory=list)
     ways: Ints = field(default_factory=list)
+    large: Ints = field(default_factory=list)
     PARALLEL: ClassVar = ("attempts", "tids", "fids", "ranks", "args")
 
 

@@ -146,6 +146,7 @@ class Household:
         finally:
             worker.close_for_neighbours()
             told.leave()
+            worker.wake_neighbours()
             worker.rooms.close()
 
     async def _listen(self, scheduler: Connection, number: int) -> Listener:

@@ -44,6 +44,7 @@ class RecordedCore:
             "rules": asdict(state.restarts.rules),
             "drain_rules": asdict(state.drain_rules),
             "memory_rules": asdict(state.room.rules),
+            "fetch_bytes_max": state.store.inwards.bytes_max,
         }
         made = hello.RegisterWorker(
             state.name,

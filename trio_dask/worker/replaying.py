@@ -34,6 +34,7 @@ class ReplayedWorkers:
         event, message = record.event, record.message
         self._quiet = None
         if event.what == "made" and isinstance(message, hello.RegisterWorker):
+            self.store.inwards.bytes_max = _fetch_bytes_max(message.info)
             self.cores[event.who] = WorkerCore(
                 message.name,
                 message.address,
@@ -105,6 +106,11 @@ def _rules(info: dict[str, Any]) -> dict[str, Any]:
     except (KeyError, TypeError) as error:
         msg = f"a worker with settings of another version: {error}"
         raise RemoteProtocolError(msg) from error
+
+
+def _fetch_bytes_max(info: dict[str, Any]) -> int:
+    found = info.get("fetch_bytes_max", 0)
+    return found if type(found) is int else 0
 
 
 def _hear(core: WorkerCore, event: recorded.Event, message: Message | None) -> bool:

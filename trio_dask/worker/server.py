@@ -214,6 +214,7 @@ async def run_worker(
             directory,
             numbered or settings.nworkers > 1,
         )
+        household.store.inwards.bytes_max = settings.fetch_bytes_max
         household.lines = stack.enter_context(kept_lines(trio.current_time)).lines
         if settings.event_log:
             household.log = stack.enter_context(open_event_log(settings.event_log, WORKER, {}))

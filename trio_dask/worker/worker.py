@@ -153,10 +153,24 @@ class Worker:
             _send_each(connection, self._lent[number].news())
         for loans, peer in self._all_loans:
             _send_each(peer, loans.news())
+        self.wake_neighbours()
         if self.core.stopping or self.core.look_at < self.looks_at:
             self.stopping.set()
         if self.core.draining:
             self.draining.set()
+
+    def wake_neighbours(self) -> None:
+        """Those of the process for whose values there is room now go on fetching."""
+        inwards = self.core.state.store.inwards
+        if not inwards.due or inwards.waking:
+            return
+        inwards.waking = True
+        try:
+            while (address := inwards.next_due()) is not None:
+                if address in self._neighbours:
+                    self._neighbours[address].perform()
+        finally:
+            inwards.waking = False
 
     def _perform_one(self, action: Action) -> None:
         match action:

@@ -69,7 +69,7 @@ def on_replicate(
     found = _read(state, client, message)
     n = message.params.get("n")
     if n is not None and (type(n) is not int or n < 1):
-        _refuse(client, message, f"n must be a whole number of at least 1, not {n!r}")
+        client.out.refuse(message, f"n must be a whole number of at least 1, not {n!r}")
         return None
     return None if found is None else _replicate(state, Order(client, message.serial), found, n)
 
@@ -131,23 +131,19 @@ def _read(
     """The values and workers that a question is about; None if it makes no sense."""
     tids, named = message.params.get("tids"), message.params.get("workers")
     if type(tids) is not list or not all(type(each) is int for each in tids):
-        _refuse(client, message, "tids must be a list of task ids")
+        client.out.refuse(message, "tids must be a list of task ids")
         return None
     if named is None:
         return tids, list(state.workers.values())
     if type(named) is not list or not all(type(each) is str for each in named):
-        _refuse(client, message, f"workers must be a list of names or addresses, not {named!r}")
+        client.out.refuse(message, f"workers must be a list of names or addresses, not {named!r}")
         return None
     found = [(name, state.find_worker(name)) for name in named]
     unknown = [name for name, worker in found if worker is None]
     if unknown:
-        _refuse(client, message, f"there is no worker {', '.join(unknown)}")
+        client.out.refuse(message, f"there is no worker {', '.join(unknown)}")
         return None
     return tids, list(dict.fromkeys(worker for _, worker in found if worker is not None))
-
-
-def _refuse(client: Client, message: Ask, why: str) -> None:
-    client.out.add(Answer(message.serial, ok=False, data={"error": why}))
 
 
 TOPICS: Final[

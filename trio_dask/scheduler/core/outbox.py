@@ -10,8 +10,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from trio_dask.messages.fleet import Copy
+from trio_dask.messages.session import Answer
 from trio_dask.messages.tasks import (
     INLINE,
+    LARGE_BYTES_MIN,
     Again,
     Cancelled,
     Failed,
@@ -27,6 +29,7 @@ from trio_dask.messages.tasks import (
 
 if TYPE_CHECKING:
     from trio_dask.messages import Lasting, Message
+    from trio_dask.messages.session import Ask
     from trio_dask.scheduler.core.state import Function, Task, Worker
 
 
@@ -69,6 +72,10 @@ class ClientOutbox(Outbox):
     """What a client is told about its tasks."""
 
     __slots__ = ()
+
+    def refuse(self, question: Ask, why: str) -> None:
+        """Answer a question that makes no sense."""
+        self.add(Answer(question.serial, ok=False, data={"error": why}))
 
     def finished(self, tid: int, task: Task) -> None:
         """The task, which the client calls `tid`, has a value: here it is, or there."""
@@ -181,6 +188,8 @@ class WorkerOutbox(Outbox):
             if row is None or row >= len(places) or places[row] != place:
                 row = self._place(place, places)
             at.append(row)
+            if dep.nbytes >= LARGE_BYTES_MIN:
+                run.large += (dep.tid, dep.nbytes)
 
     def recall(self, attempt: int) -> None:
         """Give the attempt back if it has not begun."""
@@ -214,6 +223,8 @@ class WorkerOutbox(Outbox):
             last = Copy([], [], [])
             self.add(last)
         last.tids.append(task.tid)
+        if task.nbytes >= LARGE_BYTES_MIN:
+            last.large += (task.tid, task.nbytes)
         holders = task.holders
         if source is not None and holders:
             holders = [source, *(each for each in holders[:3] if each is not source)]

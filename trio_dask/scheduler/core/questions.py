@@ -51,23 +51,19 @@ def _on_ask(state: ClusterState, client: Client, message: Ask) -> None:
             state.waiting_asks.append((client, message.serial, wanted))
             answer_waiting(state)
         else:
-            _refuse(client, message, f"n must be a whole number of workers, not {wanted!r}")
+            client.out.refuse(message, f"n must be a whole number of workers, not {wanted!r}")
         return
     orders = _ORDERS.get(message.topic)
     if orders is not None:
         why = orders(state, client, message)
         if why is not None:
-            _refuse(client, message, why)
+            client.out.refuse(message, why)
         return
     answer = _TOPICS.get(message.topic)
     if answer is None:
-        _refuse(client, message, f"nobody knows about {message.topic!r}")
+        client.out.refuse(message, f"nobody knows about {message.topic!r}")
         return
     client.out.add(Answer(message.serial, ok=True, data=answer(state, message.params)))
-
-
-def _refuse(client: Client, message: Ask, why: str) -> None:
-    client.out.add(Answer(message.serial, ok=False, data={"error": why}))
 
 
 def answer_waiting(state: ClusterState) -> None:

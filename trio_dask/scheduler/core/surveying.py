@@ -44,13 +44,13 @@ def _by_worker(
     if named is None:
         return _keys(state, (client, message.serial), list(state.workers.values()), tasks_of)
     if type(named) is not list or not all(type(each) is str for each in named):
-        _refuse(
-            client, message, f"workers must be a list of names or addresses, not {named!r:.200}"
+        client.out.refuse(
+            message, f"workers must be a list of names or addresses, not {named!r:.200}"
         )
         return None
     found = [state.find_worker(name) for name in named]
     if None in found:
-        _refuse(client, message, f"there is no worker {named[found.index(None)]!r:.200}")
+        client.out.refuse(message, f"there is no worker {named[found.index(None)]!r:.200}")
         return None
     workers = [worker for worker in dict.fromkeys(found) if worker is not None]
     return _keys(state, (client, message.serial), workers, tasks_of)
@@ -84,7 +84,7 @@ def on_nbytes(
     """How large values are, by key, or by what their functions are called; or say what is wrong."""
     keys, summary = message.params.get("keys"), message.params.get("summary")
     if keys is not None and (type(keys) is not list or not all(type(each) is str for each in keys)):
-        _refuse(client, message, f"keys must be a list of keys, not {keys!r:.200}")
+        client.out.refuse(message, f"keys must be a list of keys, not {keys!r:.200}")
         return None
     if keys is None:
         tasks = list(dict.fromkeys(state.tasks.values()))
@@ -116,10 +116,6 @@ def _tell(state: ClusterState, asked: tuple[Client, int], what: dict[str, Any] |
     if state.clients.get(client.number) is client:
         data = {"error": what} if isinstance(what, str) else what
         client.out.add(Answer(serial, ok=not isinstance(what, str), data=data))
-
-
-def _refuse(client: Client, message: Ask, why: str) -> None:
-    client.out.add(Answer(message.serial, ok=False, data={"error": why}))
 
 
 TOPICS: Final[

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from trio_dask.testing.simulation.client import SimClient
 from trio_dask.testing.simulation.network import Network
@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 
 #: Workers and clients start within so long.
 START_S = 0.1
+
+#: One large value of a workload at a time comes to a process from others.
+FETCH_BYTES_MAX: Final = 60_000_000
 
 
 class Cluster:
@@ -85,7 +88,7 @@ class Cluster:
 
     def start(self, process: int) -> None:
         """A new process, or what is missing in one: nothing of an earlier one is left."""
-        store = self._stores.setdefault(process, Store())
+        store = self._stores.setdefault(process, Store(FETCH_BYTES_MAX))
         for name, plan in self.worker_plans.items():
             if plan.process == process and name not in self._here:
                 life = self._lives[name] = self._lives.get(name, 0) + 1

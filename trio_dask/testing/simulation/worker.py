@@ -190,6 +190,7 @@ class SimWorker:
         self._end()
         self.link.close(0, "the worker ends")
         self.core.leave()
+        self.wake_neighbours()
         for asker in list(self._session_of):
             asker.core.fetch_failed(self.address)
             asker.perform()
@@ -406,6 +407,7 @@ class SimWorker:
                 self._perform(action)
             actions = self._flush()
         self._performing = False
+        self.wake_neighbours()
         if self.core.stopping and not self._climbing:
             self._climbing = True
             self._world.after(CLIMB_S, f"{self.name} climbs", self._climb)
@@ -416,6 +418,16 @@ class SimWorker:
         if self.core.draining and not self._draining:
             self._draining = True
             self._world.after(LEAVE_S, f"{self.name} is to leave", self._go_on_draining)
+
+    def wake_neighbours(self) -> None:
+        """Those of the process for whose values there is room now go on fetching."""
+        inwards = self.core.state.store.inwards
+        if not inwards.waking:
+            inwards.waking = True
+            while (address := inwards.next_due()) is not None:
+                if address in self.cluster.workers:
+                    self.cluster.workers[address].perform()
+            inwards.waking = False
 
     def _flush(self) -> list[Action]:
         actions = self.core.flush()

@@ -35,7 +35,9 @@ def on_run(state: WorkerState, message: Run) -> None:
             for attempt, each in zip(message.attempts, limits.rows(message), strict=True):
                 limits.give(state, attempt, each)
         return
-    start(state, [row for row, places in _rows(message) if inputs.resolve(state, row, places)])
+    large = dict(zip(message.large[::2], message.large[1::2], strict=True))
+    rows = _rows(message)
+    start(state, [row for row, places in rows if inputs.resolve(state, row, places, large)])
 
 
 def _check(state: WorkerState, message: Run) -> None:
@@ -49,6 +51,8 @@ def _check(state: WorkerState, message: Run) -> None:
         and message.dep_at.count(INLINE) == len(message.dep_values)
         and min(message.dep_at, default=INLINE) >= INLINE
         and max(message.dep_at, default=INLINE) < len(message.places)
+        and len(message.large) % 2 == 0
+        and min(message.large, default=0) >= 0
     )
     if not fits:
         msg = "Run with columns that do not fit together"

@@ -25,13 +25,17 @@ def on_copy(state: WorkerState, message: Copy) -> None:
             msg = "Copy of values at places that are not named"
             raise RemoteProtocolError(msg)
         return
+    if len(message.large) % 2 or min(message.large, default=0) < 0:
+        msg = "Copy of values whose sizes make no sense"
+        raise RemoteProtocolError(msg)
+    large = dict(zip(message.large[::2], message.large[1::2], strict=True))
     for tid, at in zip(message.tids, message.at, strict=True):
         if state.draining is not None:
             uncopied(state, tid)
         elif has(state, tid):
             state.out.replica(tid)
         else:
-            inputs.want_copy(state, tid, message.places[at].split())
+            inputs.want_copy(state, tid, message.places[at].split(), large.get(tid, 0))
 
 
 def has(state: WorkerState, tid: int) -> bool:

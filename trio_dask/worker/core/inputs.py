@@ -6,17 +6,28 @@ fetch that nobody waits for any more is not stopped, but its value is dropped on
 
 from __future__ import annotations
 
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Final
+
 from trio_dask.messages import Handle, Payload, payload_bytes
 from trio_dask.messages.tasks import Pinned, Unrunnable
 from trio_dask.messages.values import ABSENT, FOUND, UNPICKLABLE, Values
 from trio_dask.worker.core import attempts, copying, nested, serving
 from trio_dask.worker.core.state import Request, Row, Runner, Want, WorkerState
 
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
-def resolve(state: WorkerState, row: Row, places: dict[int, str]) -> bool:
+_NOTHING: Final[Mapping[int, int]] = MappingProxyType({})
+
+
+def resolve(
+    state: WorkerState, row: Row, places: dict[int, str], large: Mapping[int, int] = _NOTHING
+) -> bool:
     """Bring about that the row's inputs are in the runner; whether they are already.
 
-    `places` has, for each input that does not come with the row, the addresses to ask.
+    `places` has, for each input that does not come with the row, the addresses to ask, `large`
+    the bytes of those that are large.
     """
     runner = state.taking[0]
     missing = [tid for tid in places if not have(state, runner, tid)]
@@ -27,31 +38,36 @@ def resolve(state: WorkerState, row: Row, places: dict[int, str]) -> bool:
     for tid in missing:
         if row.attempt not in state.waiting:
             break  # an input that nobody has: the attempt is over
-        want(state, row.attempt, tid, places[tid].split())
+        want(state, row.attempt, tid, places[tid].split(), nbytes=large.get(tid, 0))
     return False
 
 
-def want(state: WorkerState, who: int, tid: int, addresses: list[str]) -> None:
-    """Get a value, from one of these addresses, for an attempt or a question of `nested`."""
+def want(state: WorkerState, who: int, tid: int, addresses: list[str], *, nbytes: int = 0) -> None:
+    """Get a value, from one of these addresses, for an attempt or a question of `nested`.
+
+    `nbytes` is how large it is, if that is large and known.
+    """
     found = state.wants.get(tid)
     if found is None:
-        found = state.wants[tid] = Want(addresses)
+        found = state.wants[tid] = Want(addresses, nbytes)
         found.waiting[who] = None
         _ask_next(state, tid, found)
     else:
         found.waiting[who] = None
+        found.nbytes = found.nbytes or nbytes
         known = (*found.tried, *found.candidates)
         found.candidates += [each for each in addresses if each not in known]
 
 
-def want_copy(state: WorkerState, tid: int, addresses: list[str]) -> None:
+def want_copy(state: WorkerState, tid: int, addresses: list[str], nbytes: int = 0) -> None:
     """Get a value into the store, whoever else waits for it."""
     found = state.wants.get(tid)
     if found is None:
-        found = state.wants[tid] = Want(addresses, copy=True)
+        found = state.wants[tid] = Want(addresses, nbytes, copy=True)
         _ask_next(state, tid, found)
     else:
         found.copy = True
+        found.nbytes = found.nbytes or nbytes
         known = (*found.tried, *found.candidates)
         found.candidates += [each for each in addresses if each not in known]
 
@@ -90,13 +106,13 @@ def _ask_next(state: WorkerState, tid: int, want: Want) -> None:
     """Ask the next one that may have the value; if there is none, the attempts cannot run."""
     readers = _readers(state, want)
     if readers and all(have(state, each, tid) for each in readers):  # it has come by another way
-        del state.wants[tid]
+        _over(state, tid)
         _arrived(state, tid, want)
         if want.copy:
             state.out.replica(tid)
         return
     if want.copy and copying.has(state, tid):
-        del state.wants[tid]
+        _over(state, tid)
         state.out.replica(tid)
         return
     holder = None if want.moved or not want.waiting else state.holder(tid)
@@ -104,13 +120,9 @@ def _ask_next(state: WorkerState, tid: int, want: Want) -> None:
         want.moving = True
         serving.ask(state, holder, tid)
         return
-    while want.candidates and (want.waiting or want.copy):
-        address = want.candidates.pop(0)
-        want.tried.append(address)
-        if address != state.address:  # here it is not
-            state.out.fetches.setdefault(address, []).append(tid)
-            return
-    del state.wants[tid]
+    if _is_asked_for(state, tid, want):
+        return
+    _over(state, tid)
     copying.failed(state, tid, want)
     if not want.waiting:
         return
@@ -122,6 +134,41 @@ def _ask_next(state: WorkerState, tid: int, want: Want) -> None:
     for attempt in attempts:
         forget(state, state.waiting[attempt], known=tid)
     state.out.scheduler.append(over)
+
+
+def _is_asked_for(state: WorkerState, tid: int, want: Want) -> bool:
+    """Ask another worker now, or when there is room for the value; False: there is no other."""
+    while want.candidates and (want.waiting or want.copy):
+        if want.candidates[0] != state.address and not _enters(state, tid, want):
+            return True
+        address = want.candidates.pop(0)
+        want.tried.append(address)
+        if address != state.address:  # here it is not
+            state.out.fetches.setdefault(address, []).append(tid)
+            return True
+    return False
+
+
+def _enters(state: WorkerState, tid: int, want: Want) -> bool:
+    """Whether the value may be on its way now; else it is asked for when there is room for it."""
+    if want.nbytes and not want.entered:
+        want.entered = True
+        want.queued = not state.store.inwards.enters(state.address, tid, want.nbytes)
+    return not want.queued
+
+
+def go_on(state: WorkerState) -> None:
+    """Ask for what there is room for by now."""
+    while (tid := state.store.inwards.next_turn(state.address)) is not None:
+        want = state.wants[tid]
+        want.queued = False
+        _ask_next(state, tid, want)
+
+
+def _over(state: WorkerState, tid: int) -> None:
+    """The value has come, or cannot be had."""
+    if state.wants.pop(tid).entered:
+        state.store.inwards.over(state.address, tid)
 
 
 def moved(state: WorkerState, tid: int, payload: Payload | None) -> None:
@@ -193,7 +240,7 @@ def on_values(state: WorkerState, message: Values) -> None:
 
 
 def _found(state: WorkerState, tid: int, want: Want, payload: Payload) -> None:
-    del state.wants[tid]
+    _over(state, tid)
     copying.arrived(state, tid, want, payload)
     if not want.waiting:
         return
@@ -208,7 +255,7 @@ def _found(state: WorkerState, tid: int, want: Want, payload: Payload) -> None:
 
 def _bound_elsewhere(state: WorkerState, tid: int, want: Want, failure: bytes) -> None:
     """The value cannot leave the runner it is in: what needs it has to go there."""
-    del state.wants[tid]
+    _over(state, tid)
     copying.failed(state, tid, want, failure)
     waiting = _attempts(state, tid, want.waiting, (UNPICKLABLE, failure))
     n = len(waiting)

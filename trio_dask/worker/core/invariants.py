@@ -48,11 +48,33 @@ def violations(state: WorkerState) -> list[str]:
         [tid for each in state.requests.values() for tid in each.tids]
         + [tid for tid, want in state.wants.items() if want.moving]
     )
-    rule(asked == sorted(state.wants), "each value that is wanted was asked for once")
+    queued = [tid for tid, want in state.wants.items() if want.queued]
+    asked = sorted([*asked, *queued])
+    rule(asked == sorted(state.wants), "each value that is wanted was asked for once, or is to be")
+    _of_inwards(state, rule)
     _of_memory(state, rule)
     sessions = state.sessions.values()
     rule(all(each.expected >= 0 for each in sessions), "no peer is owed less than nothing")
     return found
+
+
+def _of_inwards(state: WorkerState, rule: Callable[[object, str], None]) -> None:
+    """What is true of how much is on its way to the process."""
+    inwards, wants = state.store.inwards, state.wants
+    ours, line = (
+        {tid: nbytes for (who, tid), nbytes in book.items() if who == state.address}
+        for book in (inwards.taken, inwards.waiting)
+    )
+    entered = {tid: each.nbytes for tid, each in wants.items() if each.entered}
+    rule(ours | line == entered, "what is large and wanted is on its way or in line")
+    queued = {tid for tid, want in wants.items() if want.queued}
+    rule(queued == line.keys(), "what is in line has not been asked for")
+    every = inwards.taken.values()
+    rule(sum(every) == inwards.nbytes, "the bytes on their way are those of all values")
+    few = len(every) <= 1 or not inwards.bytes_max or inwards.nbytes <= inwards.bytes_max
+    rule(few, "no more is on its way to the process than may be, or one value")
+    first = next(iter(inwards.waiting), None)
+    rule(first is None or every, "nothing waits for room where all of it is free")
 
 
 def _of_memory(state: WorkerState, rule: Callable[[object, str], None]) -> None:

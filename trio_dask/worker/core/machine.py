@@ -327,11 +327,13 @@ class WorkerCore:
     def leave(self) -> None:
         """The worker ends: its neighbours in the process lose what only it held."""
         self.state.store.leave(self.state.name)
+        self.state.store.inwards.leave(self.state.address)
         room.forget_absent(self.state)
 
     def flush(self) -> list[Action]:
         """Everything to be done since the last time."""
         room.relieve(self.state)
+        inputs.go_on(self.state)
         self.state.ask_runners()
         if self.state.lingering:
             lingering.look(self.state)

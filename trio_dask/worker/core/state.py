@@ -149,6 +149,9 @@ class Want:
     """A value that is being fetched: from whom, whom else to ask, and for which attempts."""
 
     candidates: list[str]
+    nbytes: int = 0  # of a large one, as far as it is known
+    entered: bool = False  # it has been taken in by `Inwards`,
+    queued: bool = False  # where it waits for its turn
     tried: list[str] = field(default_factory=list)
     waiting: dict[int, None] = field(default_factory=dict)
     copy: bool = False  # it goes into the store, too

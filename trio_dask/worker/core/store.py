@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from trio_dask.messages import Handle, Payload, payload_bytes
+from trio_dask.worker.core.inwards import Inwards
 
 
 @dataclass(slots=True, eq=False)
@@ -22,9 +23,11 @@ class _Kept:
 class Store:
     """Packed values by task id, each with the names of the workers that hold it."""
 
-    __slots__ = ("_kept", "_plain", "filed_bytes", "nbytes")
+    __slots__ = ("_kept", "_plain", "filed_bytes", "inwards", "nbytes")
 
-    def __init__(self) -> None:
+    def __init__(self, fetch_bytes_max: int = 0) -> None:
+        """`fetch_bytes_max`: see `Inwards`."""
+        self.inwards = Inwards(fetch_bytes_max)
         self._kept: dict[int, _Kept] = {}
         self.nbytes = 0
         #: So much of it is in files.
