@@ -225,16 +225,18 @@ def test_inputs_that_do_not_fit_into_memory_are_refused() -> None:
     """With numbers, and before any of them is unpacked. Arrays are read where they are."""
     with Runner(hosted=True, memory_limit=100_000) as runner:
         runner.function(1, lambda *args: sum(map(len, args)))
-        runner.give({50: b"x" * 60_000, 51: b"y" * 60_000, 52: np.ones(50_000)})
+        runner.give({50: b"x" * 55_000, 51: b"y" * 65_000, 52: np.ones(50_000)})
         runner.run(1, args=(Ref(50), Ref(51)), here=(50, 51))
         found = runner.outcomes(1)[1]
         assert type(found) is MemoryError
         assert re.search(
             r"need 117\.\d+ KiB .*\(\d+ bytes\).* 97\.66 KiB \(100000 bytes\)", str(found)
         )
+        assert "The largest of 2, the value of task 33, needs 63.49 KiB" in str(found)
+        assert "--memory-limit" in str(found)
         runner.run(2, args=(Ref(52), Ref(50)), here=(52, 50))
         runner.run(3, args=(Ref(51), Ref(50), Ref(51)), here=(51, 50, 51))
-        assert runner.outcomes(2) == {2: 110_000, 3: 180_000}
+        assert runner.outcomes(2) == {2: 105_000, 3: 185_000}
 
 
 def test_given_values_are_passed_on_as_they_came(runner: Runner) -> None:

@@ -109,6 +109,25 @@ async def test_a_task_that_needs_too_much_is_named(cluster: Cluster, tmp_path: P
             await client.submit(hungry, 300 * MB)
 
 
+async def test_inputs_that_cannot_be_in_memory_together(cluster: Cluster, tmp_path: Path) -> None:
+    """Their task is refused with numbers, and its process lives; arrays of the same size pass."""
+    workers = cluster.workers(
+        1, "--nthreads", "1", "--memory-limit", "100MB", "--local-directory", str(tmp_path)
+    )
+    async with AsyncClient(cluster.address, config=cluster.config) as client:
+        sent = [await client.scatter(bytes([x]) * (40 + x) * MB) for x in range(3)]
+        before = [child.pid for child in workers.children()]
+        refused = client.submit(lambda parts: sum(map(len, parts)), sent)
+        with pytest.raises(MemoryError, match=r"need 117.*may have 95\.37 MiB") as found:
+            await refused
+        largest = sent[-1].key.rpartition("-")[2]
+        assert f"The largest of 3, the value of task {largest}, needs 40" in str(found.value)
+        assert "MemoryError: the inputs of this task need 117" in str(await client.why(refused))
+        assert [child.pid for child in workers.children()] == before
+        arrays = [await client.scatter(np.full(40 * MB, x, "u1")) for x in range(3)]
+        assert await client.submit(lambda parts: int(sum(each[-1] for each in parts)), arrays) == 3
+
+
 async def test_many_small_values(tmp_path: Path) -> None:
     """Together they take more than there is: they go to files that several share, and come back."""
     many, size = 1500, 20_000

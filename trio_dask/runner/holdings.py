@@ -11,7 +11,7 @@ from trio_dask.messages.payload import unpack, unpack_function, unpacked_bytes
 from trio_dask.store import Segment, map_privately
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Mapping
 
     from trio_dask.messages import Buffer
     from trio_dask.messages.ids import TaskId
@@ -91,28 +91,33 @@ class Missing:
         self.tid = tid
 
 
-def check_room(sources: Iterable[Any], limit: int) -> None:
+def check_room(inputs: Mapping[TaskId, Any], limit: int) -> None:
     """Refuse inputs that cannot be in memory together, before any of them is unpacked.
 
     Arrays may be larger: they are read from where they are.
 
     Raises:
-        MemoryError: they cannot; it says how much they need, and how much there is.
+        MemoryError: they cannot; it says how much they need, which of them needs most, how much
+            there is, and what to do.
     """
-    packed: dict[Packed, Buffer] = {}
-    for each in sources:
+    packed: dict[Packed, tuple[TaskId, Buffer]] = {}
+    for tid, each in inputs.items():
         if type(each) is Packed and (buffer := each.buffer) is not None:
-            packed[each] = buffer
-    if sum(map(payload_bytes, packed.values())) <= limit:
+            packed[each] = tid, buffer
+    if sum(payload_bytes(buffer) for _, buffer in packed.values()) <= limit:
         return
-    need = sum(map(unpacked_bytes, packed.values()))
+    needs = [(unpacked_bytes(buffer), tid) for tid, buffer in packed.values()]
+    need = sum(nbytes for nbytes, _ in needs)
     if need > limit:
         from trio_dask.config import format_bytes  # it takes long to load
 
+        most, tid = max(needs)
         msg = (
             f"the inputs of this task need {format_bytes(need)} of memory ({need} bytes), "
             f"and its worker may have {format_bytes(limit)} ({limit} bytes); what is in arrays "
-            "or other buffers is not counted. Make them smaller, or worker.memory-limit larger"
+            f"or other buffers is not counted. The largest of {len(needs)}, the value of task "
+            f"{tid:x}, needs {format_bytes(most)}. Give a task fewer or smaller inputs, or workers "
+            "more memory: --memory-limit"
         )
         raise MemoryError(msg)
 

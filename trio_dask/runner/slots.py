@@ -374,7 +374,7 @@ class Slots:
             raise TaskCancelled
         fn = function.fn or function.load()
         if inputs is not None and self._memory_limit:
-            check_room(inputs.values(), self._memory_limit)
+            check_room(inputs, self._memory_limit)
         args, kwargs = _arguments(blob, inputs)
         value = fn(*args, **kwargs)
         if type(value) is CoroutineType:
