@@ -186,6 +186,23 @@ def test_fetch_goes_on_elsewhere() -> None:
     assert told(core) == [tasks.Unreachable([tids[2]], "b")]
 
 
+def test_what_was_made_again_and_is_here_is_not_looked_for() -> None:
+    """The worker that had it is lost after the scheduler has sent the value itself."""
+    core = new_core()
+    [tid], woken = submitted(core, 1), list[int]()
+    core.handle([finished([tid], places="a")])
+    request = core.request([(tid, "a")], lambda: woken.append(1))
+    core.handle([tasks.Again([tid]), finished([tid], b"anew")])
+    told(core)
+    core.data_lost("a", "gone")
+    assert woken == [1]
+    assert request.payloads == {}
+    assert told(core) == []
+    batch = core.table.find(tid)
+    assert batch is not None
+    assert (batch.status[tid - batch.first], batch.values[tid - batch.first]) == (FINISHED, b"anew")
+
+
 def test_one_fetch_serves_all() -> None:
     """Whoever asks while a value is on its way waits for it; who leaves is forgotten."""
     core = new_core()

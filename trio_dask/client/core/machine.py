@@ -455,7 +455,9 @@ class ClientCore:
 
     def _on_unfetchable(self, tid: int, address: str) -> None:
         batch = self.table.find(tid)
-        if batch is not None and batch.status[tid - batch.first] == FINISHED:
+        if batch is None or batch.status[tid - batch.first] != FINISHED:
+            return
+        if isinstance(batch.values[tid - batch.first], str):  # else it was made again, and is here
             self.table.reopen([tid])
             self._fetcher.sought[tid] = None
             self._send(Unreachable([tid], address))
