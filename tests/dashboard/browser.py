@@ -17,6 +17,7 @@ import tempfile
 from contextlib import asynccontextmanager, suppress
 from typing import TYPE_CHECKING, Any, Self
 
+import pytest
 import trio
 
 if TYPE_CHECKING:
@@ -25,6 +26,13 @@ if TYPE_CHECKING:
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("chrome")
 WHY_NOT = "there is no chromium here: `apt-get install chromium` (see .ci/run)"
+#: What every test with a browser is marked with.
+IN_A_BROWSER = [
+    pytest.mark.network,
+    pytest.mark.processes,
+    pytest.mark.slow,
+    pytest.mark.skipif(CHROMIUM is None, reason=WHY_NOT),
+]
 _END_S = 10.0
 _OPTIONS = [
     "--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--no-first-run",

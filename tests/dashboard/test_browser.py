@@ -9,7 +9,6 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import pytest
 import trio
 
 from tests.dashboard import browser
@@ -49,12 +48,7 @@ READER = f"""new Promise((resolve) => {{
   source.addEventListener("delta", () => {{ source.close(); resolve(totals); }});
 }})"""
 
-pytestmark = [
-    pytest.mark.network,
-    pytest.mark.processes,
-    pytest.mark.slow,
-    pytest.mark.skipif(browser.CHROMIUM is None, reason=browser.WHY_NOT),
-]
+pytestmark = browser.IN_A_BROWSER
 
 
 class Site:

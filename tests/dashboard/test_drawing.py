@@ -19,12 +19,7 @@ if TYPE_CHECKING:
     from tests.dashboard.browser import Chromium, Page
     from tests.dashboard.test_browser import Site
 
-pytestmark = [
-    pytest.mark.network,
-    pytest.mark.processes,
-    pytest.mark.slow,
-    pytest.mark.skipif(browser.CHROMIUM is None, reason=browser.WHY_NOT),
-]
+pytestmark = browser.IN_A_BROWSER
 
 MESSAGES: Final = 6
 #: The stream of tasks glides by so many steps a second at most.

@@ -7,15 +7,10 @@ import signal
 
 import pytest
 
-from tests.dashboard.browser import CHROMIUM, WHY_NOT, Chromium, open_browser
+from tests.dashboard.browser import IN_A_BROWSER, Chromium, open_browser
 from tests.dashboard.test_serving import open_site
 
-pytestmark = [
-    pytest.mark.network,
-    pytest.mark.processes,
-    pytest.mark.slow,
-    pytest.mark.skipif(CHROMIUM is None, reason=WHY_NOT),
-]
+pytestmark = IN_A_BROWSER
 
 
 async def test_a_tab_remembers_nothing_of_others(chromium: Chromium) -> None:

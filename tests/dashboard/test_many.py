@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any, Final
 
-import pytest
 import trio
 
 from tests.dashboard import browser
@@ -20,12 +19,7 @@ if TYPE_CHECKING:
     from tests.dashboard.browser import Chromium, Page
     from tests.dashboard.test_browser import Site
 
-pytestmark = [
-    pytest.mark.network,
-    pytest.mark.processes,
-    pytest.mark.slow,
-    pytest.mark.skipif(browser.CHROMIUM is None, reason=browser.WHY_NOT),
-]
+pytestmark = browser.IN_A_BROWSER
 
 MILLION: Final = 1_000_000
 FUNCTIONS: Final = 300

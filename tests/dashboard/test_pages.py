@@ -61,10 +61,7 @@ _CUT: Final = (
 )
 
 in_a_browser = [
-    pytest.mark.network,
-    pytest.mark.processes,
-    pytest.mark.slow,
-    pytest.mark.skipif(browser.CHROMIUM is None, reason=browser.WHY_NOT),
+    *browser.IN_A_BROWSER,
     *([pytest.mark.nightly] if PICTURES else []),  # it takes longer then
 ]
 

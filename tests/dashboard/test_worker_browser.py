@@ -6,7 +6,6 @@ import itertools
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
-import pytest
 import trio
 
 from tests.dashboard import browser
@@ -18,12 +17,7 @@ if TYPE_CHECKING:
 
     from tests.dashboard.browser import Chromium, Page
 
-pytestmark = [
-    pytest.mark.network,
-    pytest.mark.processes,
-    pytest.mark.slow,
-    pytest.mark.skipif(browser.CHROMIUM is None, reason=browser.WHY_NOT),
-]
+pytestmark = browser.IN_A_BROWSER
 
 
 class Counting(Process):
