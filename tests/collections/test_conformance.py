@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import operator
+import pickle
 import warnings
 from typing import TYPE_CHECKING, Any
 
@@ -133,8 +134,11 @@ def test_what_is_persisted(name: str, client: Client) -> None:
     assert type(kept) is type(made)
     same(kept.compute(), expected)
     again = client.persist(kept)
+    copied = pickle.loads(pickle.dumps(kept))
     del kept
     same(dask.compute(again)[0], expected)
+    del again
+    same(copied.compute(), expected)
 
 
 def test_several_at_once(client: Client) -> None:

@@ -8,6 +8,8 @@ from contextvars import ContextVar
 from typing import TYPE_CHECKING, Final, TypeVar
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from trio_dask.client.base import BaseClient
 
 C = TypeVar("C", bound="BaseClient")
@@ -47,16 +49,22 @@ def leave(before: BaseClient | None) -> None:
     _block.set(before)
 
 
+def candidates() -> Iterator[BaseClient]:
+    """Those that may be meant, the first one first; some may not be open."""
+    inside = sys.modules.get("trio_dask.client.inside")
+    own: BaseClient | None = inside.of_task() if inside is not None else None
+    for client in (own, _block.get(), *[ref() for ref in reversed(_opened)]):
+        if client is not None:
+            yield client
+
+
 def find(kind: type[C]) -> C:
     """The one that is meant.
 
     Raises:
         ValueError: there is none.
     """
-    inside = sys.modules.get("trio_dask.client.inside")
-    own = inside.of_task() if inside is not None else None
-    candidates = [own, _block.get(), *(ref() for ref in reversed(_opened))]
-    for client in candidates:
+    for client in candidates():
         if isinstance(client, kind) and client.live.state == "open":
             return client
     msg = f"there is no open {'client' if kind.__name__ == 'BaseClient' else kind.__name__}"

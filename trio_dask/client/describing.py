@@ -6,7 +6,6 @@ Nothing in here touches a loop, so both clients use it.
 from __future__ import annotations
 
 import functools
-import threading
 import types
 import weakref
 from collections import deque
@@ -14,6 +13,7 @@ from collections.abc import Callable, Iterable
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Final, cast
 
+from trio_dask.client.attaching import packing_for
 from trio_dask.client.core import ClientCore, Function, Rows
 from trio_dask.client.keys import Add, Keys, Tokens
 from trio_dask.errors import SubmitError
@@ -47,38 +47,6 @@ NAME_MAX: Final = 200
 #: Functions that cannot change what they do without being another object. A partial or
 #: a callable object can: it is pickled at each call.
 _STEADY: Final = (types.FunctionType, types.BuiltinFunctionType, type)
-
-
-class _Present(threading.local):
-    """For which client this thread is packing arguments."""
-
-    owner: object | None = None
-
-
-_present = _Present()
-
-
-@contextmanager
-def _packing_for(owner: object) -> Iterator[None]:
-    before, _present.owner = _present.owner, owner
-    try:
-        yield
-    finally:
-        _present.owner = before
-
-
-def reduce_future(owner: object, tid: TaskId, key: str) -> tuple[Callable[[TaskId], Any], Any]:
-    """How a future is pickled: as an input of the task whose argument it is in.
-
-    Raises:
-        SubmitError: it is another client's.
-        TypeError: no arguments are being pickled.
-    """
-    if _present.owner is not None and _present.owner is not owner:
-        msg = f"the future {key} belongs to another client"
-        raise SubmitError(msg)
-    note_input(tid)
-    return input_value, (tid,)
 
 
 class _Stored:
@@ -217,7 +185,7 @@ class Describer:
                 raise SubmitError(msg)
         stored: list[TaskId] = []
         try:
-            with _packing_for(self._owner):
+            with packing_for(self._owner):
                 bound, given = self._split(kwargs, stored)
                 bind = bound and callable(fn)  # what cannot be called is refused by name
                 function = self.function(functools.partial(fn, **bound) if bind else fn)
@@ -247,7 +215,7 @@ class Describer:
         """Rows to be described in the block; what belongs to them goes if that fails."""
         rows = Rows()
         try:
-            with _packing_for(self._owner):
+            with packing_for(self._owner):
                 yield rows
         except BaseException:
             self._discard(function, rows)
@@ -264,7 +232,7 @@ class Describer:
             SubmitError: it cannot be pickled, or has futures inside.
         """
         refs: list[TaskId] = []
-        with _packing_for(self._owner):
+        with packing_for(self._owner):
             payload = pack(value, refs=refs)
         if refs:
             msg = f"a {type(value).__name__} with futures inside cannot be scattered"
@@ -278,7 +246,7 @@ class Describer:
             SubmitError: it cannot be pickled, or is too large.
         """
         refs: list[TaskId] = []
-        with _packing_for(self._owner):
+        with packing_for(self._owner):
             payload = pack(value, refs=refs)
         nbytes = payload_bytes(payload)
         if nbytes > bytes_max:

@@ -6,6 +6,7 @@ import functools
 import sys
 from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
 
+from trio_dask.client.attaching import reduce_future
 from trio_dask.client.core import (
     CANCELLED,
     PENDING,
@@ -13,7 +14,6 @@ from trio_dask.client.core import (
     STATUS_NAMES,
     Batch,
 )
-from trio_dask.client.describing import reduce_future
 from trio_dask.client.notebook import as_html
 from trio_dask.client.outcomes import Failed
 from trio_dask.client.waits import seconds_of
@@ -65,7 +65,9 @@ class BaseFuture(Generic[T]):
         return as_html(type(self).__name__, {"Key": self.key, "Status": self.status})
 
     def __reduce_ex__(self, protocol: object) -> Any:
-        return reduce_future(self._batch.owner, self._tid, self.key)
+        return reduce_future(
+            self._batch.owner, self._tid, self._batch.key(self._tid), *self._graph_key()
+        )
 
     @property  # type: ignore[misc]  # in typeshed it can be set
     def __class__(self) -> type:
@@ -74,9 +76,13 @@ class BaseFuture(Generic[T]):
         return type(self) if spec is None else _reference(spec)
 
     def __dask_tokenize__(self) -> tuple[str, str, int]:
-        """What makes it another argument than any other future."""
+        """What makes it another argument than the future of any other task."""
         core = self._batch.owner.live.core  # type: ignore[attr-defined]  # it is a client
-        return "trio_dask.Future", core.name, self._tid
+        return "trio_dask.Future", core.cluster, core.origin(self._tid)
+
+    def _graph_key(self) -> tuple[Any, ...]:
+        """The key that a graph knows it by, if it is of one."""
+        return ()
 
     @property
     def _code(self) -> int:

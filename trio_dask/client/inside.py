@@ -56,11 +56,11 @@ class NestedLive(Live):
             config.argument_bytes_max, config.full_tracebacks, tracing=nest.traced,
         )  # fmt: skip
         super().__init__(entrance, owner, dial, name=f"in {nest.key}", waits=waits, on_loop=True)
-        number, first = nest.slots.numbers.take()
+        number, first, cluster = nest.slots.numbers.take()
         self.owner: Final = owner
         self._nest: Final = nest
         self._asked: dict[int, str] = {}  # serial → the address that is asked
-        self.core.adopt(number, first)
+        self.core.adopt(number, first, cluster)
         self._wake = self.core.table.drops.wake = partial(nest.soon, self._on_wake)
         self._open = True
         nest.guest = self

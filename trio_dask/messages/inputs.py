@@ -26,6 +26,11 @@ class _Present(threading.local):
 _present = _Present()
 
 
+def is_finding() -> bool:
+    """Whether this thread is packing what futures are found in."""
+    return _present.found is not None
+
+
 def note_input(tid: TaskId) -> None:
     """A future is being pickled: the arguments being packed need the task's value.
 

@@ -41,10 +41,11 @@ class NumbersWanted(Message):
 
 @message(103)
 class Numbers(Message):
-    """Numbers for clients of tasks, and the first of the ids that are each one's to give."""
+    """Numbers for clients of tasks of a cluster, and the first of the ids that are each one's to give."""
 
     numbers: Ints
     firsts: Ints
+    cluster: str = ""
     PARALLEL: ClassVar = ("numbers", "firsts")
 
 

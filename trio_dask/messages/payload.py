@@ -31,7 +31,14 @@ from trio_dask.messages.functions import (
     unpack_function,
 )
 from trio_dask.messages.ids import TaskId
-from trio_dask.messages.inputs import collecting, finding, given, input_value, note_input
+from trio_dask.messages.inputs import (
+    collecting,
+    finding,
+    given,
+    input_value,
+    is_finding,
+    note_input,
+)
 from trio_dask.messages.pickling import OWN_BYTES_MIN, PROTOCOL, File, dumps, pickler, pieces_of
 from trio_dask.messages.sizes import sizeof
 from trio_dask.messages.unpickling import loads, loads_with
@@ -44,6 +51,7 @@ __all__ = [
     "given",
     "in_one_piece",
     "input_value",
+    "is_finding",
     "note_input",
     "pack",
     "pack_call",

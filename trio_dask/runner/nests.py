@@ -66,17 +66,17 @@ class ClientNumbers:
 
     def __init__(self, outbox: Outbox) -> None:
         self._outbox = outbox
-        self._there: SimpleQueue[tuple[int, int]] = SimpleQueue()
+        self._there: SimpleQueue[tuple[int, int, str]] = SimpleQueue()
         self._asked = 0
 
     def arrived(self, message: Numbers) -> None:
         """The scheduler gives some."""
         self._asked = 0
         for each in zip(message.numbers, message.firsts, strict=True):
-            self._there.put(each)
+            self._there.put((*each, message.cluster))
 
-    def take(self) -> tuple[int, int]:
-        """A number, and the first id that goes with it. Only the first time it is waited for.
+    def take(self) -> tuple[int, int, str]:
+        """A number, the first id that goes with it, and the cluster. Only the first time it is waited for.
 
         Raises:
             SchedulerUnreachable: there is none to be had.

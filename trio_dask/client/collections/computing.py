@@ -40,6 +40,9 @@ class GraphFuture(Future[T]):
         """The task's key in the graph."""
         return self._known.key
 
+    def _graph_key(self) -> tuple[Any, ...]:
+        return (self._known.key,)
+
 
 class AsyncGraphFuture(AsyncFuture[T]):
     """A task of a graph, of an `AsyncClient`. Its key is the one that dask knows it by."""
@@ -55,6 +58,9 @@ class AsyncGraphFuture(AsyncFuture[T]):
     def key(self) -> Any:
         """The task's key in the graph."""
         return self._known.key
+
+    def _graph_key(self) -> tuple[Any, ...]:
+        return (self._known.key,)
 
 
 def submit_graph(
@@ -74,11 +80,11 @@ def submit_graph(
     graph = concrete(dsk, wanted)
     with client.live.lock:
         client.live.core.drop()  # a key that is let go is not what it was if it is used again
-    there = client.graph_futures
+    there, held = client.graph_futures, _Held(client)
     known = {key: there.find(key) for key in graph.missing()}
     known |= {key: there.find(key) for key in wanted if not graph.has(key)}
     elsewhere = {
-        key: future._tid if future is not None else _find(client, key)  # noqa: SLF001
+        key: future._tid if future is not None else held.find(key)  # noqa: SLF001
         for key, future in known.items()
     }
     submission = GraphSubmission(client, graph, elsewhere, wanted=wanted, options=options)
@@ -100,25 +106,45 @@ def submit_graph(
     return futures
 
 
-def _find(client: BaseClient, key: Any) -> TaskId:
-    """The task of a future that the graph knows by its key only."""
-    table = client.live.core.table
-    if isinstance(key, str):
-        with client.live.lock:
-            tid = task_of_key(key)
-            batches = [table.find(tid)] if tid is not None else []
-            for batch in [*batches, *table.batches]:
-                if batch is None or not (batch.keys or batch in batches):
-                    continue
-                for row in range(len(batch)):
-                    each = batch.first + row
-                    if batch.status[row] != RELEASED and batch.key(each) == key:
-                        return each
-    msg = (
-        f"the graph needs {key!r:.200}, which is not in it: a future that was released, "
-        "or that belongs to another client"
-    )
-    raise SubmitError(msg)
+class _Held:
+    """The tasks that the client holds, by key: for what a graph knows by its key only."""
+
+    def __init__(self, client: BaseClient) -> None:
+        self._live = client.live
+        self._named: dict[str, TaskId] | None = None
+
+    def find(self, key: Any) -> TaskId:
+        """The first of this key.
+
+        Raises:
+            SubmitError: there is none.
+        """
+        if isinstance(key, str):
+            with self._live.lock:
+                tid = self._find(key)
+            if tid is not None:
+                return tid
+        msg = (
+            f"the graph needs {key!r:.200}, which is not in it: a future that was released, "
+            "or that belongs to another client"
+        )
+        raise SubmitError(msg)
+
+    def _find(self, key: str) -> TaskId | None:
+        table = self._live.core.table
+        tid = task_of_key(key)
+        batch = None if tid is None else table.find(tid)
+        if tid is not None and batch is not None and batch.key(tid) == key:
+            held = batch.status[tid - batch.first] != RELEASED
+            if held:  # else there may be another one of this key
+                return tid
+        if self._named is None:  # once, as a data set may be of many thousands
+            self._named = {}
+            for batch in table.batches:
+                for row, each in enumerate(batch.keys or ()):
+                    if each and batch.status[row] != RELEASED:
+                        self._named.setdefault(each, batch.first + row)
+        return self._named.get(key)
 
 
 def _as_expression(collections: list[Any], *, optimize_graph: bool, final: bool) -> Any:

@@ -190,8 +190,10 @@ class ClientCore:
         self._fids = first_id(message.number)
         self.table.begin(self._fids)
 
-    def adopt(self, number: int, first: int) -> None:
+    def adopt(self, number: int, first: int, cluster: str) -> None:
         """Inside a task nobody welcomes it: its number was given before, and its first id."""
+        if self._bond is not None:
+            self._bond.memory.cluster = cluster
         self.number = number
         self.table.begin(first)
         self._fids = first
@@ -326,6 +328,10 @@ class ClientCore:
                 (tid, target) for (_, tid), target in zip(placed, targets, strict=True)
             )
         return placed
+
+    def origin(self, tid: int) -> int:
+        """The id by which the whole cluster knows a task, as long as anybody holds it."""
+        return self._others.get(tid, tid)
 
     def let_go(self, tids: list[int]) -> None:
         """Release these values that were put, each as soon as it is stored."""

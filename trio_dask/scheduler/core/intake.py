@@ -290,7 +290,7 @@ def on_want(
         if client.nest is not None and not client.nest.make(tid):
             raise Misuse(f"task id {tid:x} was used before")
         if task is None:
-            client.out.lost(tid, "nobody wanted it any more")
+            client.out.lost(tid, "nobody held a future of it any more")
         else:
             _join(state, task, tid)
 

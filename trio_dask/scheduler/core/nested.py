@@ -33,7 +33,7 @@ def on_numbers_wanted(state: ClusterState, worker: Worker, message: words.Number
     while len(worker.numbers) + message.count > NUMBERS_MAX:
         oldest = next(iter(worker.numbers))
         state.numbers[oldest] = worker.numbers.pop(oldest)
-    answer = words.Numbers([], [])
+    answer = words.Numbers([], [], state.cluster)
     for _ in range(message.count):
         if state.numbers:
             number, first = state.numbers.popitem()

@@ -41,7 +41,7 @@ class SimNest:
     def __init__(self, runner: SimRunner, row: Row, number: int, first: int) -> None:
         self.row = row
         self.core = ClientCore(f"in {row.number}")
-        self.core.adopt(number, first)
+        self.core.adopt(number, first, "simulated")
         self.name = f"the client in attempt {row.attempt:x}"
         self.dead = self.going = False
         self.failure: bytes | None = None
