@@ -253,7 +253,7 @@ def test_what_is_looked_for_is_told_to_another_scheduler() -> None:
     """A value that was put is described by nothing else."""
     core = ClientCore("test", secret="the secret of this client")
     core.handle([Welcome(3, "cluster", 1)])
-    [(_, tid)] = core.put([b"v"], ["data"])
+    [(_, tid)] = core.put([b"v"])
     core.flush()
     core.handle([finished([tid], places="a")])
     core.request([(tid, "a")], lambda: None)
@@ -280,7 +280,7 @@ def test_small_values_go_before_large_ones_but_not_for_ever() -> None:
     """What is scattered in between much else is there soon; of each message large ones have half."""
     core = new_core()
     large, small = bytes(STORE_BYTES_MAX // 4), b"s"
-    placed = core.put([*[large] * 6, small, small], ["data"] * 8)
+    placed = core.put([*[large] * 6, small, small])
     tids = [tid for _, tid in placed]
     core.flush()
     core.handle([tasks.PutAt(tids, [0] * 8, ["a"])])
@@ -293,7 +293,7 @@ def test_small_values_go_before_large_ones_but_not_for_ever() -> None:
 
     assert sent() == [*tids[6:], *tids[:4]]
     few: list[Payload] = [bytes(SMALL_BYTES - 1)] * (STORE_BYTES_MAX // SMALL_BYTES)
-    more = [tid for _, tid in core.put(few, ["data"] * len(few))]
+    more = [tid for _, tid in core.put(few)]
     core.handle([tasks.PutAt(more, [0] * len(more), ["a"])])
     assert sent() == tids[4:6]  # it was on its way
     assert sent() == more
@@ -302,7 +302,7 @@ def test_small_values_go_before_large_ones_but_not_for_ever() -> None:
 def test_stores_go_one_after_the_other() -> None:
     """The next message to a worker waits for its word on the last one."""
     core = new_core()
-    placed = core.put([bytes(30 << 20)] * 3, ["bytes"] * 3)
+    placed = core.put([bytes(30 << 20)] * 3)
     tids = [tid for _, tid in placed]
     assert isinstance(told(core)[0], tasks.Put)
     core.handle([tasks.PutAt(tids, [0, 0, 0], ["a"])])

@@ -109,7 +109,7 @@ class ClientMachine(World):
     @rule(count=st.integers(1, 3), held=st.booleans(), broadcast=st.booleans())
     def put(self, count: int, *, held: bool, broadcast: bool) -> None:
         payloads: list[Any] = [b"value"] * count
-        placed = self.core.put(payloads, ["bytes"] * count, broadcast=broadcast)
+        placed = self.core.put(payloads, broadcast=broadcast)
         if not held:
             self.core.let_go([tid for _, tid in placed])
         for _, tid in placed:

@@ -83,6 +83,11 @@ def test_where_values_and_tasks_are(cluster: LocalCluster, tmp_path: Path) -> No
         assert sizes["ones"] >= 800_000
         assert client.nbytes(large, summary=False) == {large.key: sizes["ones"]}
         assert client.nbytes([small.key, running]) == {"len": sizes["len"]}
+        stored = client.scatter(bytes(1 << 20))
+        [keys] = client.has_what().values()
+        assert stored.key in keys  # the cluster's key is that of the future
+        assert client.nbytes(stored, summary=False)[stored.key] > 1 << 20
+        stored.release()
         with pytest.raises(ValueError, match="there is no worker 'nobody'"):
             client.processing("nobody")
         Path(gate).write_bytes(b"go")

@@ -134,6 +134,11 @@ def test_what_is_persisted(name: str, client: Client) -> None:
     assert type(kept) is type(made)
     same(kept.compute(), expected)
     again = client.persist(kept)
+    futures: list[Any] = futures_of(kept)
+    wait(futures)
+    assert len(client.nbytes(futures, summary=False)) == len(futures)
+    assert sum(client.nbytes(futures).values()) > 0
+    del futures
     copied = pickle.loads(pickle.dumps(kept))
     del kept
     same(dask.compute(again)[0], expected)

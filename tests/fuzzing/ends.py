@@ -277,7 +277,7 @@ class ABusyClient:
         function.uses += 1
         for count in (3, 300):
             core.submit(function, Rows([b"a"] * count), {})
-        core.put([b"v", b"w"], ["bytes"] * 2)
+        core.put([b"v", b"w"])
         core.ask("info", {}, lambda _: self.woken.append("answer"))
         there = words.Finished([MINE, MINE + 1], [9, 9], [b"", b""], [0, 0], [f"{A} {B}"])
         core.handle([there])

@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Iterable, Iterator
     from types import TracebackType
 
+    from rich.console import Console
+
     from trio_dask.client.base import BaseClient
     from trio_dask.client.session import Dial
     from trio_dask.comm import Security
@@ -172,43 +174,77 @@ class AsyncClient(AsyncSubmitting, AsyncManaging, AsyncComputing, AsyncEverywher
     # ------------------------------------------------------------ values
 
     @overload
-    async def gather(self, futures: AsyncFuture[T], errors: Literal["raise"] = ...) -> T: ...
+    async def gather(
+        self,
+        futures: AsyncFuture[T],
+        errors: Literal["raise"] = ...,
+        *,
+        progress: bool | Console = ...,
+    ) -> T: ...
 
     @overload
     async def gather(
-        self, futures: list[AsyncFuture[T]], errors: Literal["raise", "skip"] = ...
+        self,
+        futures: list[AsyncFuture[T]],
+        errors: Literal["raise", "skip"] = ...,
+        *,
+        progress: bool | Console = ...,
     ) -> list[T]: ...
 
     @overload
     async def gather(
-        self, futures: set[AsyncFuture[T]], errors: Literal["raise", "skip"] = ...
+        self,
+        futures: set[AsyncFuture[T]],
+        errors: Literal["raise", "skip"] = ...,
+        *,
+        progress: bool | Console = ...,
     ) -> set[T]: ...
 
     @overload
     async def gather(
-        self, futures: dict[K, AsyncFuture[T]], errors: Literal["raise", "skip"] = ...
+        self,
+        futures: dict[K, AsyncFuture[T]],
+        errors: Literal["raise", "skip"] = ...,
+        *,
+        progress: bool | Console = ...,
     ) -> dict[K, T]: ...
 
     @overload
     async def gather(
-        self, futures: Iterator[AsyncFuture[T]], errors: Literal["raise", "skip"] = ...
+        self,
+        futures: Iterator[AsyncFuture[T]],
+        errors: Literal["raise", "skip"] = ...,
+        *,
+        progress: bool | Console = ...,
     ) -> list[T]: ...
 
     @overload
     async def gather(
-        self, futures: Any, errors: Literal["raise", "skip", "return"] = ...
+        self,
+        futures: Any,
+        errors: Literal["raise", "skip", "return"] = ...,
+        *,
+        progress: bool | Console = ...,
     ) -> Any: ...
 
     async def gather(
-        self, futures: Any, errors: Literal["raise", "skip", "return"] = "raise"
+        self,
+        futures: Any,
+        errors: Literal["raise", "skip", "return"] = "raise",
+        *,
+        progress: bool | Console = False,
     ) -> Any:
         """The values of futures in nested lists, tuples, sets and dicts, in the same shape.
 
         The first task that fails raises its error at once; with ``errors="skip"`` failed
         ones are left out, with ``"return"`` the errors are in the place of values. An
         iterator gives a list.
+
+        With ``progress=True`` it shows how many tasks are done, and how many values have
+        come, in bytes, too: bars on a terminal or in a notebook, a line every five seconds
+        elsewhere. A value counts when all of it is here.
         """
-        values = await self._gather(futures, errors)
+        values = await self._gather(futures, errors, progress)
         if type(values) is Failed:
             raise values.error
         return values
@@ -216,7 +252,12 @@ class AsyncClient(AsyncSubmitting, AsyncManaging, AsyncComputing, AsyncEverywher
     # What is a list is also anything: of two that suit, the first one counts.
     @overload
     async def scatter(  # type: ignore[overload-overlap]
-        self, data: list[T], *, workers: str | Iterable[str] | None = ..., broadcast: bool = ...
+        self,
+        data: list[T],
+        *,
+        workers: str | Iterable[str] | None = ...,
+        broadcast: bool = ...,
+        progress: bool | Console = ...,
     ) -> list[AsyncFuture[T]]: ...
 
     @overload
@@ -226,21 +267,37 @@ class AsyncClient(AsyncSubmitting, AsyncManaging, AsyncComputing, AsyncEverywher
         *,
         workers: str | Iterable[str] | None = ...,
         broadcast: bool = ...,
+        progress: bool | Console = ...,
     ) -> tuple[AsyncFuture[T], ...]: ...
 
     @overload
     async def scatter(  # type: ignore[overload-overlap]
-        self, data: set[T], *, workers: str | Iterable[str] | None = ..., broadcast: bool = ...
+        self,
+        data: set[T],
+        *,
+        workers: str | Iterable[str] | None = ...,
+        broadcast: bool = ...,
+        progress: bool | Console = ...,
     ) -> set[AsyncFuture[T]]: ...
 
     @overload
     async def scatter(  # type: ignore[overload-overlap]
-        self, data: dict[K, T], *, workers: str | Iterable[str] | None = ..., broadcast: bool = ...
+        self,
+        data: dict[K, T],
+        *,
+        workers: str | Iterable[str] | None = ...,
+        broadcast: bool = ...,
+        progress: bool | Console = ...,
     ) -> dict[K, AsyncFuture[T]]: ...
 
     @overload
     async def scatter(
-        self, data: T, *, workers: str | Iterable[str] | None = ..., broadcast: bool = ...
+        self,
+        data: T,
+        *,
+        workers: str | Iterable[str] | None = ...,
+        broadcast: bool = ...,
+        progress: bool | Console = ...,
     ) -> AsyncFuture[T]: ...
 
     async def scatter(
@@ -249,14 +306,20 @@ class AsyncClient(AsyncSubmitting, AsyncManaging, AsyncComputing, AsyncEverywher
         *,
         workers: str | Iterable[str] | None = None,
         broadcast: bool = False,
+        progress: bool | Console = False,
     ) -> Any:
         """Store values on workers, and return futures for them when they are there.
 
         A list, tuple, set or dict gives futures in the same shape; anything else, also a
         subclass of these, one future. `broadcast` puts a copy on each worker, which
         pass it on to one another, and waits until all have it.
+
+        With ``progress=True`` it shows how many values are pickled, and how many are stored, in
+        bytes, too, as `gather` does.
         """
-        return await self._scatter(AsyncFuture, data, workers, broadcast=broadcast)
+        return await self._scatter(
+            AsyncFuture, data, workers, broadcast=broadcast, progress=progress
+        )
 
     async def cancel(self, futures: Any, *, reason: str = "") -> None:
         """Stop tasks, and wait until all of these are over.

@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING, Any, overload
 from trio_dask.client.core import FINISHED
 from trio_dask.client.finding import AnyFuture, futures_of
 from trio_dask.client.futures import AsyncFuture, Future
+from trio_dask.client.metering import Row
+from trio_dask.client.showing import shown
 from trio_dask.client.waiting import as_completed
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Collection, Generator
 
     from rich.console import Console
-    from rich.progress import TaskID
 
 
 @overload
@@ -33,7 +34,8 @@ def progress(*futures: Any, console: Console | None = None) -> Awaitable[None] |
     """Show how far futures are, in bars on the terminal or in the notebook, until all have ended.
 
     Futures may be in containers and in persisted collections. With futures of an `AsyncClient`
-    it is to be awaited. Where the output is no terminal there are no bars; it waits all the same.
+    it is to be awaited. Where the output is no terminal there is a line every five seconds instead,
+    if there is something new, and one at the end.
 
     Args:
         futures: what to wait for. An error in one of them is shown, not raised.
@@ -42,10 +44,10 @@ def progress(*futures: Any, console: Console | None = None) -> Awaitable[None] |
     found = futures_of(list(futures))
     if not found:
         return _Nothing()
-    bars = _Bars(found, console)
+    bars = _Bars(found)
     if isinstance(found[0], AsyncFuture):
-        return bars.run_async()
-    bars.run()
+        return bars.run_async(console)
+    bars.run(console)
     return None
 
 
@@ -59,40 +61,22 @@ class _Nothing:
 class _Bars:
     """One for each name of task."""
 
-    def __init__(self, futures: list[AnyFuture], console: Console | None) -> None:
-        from rich.progress import (
-            BarColumn,
-            MofNCompleteColumn,
-            Progress,
-            TextColumn,
-            TimeElapsedColumn,
-        )
-
+    def __init__(self, futures: list[AnyFuture]) -> None:
         # One future may be there twice.
         self._futures = list({id(future): future for future in futures}.values())
-        self._progress = Progress(
-            TextColumn("{task.description}"),
-            BarColumn(),
-            MofNCompleteColumn(),
-            TimeElapsedColumn(),
-            TextColumn("{task.fields[failed]}"),
-            console=console,
-        )
+        self._totals = Counter(map(_name, self._futures))
+        self._done: Counter[str] = Counter()
         self._failed: Counter[str] = Counter()
-        self._rows: dict[str, TaskID] = {
-            name: self._progress.add_task(name, total=total, failed="")
-            for name, total in Counter(map(_name, self._futures)).items()
-        }
 
-    def run(self) -> None:
+    def run(self, console: Console | None) -> None:
         """In this thread."""
-        with self._progress:
+        with shown(self._rows, console):
             for future in as_completed(self._futures):
                 self._count(future)
 
-    async def run_async(self) -> None:
+    async def run_async(self, console: Console | None) -> None:
         """On a loop."""
-        with self._progress:
+        with shown(self._rows, console):
             async for future in as_completed(self._futures):
                 self._count(future)
 
@@ -100,8 +84,13 @@ class _Bars:
         name = _name(future)
         if future._code != FINISHED:  # noqa: SLF001
             self._failed[name] += 1
-        failed = f"{self._failed[name]} failed" if self._failed[name] else ""
-        self._progress.update(self._rows[name], advance=1, failed=failed)
+        self._done[name] += 1
+
+    def _rows(self) -> list[Row]:
+        return [
+            Row(name, self._done[name], total, failed=self._failed[name])
+            for name, total in self._totals.items()
+        ]
 
 
 def _name(future: AnyFuture) -> str:

@@ -6,7 +6,7 @@ import contextlib
 import logging
 from typing import TYPE_CHECKING, Any, ClassVar, Final, Self, TypeVar
 
-from trio_dask.client import currents
+from trio_dask.client import currents, metering
 from trio_dask.client.collections.known import KnownKeys
 from trio_dask.client.core import ERROR, AllDone, Batch, group
 from trio_dask.client.describing import Describer
@@ -22,6 +22,8 @@ from trio_dask.errors import SubmitError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
+
+    from rich.console import Console
 
     from trio_dask.client.executor import ClientExecutor
     from trio_dask.client.keys import Keys
@@ -184,7 +186,12 @@ class BaseClient:
         """Values in the same shape, or `Failed`."""
         return await self._gather(futures, errors)
 
-    async def _gather(self, futures: Any, errors: str) -> Any:
+    async def _gather(
+        self,
+        futures: Any,
+        errors: str,
+        progress: bool | Console = False,  # noqa: FBT001, FBT002
+    ) -> Any:
         """Their values in the same shape, or `Failed`: who raises is next to the user's code."""
         if errors not in {"raise", "skip", "return"}:
             msg = f"errors={errors!r}: it is 'raise', 'skip' or 'return'"
@@ -198,7 +205,12 @@ class BaseClient:
         if not plain:
             futures_in(futures, found)
         self._check_own(found)
-        values = await self.live.values.many(found, errors)
+        if progress is False:
+            values = await self.live.values.many(found, errors)
+        else:
+            meter = metering.Gathering(len(found), self.live.ask)
+            with metering.shown(meter, "gather", where=progress):
+                values = await self.live.values.many(found, errors, meter)
         if isinstance(values, Failed):
             return values
         if plain and errors != "skip":
@@ -212,21 +224,43 @@ class BaseClient:
         workers: str | Iterable[str] | None,
         *,
         broadcast: bool,
+        progress: bool | Console = False,
+    ) -> Any:
+        if progress is False:
+            return await self._stored(make, data, workers, broadcast=broadcast)
+        meter = metering.Scattering(broadcast=broadcast)
+        with metering.shown(meter, "scatter", where=progress):
+            return await self._stored(make, data, workers, broadcast=broadcast, meter=meter)
+
+    async def _stored(
+        self,
+        make: Callable[[Batch, TaskId], F],
+        data: Any,
+        workers: str | Iterable[str] | None,
+        *,
+        broadcast: bool,
+        meter: metering.Scattering | None = None,
     ) -> Any:
         self.live.check_open()
         names = [] if workers is None else worker_names(workers)
         kind = type(data)
         whole = kind not in (list, tuple, set, frozenset, dict)
         items = [data] if whole else list(data.values() if kind is dict else data)
-        payloads = [self.describer.value(item) for item in items]
-        kinds = [type(item).__name__ for item in items]
+        if meter is None:
+            payloads = [self.describer.value(item) for item in items]
+        else:
+            payloads = list(meter.packed(map(self.describer.value, items), len(items)))
         with self.live.lock:
-            placed = self._core.put(payloads, kinds, workers=names, broadcast=broadcast)
+            placed = self._core.put(payloads, workers=names, broadcast=broadcast)
         futures = [make(batch, tid) for batch, tid in placed]
+        if meter is not None:
+            meter.stores(placed)
         del items, payloads
         await self.live.values.done(group(placed))
         if broadcast:
             await self._everywhere(futures, workers)
+            if meter is not None:
+                meter.copied()
         if whole:
             return futures[0]
         if kind is dict:

@@ -29,6 +29,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Iterable, Iterator
     from types import TracebackType
 
+    from rich.console import Console
+
     from trio_dask.client.base import BaseClient
     from trio_dask.client.session import Dial
     from trio_dask.comm import Security
@@ -245,37 +247,73 @@ class Client(Submitting, Managing, Computing, Everywhere):
     # ------------------------------------------------------------ values
 
     @overload
-    def gather(self, futures: Future[T], errors: Literal["raise"] = ...) -> T: ...
+    def gather(
+        self, futures: Future[T], errors: Literal["raise"] = ..., *, progress: bool | Console = ...
+    ) -> T: ...
 
     @overload
     def gather(
-        self, futures: list[Future[T]], errors: Literal["raise", "skip"] = ...
+        self,
+        futures: list[Future[T]],
+        errors: Literal["raise", "skip"] = ...,
+        *,
+        progress: bool | Console = ...,
     ) -> list[T]: ...
 
     @overload
-    def gather(self, futures: set[Future[T]], errors: Literal["raise", "skip"] = ...) -> set[T]: ...
+    def gather(
+        self,
+        futures: set[Future[T]],
+        errors: Literal["raise", "skip"] = ...,
+        *,
+        progress: bool | Console = ...,
+    ) -> set[T]: ...
 
     @overload
     def gather(
-        self, futures: dict[K, Future[T]], errors: Literal["raise", "skip"] = ...
+        self,
+        futures: dict[K, Future[T]],
+        errors: Literal["raise", "skip"] = ...,
+        *,
+        progress: bool | Console = ...,
     ) -> dict[K, T]: ...
 
     @overload
     def gather(
-        self, futures: Iterator[Future[T]], errors: Literal["raise", "skip"] = ...
+        self,
+        futures: Iterator[Future[T]],
+        errors: Literal["raise", "skip"] = ...,
+        *,
+        progress: bool | Console = ...,
     ) -> list[T]: ...
 
     @overload
-    def gather(self, futures: Any, errors: Literal["raise", "skip", "return"] = ...) -> Any: ...
+    def gather(
+        self,
+        futures: Any,
+        errors: Literal["raise", "skip", "return"] = ...,
+        *,
+        progress: bool | Console = ...,
+    ) -> Any: ...
 
-    def gather(self, futures: Any, errors: Literal["raise", "skip", "return"] = "raise") -> Any:
+    def gather(
+        self,
+        futures: Any,
+        errors: Literal["raise", "skip", "return"] = "raise",
+        *,
+        progress: bool | Console = False,
+    ) -> Any:
         """Wait for the values of futures in nested lists, tuples, sets and dicts.
 
         They come in the same shape. The first task that fails raises its error at once; with
         ``errors="skip"`` failed ones are left out, with ``"return"`` the errors are in the
         place of values. An iterator gives a list.
+
+        With ``progress=True`` it shows how many tasks are done, and how many values have
+        come, in bytes, too: bars on a terminal or in a notebook, a line every five seconds
+        elsewhere. A value counts when all of it is here.
         """
-        values = self.run_blocking(self._gather(futures, errors))
+        values = self.run_blocking(self._gather(futures, errors, progress))
         if type(values) is Failed:
             raise values.error
         return values
@@ -283,7 +321,12 @@ class Client(Submitting, Managing, Computing, Everywhere):
     # What is a list is also anything: of two that suit, the first one counts.
     @overload
     def scatter(  # type: ignore[overload-overlap]
-        self, data: list[T], *, workers: str | Iterable[str] | None = ..., broadcast: bool = ...
+        self,
+        data: list[T],
+        *,
+        workers: str | Iterable[str] | None = ...,
+        broadcast: bool = ...,
+        progress: bool | Console = ...,
     ) -> list[Future[T]]: ...
 
     @overload
@@ -293,21 +336,37 @@ class Client(Submitting, Managing, Computing, Everywhere):
         *,
         workers: str | Iterable[str] | None = ...,
         broadcast: bool = ...,
+        progress: bool | Console = ...,
     ) -> tuple[Future[T], ...]: ...
 
     @overload
     def scatter(  # type: ignore[overload-overlap]
-        self, data: set[T], *, workers: str | Iterable[str] | None = ..., broadcast: bool = ...
+        self,
+        data: set[T],
+        *,
+        workers: str | Iterable[str] | None = ...,
+        broadcast: bool = ...,
+        progress: bool | Console = ...,
     ) -> set[Future[T]]: ...
 
     @overload
     def scatter(  # type: ignore[overload-overlap]
-        self, data: dict[K, T], *, workers: str | Iterable[str] | None = ..., broadcast: bool = ...
+        self,
+        data: dict[K, T],
+        *,
+        workers: str | Iterable[str] | None = ...,
+        broadcast: bool = ...,
+        progress: bool | Console = ...,
     ) -> dict[K, Future[T]]: ...
 
     @overload
     def scatter(
-        self, data: T, *, workers: str | Iterable[str] | None = ..., broadcast: bool = ...
+        self,
+        data: T,
+        *,
+        workers: str | Iterable[str] | None = ...,
+        broadcast: bool = ...,
+        progress: bool | Console = ...,
     ) -> Future[T]: ...
 
     def scatter(
@@ -316,14 +375,20 @@ class Client(Submitting, Managing, Computing, Everywhere):
         *,
         workers: str | Iterable[str] | None = None,
         broadcast: bool = False,
+        progress: bool | Console = False,
     ) -> Any:
         """Store values on workers, and return futures for them when they are there.
 
         A list, tuple, set or dict gives futures in the same shape; anything else, also a
         subclass of these, one future. `broadcast` puts a copy on each worker, which
         pass it on to one another, and waits until all have it.
+
+        With ``progress=True`` it shows how many values are pickled, and how many are stored, in
+        bytes, too, as `gather` does.
         """
-        return self.run_blocking(self._scatter(Future, data, workers, broadcast=broadcast))
+        return self.run_blocking(
+            self._scatter(Future, data, workers, broadcast=broadcast, progress=progress)
+        )
 
     def cancel(self, futures: Any, *, reason: str = "") -> None:
         """Stop tasks, and wait until all of these are over.

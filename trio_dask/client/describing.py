@@ -280,7 +280,7 @@ class Describer:
         if refs or payload_bytes(payload) <= self._limit:
             return value
         with self._lock:
-            [(_, tid)] = self._core.put([payload], [type(value).__name__])
+            [(_, tid)] = self._core.put([payload])
         stored.append(tid)
         return _Stored(tid)
 

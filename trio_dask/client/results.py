@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
 
     from trio_dask.client.futures import BaseFuture
+    from trio_dask.client.metering import Gathering
     from trio_dask.client.waits import Waits
     from trio_dask.messages import Buffer
     from trio_dask.messages.ids import TaskId
@@ -65,7 +66,12 @@ class Results:
         self.traceback = partial(traceback_of, full=full_tracebacks)
 
     async def done(
-        self, groups: Groups, *, stop_on_failure: bool = False, deadline: float | None = None
+        self,
+        groups: Groups,
+        *,
+        stop_on_failure: bool = False,
+        deadline: float | None = None,
+        meter: Gathering | None = None,
     ) -> None:
         """Wait until these tasks are done; with `stop_on_failure`, until one has failed.
 
@@ -86,12 +92,16 @@ class Results:
                 bell, waited = self._waits.bell(), True
                 watch = AllDone(left, bell.ring, stop_on_failure=stop_on_failure)
                 core.watch(watch, groups)
+            if meter is not None:
+                meter.waits(left, watch)
             try:
                 self._flush()
                 await bell.wait(deadline)
             finally:
                 with self._lock:
                     core.unwatch(watch)
+        if meter is not None:
+            meter.waits(left)
         if not waited:
             await self._waits.checkpoint()
 
@@ -133,7 +143,9 @@ class Results:
             raise error
         return error
 
-    async def many(self, futures: Sequence[BaseFuture[Any]], errors: str) -> list[Any] | Failed:
+    async def many(
+        self, futures: Sequence[BaseFuture[Any]], errors: str, meter: Gathering | None = None
+    ) -> list[Any] | Failed:
         """Values in order; bad ends by `errors`.
 
         With ``"raise"`` the first is all there is, as `Failed`; with ``"skip"`` they are
@@ -143,7 +155,7 @@ class Results:
         fetched: dict[TaskId, Any] = {}
         ends: list[tuple[int, bytes | str | None]] | None = None
         while ends is None:
-            await self.done(groups, stop_on_failure=errors == "raise")
+            await self.done(groups, stop_on_failure=errors == "raise", meter=meter)
             with self._lock:
                 failed = self._first_failed(groups) if errors == "raise" else None
                 if failed is not None:
@@ -153,8 +165,10 @@ class Results:
                 wanted = [] if lost else self._elsewhere(groups, fetched)
                 if not lost and not wanted:
                     ends = [_end(future._batch, future._tid) for future in futures]  # noqa: SLF001
+            if wanted and meter is not None:
+                await meter.expect(self._keys(wanted))
             if wanted:
-                fetched.update(await self._fetch(wanted))
+                fetched.update(await self._fetch(wanted, meter=meter))
         # Users' code runs without the lock.
         return _values(futures, ends, fetched, errors=errors, error=self.error_of)
 
@@ -179,8 +193,16 @@ class Results:
                     wanted[first + row] = value
         return list(wanted.items())
 
+    def _keys(self, wanted: list[tuple[TaskId, str]]) -> list[str]:
+        with self._lock:
+            found = [(self._core.table.find(tid), tid) for tid, _ in wanted]
+            return [batch.key(tid) for batch, tid in found if batch is not None]
+
     async def _fetch(
-        self, wanted: list[tuple[TaskId, str]], deadline: float | None = None
+        self,
+        wanted: list[tuple[TaskId, str]],
+        deadline: float | None = None,
+        meter: Gathering | None = None,
     ) -> dict[TaskId, Any]:
         """What could be fetched of these values; unpickling errors as `Failed`."""
         core, bell = self._core, self._waits.bell()
@@ -188,12 +210,16 @@ class Results:
             if core.ended:
                 raise SchedulerUnreachable(core.ended)
             request = core.request(wanted, bell.ring)
+        if meter is not None:
+            meter.fetches(request)
         try:
             self._flush()
             await bell.wait(deadline)
         finally:
             with self._lock:
                 core.abandon(request)
+        if meter is not None:
+            meter.fetches(None)
         out: dict[TaskId, Any] = {
             tid: Failed(rebuild(Failure.from_bytes(blob), full=self._full))
             for tid, blob in request.failures.items()

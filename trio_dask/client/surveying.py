@@ -31,7 +31,10 @@ async def nbytes(
     params: dict[str, Any] = {"summary": bool(summary)}
     if keys is not None:
         some = [keys] if isinstance(keys, str | BaseFuture) else list(keys)
-        params["keys"] = [each.key if isinstance(each, BaseFuture) else str(each) for each in some]
+        params["keys"] = [
+            each._batch.key(each._tid) if isinstance(each, BaseFuture) else str(each)  # noqa: SLF001
+            for each in some  # of a graph the cluster knows another key than dask does
+        ]
     sizes: dict[str, int] = (await client.live.ask("nbytes", params))["nbytes"]
     return sizes
 

@@ -22,6 +22,8 @@ FunctionId: TypeAlias = int
 Attempt: TypeAlias = int
 
 COUNTER_BITS: Final = 40
+#: What stands in keys for a function where there is none: values from clients.
+DATA: Final = "data"
 _COUNTER_MASK: Final = (1 << COUNTER_BITS) - 1
 CLIENT_MAX: Final = (1 << (62 - COUNTER_BITS)) - 1
 

@@ -140,7 +140,7 @@ class GraphSubmission:
         node = self._graph.nodes[key]
         inputs = tuple(node.dependencies)
         kit, spec, extra = self._packer.pack(self._prefix(key)[:NAME_MAX], node, inputs)
-        large = self._store(pack(spec), "task") if len(spec) > self._limit else None
+        large = self._store(pack(spec)) if len(spec) > self._limit else None
         return _Packed(key, kit, spec, large, inputs, extra, self._options(key))
 
     def _submit(self, members: list[_Packed], options: dict[str, Any]) -> None:
@@ -191,11 +191,11 @@ class GraphSubmission:
     # ------------------------------------------------------------ what nodes share
 
     def _share(self, thing: Any) -> TaskId:
-        return self._store(self._describer.value(thing), type(thing).__name__)
+        return self._store(self._describer.value(thing))
 
-    def _store(self, payload: Payload, name: str) -> TaskId:
+    def _store(self, payload: Payload) -> TaskId:
         with self._live.lock:
-            [(_, tid)] = self._core.put([payload], [name])
+            [(_, tid)] = self._core.put([payload])
         self._stored.append(tid)
         return tid
 

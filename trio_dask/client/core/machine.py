@@ -24,7 +24,7 @@ from trio_dask.client.core.table import Table
 from trio_dask.client.core.tickets import Holdings
 from trio_dask.client.core.watching import Groups, Watching
 from trio_dask.errors import RemoteProtocolError
-from trio_dask.messages.ids import CLIENT_MAX, first_id
+from trio_dask.messages.ids import CLIENT_MAX, DATA, first_id
 from trio_dask.messages.kept import Said
 from trio_dask.messages.session import Answer, Ask, RegisterClient, Resume, Welcome
 from trio_dask.messages.tasks import (
@@ -303,7 +303,6 @@ class ClientCore:
     def put(
         self,
         payloads: list[Payload],
-        names: list[str],
         *,
         workers: list[str] | None = None,
         broadcast: bool = False,
@@ -311,7 +310,7 @@ class ClientCore:
         """Values to store on workers."""
         first = self.table.next_tid
         placed = [
-            (self.table.add(1, name, None, None), first + row) for row, name in enumerate(names)
+            (self.table.add(1, DATA, None, None), first + row) for row in range(len(payloads))
         ]
         self._storer.put(first, payloads, workers or [], broadcast=broadcast)
         return placed

@@ -30,6 +30,11 @@ class AllDone:
         self._wake = wake
         self._stop_on_failure = stop_on_failure
 
+    @property
+    def left(self) -> int:
+        """So many are not done."""
+        return self._left
+
     def rows_done(self, batch: Batch, rows: list[int]) -> None:
         """Count them."""
         self._left -= len(rows)

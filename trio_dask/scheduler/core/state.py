@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 from weakref import WeakValueDictionary
 
-from trio_dask.messages.ids import TaskId, auto_key, first_attempt, task_of_key
+from trio_dask.messages.ids import DATA, TaskId, auto_key, first_attempt, task_of_key
 from trio_dask.messages.tasks import INTERRUPT
 from trio_dask.scheduler.coordination import Records
 from trio_dask.scheduler.core.books import Membership, Reunion, Sessions
@@ -477,7 +477,7 @@ class ClusterState:
         if key is not None:
             return key
         function = task.spec.function
-        return auto_key(function.name if function else "data", task.tid)
+        return auto_key(function.name if function else DATA, task.tid)
 
     def task_with_key(self, key: str) -> Task | None:
         """The task people mean by `key`."""

@@ -290,7 +290,6 @@ class SimClient:
         self._truth.scattered.update(zip(numbers, payloads, strict=True))
         placed = self.core.put(
             list(payloads),
-            ["data"] * len(numbers),
             workers=step.options.get("workers"),
             broadcast=step.options.get("broadcast", False),
         )

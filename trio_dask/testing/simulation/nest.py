@@ -59,7 +59,7 @@ class SimNest:
         """Submit everything, and wait for what is waited for."""
         truth, core = self._runner.truth, self.core
         for number in self._task.puts:
-            [self._placed[number]] = core.put([truth.scattered[number]], ["data"])
+            [self._placed[number]] = core.put([truth.scattered[number]])
         for child in self._task.children:
             truth.inputs[child.number] = child.deps
             name = function_of(child)
