@@ -199,7 +199,7 @@ async def test_scatter_keeps_shapes() -> None:
         one = await client.scatter("text", workers="tcp://two:2")
         assert await one == "text"
         assert list(fake.stores["tcp://two:2"]) == [one._tid]
-        assert one.key.startswith("str-")
+        assert one.key.startswith("data-")  # as the scheduler calls it
 
 
 async def test_store_is_tried_again_and_given_up() -> None:

@@ -10,7 +10,7 @@ from rich import get_console
 from rich.errors import LiveError
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from trio_dask.config.units import format_bytes
+from trio_dask.config import format_bytes
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
