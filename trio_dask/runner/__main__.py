@@ -83,6 +83,9 @@ def _read(runner: Runner, parent: int) -> None:
     except RemoteProtocolError as error:
         sys.stderr.write(f"trio_dask.runner: {error}\n")
         _leave(1)
+    except BaseException:  # noqa: BLE001 - what a handler of users' signals has raised, say
+        sys.excepthook(*sys.exc_info())
+        _leave(1)  # nobody reads any more, so nothing would ever end it
     runner.close()
     if runner.slots.idle(0):
         # The main thread leaves by itself, after the users' exit functions.

@@ -37,6 +37,7 @@ from trio_dask.messages.values import Fetch, Give, Prepare, Ready, Stop
 from trio_dask.runner.exports import Exports
 from trio_dask.runner.holdings import Function, Missing, Packed
 from trio_dask.runner.plugins import PluginHost
+from trio_dask.runner.reading import Reading
 from trio_dask.runner.slots import NO_LIMIT, Slots, Task
 from trio_dask.runner.wire import Outbox, read_messages
 from trio_dask.store import Segment
@@ -86,6 +87,7 @@ class Runner:
         self._traces: dict[Attempt, str] = {}  # of attempts that have not come yet
         self._plugins = PluginHost(self.slots, fd)
         self._trimmed = -_TRIM_S
+        self._reading = Reading(lambda: self._incoming, self._act_on, self.slots)
         #: To be done whenever tasks have come, before they begin.
         self.before_tasks: Callable[[], None] | None = None
         #: Everything that was set up has been torn down.
@@ -120,6 +122,9 @@ class Runner:
         threads = [*self._slots, self._writer]
         if read is not None:
             threads.append(Thread(target=read, name="reader"))
+            if self.slots.count == 1:
+                self._reading.shared = True  # other slots would wait for it
+                self.slots.rest_in(self._reading.rest)
         for thread in threads:
             thread.daemon = True
             thread.start()
@@ -135,11 +140,9 @@ class Runner:
         self.outbox.say(Ready(os.getpid()))
         if on_ready is not None:
             on_ready()
-        messages: list[Message] | None = self._early
-        while messages is not None:
-            self._act_on(messages)
-            messages.clear()  # who waits for the next keeps nothing of the last
-            messages = next(self._incoming, None)
+        self._act_on(self._early)
+        self._early.clear()
+        self._reading.run()
 
     def _act_on(self, messages: list[Message]) -> None:
         acts = self._acts

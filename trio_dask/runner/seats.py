@@ -29,13 +29,15 @@ _SPARE: Final = 4
 class Seat:
     """A thread for tasks. Without a slot, `slot` is -1."""
 
-    __slots__ = ("call", "row", "slot", "task")
+    __slots__ = ("call", "rest", "row", "slot", "task")
 
     def __init__(self, row: int, slot: int = -1) -> None:
         self.row = row  # its own in the tables of `Strikes`
         self.slot = slot
         self.task: Any = None  # that it runs
         self.call: SimpleQueue[int] = SimpleQueue()  # 1: there is a slot; one for each wait
+        #: How it waits for a call while it has no task.
+        self.rest: Callable[[SimpleQueue[int]], int] = SimpleQueue.get
 
 
 class Seats(Generic[T]):
@@ -57,7 +59,8 @@ class Seats(Generic[T]):
         self._vacant: list[int] = []  # rows whose threads have ended
         self._rows = count
         self._asleep: dict[int, Seat] = {}
-        self._parked = 0
+        #: So many tasks have begun and have no slot.
+        self.parked = 0
         self._stopping = False
         self.free: list[int] = []
         #: Who is to go on as soon as there is a slot: threads, and tasks without a thread.
@@ -80,7 +83,7 @@ class Seats(Generic[T]):
                 self._vacant.append(seat.row)
                 return False
             self._asleep[seat.row] = seat
-        return bool(seat.call.get())
+        return bool(seat.rest(seat.call))
 
     def give_way(self, seat: Seat) -> T | None:
         """Let somebody go on that waits for a slot: a thread, or the task that is returned."""
@@ -133,13 +136,13 @@ class Seats(Generic[T]):
             TaskError: these are too many.
         """
         with self._lock:
-            if more > 0 and self._parked + more > PARKED_MAX:
+            if more > 0 and self.parked + more > PARKED_MAX:
                 msg = (
                     f"more than {PARKED_MAX} tasks of this process wait for others at a time: "
                     "let tasks submit less deeply into one another, or use more workers"
                 )
                 raise TaskError(msg)
-            self._parked += more
+            self.parked += more
 
     def leave(self, seat: Seat) -> None:
         """The thread's task waits: somebody else may have its slot."""

@@ -36,6 +36,7 @@ from trio_dask.runner.seats import Seat, Seats
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from queue import SimpleQueue
 
     from trio_dask.runner.board import Board
     from trio_dask.runner.tracing import TaskSpan
@@ -251,6 +252,10 @@ class Slots:
         idents = self.strikes.idents
         seat = self._seats.get(idents.index(ident)) if ident in idents else None
         return seat if seat is not None and seat.task is not None else None
+
+    def rest_in(self, rest: Callable[[SimpleQueue[int]], int]) -> None:
+        """What the first slot's thread does while it waits for a call."""
+        self._seats[0].rest = rest
 
     def seat_in(self, row: int) -> Seat | None:
         """The seat with a row."""
