@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import sys
 from threading import get_ident
 from typing import TYPE_CHECKING, Any, Final
 
 from trio_dask.messages.ids import auto_key
 from trio_dask.messages.inquiring import packed
+from trio_dask.runner.frames import current_frames
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -27,7 +27,7 @@ def running(slots: Slots) -> Iterator[tuple[Task, list[FrameType], bool]]:
 
     Frames keep all that is in them: whoever gets some lets them go at once.
     """
-    stacks = sys._current_frames()  # noqa: SLF001 - documented
+    stacks = current_frames()
     stacks.pop(get_ident(), None)  # a frame that has itself in it keeps all others for ever
     coroutines = slots.coroutines()
     strikes = slots.strikes

@@ -9,13 +9,13 @@ for: not the next task of the slot, not our own code, not a lock half taken.
 from __future__ import annotations
 
 import signal
-import sys
 from math import inf
 from threading import get_ident
 from time import monotonic, sleep
 from typing import TYPE_CHECKING, Final
 
 from trio_dask.errors import TaskCancelled
+from trio_dask.runner.frames import current_frames
 
 if TYPE_CHECKING:
     from types import FrameType
@@ -124,7 +124,7 @@ class Strikes:
             self.wanted = attempt
             signal.pthread_kill(ident, signal.SIGINT)
             return
-        if _is_delicate(sys._current_frames().get(ident)):  # noqa: SLF001 - documented
+        if _is_delicate(current_frames().get(ident)):
             return
         self.struck[slot] = attempt
         if self.current[slot] == attempt:
