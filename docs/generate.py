@@ -43,7 +43,7 @@ COMMANDS = [
 COMMANDS += [
     "token",
     "token show",
-    "token create",
+    "token new",
     "token dashboard",
     "token link",
     "token rotate",

@@ -58,7 +58,7 @@ def test_every_command_is_in_the_reference(pages: ModuleType) -> None:
         r"^│ ([a-z]+) ", text.partition("\n## ")[2].partition("\n## ")[0], re.MULTILINE
     )
     assert {"scheduler", "worker", "cluster", "run", "demo", "token", "config"} <= set(listed)
-    for command in (*listed, "token show", "token create", "config list", "config show"):
+    for command in (*listed, "token show", "token new", "config list", "config show"):
         assert re.search(rf"Usage: trio-dask {command}\b", text)
     assert "--scheduler-file" in text
     assert "--tied" not in text

@@ -122,7 +122,7 @@ EFFECTS: Final[dict[str, dict[str, str]]] = {
     "logs": {"cli/test_status.py::test_logs": "--json -n"},
     "replay": {"cli/test_replay.py::test_a_clean_log": "--every"},
     "completion": {"cli/test_completion.py::test_it_is_installed": "--install"},
-    "token create": {f"{SMALL}::test_token_commands": "--replace"},
+    "token new": {f"{SMALL}::test_token_commands": "--replace"},
     "token link": {f"{SMALL}::test_what_opens_the_dashboard": "--control"},
     "token rotate": {"cli/test_certs.py::test_a_token_is_replaced": "--keep --stdin"},
     "certs new": {

@@ -66,7 +66,7 @@ def test_help_lists_the_commands(capsys: pytest.CaptureFixture[str]) -> None:
         "run",
         "mpi",
         "demo",
-        "token create",
+        "token new",
         "config list",
         "config show",
     ],
@@ -155,7 +155,7 @@ def test_a_token_that_is_none_says_where_it_is_from(
     token: str, said: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """A variable or a file, whichever it was; the exit code is 1."""
-    assert run("token", "create") == 0
+    assert run("token", "new") == 0
     token_path().write_text(token, encoding="utf-8")
     assert run("worker", "tcp://127.0.0.1:9") == 1
     assert f"the token in {token_path()}" in (error := capsys.readouterr().err)
@@ -170,14 +170,14 @@ def test_token_commands(capsys: pytest.CaptureFixture[str]) -> None:
     """None, made, shown, kept, replaced."""
     assert run("token", "show") == 1
     assert "no token" in capsys.readouterr().err
-    assert run("token", "create") == 0
+    assert run("token", "new") == 0
     first = find_token()
     assert capsys.readouterr().out == f"{token_path()}\n"
     assert run("token", "show") == 0
     assert capsys.readouterr().out == f"{first}\n"
-    assert run("token", "create") == 1
+    assert run("token", "new") == 1
     assert "--replace" in capsys.readouterr().err
-    assert run("token", "create", "--replace") == 0
+    assert run("token", "new", "--replace") == 0
     assert find_token() != first
 
 
@@ -276,8 +276,8 @@ def test_what_is_not_shown_is_logged_all_the_same(monkeypatch: pytest.MonkeyPatc
 
 
 def test_a_token_is_made_before_it_is_needed() -> None:
-    """The path that `token create` prints is where `ensure_token` looks."""
-    assert run("token", "create") == 0
+    """The path that `token new` prints is where `ensure_token` looks."""
+    assert run("token", "new") == 0
     assert ensure_token() == find_token()
 
 

@@ -85,8 +85,8 @@ def test_a_running_cluster(
             assert main(["status", address]) == 0
             shown = capsys.readouterr().out
             assert f"Scheduler:  {address}\n" in shown
-            assert "1 workers, 1 threads" in shown
-            assert "1 clients" in shown
+            assert "1 worker, 1 thread," in shown
+            assert ", 1 client\n" in shown
             assert "local-0" in shown
             assert re.search(r"^Work for:   \d workers?$", shown, re.MULTILINE)
             assert main(["status", address, "--json"]) == 0

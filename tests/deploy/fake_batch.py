@@ -56,7 +56,7 @@ def cancel(directory: Path, numbers: list[str]) -> None:
     for number in numbers:
         path = directory / f"{number}.pid"
         pid = path.read_text() if path.exists() else "held"
-        if pid != "held":
+        if pid not in {"held", "0"}:
             with suppress(OSError):
                 os.kill(int(pid), signal.SIGTERM)
         path.write_text("0")

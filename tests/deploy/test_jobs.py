@@ -13,7 +13,7 @@ import pytest
 import trio
 
 from tests.deploy import fake_batch
-from trio_dask import Client
+from trio_dask import Client, Future
 from trio_dask.deploy import AsyncSLURMCluster, LSFCluster, SLURMCluster
 from trio_dask.deploy.job_books import Cancel, GiveUp, JobBooks, Retire, Submit
 from trio_dask.deploy.job_plan import JobPlan, plan_jobs
@@ -50,7 +50,7 @@ def test_what_waits_is_cancelled_before_what_works_is_retired() -> None:
     made = books(4)
     here = {"w-0", "w-1", "w-3"}
     assert made.look(4, here, None) == []
-    assert made.look(2, here, None) == [Retire(("w-3",)), Cancel(("102",))]
+    assert made.look(2, here, None) == [Retire(("w-3",), ("103",)), Cancel(("102",))]
     assert made.look(2, here, None) == []
     assert made.look(3, here, None) == [Submit(4)]
     assert made.submitted(4, "104") == []
@@ -253,6 +253,39 @@ def test_another_system(batch: Path, tmp_path: Path) -> None:
         cluster.wait_for_workers(2, timeout=30)
         assert sorted(client.map(abs, [-1, -2])[0].client.nthreads().values()) == [1, 1]
     assert "bkill" in (batch / "calls").read_text()
+
+
+@pytest.mark.processes
+@pytest.mark.network
+def test_whole_jobs_come_and_go(batch: Path, tmp_path: Path) -> None:
+    """Also as many as the work needs: none is left with some of its workers."""
+    options = quick(tmp_path, cores=4, processes=2, worker_options={"nthreads": 1})
+    with SLURMCluster(3, **options) as cluster, Client(cluster) as client:
+        cluster.wait_for_workers(timeout=60)
+        assert cluster.n_workers == 4
+        assert set(client.nthreads().values()) == {1}
+        for pid in client.run(os.getpid).values():
+            assert pid != os.getpid()
+        kept: Future[bytes] = client.submit(bytes, 1_000_000, workers="dask-slurm-1-1")
+        assert len(kept.result()) == 1_000_000
+        with pytest.raises(ConfigError, match=r"from 0 to 0 \(.*; 2 come together\)"):
+            cluster.adapt(maximum_cores=1)
+        cluster.adapt(maximum_cores=5, interval="20ms", minimum=1)
+        workers_are(cluster, "dask-slurm-1-0", "dask-slurm-1-1")  # the other one had less to lose
+        assert len(kept.result()) == 1_000_000
+
+
+@pytest.mark.processes
+@pytest.mark.network
+def test_a_job_goes_also_if_nobody_takes_its_values(batch: Path, tmp_path: Path) -> None:
+    """When there shall be none, there is none."""
+    with SLURMCluster(1, **quick(tmp_path)) as cluster, Client(cluster) as client:
+        cluster.wait_for_workers(1, timeout=30)
+        held: Future[bytes] = client.submit(bytes, 1_000_000)
+        assert len(held.result()) == 1_000_000
+        cluster.scale(0)
+        workers_are(cluster)
+        assert "scancel" in (batch / "calls").read_text()
 
 
 @pytest.mark.processes

@@ -26,7 +26,7 @@ def _machine(monkeypatch: pytest.MonkeyPatch) -> None:
 def sizes(*args: Any, **options: Any) -> tuple[int, int]:
     """Workers, and threads of each."""
     made = plan.plan_local(*args, **options)
-    return made.n_workers, made.threads_per_worker
+    return made.n_workers, made.worker_size.cores
 
 
 def limit(made: LocalPlan) -> int:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import getpass
 import json
 import os
+import re
 import shutil
 import signal
 import socket
@@ -16,14 +17,15 @@ from typing import TYPE_CHECKING, Any
 
 import psutil
 import pytest
+import trio
 
 import trio_dask
 from tests.cli.commands import in_pipes
-from trio_dask import Client
+from trio_dask import Client, Future
 from trio_dask.cli import main
 from trio_dask.config import ensure_token, find_token
 from trio_dask.deploy import SSHCluster, plan_ssh
-from trio_dask.deploy.ssh import ssh_words, words_of
+from trio_dask.deploy.ssh_plan import ssh_words, words_of
 from trio_dask.errors import ConfigError, SchedulerUnreachable
 
 if TYPE_CHECKING:
@@ -129,6 +131,63 @@ def test_a_cluster_over_ssh(server: dict[str, Any]) -> None:
         for each in servers:
             assert cluster.token not in " ".join(each.cmdline())
     assert psutil.wait_procs(servers, timeout=20)[1] == []
+
+
+def until(cluster: SSHCluster, count: int) -> None:
+    """Wait for so many workers, no more and no fewer."""
+
+    async def wait() -> None:
+        with trio.fail_after(60):
+            while len(cluster.workers) != count:
+                await cluster._live_handle.next_change()
+
+    cluster._engine.call(wait)
+
+
+@needs_ssh
+@pytest.mark.network
+@pytest.mark.processes
+def test_it_follows_the_work(server: dict[str, Any]) -> None:
+    """Hosts are taken and left; values move first; a process that is killed is made up for."""
+    with SSHCluster(
+        ["127.0.0.1"] * 4, connect_options=server,
+        scheduler_options={**LOOPBACK, "port": 0, "dashboard_address": "127.0.0.1:0"},
+        worker_options={"nthreads": 1, "memory_limit": "1GiB"},
+    ) as cluster:  # fmt: skip
+        assert list(cluster.workers) == ["ssh-0-0", "ssh-1-0", "ssh-2-0"]
+        assert cluster.dashboard_link.startswith("http://127.0.0.1:")
+        for wrong in ({"n": 4}, {"cores": 4}, {"memory": "4GiB"}):
+            with pytest.raises(ConfigError, match="4 workers: there is room for 3"):
+                cluster.scale(**wrong)
+        with pytest.raises(ConfigError, match=r"from 4 to 3 \(minimum_cores=4"):
+            cluster.adapt(minimum_cores=4)
+        with Client(cluster) as client:
+            kept: Future[bytes] = client.submit(
+                bytes, 1_000_000, workers="ssh-2-0", allow_other_workers=True
+            )
+            assert len(kept.result()) == 1_000_000
+            cluster.scale(2)
+            until(cluster, 2)
+            assert list(cluster.workers) == ["ssh-0-0", "ssh-1-0"]
+            assert len(kept.result()) == 1_000_000
+            cluster.adapt(minimum_cores=1, maximum_memory="2.5GiB", interval="20ms")
+            until(cluster, 1)
+            assert len(kept.result()) == 1_000_000
+            [killed] = cluster.workers.values()
+            [port] = re.findall(r":(\d+)$", killed)
+            for each in remote_servers():
+                if any(at.laddr == ("127.0.0.1", int(port)) for at in each.net_connections()):
+                    each.kill()
+            futures = client.map(lambda number: number + 1, range(20))
+            assert client.gather(futures) == list(range(1, 21))
+            assert len(kept.result()) == 1_000_000  # made again
+            assert killed not in cluster.workers.values()
+            cluster.scale(0)
+            until(cluster, 0)
+            assert len(remote_servers()) <= 2  # the scheduler, and what is about to end
+            cluster.scale(1)
+            cluster.wait_for_workers(1, timeout=60)
+            assert len(kept.result()) == 1_000_000
 
 
 @needs_ssh

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from trio_dask.scheduler.core.state import ClusterState, CoreSettings
-from trio_dask.scheduler.policies.sizing import answer, workers_wanted
+from trio_dask.messages.session import Answer, Ask
+from trio_dask.scheduler.core.state import Client, ClusterState, CoreSettings
+from trio_dask.scheduler.policies.sizing import answer, on_adapting, workers_wanted
 
 
 def test_nothing_to_do_needs_nobody() -> None:
@@ -11,7 +12,7 @@ def test_nothing_to_do_needs_nobody() -> None:
     state = ClusterState(CoreSettings(), "cluster", 1)
     assert workers_wanted(state, target_s=5.0, threads=1) == 0
     for params in ({}, {"target_s": "x", "threads": -1}, {"target_s": True}, {"target_s": 0}):
-        assert answer(state, params) == {"wanted": 0, "idle": 0, "here": 0}
+        assert answer(state, params) == {"wanted": 0, "idle": 0, "here": 0, "adapting": None}
 
 
 class Task:
@@ -38,3 +39,31 @@ def test_as_many_as_are_done_in_time() -> None:
     assert workers_wanted(waiting(100, 1.0), target_s=5.0, threads=4) == 5
     assert workers_wanted(waiting(100, 0.001), target_s=5.0, threads=1) == 1
     assert workers_wanted(waiting(3, 1000.0), target_s=5.0, threads=1) == 3
+
+
+class Out:
+    """What somebody is told."""
+
+    def __init__(self) -> None:
+        self.told: list[Answer] = []
+        self.add = self.told.append
+
+
+def test_the_bounds_are_known_as_long_as_somebody_keeps_them() -> None:
+    """They go with the client that has said them, and with nobody else of its number."""
+    state = ClusterState(CoreSettings(), "cluster", 1)
+    keeper = state.clients[7] = Client(7, 7, "adaptive", Out())  # type: ignore[arg-type]
+    for wrong in ({}, {"minimum": "1"}, {"minimum": 1, "maximum": 2.5}, {"minimum": True}):
+        said = on_adapting(state, keeper, Ask(1, "adapting", wrong))
+        assert said is not None
+        assert "whole numbers" in said
+        assert answer(state, {})["adapting"] is None
+    for most in (5, None):
+        bounds = {"minimum": 1, "maximum": most}
+        assert on_adapting(state, keeper, Ask(1, "adapting", bounds)) is None
+        assert answer(state, {})["adapting"] == bounds
+    assert keeper.out.told == [Answer(1, ok=True, data={})] * 2  # type: ignore[attr-defined]
+    state.clients[7] = Client(7, 7, "another", keeper.out)
+    assert answer(state, {})["adapting"] is None
+    del state.clients[7]
+    assert answer(state, {})["adapting"] is None

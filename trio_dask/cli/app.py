@@ -272,7 +272,7 @@ app.command(
 
 token = App(name="token", help="The secret that all parts of a cluster share.")
 token.command("trio_dask.cli.token:show", name="show", help="Print the token.")
-token.command("trio_dask.cli.token:create", name="create", help="Make a token.")
+token.command("trio_dask.cli.token:new", name="new", help="Make a token.")
 token.command(
     "trio_dask.cli.token:dashboard",
     name="dashboard",

@@ -34,8 +34,8 @@ def status(scheduler: str, /, *, json: Annotated[bool, Parameter(negative="")] =
         info = client.scheduler_info()
         counts = client.task_counts()
         address = client.scheduler_address
-        wanted = client.run_blocking(client.live.ask("workers_wanted", {}))["wanted"]
-    info["adaptive_target"] = wanted
+        sizing = client.run_blocking(client.live.ask("workers_wanted", {}))
+    info["adaptive_target"], info["adapting"] = sizing["wanted"], sizing["adapting"]
     info["clients"] = max(0, int(info.get("clients", 1)) - 1)  # not the one that asks
     if json:
         print(as_json.dumps({"address": address, **info, "tasks": counts}, default=str))
@@ -51,22 +51,38 @@ def screen(
     """The lines, none longer than `columns`."""
     memory = info.get("total_memory") or 0
     threads = info.get("total_threads", 0)
-    parts = [f"{info.get('n_workers', 0)} workers", f"{threads} threads"]
+    parts = [_workers(info.get("n_workers", 0)), _many(threads, "thread")]
     if memory:
         parts.append(format_bytes(memory))
-    parts.append(f"{info.get('clients', 0)} clients")
+    parts.append(_many(info.get("clients", 0), "client"))
     tasks = [f"{counts[each]:,} {_TASKS.get(each, each)}" for each in _STATES if counts.get(each)]
     lines = [f"Scheduler:  {address}"]
     if info.get("dashboard"):
         lines.append(f"Dashboard:  {info['dashboard']}")
     lines += [f"Cluster:    {', '.join(parts)}", f"Tasks:      {', '.join(tasks) or 'none'}"]
     if "adaptive_target" in info:  # what `adapt` goes by
-        count = info["adaptive_target"]
-        lines.append(f"Work for:   {count} worker{'' if count == 1 else 's'}")
+        between = _between(info.get("adapting"))
+        lines.append(f"Work for:   {_workers(info['adaptive_target'])}{between}")
     workers = list(info.get("workers", {}).items())
     if workers:
         lines += ["", *_table(workers, columns)]
     return [line if len(line) <= columns else line[: columns - 1] + "…" for line in lines]
+
+
+def _many(count: int, what: str) -> str:
+    return f"{count} {what}{'' if count == 1 else 's'}"
+
+
+def _workers(count: int) -> str:
+    return _many(count, "worker")
+
+
+def _between(adapting: Mapping[str, int | None] | None) -> str:
+    """What `adapt` was told, if the cluster does."""
+    if adapting is None:
+        return ""
+    least, most = adapting["minimum"], adapting["maximum"]
+    return f", adapting: {least} or more" if most is None else f", adapting: {least} to {most}"
 
 
 def _table(workers: Sequence[tuple[str, Any]], columns: int) -> list[str]:

@@ -76,7 +76,7 @@ def link(address: str, /, *, control: bool = False) -> None:
     print(login_link(f"{scheme}://{place}/{path}", ticket))
 
 
-def create(*, replace: bool = False) -> None:
+def new(*, replace: bool = False) -> None:
     """Make a token in the user's directory and print where it is.
 
     `trio-dask scheduler` does so by itself when there is none.
@@ -112,7 +112,7 @@ def rotate(
     """
     keep_s = _seconds(keep)
     if not token_path().exists():
-        msg = "there is no token to be replaced; `trio-dask token create` makes one"
+        msg = "there is no token to be replaced; `trio-dask token new` makes one"
         raise AuthenticationError(msg)
     given = sys.stdin.readline().strip() if stdin else ""
     if stdin:

@@ -105,7 +105,7 @@ def _weakness(token: str) -> str:
     if len(set(token)) < _DISTINCT_MIN:
         return (
             f"could be guessed: it has only {len(set(token))} different characters; "
-            "`trio-dask token create` makes a good one"
+            "`trio-dask token new` makes a good one"
         )
     return ""
 

@@ -59,7 +59,7 @@ def find_token(config: Config | None = None, *, path: Path | None = None) -> str
         msg = (
             "no token of a cluster: run `trio-dask token show` where the scheduler runs, "
             f"and set TRIO_DASK_TOKEN to what it prints, or put it into {path} (mode 0600); "
-            "where there is no scheduler yet, `trio-dask token create` makes one"
+            "where there is no scheduler yet, `trio-dask token new` makes one"
         )
         raise AuthenticationError(msg)
     return token

@@ -223,12 +223,12 @@ class Api:
         return _json({"num_workers": len(workers), "workers": listed})
 
     async def adaptive_target(self, request: Request) -> Response:
-        """How many workers there should be for what there is to do."""
+        """How many workers there should be for what there is to do, and may be if that is kept to."""
         try:
             answer = await self._view.ask("workers_wanted", {})
         except ValueError as error:
             return _json({"error": str(error)}, 503)
-        return _json({"workers": answer["wanted"]})
+        return _json({"workers": answer["wanted"], "adapting": answer["adapting"]})
 
     async def may(self, request: Request) -> Response:
         """What a viewer may do where nobody is asked who he is: look."""

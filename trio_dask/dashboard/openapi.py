@@ -160,7 +160,8 @@ def _reading() -> dict[str, Any]:
             query={"task": _TEXT},
         ),
         "/api/v1/adaptive_target": _get(
-            "How many workers there should be", _object(workers=_WHOLE)
+            "How many workers there should be, and between which numbers `adapt` keeps it, if it does",
+            _object(workers=_WHOLE, adapting={"type": ["object", "null"]}),
         ),
         "/api/v1/get_workers": _get(
             "Names and addresses of workers, as in Dask",

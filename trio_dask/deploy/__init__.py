@@ -26,8 +26,9 @@ if TYPE_CHECKING:
     from trio_dask.deploy.job_plan import job_script
     from trio_dask.deploy.local import open_local_cluster
     from trio_dask.deploy.reporting import get_task_stream, performance_report
-    from trio_dask.deploy.ssh import SSHPlan, open_ssh_plan, plan_ssh
+    from trio_dask.deploy.ssh import open_ssh_plan
     from trio_dask.deploy.ssh_cluster import AsyncSSHCluster, SSHCluster
+    from trio_dask.deploy.ssh_plan import SSHPlan, plan_ssh
     from trio_dask.deploy.threads import thread_host
 
 _HOMES: Final[dict[str, str]] = {
@@ -36,7 +37,7 @@ _HOMES: Final[dict[str, str]] = {
     "ClusterHandle": "handle",
     "LocalCluster": "cluster",
     "SSHCluster": "ssh_cluster",
-    "SSHPlan": "ssh",
+    "SSHPlan": "ssh_plan",
     **dict.fromkeys(
         (
             "AsyncJobQueueCluster",
@@ -57,7 +58,7 @@ _HOMES: Final[dict[str, str]] = {
     "open_local_cluster": "local",
     "open_ssh_plan": "ssh",
     "performance_report": "reporting",
-    "plan_ssh": "ssh",
+    "plan_ssh": "ssh_plan",
     "thread_host": "threads",
 }
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import logging
 import math
 import secrets
@@ -18,14 +19,21 @@ from trio_dask.errors import CommError, ConfigError
 from trio_dask.messages.session import CLIENT, SCHEDULER, Answer, Ask, RegisterClient
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Mapping
 
     from trio_dask.comm import Connection
     from trio_dask.deploy.handle import ClusterHandle
+    from trio_dask.deploy.sizes import WorkerSize
     from trio_dask.messages import Message
 
 #: How long an answer may take; workers that leave have a few seconds for it.
 ANSWER_S: Final = 30.0
+_BOUNDS: Final = dict.fromkeys(
+    f"{bound}{of}" for of in ("", "_cores", "_memory") for bound in ("minimum", "maximum")
+).keys()
+_PACE: Final = ("interval", "wait_count", "target_duration")
+#: Of a worker that the scheduler does not know, or not any more.
+_BUSY: Final = {"processing": 1, "in_memory": 0}
 #: The wait before a lost scheduler is looked for again.
 _AGAIN_S: Final = 5.0
 
@@ -41,31 +49,31 @@ class AdaptiveSettings:
     interval_s: float = 1.0
     wait_count: int = 3
     target_s: float = 5.0
+    #: So many workers come and go together.
+    together: int = 1
 
     @classmethod
     def of(
         cls,
+        size: WorkerSize,
         *,
-        minimum: object = 0,
-        maximum: object = math.inf,
         interval: object = 1.0,
         wait_count: object = 3,
         target_duration: object = 5.0,
+        **bounds: Any,
     ) -> AdaptiveSettings:
-        """From what people write.
+        """From what people write, and what a worker has.
 
         Raises:
             ConfigError: it makes no sense.
         """
-        for name, value in (("minimum", minimum), ("maximum", maximum), ("wait_count", wait_count)):
-            if type(value) is not int and not (name == "maximum" and value == math.inf):
-                msg = f"adapt({name}={value!r}): it is a whole number"
-                raise ConfigError(msg)
-        assert isinstance(minimum, int)
-        assert isinstance(maximum, int | float)
-        assert isinstance(wait_count, int)
-        if not 0 <= minimum <= maximum or maximum < 1:
-            msg = f"adapt(minimum={minimum}, maximum={maximum}): they are 0 or more, in this order"
+        for name in bounds.keys() - _BOUNDS:
+            near = difflib.get_close_matches(name, [*_BOUNDS, *_PACE], n=1)
+            msg = f"adapt: unknown option {name}; there are {', '.join([*_BOUNDS, *_PACE])}"
+            raise ConfigError(f"{msg}: did you mean {near[0]}?" if near else msg)
+        minimum, maximum = size.bounds(**bounds)
+        if type(wait_count) is not int:
+            msg = f"adapt(wait_count={wait_count!r}): it is a whole number"
             raise ConfigError(msg)
         made = cls(
             minimum=minimum,
@@ -73,6 +81,7 @@ class AdaptiveSettings:
             interval_s=parse_seconds(interval),
             wait_count=max(1, wait_count),
             target_s=parse_seconds(target_duration),
+            together=size.together,
         )
         if made.interval_s <= 0 or made.target_s <= 0:
             msg = f"adapt(interval={interval!r}, target_duration={target_duration!r}): more than 0"
@@ -93,11 +102,12 @@ class Sizing:
     _recent: deque[int] = field(default_factory=deque)
 
     def decide(self, wanted: int, *, idle: int, now: int) -> int:
-        """How many there shall be, of `now`, of which `idle` have nothing to do.
+        """How many there shall be, of `now`, of which `idle` can go: they have nothing to do.
 
         None that works is taken away: it would begin anew elsewhere.
         """
         settings = self.settings
+        wanted = math.ceil(wanted / settings.together) * settings.together
         wanted = int(min(max(wanted, settings.minimum), settings.maximum))
         if wanted >= now:
             self._recent.clear()
@@ -108,6 +118,30 @@ class Sizing:
         enough = max(self._recent)
         self._recent.popleft()
         return max(enough, now - idle)
+
+
+def idle_together(workers: Mapping[str, str], info: Mapping[str, Any]) -> list[list[str]]:
+    """The addresses of those that came together and have nothing to do, all of them.
+
+    Those that hold least come first, of these the youngest.
+
+    >>> info = {each: {"processing": 0, "in_memory": n} for n, each in enumerate("abcd")}
+    >>> idle_together({"x-0-0": "a", "x-0-1": "b", "x-1-0": "c", "x-1-1": "d"}, info)
+    [['a', 'b'], ['c', 'd']]
+
+    Args:
+        workers: the addresses of workers, by name: those of one process differ in the last part.
+        info: what the scheduler knows of each, by address.
+    """
+    found: dict[str, list[str]] = {}
+    for name, address in workers.items():
+        found.setdefault(name.rpartition("-")[0], []).append(address)
+    rows = []
+    for number, addresses in enumerate(found.values()):
+        of = [info.get(address, _BUSY) for address in addresses]
+        if not any(each["processing"] for each in of):
+            rows.append((sum(each["in_memory"] for each in of), -number, addresses))
+    return [addresses for _, _, addresses in sorted(rows)]
 
 
 async def keep_adapting(handle: ClusterHandle) -> None:
@@ -130,30 +164,66 @@ async def _adapt(handle: ClusterHandle) -> None:
             if sizing is None or settings is not handle.adaptive:
                 settings = handle.adaptive
                 sizing = Sizing(settings)
+                await asker.ask("adapting", _told(settings))
             await _look(handle, asker, sizing)
-            await trio.sleep(sizing.settings.interval_s)
+            with trio.move_on_after(sizing.settings.interval_s):
+                await _until_other_settings(handle, settings)
+
+
+def _told(settings: AdaptiveSettings) -> dict[str, Any]:
+    """What the scheduler tells those who ask how large the cluster may be."""
+    most = None if settings.maximum == math.inf else int(settings.maximum)
+    return {"minimum": settings.minimum, "maximum": most}
+
+
+async def _until_other_settings(handle: ClusterHandle, settings: AdaptiveSettings | None) -> None:
+    while handle.adaptive is settings:
+        await handle.next_change()
 
 
 async def _look(handle: ClusterHandle, asker: Asker, sizing: Sizing) -> None:
     """Ask once, and do what follows."""
-    params = {"target_s": sizing.settings.target_s, "threads": handle.plan.threads_per_worker}
+    size, together = handle.plan.worker_size, sizing.settings.together
+    params = {"target_s": sizing.settings.target_s, "threads": size.cores}
     found = await asker.ask("workers_wanted", params)
-    now = handle.wanted
-    count = sizing.decide(int(found["wanted"]), idle=int(found["idle"]), now=now)
+    now, idle, groups = handle.wanted, int(found["idle"]), []
+    if together > 1 and idle:
+        info = await asker.ask("info", {})
+        groups = idle_together(handle.workers, info["workers"])
+        idle = sum(map(len, groups))
+    if handle.adaptive is not sizing.settings:
+        return  # somebody has said something else meanwhile, and that holds
+    count = sizing.decide(int(found["wanted"]), idle=idle, now=now)
     if count > now or (count == now and len(handle.workers) < now):
         if count > now:
-            logger.info("Adapting: %d workers instead of %d", count, now)
+            _say(count, now)
         handle.order(count)
     elif count < now and not count:  # all of them, and then there is nobody to choose from
-        logger.info("Adapting: no workers instead of %d", now)
+        _say(0, now)
         handle.order(0)
     elif count < now and now == len(handle.workers):
         # The scheduler chooses: those that have least to do, and whose values can move.
-        left = await asker.ask("retire_workers", {"n": now - count})
+        chosen: dict[str, Any] = {"n": now - count}
+        if together > 1:
+            going = groups[: (now - count) // together]
+            chosen = {"workers": [address for each in going for address in each]}
+        left = await asker.ask("retire_workers", chosen)
         gone = len(left["workers"])
-        if gone:
-            logger.info("Adapting: %d workers instead of %d", now - gone, now)
+        if _is_fixed(handle):
+            handle.order(handle.wanted)  # a number has been given meanwhile: it is made up for
+        elif gone:
+            _say(now - gone, now)
             handle.wanted -= gone
+
+
+def _is_fixed(handle: ClusterHandle) -> bool:
+    """Whether it does not follow the work any more."""
+    return handle.adaptive is None
+
+
+def _say(count: int, before: int) -> None:
+    many = f"{count or 'no'} worker{'' if count == 1 else 's'}"
+    logger.info("Adapting: %s instead of %d", many, before)
 
 
 @asynccontextmanager

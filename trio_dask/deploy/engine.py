@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from trio_dask.deploy.handle import ClusterHandle
     from trio_dask.deploy.job_plan import JobPlan
     from trio_dask.deploy.plan import LocalPlan
-    from trio_dask.deploy.ssh import SSHPlan
+    from trio_dask.deploy.ssh_plan import SSHPlan
 
 T = TypeVar("T")
 

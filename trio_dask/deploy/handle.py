@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Final
 
 import trio
 
-from trio_dask.errors import ConfigError, SchedulerUnreachable
+from trio_dask.deploy.sizes import checked_count
+from trio_dask.errors import SchedulerUnreachable
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
     from trio_dask.deploy.adaptive import AdaptiveSettings
     from trio_dask.deploy.job_plan import JobPlan
     from trio_dask.deploy.plan import LocalPlan
-    from trio_dask.deploy.ssh import SSHPlan
+    from trio_dask.deploy.ssh_plan import SSHPlan
 
 RUNNING: Final = "running"
 CLOSED: Final = "closed"
@@ -208,15 +209,3 @@ class ClusterHandle:
     def _change(self) -> None:
         self._changed.set()
         self._changed = trio.Event()
-
-
-def checked_count(n: object) -> int:
-    """A number of workers.
-
-    Raises:
-        ConfigError: it is none.
-    """
-    if type(n) is not int or n < 0:
-        msg = f"{n!r} workers: it is a whole number of at least 0"
-        raise ConfigError(msg)
-    return n

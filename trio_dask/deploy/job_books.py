@@ -23,9 +23,13 @@ class Submit:
 
 @dataclass(frozen=True, slots=True)
 class Retire:
-    """Have workers leave in good order; their job ends with them."""
+    """Have workers leave in good order; their job ends with them.
+
+    Where they cannot, as nobody is left to take what they hold, the jobs are to be cancelled.
+    """
 
     names: tuple[str, ...]
+    ids: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,14 +125,16 @@ class JobBooks:
         """The youngest go first, and of these what waits before what works."""
         order = sorted(staying, key=lambda job: (job.here > 0, -job.number))[:count]
         retired: list[str] = []
+        with_them: list[str] = []
         cancelled: list[str] = []
         for job in order:
             job.leaving = True
             if job.here:
                 retired += job.names
+                with_them += [job.id] if job.id else []
             elif job.id:
                 cancelled.append(job.id)
-        wishes: list[Wish] = [Retire(tuple(retired))] if retired else []
+        wishes: list[Wish] = [Retire(tuple(retired), tuple(with_them))] if retired else []
         return [*wishes, Cancel(tuple(cancelled))] if cancelled else wishes
 
     def submitted(self, number: int, job_id: str) -> list[Wish]:

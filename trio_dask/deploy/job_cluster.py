@@ -2,22 +2,13 @@
 
 from __future__ import annotations
 
-import math
-from typing import TYPE_CHECKING, Any, ClassVar, Self
+from typing import Any, ClassVar
 
-from trio_dask.client import refuse_running_loop
-from trio_dask.config import parse_bytes
-from trio_dask.deploy.adaptive import AdaptiveSettings
-from trio_dask.deploy.cluster import ClusterBase, show_line
+from trio_dask.deploy.base import AsyncCluster, BlockingCluster, ClusterBase, show_line
 from trio_dask.deploy.engine import Engine
-from trio_dask.deploy.handle import checked_count
 from trio_dask.deploy.job_plan import JobPlan, plan_jobs
 from trio_dask.deploy.job_systems import LSF, PBS, SGE, SLURM, JobSystem
 from trio_dask.deploy.jobs import open_jobs_plan
-from trio_dask.errors import ConfigError
-
-if TYPE_CHECKING:
-    from types import TracebackType
 
 
 class _JobCluster(ClusterBase):
@@ -42,32 +33,8 @@ class _JobCluster(ClusterBase):
         """The script of its first job."""
         return self._plan.job_script()
 
-    def _count(
-        self, n: int | None, jobs: int | None, cores: int | None, memory: str | int | None
-    ) -> int:
-        """How many workers that are.
 
-        Raises:
-            ConfigError: nothing is asked for, or too much in one.
-        """
-        given = [each for each in (n, jobs, cores, memory) if each is not None]
-        if len(given) != 1:
-            msg = "scale takes one of n, jobs, cores and memory"
-            raise ConfigError(msg)
-        plan = self._plan
-        if jobs is not None:
-            return checked_count(jobs) * plan.per_job
-        if cores is not None:
-            return math.ceil(checked_count(cores) / plan.threads_per_worker)
-        if memory is not None:
-            if not plan.needs.memory:
-                msg = "scale(memory=…): this cluster was not told how much memory a job has"
-                raise ConfigError(msg)
-            return math.ceil(parse_bytes(memory) * plan.per_job / plan.needs.memory)
-        return checked_count(n)
-
-
-class JobQueueCluster(_JobCluster):
+class JobQueueCluster(_JobCluster, BlockingCluster):
     """A scheduler in a child of this process, workers in jobs of a batch system.
 
     Of each system there is a class: `SLURMCluster`, `PBSCluster`, `SGECluster`, `LSFCluster`.
@@ -112,78 +79,24 @@ class JobQueueCluster(_JobCluster):
         RuntimeError: a loop runs in this thread, which must not be blocked.
     """
 
-    asynchronous: ClassVar[bool] = False
-
-    def _begin(self) -> None:
-        refuse_running_loop(type(self).__name__, f"Async{type(self).__name__}")
-        self._engine.open()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self.close()
-
     def scale(
         self,
         n: int | None = None,
         *,
         jobs: int | None = None,
         cores: int | None = None,
-        memory: str | int | None = None,
+        memory: str | float | None = None,
     ) -> None:
         """Have so many workers, jobs, cores, or so much memory, soon.
 
         Jobs that wait are cancelled first; of those that run the youngest go, when what only
-        their workers hold has moved to others.
+        their workers hold has moved to others. The workers of a job come and go together.
         """
-        handle, count = self._live_handle, self._count(n, jobs, cores, memory)
-        self._engine.soon(lambda: handle.scale(count))
-
-    def adapt(self, minimum: int = 0, maximum: float = math.inf, **options: Any) -> None:
-        """Have as many workers as the work needs: see `LocalCluster.adapt`."""
-        settings = AdaptiveSettings.of(minimum=minimum, maximum=maximum, **options)
-        handle = self._live_handle
-        self._engine.soon(lambda: handle.adapt(settings))
-
-    def wait_for_workers(self, n: int | None = None, timeout: float | None = None) -> None:
-        """Wait until there are at least `n` workers, or as many as `scale` has asked for.
-
-        Raises:
-            TimeoutError: not in so many seconds.
-            SchedulerUnreachable: the cluster has failed.
-        """
-        refuse_running_loop(
-            f"{type(self).__name__}.wait_for_workers", f"Async{type(self).__name__}"
-        )
-        self._engine.call(self._live_handle.wait_for_workers, n, timeout)
-
-    def close(self) -> None:
-        """Cancel all jobs and end the scheduler, and wait until that is done."""
-        self._engine.close()
+        self._scale(n, jobs=jobs, cores=cores, memory=memory)
 
 
-class AsyncJobQueueCluster(_JobCluster):
+class AsyncJobQueueCluster(_JobCluster, AsyncCluster):
     """The same as `JobQueueCluster` for async code; ``async with`` starts it."""
-
-    asynchronous: ClassVar[bool] = True
-
-    async def __aenter__(self) -> Self:
-        await self._engine.open_async()
-        return self
-
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        await self.close()  # noqa: ASYNC102 - bounded in there
 
     async def scale(
         self,
@@ -191,29 +104,10 @@ class AsyncJobQueueCluster(_JobCluster):
         *,
         jobs: int | None = None,
         cores: int | None = None,
-        memory: str | int | None = None,
+        memory: str | float | None = None,
     ) -> None:
         """Have so many workers, soon: see `JobQueueCluster.scale`."""
-        handle, count = self._live_handle, self._count(n, jobs, cores, memory)
-        self._engine.soon(lambda: handle.scale(count))
-
-    async def adapt(self, minimum: int = 0, maximum: float = math.inf, **options: Any) -> None:
-        """Have as many workers as the work needs: see `LocalCluster.adapt`."""
-        settings = AdaptiveSettings.of(minimum=minimum, maximum=maximum, **options)
-        handle = self._live_handle
-        self._engine.soon(lambda: handle.adapt(settings))
-
-    async def wait_for_workers(
-        self,
-        n: int | None = None,
-        timeout: float | None = None,  # noqa: ASYNC109 - Dask's name
-    ) -> None:
-        """Wait until there are enough workers: see `JobQueueCluster.wait_for_workers`."""
-        await self._engine.call_async(self._live_handle.wait_for_workers, n, timeout)
-
-    async def close(self) -> None:
-        """Cancel all jobs and end the scheduler, and wait until that is done."""
-        await self._engine.close_async()
+        self._scale(n, jobs=jobs, cores=cores, memory=memory)
 
 
 class SLURMCluster(JobQueueCluster):

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 from trio_dask.config import Config, config_directory, new_token, parse_bytes, parse_seconds
 from trio_dask.deploy.job_systems import SYSTEMS, JobNeeds, JobSystem, script
-from trio_dask.deploy.ssh import words_of
+from trio_dask.deploy.sizes import WorkerSize, size_of_worker
+from trio_dask.deploy.ssh_plan import words_of
 from trio_dask.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -25,6 +26,13 @@ START_S: Final = 30.0
 LISTING_S: Final = 10.0
 #: A worker whose job begins when the cluster is gone looks for it for so long.
 _DEATH_TIMEOUT: Final = "60s"
+#: Options of workers that are said otherwise.
+_ELSEWHERE: Final = {
+    "n_workers": "processes= here",
+    "name": "name= of the cluster, and a number",
+    "nworkers": "processes= here",
+    "scheduler_file": "in shared_directory=",
+}
 _NAME: Final = re.compile(r"[A-Za-z][\w.-]{0,60}")
 
 
@@ -36,7 +44,7 @@ class JobPlan:
     needs: JobNeeds
     n_workers: int
     per_job: int
-    threads_per_worker: int
+    worker_size: WorkerSize
     #: Where the scheduler file is, and certificates.
     directory: Path
     worker_words: tuple[str, ...] = ()
@@ -65,7 +73,7 @@ class JobPlan:
         command = [
             self.python, "-P", "-m", "trio_dask", "worker",
             f"--scheduler-file={self.scheduler_file}", f"--name={self.name}-{number}",
-            f"--nworkers={self.per_job}", f"--nthreads={self.threads_per_worker}",
+            f"--nworkers={self.per_job}", f"--nthreads={self.worker_size.cores}",
             *self.worker_words,
         ]  # fmt: skip
         environ = tls_environ(self.security.written_to(self.directory)) if self.security else {}
@@ -181,6 +189,19 @@ def _launcher(text: str) -> list[str]:
         raise ConfigError(msg) from error
 
 
+def _own(options: Mapping[str, Any]) -> dict[str, Any]:
+    """Options of the workers that jobs have no other place for, by their names here.
+
+    Raises:
+        ConfigError: an option is said elsewhere.
+    """
+    own = {name.replace("-", "_"): value for name, value in options.items()}
+    for name in own.keys() & _ELSEWHERE.keys():
+        msg = f"worker_options: {name} is {_ELSEWHERE[name]}"
+        raise ConfigError(msg)
+    return own
+
+
 def plan_jobs(  # noqa: PLR0913 - as many as there is to say of a job
     system: JobSystem,
     n_workers: int = 0,
@@ -227,19 +248,21 @@ def plan_jobs(  # noqa: PLR0913 - as many as there is to say of a job
         log_directory=log_directory,
         name=name,
     )
-    nbytes = needs.memory
-    workers: dict[str, Any] = {"death_timeout": _DEATH_TIMEOUT}
-    workers |= {"memory_limit": nbytes // processes} if nbytes else {}
+    workers: dict[str, Any] = {"death_timeout": _DEATH_TIMEOUT, "nthreads": cores // processes}
+    workers |= {"memory_limit": needs.memory // processes} if needs.memory else {}
     workers |= {"local_directory": local_directory} if local_directory else {}
+    workers |= _own(worker_options or {})
+    size = size_of_worker(workers, together=processes, memory_said_by="memory= says it")
+    del workers["nthreads"]  # it has a place of its own
     directory = Path(shared_directory) if shared_directory else config_directory() / "clusters"
     return JobPlan(
         system=system,
         needs=needs,
-        n_workers=n_workers,
+        n_workers=size.count(n_workers),
         per_job=processes,
-        threads_per_worker=cores // processes,
+        worker_size=size,
         directory=directory.absolute() / f"{needs.name}-{secrets.token_hex(4)}",
-        worker_words=words_of(workers | dict(worker_options or {})),
+        worker_words=words_of(workers),
         scheduler_words=words_of({"port": 0, **(scheduler_options or {})}),
         prologue=tuple(job_script_prologue),
         shell=shebang,

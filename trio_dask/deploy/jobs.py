@@ -192,18 +192,21 @@ class JobKeeper:
                 logger.info("Submitted job %s for worker %s-%d", found, self._plan.name, number)
                 for more in self._books.submitted(number, found):
                     await self._fulfil(more, asker, nursery)
-            case Retire(names):
-                nursery.start_soon(self._retire, asker, names)
+            case Retire(names, ids):
+                nursery.start_soon(self._retire, asker, names, ids)
             case Cancel(ids):
                 await self._cancel(ids)
             case GiveUp(why):
                 self._handle.fail(f"{why}; the last said: {self._last_words or 'nothing'}")
 
-    async def _retire(self, asker: Asker, names: tuple[str, ...]) -> None:
+    async def _retire(self, asker: Asker, names: tuple[str, ...], ids: tuple[str, ...]) -> None:
         try:
-            await asker.ask("retire_workers", {"workers": list(names)})
+            left = await asker.ask("retire_workers", {"workers": list(names)})
         except CommError as error:  # some have gone meanwhile
             logger.warning("Workers %s: %s", ", ".join(names), error)
+            return
+        if left["stayed"]:  # nobody could take their values, and they are to go all the same
+            await self._cancel(ids)
 
     async def _cancel(self, ids: tuple[str, ...]) -> None:
         if ids:

@@ -21,6 +21,7 @@ from trio_dask.config import (
     memory_bytes,
     new_token,
 )
+from trio_dask.deploy.sizes import WorkerSize
 from trio_dask.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -96,9 +97,13 @@ class LocalPlan:
     worker_environ: Mapping[str, str] = field(default_factory=dict)
 
     @property
-    def threads_per_worker(self) -> int:
-        """How many tasks a worker runs at once."""
-        return self.config.worker.nthreads
+    def worker_size(self) -> WorkerSize:
+        """What each worker has."""
+        worker = self.config.worker
+        return WorkerSize(
+            cores=worker.nthreads, memory=worker.memory_limit,
+            memory_said_by="memory_limit= does, and 0 is no limit",
+        )  # fmt: skip
 
 
 def plan_local(  # noqa: PLR0913 - the arguments of a cluster

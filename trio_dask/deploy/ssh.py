@@ -7,167 +7,30 @@ connection does.
 
 from __future__ import annotations
 
+import logging
 import shlex
 import shutil
-import sys
-from collections.abc import Mapping, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
 from functools import partial
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 import trio
 
-from trio_dask.config import Config, new_token
+from trio_dask.deploy.adaptive import keep_adapting, open_asker
 from trio_dask.deploy.children import Child, open_child
 from trio_dask.deploy.handle import ClusterHandle
-from trio_dask.errors import ConfigError, SchedulerUnreachable
+from trio_dask.deploy.seats import Seats
+from trio_dask.deploy.ssh_plan import ssh_words
+from trio_dask.errors import CommError, ConfigError, SchedulerUnreachable
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable
+    from collections.abc import AsyncIterator, Callable, Sequence
 
-    from trio_dask.comm import Security
+    from trio_dask.deploy.ssh_plan import SSHPlan
 
-START_S: Final = 60.0
-#: What a connection can be told, as Dask's users write it, and how OpenSSH calls it.
-_CONNECT: Final = ("username", "port", "client_keys", "known_hosts", "config", "options")
 _OURS: Final = ("--tied", "--token-on-stdin")
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SSHPlan:
-    """A cluster to be: the scheduler's host, those of the workers, and what each is told."""
-
-    scheduler: str
-    hosts: tuple[str, ...]
-    connect: tuple[Mapping[str, Any], ...]
-    python: str
-    scheduler_words: tuple[str, ...] = ()
-    worker_words: tuple[str, ...] = ()
-    #: Whether workers are told the host by which they were reached.
-    tell_host: bool = False
-    workers_per_host: int = 1
-    threads_per_worker: int = 1
-    name: str = "ssh"
-    start_timeout_s: float = START_S
-    token: str = field(default_factory=new_token, repr=False)
-    config: Config = field(default_factory=Config)
-    security: Security | None = None
-
-    @property
-    def n_workers(self) -> int:
-        """How many workers there are to be."""
-        return len(self.hosts) * self.workers_per_host
-
-
-def plan_ssh(
-    hosts: Sequence[str],
-    *,
-    connect_options: Mapping[str, Any] | Sequence[Mapping[str, Any]] = (),
-    scheduler_options: Mapping[str, Any] | None = None,
-    worker_options: Mapping[str, Any] | None = None,
-    remote_python: str | None = None,
-    name: str = "ssh",
-    start_timeout_s: float = START_S,
-) -> SSHPlan:
-    """Settle it: the first host has the scheduler, each of the others a worker process.
-
-    Raises:
-        ConfigError: it makes no sense.
-    """
-    if isinstance(hosts, str) or len(hosts) < 2:
-        msg = f"hosts={hosts!r}: a list, of the scheduler's host and at least one for workers"
-        raise ConfigError(msg)
-    for host in hosts:
-        if not host or host.startswith("-") or not host.isprintable():
-            msg = f"{host!r} is no name of a host"
-            raise ConfigError(msg)
-    workers = dict(worker_options or {})
-    each = _whole(workers.pop("n_workers", workers.pop("nworkers", 1)), "n_workers")
-    if isinstance(connect_options, Mapping):
-        connect = (connect_options,) * len(hosts)
-    else:
-        connect = tuple(connect_options) or ({},) * len(hosts)
-    if len(connect) != len(hosts):
-        msg = (
-            f"{len(connect)} connect_options for {len(hosts)} hosts: give one for all, or for each"
-        )
-        raise ConfigError(msg)
-    for options in connect:
-        ssh_words("somewhere", options)  # says what is wrong, before anything starts
-    return SSHPlan(
-        scheduler=hosts[0],
-        hosts=tuple(hosts[1:]),
-        connect=connect,
-        python=remote_python or sys.executable,
-        scheduler_words=words_of(scheduler_options or {}),
-        worker_words=(*words_of(workers), "--nworkers", str(each)),
-        workers_per_host=each,
-        threads_per_worker=_whole(workers.get("nthreads", 1), "nthreads"),
-        name=name,
-        start_timeout_s=start_timeout_s,
-    )
-
-
-def _whole(value: object, name: str) -> int:
-    if not str(value).isdecimal() or int(str(value)) < 1:
-        msg = f"{name}={value!r}: a whole number of at least 1"
-        raise ConfigError(msg)
-    return int(str(value))
-
-
-def words_of(options: Mapping[str, Any]) -> tuple[str, ...]:
-    """Options of a command, from a dictionary.
-
-    >>> words_of({"nthreads": 2, "dashboard": False, "resources": {"GPU": 1}})
-    ('--nthreads=2', '--no-dashboard', '--resources=GPU=1')
-    """
-    words = []
-    for name, value in options.items():
-        option = name.replace("_", "-")
-        if value is None:
-            continue
-        if isinstance(value, bool):
-            words.append(f"--{option}" if value else f"--no-{option}")
-        elif isinstance(value, Mapping):
-            words.append(f"--{option}=" + " ".join(f"{key}={each}" for key, each in value.items()))
-        else:
-            words.append(f"--{option}={value}")
-    return tuple(words)
-
-
-def ssh_words(host: str, options: Mapping[str, Any]) -> list[str]:
-    """The call of OpenSSH that reaches a host, without a command for it.
-
-    It never asks anything: a program has nobody to answer.
-
-    >>> ssh_words("ada@192.0.2.7", {"port": 2222, "client_keys": ["key"]})[-5:]
-    ['-p', '2222', '-i', 'key', 'ada@192.0.2.7']
-
-    Raises:
-        ConfigError: an option is unknown.
-    """
-    words = ["ssh", "-T", "-o", "BatchMode=yes", "-o", "ServerAliveInterval=15"]
-    for name, value in options.items():
-        if name not in _CONNECT:
-            msg = f"connect_options: unknown option {name}; there are {', '.join(_CONNECT)}"
-            raise ConfigError(msg)
-        if name == "username":
-            words += ["-l", str(value)]
-        elif name == "port":
-            words += ["-p", str(value)]
-        elif name == "config":
-            words += ["-F", str(value)]
-        elif name == "known_hosts" and value is None:  # as asyncssh has it: anybody
-            words += ["-o", "StrictHostKeyChecking=no", "-o", "UserKnownHostsFile=/dev/null"]
-            words += ["-o", "LogLevel=ERROR"]
-        elif name == "known_hosts":
-            words += ["-o", f"UserKnownHostsFile={value}"]
-        else:
-            mark = "-i" if name == "client_keys" else "-o"
-            for each in [value] if isinstance(value, str) else value:
-                words += [mark, str(each)]
-    return [*words, host]
+logger: Final = logging.getLogger("trio_dask.deploy")
 
 
 @asynccontextmanager
@@ -193,6 +56,7 @@ async def open_ssh_plan(
             if starting.cancelled_caught:
                 msg = f"the cluster did not start within {plan.start_timeout_s:g} s"
                 raise SchedulerUnreachable(msg)
+            nursery.start_soon(keep_adapting, handle)
             yield handle
         except Exception as error:  # noqa: BLE001 - raised below, outside the nursery: not in a group
             failure = error
@@ -202,44 +66,125 @@ async def open_ssh_plan(
 
 
 async def _run(plan: SSHPlan, handle: ClusterHandle, on_line: Callable[[str, str], None]) -> None:
+    def on_schedulers_line(line: str) -> None:
+        _, said, link = line.partition("dashboard at:")
+        if said and not handle.dashboard_link:
+            handle.dashboard_link = link.strip()
+        on_line(f"scheduler {plan.scheduler}", line)
+
     try:
         words = ["scheduler", *plan.scheduler_words]
-        async with _remote(
-            plan, 0, words, partial(on_line, f"scheduler {plan.scheduler}")
-        ) as scheduler:
+        async with remote(plan, 0, words, on_schedulers_line) as scheduler:
             [address] = await scheduler.wait_for("Scheduler at:")
             handle.scheduler_found(address)
             async with trio.open_nursery() as nursery:
-                for number in range(len(plan.hosts)):
-                    nursery.start_soon(_run_worker, plan, handle, number, on_line)
+                nursery.start_soon(SeatKeeper(plan, handle, on_line).run)
                 raise SchedulerUnreachable(await scheduler.wait_ended())
     except* SchedulerUnreachable as group:
         handle.fail(str(group.exceptions[0]))
 
 
-async def _run_worker(
-    plan: SSHPlan, handle: ClusterHandle, number: int, on_line: Callable[[str, str], None]
-) -> None:
-    host = plan.hosts[number]
-    words = ["worker", handle.scheduler_address, *plan.worker_words]
-    if plan.tell_host:
-        words += ["--host", host.rpartition("@")[2]]
-    if not any(word.startswith("--name") for word in words):
-        words += ["--name", f"{plan.name}-{number}"]
-    async with _remote(plan, number + 1, words, partial(on_line, f"worker {host}")) as child:
-        count = plan.workers_per_host
-        found = await child.wait_for("Start worker at:", count)
-        await child.wait_for("Registered to:", count)
-        for at, address in enumerate(found):
-            handle.worker_changed(f"{plan.name}-{number}-{at}", address)
-        why = await child.wait_ended()
-        for at in range(count):
-            handle.worker_changed(f"{plan.name}-{number}-{at}", None)
-        on_line(f"worker {host}", why)
+class SeatKeeper:
+    """Starts and ends worker processes on hosts, so that there are as many workers as there shall be."""
+
+    def __init__(
+        self, plan: SSHPlan, handle: ClusterHandle, on_line: Callable[[str, str], None]
+    ) -> None:
+        self._plan: Final = plan
+        self._handle: Final = handle
+        self._on_line: Final = on_line
+        self._seats: Final = Seats(len(plan.hosts), together=plan.worker_size.together)
+        self._scopes: Final[dict[int, trio.CancelScope]] = {}
+        self._look = trio.Event()
+
+    async def run(self) -> None:
+        """Until cancelled.
+
+        Raises:
+            SchedulerUnreachable: a process did not start while the cluster does.
+        """
+        self._handle.obey(self._obey)
+        try:
+            async with trio.open_nursery() as nursery:
+                while True:
+                    starting, leaving = self._seats.look(
+                        self._handle.wanted, now=trio.current_time()
+                    )
+                    for at in starting:
+                        self._scopes[at] = trio.CancelScope()
+                        nursery.start_soon(self._host, at)
+                    for at in leaving:
+                        nursery.start_soon(self._leave, at)
+                    with trio.move_on_at(self._seats.next_at()):
+                        await self._look.wait()
+                    self._look = trio.Event()
+        finally:
+            self._handle.obey(None)
+
+    def _obey(self, _count: int) -> None:
+        self._seats.ordered()
+        self._look.set()
+
+    async def _host(self, at: int) -> None:
+        """The life of a worker process."""
+        died = False
+        host = self._plan.hosts[at]
+        try:
+            with self._scopes[at]:
+                try:
+                    why, died = await self._run_worker(at)
+                except SchedulerUnreachable as error:
+                    if not self._handle.started:
+                        raise
+                    why, died = str(error), True
+                self._on_line(f"worker {host}", why)
+        finally:
+            for name in self._names(at):
+                self._handle.worker_changed(name, None)
+        rest = self._seats.ended(at, now=trio.current_time(), died=died)
+        if died and rest:
+            self._on_line(f"worker {host}", f"another one is started in {rest:g} s")
+        self._look.set()
+
+    def _names(self, at: int) -> list[str]:
+        return [
+            f"{self._plan.name}-{at}-{number}" for number in range(self._plan.worker_size.together)
+        ]
+
+    async def _run_worker(self, at: int) -> tuple[str, bool]:
+        """How it has ended, and whether that was its death."""
+        plan, handle = self._plan, self._handle
+        host = plan.hosts[at]
+        words = ["worker", handle.scheduler_address, *plan.worker_words]
+        if plan.tell_host:
+            words += ["--host", host.rpartition("@")[2]]
+        if not any(word.startswith("--name") for word in words):
+            words += ["--name", f"{plan.name}-{at}"]
+        on_line = partial(self._on_line, f"worker {host}")
+        async with remote(plan, at + 1, words, on_line) as child:
+            names = self._names(at)
+            found = await child.wait_for("Start worker at:", len(names))
+            await child.wait_for("Registered to:", len(names))
+            self._seats.joined(at)
+            for name, address in zip(names, found, strict=True):
+                handle.worker_changed(name, address)
+            return await child.wait_ended(), child.process.returncode != 0
+
+    async def _leave(self, at: int) -> None:
+        """Have its workers leave in good order, as far as they can, and then the process."""
+        there = self._handle.workers
+        addresses = [there[name] for name in self._names(at) if name in there]
+        if addresses:
+            try:
+                async with open_asker(self._handle, "ssh") as asker:
+                    await asker.ask("retire_workers", {"workers": addresses})
+            except* CommError as group:  # some have gone meanwhile, or the scheduler has
+                logger.warning("%s: %s", self._plan.hosts[at], group.exceptions[0])
+        self._scopes[at].cancel("it is not wanted any more")
 
 
 @asynccontextmanager
-async def _remote(
+async def remote(
     plan: SSHPlan, at: int, words: Sequence[str], on_line: Callable[[str], None]
 ) -> AsyncIterator[Child]:
     """A command of ours on another machine, as long as the block lasts."""

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, ClassVar, Self
+from typing import TYPE_CHECKING, Any
 
-from trio_dask.client import refuse_running_loop
-from trio_dask.deploy.cluster import ClusterBase, show_line
+from trio_dask.deploy.base import AsyncCluster, BlockingCluster, ClusterBase, show_line
 from trio_dask.deploy.engine import Engine
-from trio_dask.deploy.ssh import open_ssh_plan, plan_ssh
+from trio_dask.deploy.ssh import open_ssh_plan
+from trio_dask.deploy.ssh_plan import plan_ssh
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from types import TracebackType
 
 
 class _SSHCluster(ClusterBase):
@@ -29,7 +28,7 @@ class _SSHCluster(ClusterBase):
         self._begin()
 
 
-class SSHCluster(_SSHCluster):
+class SSHCluster(_SSHCluster, BlockingCluster):
     """A scheduler on the first of some hosts, a worker process on each of the others.
 
     >>> from trio_dask import Client
@@ -58,45 +57,6 @@ class SSHCluster(_SSHCluster):
         RuntimeError: a loop runs in this thread, which must not be blocked.
     """
 
-    asynchronous: ClassVar[bool] = False
 
-    def _begin(self) -> None:
-        refuse_running_loop("SSHCluster", "AsyncSSHCluster")
-        self._engine.open()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self.close()
-
-    def close(self) -> None:
-        """End all of it, and wait until that is done."""
-        self._engine.close()
-
-
-class AsyncSSHCluster(_SSHCluster):
+class AsyncSSHCluster(_SSHCluster, AsyncCluster):
     """The same as `SSHCluster` for async code; ``async with`` starts it."""
-
-    asynchronous: ClassVar[bool] = True
-
-    async def __aenter__(self) -> Self:
-        await self._engine.open_async()
-        return self
-
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        await self.close()  # noqa: ASYNC102 - bounded in there
-
-    async def close(self) -> None:
-        """End all of it, and wait until that is done."""
-        await self._engine.close_async()

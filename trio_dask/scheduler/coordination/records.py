@@ -50,3 +50,5 @@ class Records:
     reading: dict[Ticket, Item] = field(default_factory=dict)  # given to somebody, not yet taken
     nbytes: int = 0
     refs: int = 0
+    #: Which client keeps the number of workers between which others; it goes with that client.
+    adapting: tuple[Any, dict[str, int | None]] | None = None

@@ -161,6 +161,7 @@ _TOPICS: dict[str, Callable[[ClusterState, dict[str, Any]], dict[str, Any]]] = {
 }
 #: What has something done; it may say what is wrong with the question.
 _ORDERS: dict[str, Callable[[ClusterState, Client, Ask], str | None]] = {
+    "adapting": sizing.on_adapting,
     "retire_workers": retiring.on_retire,
     "restart_workers": restarting.on_restart_workers,
     "shutdown": _on_shutdown,

@@ -5,11 +5,13 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Any, Final
 
+from trio_dask.messages.session import Answer
 from trio_dask.scheduler.policies.leaving import used_bytes
 from trio_dask.scheduler.policies.placement import UNKNOWN_S
 
 if TYPE_CHECKING:
-    from trio_dask.scheduler.core.state import ClusterState
+    from trio_dask.messages.session import Ask
+    from trio_dask.scheduler.core.state import Client, ClusterState
 
 #: With more of all workers' memory in use than this, there should be twice as many.
 CROWDED: Final = 0.6
@@ -26,7 +28,25 @@ def answer(state: ClusterState, params: dict[str, Any]) -> dict[str, Any]:
     )
     staying = [worker for worker in state.workers.values() if worker.draining is None]
     idle = sum(not worker.window and not worker.home for worker in staying)
-    return {"wanted": wanted, "idle": idle, "here": len(staying)}
+    return {"wanted": wanted, "idle": idle, "here": len(staying), "adapting": adapting(state)}
+
+
+def adapting(state: ClusterState) -> dict[str, Any] | None:
+    """Between how many workers there are to be, if somebody who is here sees to that."""
+    said = state.records.adapting
+    if said is None or state.clients.get(said[0].number) is not said[0]:
+        return None
+    return said[1]
+
+
+def on_adapting(state: ClusterState, client: Client, message: Ask) -> str | None:
+    """The cluster's own client says that it keeps the number between two others."""
+    minimum, maximum = message.params.get("minimum"), message.params.get("maximum")
+    if type(minimum) is not int or not (maximum is None or type(maximum) is int):
+        return f"minimum and maximum are whole numbers, not {minimum!r} and {maximum!r}"
+    state.records.adapting = client, {"minimum": minimum, "maximum": maximum}
+    client.out.add(Answer(message.serial, ok=True, data={}))
+    return None
 
 
 def workers_wanted(state: ClusterState, *, target_s: float, threads: int) -> int:
