@@ -129,3 +129,19 @@ def test_under_pressure_nothing_is_kept(tmp_path: Path) -> None:
     giver.sealer.rewrite(Rewrite([second[0]], [1]))
     assert pool.idle_bytes == 0
     giver.close()
+
+
+def test_no_more_open_files_than_there_is_room_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Then results go into memory files again, until some of those on disk are let go of."""
+    monkeypatch.setattr("trio_dask.runner.sealing.filed_max", lambda: 2)
+    giver = Giver(str(tmp_path), {})
+    giver.sealer.press(Pressure(2))
+    held = [giver.sealer.seal(x, x, bytearray(2 * MIB)) for x in range(1, 4)]
+    assert [row[2] for row in giver.sealer._outbox.sealed] == [-1, -2, 1]
+    giver.sealer._outbox.sealed.clear()
+    del held[0]
+    giver.sealer.seal(4, 4, bytearray(2 * MIB))
+    assert [row[2] for row in giver.sealer._outbox.sealed] == [-3]
+    giver.close()

@@ -8,7 +8,9 @@ import subprocess
 import sys
 import threading
 from contextlib import ExitStack, contextmanager
+from functools import partial
 from queue import Queue
+from resource import RLIMIT_NOFILE, setrlimit
 from typing import TYPE_CHECKING
 
 import psutil
@@ -26,7 +28,9 @@ PATIENCE_S = 30.0
 class Command:
     """A running ``trio-dask …``, and the lines it writes on stderr."""
 
-    def __init__(self, *arguments: str, token: str) -> None:
+    def __init__(self, *arguments: str, token: str, descriptors: int = 0) -> None:
+        """`descriptors`: it may have no more of them."""
+        limit = partial(setrlimit, RLIMIT_NOFILE, (descriptors, descriptors))
         self.process = subprocess.Popen(
             [sys.executable, "-m", "trio_dask", *arguments],
             env={**os.environ, "TRIO_DASK_TOKEN": token},
@@ -34,6 +38,7 @@ class Command:
             stderr=subprocess.PIPE,
             text=True,
             start_new_session=True,
+            preexec_fn=limit if descriptors else None,  # noqa: PLW1509 - it only calls the system
         )
         self.lines: list[str] = []
         self._read_all = False
@@ -94,15 +99,16 @@ class Cluster:
         )
         self.address = self.scheduler.wait_for("Scheduler at:")
 
-    def command(self, *arguments: str) -> Command:
-        """Start a command of this cluster."""
-        command = Command(*arguments, token=self.token)
+    def command(self, *arguments: str, descriptors: int = 0) -> Command:
+        """Start a command of this cluster; with a limit of descriptors, unless that is 0."""
+        command = Command(*arguments, token=self.token, descriptors=descriptors)
         self._stack.callback(command.end, signal.SIGKILL)
         return command
 
-    def workers(self, count: int = 2, *options: str) -> Command:
+    def workers(self, count: int = 2, *options: str, descriptors: int = 0) -> Command:
         """Start a worker process, and wait until all its workers are registered."""
-        command = self.command("worker", self.address, "--nworkers", str(count), *options)
+        own = ("worker", self.address, "--nworkers", str(count))
+        command = self.command(*own, *options, descriptors=descriptors)
         for _ in range(count):
             command.wait_for("Registered to:")
         return command

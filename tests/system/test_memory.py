@@ -26,7 +26,7 @@ MB = 1_000_000
 
 def part(x: int, size: int) -> np.ndarray:
     """An input."""
-    return np.full(size, x, "u1")
+    return np.full(size, x % 256, "u1")
 
 
 def shuffled(parts: list[np.ndarray], j: int) -> np.ndarray:
@@ -88,6 +88,35 @@ async def test_what_lives_in_a_process_alone(
         for runner in workers.children():
             runner.kill()
         assert (await client.gather(client.map(max, lists)))[:2] == [99_999, 1_099_999]
+
+
+@pytest.mark.parametrize("descriptors", [64, 400])
+async def test_few_descriptors(
+    cluster: Cluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, descriptors: int
+) -> None:
+    """There are many more values in files than a process may have open: several share one."""
+    monkeypatch.setenv("TRIO_DASK_WORKER__MEMORY__TARGET", "0.05")
+    for name in ("SPILL", "PAUSE", "TERMINATE"):
+        monkeypatch.setenv(f"TRIO_DASK_WORKER__MEMORY__{name}", "never")
+    workers = cluster.workers(
+        1, "--nthreads", "1", "--memory-limit", "400MB", "--local-directory", str(tmp_path),
+        descriptors=descriptors,
+    )  # fmt: skip
+    async with AsyncClient(cluster.address, config=cluster.config) as client:
+        count, size = 500, 1 << 20
+        before = [child.pid for child in workers.children()]
+        made = client.map(part, range(count), size=size)
+        sent = await client.scatter([part(x, size) for x in range(20)])
+        sums = client.map(lambda array: int(array.sum(dtype="u8")), [*made, *sent])
+        expected = [x % 256 * size for x in [*range(count), *range(20)]]
+        assert await client.gather(sums) == expected
+        last = client.submit(lambda parts: [int(each[-1]) for each in parts], made)
+        assert await last == [x % 256 for x in range(count)]
+        assert all((each == x % 256).all() for x, each in enumerate(await client.gather(made)))
+        assert [child.pid for child in workers.children()] == before
+    workers.wait_for("values go to files in")
+    assert workers.end() == 0
+    assert not any("Too many open files" in line for line in workers.lines)
 
 
 def hungry(size: int) -> int:

@@ -251,6 +251,42 @@ def test_values_of_neighbours() -> None:
     assert store.get(1) == b"on disk"
 
 
+def test_what_shares_a_file_is_let_go_of_where_it_was_given() -> None:
+    """A large value in a file of its own is mapped by the runner; of others it has a copy."""
+    core = a_core(MemoryRules(limit=100, file_bytes_min=1))
+    put(core, *range(1, 8))
+    core.moved(1, b"on disk...")
+    core.on_scheduler(run((1, {1: ME})))
+    core.on_runner(1, Done([1], [OK_HELD], [0.1], [0], [b""]))
+    after(core)
+    assert core.state.room.copies == {}
+    core.moved(1, TEN, shared=True)
+    assert core.state.room.alone == set()
+    assert after(core) == [ToRunner(1, [Free([1])])]
+    core.on_scheduler(run((2, {1: ME})))
+    assert core.state.room.copies == {1: 10}
+    put(core, 8)
+    assert core.state.room.copies == {}
+    assert violations(core.state) == []
+    core.on_scheduler(Free([1]))
+    assert violations(core.state) == []
+
+
+def test_too_many_files_are_to_be_fewer_first() -> None:
+    """Where several are to share one, no more are written before they do."""
+    rules = MemoryRules(limit=100, spill=0, file_bytes_min=1, leaving_max=2, files_max=1)
+    core = a_core(rules)
+    assert put(core, *range(1, 12)) == [Spill([1, 2])]
+    core.moved(1, TEN)
+    assert after(core) == [Spill([3])]
+    core.moved(2, TEN)
+    core.moved(3, TEN)
+    assert after(core) == []
+    core.moved(1, TEN, shared=True)
+    assert after(core) == [Spill([4])]
+    assert violations(core.state) == []
+
+
 def test_a_dead_runner_takes_its_values_with_it() -> None:
     """Those of the store stay, also on their way."""
     core = a_core()

@@ -9,12 +9,13 @@ import pytest
 
 from tests.worker.worker_driver import ME, after, ready_core, run
 from trio_dask.comm import CARRIED_MAX
+from trio_dask.messages import Handle, Part, Payload, part_of
 from trio_dask.messages.sealing import Rewrite, Sealed, Unread
 from trio_dask.messages.session import RegisterPeer
 from trio_dask.messages.tasks import OK_HELD, STOPPED, Done, Free, RunnerDied, Slots
 from trio_dask.messages.values import ABSENT, FOUND, Fetch, Give, Values
 from trio_dask.store import Segment
-from trio_dask.worker.core import StartRunner, ToPeer, ToRunner, ToScheduler, WorkerCore
+from trio_dask.worker.core import StartRunner, Store, ToPeer, ToRunner, ToScheduler, WorkerCore
 from trio_dask.worker.lending import Lending
 
 
@@ -184,3 +185,37 @@ def test_no_more_descriptors_than_there_is_room_for() -> None:
         CARRIED_MAX, CARRIED_MAX, 3,
     ]  # fmt: skip
     assert len(lending) == count
+
+
+@linux
+def test_a_runner_reads_only_so_many_as_descriptors() -> None:
+    """Others come to it as bytes, until it has let go of some."""
+    lending = Lending(given_max=2)
+    values: list[Payload] = [segment() for _ in range(4)]
+    [give] = lending.given([Give([1, 2, 3], values[:3])])
+    assert isinstance(give, Give)
+    kinds = [type(each) for each in give.payloads]
+    assert kinds == [Segment, Segment, Part]
+    lending.unread(Unread([1], [0], [1]))
+    [give] = lending.given([Give([4], values[3:])])
+    assert isinstance(give, Give)
+    assert give.payloads == values[3:]
+
+
+def test_files_are_counted() -> None:
+    """One that is shared by many counts once, as long as one of them is there."""
+    store, whole, alone = Store(), Handle(), Handle()
+    whole.fd, whole.nbytes, alone.fd, alone.nbytes = -1, 100, -1, 10
+    store.put("me", 1, b"in memory")
+    for tid in (2, 3):
+        store.put("me", tid, part_of(whole, 10 * tid, 10), filed=True)
+    store.put("me", 4, alone, filed=True)
+    assert store.files == 2
+    store.replace(1, part_of(whole, 50, 9))
+    store.replace(4, part_of(whole, 60, 10))
+    assert store.files == 1
+    for tid in (1, 2, 3):
+        store.release("me", tid)
+    assert store.files == 1
+    store.leave("me")
+    assert (store.files, store.filed_bytes) == (0, 0)

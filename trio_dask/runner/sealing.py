@@ -14,7 +14,7 @@ from trio_dask.messages import payload_bytes
 from trio_dask.messages.large import pack_large
 from trio_dask.messages.sealing import Pressure, Rewrite, Slab, Unread
 from trio_dask.runner.holdings import Packed
-from trio_dask.store import Forks, Pool, Segment, many_descriptors, write_file
+from trio_dask.store import Forks, Pool, Segment, filed_max, write_file
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -41,14 +41,15 @@ class Sealer:
         self.bytes_min: Final = least or inf
         self._least = least
         self._outbox = outbox
-        if least:
-            many_descriptors()
         self._pool = Pool(
             idle_bytes_max=int(settings.get("pool_bytes_max", 0)),
             count_max=int(settings.get("sealed_max", 0)),
         )
         self._directory: Final[str] = settings.get("local_directory", "")
         self._files: Final = count(1)
+        self._files_max: Final = filed_max() if least else 0
+        #: Results of ours that are on disk and held here: each costs a descriptor.
+        self._filed_here: Final[set[int]] = set()
         self._given: Final = count(1)
         self._level = 0
 
@@ -61,6 +62,8 @@ class Sealer:
         if written is None:
             return None
         number, segment = written
+        if number < 0:
+            self._filed_here.add(number)
         segment.on_gone(self._gone(number, _OWN))
         self._outbox.sealed.append((attempt, tid, number, segment))
         return Packed(segment)
@@ -80,7 +83,8 @@ class Sealer:
 
     def _written(self, pieces: list[Buffer], nbytes: int) -> tuple[int, Segment] | None:
         """A value in memory of its own or, where that is short, on disk."""
-        if self._level == _FILES and (filed := self._filed(pieces)) is not None:
+        files = self._level == _FILES and len(self._filed_here) < self._files_max
+        if files and (filed := self._filed(pieces)) is not None:
             return filed
         return self._pool.write(pieces, nbytes)
 
@@ -125,9 +129,11 @@ class Sealer:
         return Packed(segment)
 
     def _gone(self, which: int, own: int) -> Callable[[bool], object]:
-        outbox, forks = self._outbox, Forks.count
+        outbox, forks, filed = self._outbox, Forks.count, self._filed_here
 
         def gone(_shared: bool) -> None:  # noqa: FBT001 - called by `Segment`
+            if own:
+                filed.discard(which)
             outbox.post(Unread([which], [own], [int(forks == Forks.count)]))
 
         return gone

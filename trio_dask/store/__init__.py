@@ -6,8 +6,16 @@ A process that makes large values has a *pool* of memory files; a value in one o
 
 from trio_dask.store.arrivals import Arrivals
 from trio_dask.store.books import Shelf
-from trio_dask.store.filing import write_file
-from trio_dask.store.limits import many_descriptors, sealed_max
+from trio_dask.store.filing import Common, SharedFile, write_file
+from trio_dask.store.limits import (
+    filed_max,
+    files_max,
+    given_max,
+    leaving_max,
+    many_descriptors,
+    rooms_max,
+    sealed_max,
+)
 from trio_dask.store.loans import Forks, Loan
 from trio_dask.store.mapping import map_privately, new_memory
 from trio_dask.store.pool import Pool
@@ -16,15 +24,22 @@ from trio_dask.store.segments import DESCRIPTORS_MAX, Segment, rights
 __all__ = [
     "DESCRIPTORS_MAX",
     "Arrivals",
+    "Common",
     "Forks",
     "Loan",
     "Pool",
     "Segment",
+    "SharedFile",
     "Shelf",
+    "filed_max",
+    "files_max",
+    "given_max",
+    "leaving_max",
     "many_descriptors",
     "map_privately",
     "new_memory",
     "rights",
+    "rooms_max",
     "sealed_max",
     "write_file",
 ]

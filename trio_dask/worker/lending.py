@@ -6,11 +6,13 @@ nobody reads it any more, and the runner it came from is told.
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from trio_dask.comm import CARRIED_MAX
+from trio_dask.messages import Part
 from trio_dask.messages.sealing import Pressure, Rewrite, Sealed, Unread
 from trio_dask.messages.values import Give
 from trio_dask.store import Loan, Segment
@@ -22,8 +24,12 @@ if TYPE_CHECKING:
 class Lending:
     """What is lent to one runner process, and what has come from it."""
 
-    def __init__(self, pool_bytes_max: int = 0) -> None:
-        """`pool_bytes_max`: so much the runner keeps of its memory files to write them again."""
+    def __init__(self, pool_bytes_max: int = 0, given_max: float = math.inf) -> None:
+        """`pool_bytes_max`: so much the runner keeps of its memory files to write them again.
+
+        `given_max`: so many values it may be reading as descriptors; others go to it as bytes.
+        """
+        self._given_max: Final = given_max
         self._pool_bytes_max: Final = pool_bytes_max
         self._keeps = True
         #: Bytes by the runner's number of what it has made in memory and somebody has, and of
@@ -68,8 +74,10 @@ class Lending:
 
     def _lend(self, message: Give) -> list[Message]:
         many = 0
-        for payload in message.payloads:
-            if isinstance(payload, Segment):
+        for at, payload in enumerate(message.payloads):
+            if isinstance(payload, Segment) and len(self._given) >= self._given_max:
+                message.payloads[at] = Part(payload, 0, payload.nbytes)
+            elif isinstance(payload, Segment):
                 self._count += 1
                 self._given[self._count] = payload
                 many += 1

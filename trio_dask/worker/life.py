@@ -27,7 +27,7 @@ from trio_dask.comm import (
 from trio_dask.config import port_choices
 from trio_dask.errors import CommError
 from trio_dask.messages.session import WORKER, RegisterWorker
-from trio_dask.store import sealed_max
+from trio_dask.store import files_max, leaving_max, rooms_max, sealed_max
 from trio_dask.worker.core import (
     DrainRules,
     MemoryRules,
@@ -132,7 +132,7 @@ class Household:
         worker.lines = self.lines
         worker.profiles = Profiles(settings.profile_interval_s)
         if settings.sealed_bytes_min:
-            worker.rooms = Rooms(settings.pool_bytes_max, sealed_max(settings.nworkers))
+            worker.rooms = Rooms(settings.pool_bytes_max, rooms_max(settings.nworkers))
         worker.open_for_neighbours()
         try:
             # Also by a local socket, which is closed with the others.
@@ -208,7 +208,8 @@ class Household:
         async with trio.open_nursery() as nursery:
             nursery.start_soon(keep_link, worker, self.calling, nannies, nursery)
             await nursery.start(worker.peers.run)
-            nursery.start_soon(Spiller(worker, self.neighbours, self.directory).run)
+            spiller = Spiller(worker, self.neighbours, self.directory, files_max())
+            nursery.start_soon(spiller.run)
 
             async def serve_peers(*, task_status: trio.TaskStatus[Listener]) -> None:
                 await serve(
@@ -291,6 +292,7 @@ def _memory_rules(settings: WorkerConfig) -> MemoryRules:
     return MemoryRules(
         limit=settings.memory_limit, target=memory.target, spill=memory.spill,
         pause=memory.pause, terminate=memory.terminate, max_spill=memory.max_spill,
+        leaving_max=leaving_max(settings.nworkers), files_max=files_max(settings.nworkers),
     )  # fmt: skip
 
 

@@ -139,11 +139,11 @@ class RecordedCore:
         self._log.tell("uses", self._index, words.Stored([0, *own], [used, *own.values()]), now=now)
         self._core.uses(used, own, now)
 
-    def moved(self, tid: int, payload: Payload) -> None:
+    def moved(self, tid: int, payload: Payload, *, shared: bool = False) -> None:
         """See `WorkerCore`."""
-        moved = values.Values(0, [tid], [values.FOUND], [], [payload], last=True)
+        moved = values.Values(int(shared), [tid], [values.FOUND], [], [payload], last=True)
         self._tell("moved", moved)
-        self._core.moved(tid, payload)
+        self._core.moved(tid, payload, shared=shared)
 
     def unmoved(self, tid: int, why: str, now: float) -> None:
         """See `WorkerCore`."""

@@ -172,8 +172,8 @@ def _notice_memory(core: WorkerCore, event: recorded.Event, message: Message | N
     match event.what, message:
         case "uses", words.Stored([0, *numbers], [used, *own]):
             core.uses(used, dict(zip(numbers, own, strict=True)), event.now)
-        case "moved", values.Values(tids=[tid], payloads=[payload]):
-            core.moved(tid, payload)
+        case "moved", values.Values(serial=shared, tids=[tid], payloads=[payload]):
+            core.moved(tid, payload, shared=bool(shared))
         case "unmoved", words.Unreachable([tid], why):
             core.unmoved(tid, why, event.now)
         case _:

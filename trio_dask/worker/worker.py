@@ -15,6 +15,7 @@ from trio_dask.messages.sealing import Sealed, Unread
 from trio_dask.messages.session import CLIENT
 from trio_dask.messages.speech import Spoken
 from trio_dask.messages.values import Fetch, Values
+from trio_dask.store import given_max
 from trio_dask.worker import logs
 from trio_dask.worker.core import (
     Action,
@@ -104,6 +105,7 @@ class Worker:
         self.stopping = trio.Event()
         self.looks_at = math.inf
         self.spill: Callable[[list[int]], None] = _nowhere
+        self.performed: Callable[[], None] = _nothing
         #: Set when it is to leave, and when it may go; then there may be a farewell.
         self.draining, self.departing = trio.Event(), trio.Event()
         self.farewell: Farewell | None = None
@@ -154,6 +156,7 @@ class Worker:
         for loans, peer in self._all_loans:
             _send_each(peer, loans.news())
         self.wake_neighbours()
+        self.performed()
         if self.core.stopping or self.core.look_at < self.looks_at:
             self.stopping.set()
         if self.core.draining:
@@ -243,7 +246,7 @@ class Worker:
 
     def runner_is_there(self, number: int, connection: Connection, pool_bytes_max: int) -> None:
         """A runner can take work."""
-        self.runners[number], self._lent[number] = connection, Lending(pool_bytes_max)
+        self.runners[number], self._lent[number] = connection, Lending(pool_bytes_max, given_max())
         self.core.runner_ready(number)
 
     def runner_is_gone(self, number: int) -> None:
@@ -429,6 +432,10 @@ def _nothing_to_say() -> RegisterWorker:
 def _no_lines(_now: float) -> list[dict[str, Any]]:
     """Nobody keeps what is logged."""
     return []
+
+
+def _nothing() -> None:
+    """Nobody looks what was done."""
 
 
 def _nowhere(_tids: list[int]) -> None:

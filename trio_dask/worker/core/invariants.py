@@ -90,6 +90,7 @@ def _of_memory(state: WorkerState, rule: Callable[[object, str], None]) -> None:
     filed = all(store.holds(state.name, tid) and store.is_filed(tid) for tid in room.filed)
     rule(filed, "what is believed to be in a file is")
     rule(in_runners >= room.copies.keys() <= room.filed.keys(), "a copy of a file is in a runner")
+    rule(room.alone <= room.filed.keys(), "what has a file of its own is in one")
     for book, nbytes in (
         (room.here, room.here_bytes),
         (room.small, room.small_bytes),

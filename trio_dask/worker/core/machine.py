@@ -269,9 +269,12 @@ class WorkerCore:
         """So many bytes are used by the worker's runners and its values, `own` by each alone."""
         room.on_memory(self.state, used, own, now)
 
-    def moved(self, tid: int, payload: Payload) -> None:
-        """A value of the store has been written to a file, by whichever worker of the process."""
-        room.moved(self.state, tid, payload)
+    def moved(self, tid: int, payload: Payload, *, shared: bool = False) -> None:
+        """A value of the store has been written to a file, by whichever worker of the process.
+
+        `shared`: with others, although it is large.
+        """
+        room.moved(self.state, tid, payload, shared=shared)
 
     def unmoved(self, tid: int, why: str, now: float) -> None:
         """A value that was to be could not."""

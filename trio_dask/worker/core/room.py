@@ -78,7 +78,10 @@ def relieve(state: WorkerState) -> None:
 def _choose(state: WorkerState, over: float) -> None:
     """Send values off, so much if there is: large ones, as each gives more room, and then small ones."""
     room = state.room
+    most = room.rules.leaving_max
     while over > 0 and room.here and room.leaving_bytes < LEAVING_BYTES_MAX:
+        if len(room.leaving) >= min(most, room.rules.files_max + most - len(room.alone)):
+            break
         tid, nbytes = next(iter(room.here.items()))
         if not _send_off(state, tid, nbytes):
             break
@@ -135,8 +138,11 @@ def _send_off(state: WorkerState, tid: int, nbytes: int) -> bool:
     return True
 
 
-def moved(state: WorkerState, tid: int, payload: Payload) -> None:
-    """The value has been written to a file: from now on that is where it is."""
+def moved(state: WorkerState, tid: int, payload: Payload, *, shared: bool = False) -> None:
+    """The value has been written to a file: from now on that is where it is.
+
+    `shared`: with others, although it is large, as there are too many files.
+    """
     store = state.store
     holders = [each for each in state.runners.values() if tid in each.held]
     state.room.leaving_bytes -= state.room.leaving.pop(tid, 0)
@@ -144,7 +150,7 @@ def moved(state: WorkerState, tid: int, payload: Payload) -> None:
         return  # it is not needed any more
     store.put(state.name, tid, payload, filed=True)
     store.replace(tid, payload)
-    state.room.lies(tid, store.size(tid))
+    state.room.lies(tid, store.size(tid), shared=shared)
     for runner in holders:
         del runner.held[tid]
         _free(runner, tid)

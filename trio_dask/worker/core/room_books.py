@@ -24,6 +24,10 @@ class MemoryRules:
     #: Smaller values have no files of their own: they go when so much of them can go together.
     file_bytes_min: int = FILE_BYTES_MIN
     slab_bytes_min: int = 1 << 20
+    #: So many are on their way to files at a time, as each of those costs a descriptor.
+    leaving_max: int = 256
+    #: When so many more than this have files of their own, no more get one, until some share one.
+    files_max: int = 1 << 20
 
     @property
     def target_bytes(self) -> float:
@@ -59,6 +63,7 @@ class Room:
     leaving_bytes: int = 0
     filed: dict[int, int] = field(default_factory=dict)  # in files
     filed_bytes: int = 0
+    alone: set[int] = field(default_factory=set)  # of those, the large ones in files of their own
     born_filed: set[int] = field(default_factory=set)  # attempts whose value went there at once
     used: int = 0  # by the processes, when that was looked at
     excess: float = 0.0  # so much of that is still to go
@@ -89,6 +94,7 @@ class Room:
         self.fixed_bytes -= self.fixed.pop(tid, 0)
         self.leaving_bytes -= self.leaving.pop(tid, 0)
         self.filed_bytes -= self.filed.pop(tid, 0)
+        self.alone.discard(tid)
 
     def comes(self, tid: int, nbytes: int) -> None:
         """The value is in memory."""
@@ -111,12 +117,14 @@ class Room:
 
     def is_copied(self, tid: int, nbytes: int) -> None:
         """The value, which is in a file, goes to the runner, which maps only those of their own."""
-        if self.rules.limit and tid in self.filed and nbytes < self.rules.file_bytes_min:
+        if self.rules.limit and tid in self.filed and tid not in self.alone:
             self.copies_bytes += nbytes - self.copies.get(tid, 0)
             self.copies[tid] = nbytes
 
-    def lies(self, tid: int, nbytes: int) -> None:
-        """The value is in a file."""
+    def lies(self, tid: int, nbytes: int, *, shared: bool = False) -> None:
+        """The value is in a file; `shared`: with others, although it is large."""
         self.forget(tid)
+        if nbytes >= self.rules.file_bytes_min and not shared:
+            self.alone.add(tid)
         self.filed[tid] = nbytes
         self.filed_bytes += nbytes

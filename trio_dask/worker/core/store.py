@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from trio_dask.messages import Handle, Payload, payload_bytes
+from trio_dask.messages import Handle, Part, Payload, payload_bytes
 from trio_dask.worker.core.inwards import Inwards
 
 
@@ -23,7 +23,7 @@ class _Kept:
 class Store:
     """Packed values by task id, each with the names of the workers that hold it."""
 
-    __slots__ = ("_kept", "_plain", "filed_bytes", "inwards", "nbytes")
+    __slots__ = ("_files", "_kept", "_plain", "filed_bytes", "inwards", "nbytes")
 
     def __init__(self, fetch_bytes_max: int = 0) -> None:
         """`fetch_bytes_max`: see `Inwards`."""
@@ -32,6 +32,8 @@ class Store:
         self.nbytes = 0
         #: So much of it is in files.
         self.filed_bytes = 0
+        #: How many of its values are in each file.
+        self._files: dict[int, int] = {}
         self._plain: dict[str, int] = {}
 
     def __len__(self) -> int:
@@ -45,10 +47,11 @@ class Store:
         kept = self._kept.get(tid)
         if kept is None:
             nbytes = payload_bytes(payload)
-            self._kept[tid] = _Kept(payload, nbytes, [holder], filed)
+            self._kept[tid] = kept = _Kept(payload, nbytes, [holder], filed)
             self.nbytes += nbytes
             self.filed_bytes += nbytes * filed
-            self._charge(self._kept[tid], 1)
+            self._count(kept, 1)
+            self._charge(kept, 1)
             return nbytes
         if holder not in kept.holders:
             kept.holders.append(holder)
@@ -60,12 +63,14 @@ class Store:
         return None if kept is None else kept.payload
 
     def replace(self, tid: int, payload: Payload) -> None:
-        """The value is in a file from now on."""
+        """The value is in a file from now on, or in another one."""
         kept = self._kept[tid]
         if not kept.filed:
             self._charge(kept, -1)
-            kept.payload, kept.filed = payload, True
             self.filed_bytes += kept.nbytes
+        self._count(kept, -1)
+        kept.payload, kept.filed = payload, True
+        self._count(kept, 1)
 
     def is_filed(self, tid: int) -> bool:
         """Whether the value, which is here, is in a file."""
@@ -96,7 +101,22 @@ class Store:
         else:
             self.nbytes -= kept.nbytes
             self.filed_bytes -= kept.nbytes * kept.filed
+            self._count(kept, -1)
             del self._kept[tid]
+
+    @property
+    def files(self) -> int:
+        """How many files there are, each of which costs a descriptor."""
+        return len(self._files)
+
+    def _count(self, kept: _Kept, sign: int) -> None:
+        if kept.filed:
+            file = id(kept.payload.whole if isinstance(kept.payload, Part) else kept.payload)
+            count = self._files.get(file, 0) + sign
+            if count:
+                self._files[file] = count
+            else:
+                del self._files[file]
 
     def _charge(self, kept: _Kept, sign: int) -> None:
         """What is in this process's own memory counts as the first holder's."""
