@@ -6,12 +6,10 @@ next ones for a while, because memory that is found anew costs more than the cop
 
 from __future__ import annotations
 
-from collections import deque
-from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from trio_dask.messages import payload_bytes
-from trio_dask.store import Loan, Pool
+from trio_dask.store import Pool, Readers
 
 if TYPE_CHECKING:
     from trio_dask.messages import Payload
@@ -28,8 +26,7 @@ class Hand:
     def __init__(self, count_max: int) -> None:
         """`count_max`: so many values at a time, as each costs descriptors."""
         self._pool: Final = Pool(idle_bytes_max=_POOL_BYTES_MAX, count_max=count_max)
-        #: Of those that nobody reads any more: number, and whether that is certain.
-        self._done: Final[deque[tuple[int, bool]]] = deque()
+        self._readers: Final = Readers(self._pool)
         #: How often something was written.
         self.uses = 0
 
@@ -47,23 +44,12 @@ class Hand:
         if written is None:
             return payload
         number, segment = written
-        segment.loan = loan = Loan()
-        segment.on_gone(partial(self._gone, number, loan))
+        self._readers.watch(number, segment)
         return segment
-
-    def _gone(self, number: int, loan: Loan, shared: bool) -> None:  # noqa: FBT001 - called by `Segment`
-        loan.ended(partial(self._unread, number), shared=shared)
-
-    def _unread(self, number: int, shared: bool) -> None:  # noqa: FBT001 - called by `Loan`
-        self._done.append(
-            (number, not shared)
-        )  # maybe in the garbage collector: not more than that
 
     def tidy(self) -> None:
         """Have memory that nobody reads any more written again, or let go."""
-        while self._done:
-            number, clean = self._done.popleft()
-            self._pool.back(number, clean=clean)
+        self._readers.tidy()
 
     def rest(self) -> None:
         """Keep no memory for values to come."""

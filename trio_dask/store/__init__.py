@@ -18,7 +18,7 @@ from trio_dask.store.limits import (
 )
 from trio_dask.store.loans import Forks, Loan
 from trio_dask.store.mapping import map_privately, new_memory
-from trio_dask.store.pool import Pool
+from trio_dask.store.pool import Pool, Readers
 from trio_dask.store.segments import DESCRIPTORS_MAX, Segment, rights
 
 __all__ = [
@@ -28,6 +28,7 @@ __all__ = [
     "Forks",
     "Loan",
     "Pool",
+    "Readers",
     "Segment",
     "SharedFile",
     "Shelf",

@@ -5,10 +5,13 @@ from __future__ import annotations
 import contextlib
 import mmap
 import os
+from collections import deque
+from functools import partial
 from threading import Lock
 from typing import TYPE_CHECKING, Final
 
 from trio_dask.store.books import Shelf, size_class
+from trio_dask.store.loans import Loan
 from trio_dask.store.segments import Segment, new_file, seal
 
 if TYPE_CHECKING:
@@ -121,3 +124,38 @@ class Pool:
             file = self._files.pop(number, None)
             if file is not None:
                 file.close()
+
+
+class Readers:
+    """Who reads the values of a pool, here and in other processes, and which nobody does any more.
+
+    Any thread may end a value, also in the middle of something else: that is only noted, and
+    `tidy` has its file written again, or let go.
+    """
+
+    __slots__ = ("_done", "_pool")
+
+    def __init__(self, pool: Pool) -> None:
+        self._pool: Final = pool
+        #: Number, and whether it is certain that nobody reads it.
+        self._done: Final[deque[tuple[int, bool]]] = deque()
+
+    def watch(self, number: int, segment: Segment) -> None:
+        """A value of the pool has readers from now on; all of them refer to this object."""
+        segment.loan = loan = Loan()
+        segment.on_gone(partial(self._gone, number, loan))
+
+    def _gone(self, number: int, loan: Loan, shared: bool) -> None:  # noqa: FBT001 - called by `Segment`
+        loan.ended(partial(self._unread, number), shared=shared)
+
+    def _unread(self, number: int, shared: bool) -> None:  # noqa: FBT001 - called by `Loan`
+        self._done.append((number, not shared))
+
+    def tidy(self) -> list[int]:
+        """Give back to the pool what nobody reads any more; which these are."""
+        numbers = []
+        while self._done:
+            number, clean = self._done.popleft()
+            self._pool.back(number, clean=clean)
+            numbers.append(number)
+        return numbers

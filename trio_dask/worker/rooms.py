@@ -6,12 +6,10 @@ descriptor, and it is sent and written to files by the kernel.
 
 from __future__ import annotations
 
-from collections import deque
-from functools import partial
 from typing import Final
 
 from trio_dask.comm import Filling, private_room
-from trio_dask.store import Loan, Pool
+from trio_dask.store import Pool, Readers
 
 #: Memory is not kept longer than so many ticks after the last value.
 _WARM_TICKS: Final = 30
@@ -29,8 +27,7 @@ class Rooms:
         self._pool: Final = Pool(idle_bytes_max=idle_bytes_max, count_max=count_max)
         #: Bytes of those that somebody reads, by their number.
         self._alive: Final[dict[int, int]] = {}
-        #: Of those that nobody reads any more: number, and whether that is certain.
-        self._done: Final[deque[tuple[int, bool]]] = deque()
+        self._readers: Final = Readers(self._pool)
         self._ticks = 0  # since the last one came
 
     def make(self, nbytes: int) -> Filling | None:
@@ -41,18 +38,9 @@ class Rooms:
         if taken is None:
             return private_room(nbytes)
         number, view, segment = taken
-        segment.loan = loan = Loan()
-        segment.on_gone(partial(self._gone, number, loan))
+        self._readers.watch(number, segment)
         self._alive[number] = nbytes
         return Filling(view, segment)
-
-    def _gone(self, number: int, loan: Loan, shared: bool) -> None:  # noqa: FBT001 - called by `Segment`
-        loan.ended(partial(self._unread, number), shared=shared)
-
-    def _unread(self, number: int, shared: bool) -> None:  # noqa: FBT001 - called by `Loan`
-        self._done.append(
-            (number, not shared)
-        )  # maybe in the garbage collector: not more than that
 
     @property
     def nbytes(self) -> int:
@@ -62,10 +50,8 @@ class Rooms:
 
     def tidy(self) -> None:
         """Have memory that nobody reads any more written again, or let go."""
-        while self._done:
-            number, clean = self._done.popleft()
+        for number in self._readers.tidy():
             del self._alive[number]
-            self._pool.back(number, clean=clean)
 
     def rest(self) -> None:
         """Keep no memory for values to come."""
