@@ -138,8 +138,12 @@ async def test_a_task_that_needs_too_much_is_named(cluster: Cluster, tmp_path: P
             await client.submit(hungry, 300 * MB)
 
 
-async def test_inputs_that_cannot_be_in_memory_together(cluster: Cluster, tmp_path: Path) -> None:
+async def test_inputs_that_cannot_be_in_memory_together(
+    cluster: Cluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Their task is refused with numbers, and its process lives; arrays of the same size pass."""
+    # While they come there may be too much for a moment, where the disk is slow.
+    monkeypatch.setenv("TRIO_DASK_WORKER__MEMORY__TERMINATE", "never")
     workers = cluster.workers(
         1, "--nthreads", "1", "--memory-limit", "100MB", "--local-directory", str(tmp_path)
     )

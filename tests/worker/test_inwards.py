@@ -7,7 +7,9 @@ import pytest
 from tests.worker.worker_driver import ME, A, B, absent, after, found, ready_core, run
 from trio_dask.errors import RemoteProtocolError
 from trio_dask.messages.fleet import Copy
+from trio_dask.messages.nested import NestedFetch
 from trio_dask.messages.session import Welcome
+from trio_dask.messages.tasks import OK_INLINE, Done
 from trio_dask.worker.core import Action, FetchFrom, Store, WorkerCore
 from trio_dask.worker.core.invariants import violations
 
@@ -95,6 +97,25 @@ def test_inputs_of_tasks_are_bounded_too() -> None:
     assert core.books()["in_runner"] == 1
 
 
+def test_values_for_clients_in_tasks_are_bounded_too() -> None:
+    """They wait in the same line; what is small does not, nor what the task has asked for in vain."""
+    core = bounded()
+    core.on_scheduler(run((1, {}), (2, {})))
+    core.flush()
+    core.on_scheduler(copies((1, 8 * MIB)))
+    core.on_runner(1, NestedFetch(1, 1, B, [2, 3], [2, 8 * MIB]))
+    core.on_runner(1, NestedFetch(2, 1, B, [4], [4, 8 * MIB]))
+    core.on_scheduler(copies((5, 8 * MIB)))
+    assert fetches(core) == [FetchFrom(A, 3, [1]), FetchFrom(B, 4, [3])]
+    core.on_runner(1, Done([2], [OK_INLINE], [0.1], [1], [b"v"]))
+    core.fetched(found(3, {1: b"v"}))
+    assert fetches(core) == [FetchFrom(B, 5, [2])]
+    core.fetched(found(4, {3: b"v"}))
+    core.fetched(found(5, {2: b"v"}))
+    assert fetches(core) == [FetchFrom(A, 6, [5])]
+    assert core.books()["nested"] == 1
+
+
 def test_what_nobody_wants_any_more_is_not_asked_for() -> None:
     """A value in line whose task cannot run gives its place to the next."""
     core = bounded()
@@ -170,6 +191,11 @@ def test_sizes_that_make_no_sense(large: list[int]) -> None:
         core.on_scheduler(message)
     with pytest.raises(RemoteProtocolError, match="sizes"):
         core.on_scheduler(Copy([1], [0], [A], large))
+    assert after(core) == []
+    core.on_scheduler(run((1, {})))
+    core.flush()
+    with pytest.raises(RemoteProtocolError, match="sizes"):
+        core.on_runner(1, NestedFetch(1, 1, A, [1], large))
     assert after(core) == []
 
 

@@ -100,7 +100,7 @@ class NestedLive(Live):
     def _say_data(self, address: str, message: Message) -> None:
         if isinstance(message, Fetch):
             self._asked[message.serial] = address
-            self._nest.fetch(message.serial, address, message.tids)
+            self._nest.fetch(message, address, self.core.large_of(message))
         elif isinstance(message, Store):
             self._asked[message.serial] = address
             self._nest.store(message.serial, message.tids, message.payloads)

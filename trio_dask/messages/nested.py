@@ -7,6 +7,7 @@ answers come back the same way. Values go through the worker, which is asked for
 
 from __future__ import annotations
 
+from dataclasses import field
 from typing import ClassVar
 
 from trio_dask.messages.codec import Message, message
@@ -60,12 +61,16 @@ class Parked(Message):
 
 @message(105)
 class NestedFetch(Message):
-    """A running attempt's client wants values that are at `address`; answered by `NestedGot`."""
+    """A running attempt's client wants values that are at `address`; answered by `NestedGot`.
+
+    `large` has, for those of `tasks.LARGE_BYTES_MIN`, id and bytes in turn.
+    """
 
     attempt: int
     serial: int
     address: str
     tids: Ints
+    large: Ints = field(default_factory=list)
 
 
 @message(106)

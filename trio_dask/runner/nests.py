@@ -24,7 +24,7 @@ from trio_dask.messages.nested import (
     NumbersWanted,
     Parked,
 )
-from trio_dask.messages.values import FOUND
+from trio_dask.messages.values import FOUND, Fetch
 from trio_dask.runner.asynchronous import AsyncTask, present
 from trio_dask.runner.holdings import Missing
 
@@ -147,9 +147,10 @@ class Nest:
         header, _ = encode(messages)
         self.slots.outbox.put(Nested(self.attempt, [header]))
 
-    def fetch(self, serial: int, address: str, tids: list[TaskId]) -> None:
-        """Have the worker get these values; see `Guest.got`."""
-        self.slots.outbox.put(NestedFetch(self.attempt, serial, address, tids))
+    def fetch(self, message: Fetch, address: str, large: list[int]) -> None:
+        """Have the worker get values, of which some are large; see `Guest.got`."""
+        asked = NestedFetch(self.attempt, message.serial, address, message.tids, large)
+        self.slots.outbox.put(asked)
 
     def store(self, serial: int, tids: list[TaskId], payloads: list[Payload]) -> None:
         """Have the worker keep these values; see `Guest.got`."""

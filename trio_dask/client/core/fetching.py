@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from trio_dask.messages.tasks import LARGE_BYTES_MIN
 from trio_dask.messages.values import FOUND, UNPICKLABLE, Fetch, Values
 
 if TYPE_CHECKING:
@@ -60,14 +61,18 @@ class Fetcher:
         self._asked: dict[str, dict[int, dict[int, list[int]]]] = {}  # address → serial → ids
         self.sources: dict[int, int] = {}  # where workers know the value by another id
         self.sought: dict[int, None] = {}  # not found where it was said to be
+        self.large: dict[int, int] = {}  # bytes of large ones, by the ids that workers know
 
     def learn(self, message: Finished) -> None:
         """There are values: note by which ids workers know them that others made first.
 
         That can change: a value may be made again, by another scheduler for another client.
         """
-        for tid, source in zip(message.tids, message.sources or message.tids, strict=False):
+        sources = message.sources or message.tids
+        for tid, source, nbytes in zip(message.tids, sources, message.nbytes, strict=False):
             self.sought.pop(tid, None)
+            if nbytes >= LARGE_BYTES_MIN:
+                self.large[source] = nbytes
             if tid != source:
                 self.sources[tid] = source
             else:
@@ -79,10 +84,15 @@ class Fetcher:
 
     def forget(self, tids: Iterable[int]) -> None:
         """The values of these tasks will not be asked for any more."""
-        if self.sources or self.sought:
+        if self.sources or self.sought or self.large:
             for tid in tids:
-                self.sources.pop(tid, None)
+                self.large.pop(self.sources.pop(tid, tid), None)
                 self.sought.pop(tid, None)
+
+    def large_of(self, message: Fetch) -> list[int]:
+        """Of those that are asked for, id and bytes in turn of the large ones."""
+        large = self.large
+        return [each for tid in message.tids if tid in large for each in (tid, large[tid])]
 
     def request(self, wanted: Iterable[tuple[int, str]], wake: Callable[[], None]) -> Request:
         """Fetch values by id, each from one of the addresses it is said to be at."""

@@ -28,6 +28,7 @@ from trio_dask.messages.ids import CLIENT_MAX, DATA, first_id
 from trio_dask.messages.kept import Said
 from trio_dask.messages.session import Answer, Ask, RegisterClient, Resume, Welcome
 from trio_dask.messages.tasks import (
+    LARGE_BYTES_MIN,
     Again,
     Cancel,
     Cancelled,
@@ -43,7 +44,7 @@ from trio_dask.messages.tasks import (
     Unreachable,
     Want,
 )
-from trio_dask.messages.values import StoreDone, Values
+from trio_dask.messages.values import Fetch, StoreDone, Values
 
 if TYPE_CHECKING:
     from trio_dask.messages import Message, Payload
@@ -418,8 +419,10 @@ class ClientCore:
         self._asked.pop(serial, None)
 
     def _on_finished(self, message: Finished) -> None:
-        if message.sources or self._fetcher.sources or self._fetcher.sought:
-            self._fetcher.learn(message)
+        fetcher = self._fetcher
+        large = max(message.nbytes, default=0) >= LARGE_BYTES_MIN
+        if large or message.sources or fetcher.sources or fetcher.sought:
+            fetcher.learn(message)
         self.table.on_finished(message)
 
     def _on_said(self, message: Said) -> None:
@@ -439,6 +442,10 @@ class ClientCore:
     def request(self, wanted: Iterable[tuple[int, str]], wake: Callable[[], None]) -> Request:
         """Fetch finished tasks' values from where they are."""
         return self._fetcher.request(wanted, wake)
+
+    def large_of(self, message: Fetch) -> list[int]:
+        """Of the values that are asked for, id and bytes in turn of the large ones."""
+        return self._fetcher.large_of(message)
 
     def abandon(self, request: Request) -> None:
         """Nobody waits for these values any more."""

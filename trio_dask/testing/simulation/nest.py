@@ -153,8 +153,9 @@ class SimNest:
             if isinstance(message, values.Fetch):
                 self._asked[message.serial] = address
                 said: Message = nested.NestedFetch(
-                    self.row.attempt, message.serial, address, message.tids
-                )
+                    self.row.attempt, message.serial, address, message.tids,
+                    self.core.large_of(message),
+                )  # fmt: skip
             else:
                 assert isinstance(message, values.Store)
                 self._asked[message.serial] = address

@@ -35,7 +35,7 @@ def on_run(state: WorkerState, message: Run) -> None:
             for attempt, each in zip(message.attempts, limits.rows(message), strict=True):
                 limits.give(state, attempt, each)
         return
-    large = dict(zip(message.large[::2], message.large[1::2], strict=True))
+    large = inputs.sizes(message.large)
     rows = _rows(message)
     start(state, [row for row, places in rows if inputs.resolve(state, row, places, large)])
 

@@ -25,10 +25,7 @@ def on_copy(state: WorkerState, message: Copy) -> None:
             msg = "Copy of values at places that are not named"
             raise RemoteProtocolError(msg)
         return
-    if len(message.large) % 2 or min(message.large, default=0) < 0:
-        msg = "Copy of values whose sizes make no sense"
-        raise RemoteProtocolError(msg)
-    large = dict(zip(message.large[::2], message.large[1::2], strict=True))
+    large = inputs.sizes(message.large)
     for tid, at in zip(message.tids, message.at, strict=True):
         if state.draining is not None:
             uncopied(state, tid)

@@ -9,6 +9,7 @@ from __future__ import annotations
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Final
 
+from trio_dask.errors import RemoteProtocolError
 from trio_dask.messages import Handle, Payload, payload_bytes
 from trio_dask.messages.tasks import Pinned, Unrunnable
 from trio_dask.messages.values import ABSENT, FOUND, UNPICKLABLE, Values
@@ -40,6 +41,18 @@ def resolve(
             break  # an input that nobody has: the attempt is over
         want(state, row.attempt, tid, places[tid].split(), nbytes=large.get(tid, 0))
     return False
+
+
+def sizes(large: list[int]) -> dict[int, int]:
+    """How large values are, of ids and bytes in turn.
+
+    Raises:
+        RemoteProtocolError: that makes no sense.
+    """
+    if len(large) % 2 or min(large, default=0) < 0:
+        msg = "sizes of values that make no sense"
+        raise RemoteProtocolError(msg)
+    return dict(zip(large[::2], large[1::2], strict=True))
 
 
 def want(state: WorkerState, who: int, tid: int, addresses: list[str], *, nbytes: int = 0) -> None:

@@ -141,8 +141,9 @@ def on_fetch(state: WorkerState, runner: Runner, message: words.NestedFetch) -> 
     """A task's client wants values.
 
     Raises:
-        RemoteProtocolError: it wants too many.
+        RemoteProtocolError: it wants too many, or of sizes that make no sense.
     """
+    large = inputs.sizes(message.large)
     books, tids = state.nested, dict.fromkeys(message.tids)
     if message.attempt not in runner.given:
         return
@@ -159,7 +160,8 @@ def on_fetch(state: WorkerState, runner: Runner, message: words.NestedFetch) -> 
     asked.found.update((tid, None) for tid in missing)
     asked.missing = len(missing)
     for tid in missing:
-        inputs.want(state, key, tid, [message.address] if message.address else [])
+        places = [message.address] if message.address else []
+        inputs.want(state, key, tid, places, nbytes=large.get(tid, 0))
     if not missing:
         _answer(state, key)
 
