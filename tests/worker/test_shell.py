@@ -7,7 +7,8 @@ import os
 import signal
 import socket
 from contextlib import AsyncExitStack
-from typing import TYPE_CHECKING
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
 import psutil
 import pytest
@@ -46,7 +47,7 @@ from trio_dask.messages.tasks import (
     Unrunnable,
 )
 from trio_dask.messages.values import ABSENT, FOUND, Fetch, Store, StoreDone, Values
-from trio_dask.worker import ProcessHost, run_worker
+from trio_dask.worker import ProcessHost, link, run_worker
 from trio_dask.worker.nanny import RunnerFailed
 
 if TYPE_CHECKING:
@@ -288,6 +289,31 @@ async def test_the_scheduler_is_lost(tmp_path: Path) -> None:
         nursery.start_soon(cut)
         with pytest.raises(SchedulerUnreachable, match="the scheduler was lost and is not back"):
             await _run(scheduler, tmp_path)
+    assert children() == []
+    assert list(tmp_path.iterdir()) == []
+
+
+async def test_who_is_to_leave_does_not_look_for_a_lost_scheduler(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nobody is there to take what it has, so a signal ends it as it would otherwise."""
+    looking = trio.Event()
+
+    async def reach_again(*_: Any) -> Connection:
+        looking.set()
+        await trio.sleep_forever()  # it does not come back
+
+    monkeypatch.setattr(link, "_reach_again", reach_again)
+    config = settings(tmp_path, reconnect_s=3600.0)
+    async with fake_scheduler() as scheduler, trio.open_nursery() as nursery:
+        run = partial(run_worker, runner_host=ProcessHost(FAKE_RUNNER))
+        handle = await nursery.start(run, config, scheduler.address, KEYS)
+        scheduler.gone = True
+        for talk in scheduler.talks.values():
+            talk.connection.cut("test")
+        await looking.wait()
+        handle.drain("SIGTERM received")
+        # And now it ends: an hour would be too long for any test.
     assert children() == []
     assert list(tmp_path.iterdir()) == []
 

@@ -97,7 +97,12 @@ async def keep_link(
                 nursery.cancel_scope.cancel("the scheduler is lost")
                 return
             worker.core.scheduler_lost()
-            worker.scheduler = await _reach_again(worker, calling, str(error))
+            found = await _reach_unless_leaving(worker, calling, str(error))
+            if found is None:
+                logger.info("End worker %s: the scheduler is lost: %s", worker.name, error)
+                nursery.cancel_scope.cancel("the scheduler is lost")
+                return
+            worker.scheduler = found
             worker.scheduler.send(worker.core.resume())
             continue
         except HandshakeRefused:
@@ -163,6 +168,34 @@ def _how_it_knows_us(worker: Worker, message: Message) -> str:
         return "which knew us"
     same = message.epoch == worker.core.memory.epoch
     return "which had given us up" if same else "which is another"
+
+
+async def _reach_unless_leaving(worker: Worker, calling: Calling, why: str) -> Connection | None:
+    """Another connection to the scheduler; None if the worker is to leave before there is one.
+
+    Nobody could take its values then, nor hear what its tasks have come to.
+
+    Raises:
+        SchedulerUnreachable: it is not back within the time for that.
+        AuthenticationError, HandshakeRefused: somebody else is there.
+    """
+    failure: CommError | None = None
+    found: Connection | None = None
+
+    async def give_up_when_leaving(looking: trio.CancelScope) -> None:
+        await worker.draining.wait()
+        looking.cancel("the worker is to leave")
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(give_up_when_leaving, nursery.cancel_scope)
+        try:
+            found = await _reach_again(worker, calling, why)
+        except CommError as error:  # to be raised outside of the group
+            failure = error
+        nursery.cancel_scope.cancel("it is decided")
+    if failure is not None:
+        raise failure
+    return found
 
 
 async def _reach_again(worker: Worker, calling: Calling, why: str) -> Connection:
