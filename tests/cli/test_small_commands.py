@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import errno
 import gc
 import io
 import logging
+import os
 import re
+import subprocess
 import sys
 from datetime import UTC, datetime
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -37,8 +41,6 @@ from trio_dask.errors import ConfigError
 from trio_dask.eventlog import kept_lines
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from trio.testing import MockClock
 
 
@@ -279,6 +281,45 @@ def test_a_token_is_made_before_it_is_needed() -> None:
     """The path that `token new` prints is where `ensure_token` looks."""
     assert run("token", "new") == 0
     assert ensure_token() == find_token()
+
+
+def test_an_owned_file_that_cannot_be_written_is_not_left_half_written(tmp_path: Path) -> None:
+    """The error names it; what has been there before stays."""
+
+    def write(path: Path) -> None:
+        path.write_text("12")
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    path = tmp_path / "pid"
+    for there in (False, True):
+        if there:
+            path.write_text("1")
+        with pytest.raises(OSError, match=r"No space left.*/pid"), owned_file(path, write):
+            pass
+        assert path.exists() == there
+
+
+@pytest.mark.processes
+@pytest.mark.parametrize("words", [["--help"], ["worker", "--help"], ["config", "list"]])
+def test_who_has_enough_of_it_is_no_failure(words: list[str]) -> None:
+    """As `head` has, of help too."""
+    reads, writes = os.pipe()
+    os.close(reads)
+    command = [sys.executable, "-m", "trio_dask", *words]
+    done = subprocess.run(command, stdout=writes, stderr=subprocess.PIPE, check=False)
+    os.close(writes)
+    assert (done.returncode, done.stderr) == (0, b"")
+
+
+@pytest.mark.processes
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no /dev/full")
+def test_a_full_disk_is_one(own_settings: Path) -> None:
+    """One line, and a failure: nobody is to think that all of it is there."""
+    command = [sys.executable, "-m", "trio_dask", "config", "get", "worker.nthreads"]
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, check=False)
+    said = b"trio-dask: No space left on device\n"
+    assert (done.returncode, done.stderr) == (1, said)
 
 
 def test_an_owned_file_that_somebody_else_wrote_stays(tmp_path: Path) -> None:

@@ -343,7 +343,11 @@ def run(arguments: Sequence[str] | None = None) -> int:
         # Whoever reads our output has enough of it; nothing more can be said there.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
-    except (SystemExit, KeyboardInterrupt):
+    except SystemExit as end:
+        if isinstance(end.__context__, BrokenPipeError):  # the same, of a page of help
+            return 0
+        raise
+    except KeyboardInterrupt:
         raise
     except BaseException as error:  # noqa: BLE001 - the edge: nobody above could tell the user
         if isinstance(error.__cause__, SystemExit):  # a signal, while a class was being made

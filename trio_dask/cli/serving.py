@@ -127,7 +127,14 @@ def owned_file(path: Path | None, write: Callable[[Path], object]) -> Iterator[N
     if path is None:
         yield
         return
-    write(path)
+    there = path.exists()
+    try:
+        write(path)
+    except OSError as error:
+        if not there:  # nobody is to take it for what it should have become
+            with suppress(OSError):
+                path.unlink()
+        raise OSError(error.errno, error.strerror, error.filename or str(path)) from error
     _owned_files[path] = path.read_bytes()
     try:
         yield

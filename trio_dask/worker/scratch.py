@@ -38,7 +38,8 @@ def scratch_directory(parent: str) -> Iterator[str]:
         _purge(base)
         made, lock = _make(base)
     except OSError as error:
-        msg = f"worker.local_directory: {error}"
+        at = error.filename or parent
+        msg = f"worker.local_directory: {at} cannot be made: {error.strerror or error}"
         raise ConfigError(msg) from error
     try:
         yield str(made)
