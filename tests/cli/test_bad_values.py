@@ -72,6 +72,7 @@ BAD: Final[dict[str, Rows]] = {
         *_TLS,
         ("--dashboard-address", "x:y:z", _ADDRESS),
         ("--dashboard-prefix", "a?b", "no path"),
+        ("--dashboard-prefix", "/../x", "no path"),
         ("--idle-timeout", "soon", 'write seconds, or a unit as in "500ms"'),
         ("--preload", "no_such_module_here", "cannot be imported"),
         ("--preload", "setup.py", "no import path"),

@@ -267,7 +267,11 @@ def check_pages(addresses: str, prefix: str = "") -> None:
     for each in addresses.split(","):
         text = each.strip()
         checked_address(f":{text}" if text.isdecimal() else text, "--dashboard-address")
-    if any(each in prefix for each in "?#:") or not prefix.isprintable():
+    if (
+        any(each in prefix for each in "?#:\\ ")
+        or not prefix.isprintable()
+        or {".", ".."} & {*prefix.split("/")}  # a browser would leave them out
+    ):
         msg = f"--dashboard-prefix: {prefix!r} is no path of an address; write it as in /dask"
         raise ConfigError(msg)
 

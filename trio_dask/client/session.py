@@ -25,6 +25,8 @@ logger = logging.getLogger("trio_dask.client")
 
 _RETRY_S: Final = 0.1
 _RETRY_S_MAX: Final = 2.0
+#: The same reason is said again after so long.
+_SAY_S: Final = 5.0
 
 
 class Dial(Protocol):
@@ -48,7 +50,7 @@ async def reach_scheduler(
         AuthenticationError, HandshakeRefused: it is there, but does not take us.
     """
     deadline = anyio.current_time() + timeout_s
-    wait_s = _RETRY_S
+    wait_s, said, said_at = _RETRY_S, "", 0.0
     while True:
         left = max(0.0, deadline - anyio.current_time())
         try:
@@ -67,7 +69,11 @@ async def reach_scheduler(
             if left <= 0:
                 msg = f"no scheduler answers at {address} within {timeout_s:g} s: {error}"
                 raise SchedulerUnreachable(msg) from error
-            if not quiet:
-                logger.warning("no scheduler answers at %s, trying again: %s", address, error)
+            why, now = str(error), anyio.current_time()
+            if not quiet and (why != said or now >= said_at + _SAY_S):
+                said, said_at = why, now
+                logger.warning(
+                    "no scheduler answers at %s, trying again for %.2g s: %s", address, left, why
+                )
             await anyio.sleep(min(wait_s, left))
             wait_s = min(wait_s * 2, _RETRY_S_MAX)
