@@ -217,14 +217,14 @@ class _Server:
         )
 
     async def tick(self, interval_s: float, idle: Idleness) -> None:
-        """Let the core look at the clock, now and then; and see whether there is any need for us."""
+        """Let the core look at the clock, half as often without tasks; and see if we are needed."""
         state = self._core.state
         while True:
-            due = trio.current_time() + interval_s
-            await trio.sleep(interval_s)
+            due = trio.current_time() + (interval_s if state.tasks else 2 * interval_s)
+            await trio.sleep_until(due)
             if trio.current_time() > due + _STOOD_STILL_S:
                 continue  # what was said in the meantime is read first: nobody was silent
-            away = {peer: self._core.name_of(peer) for peer in self._core.state.sessions.away}
+            away = {peer: self._core.name_of(peer) for peer in state.sessions.away}
             for peer in self._core.tick(trio.current_time()):
                 self._sessions[peer].cut("nothing was heard of it for too long")
             self._flush()
