@@ -28,6 +28,7 @@ from trio_dask.errors import (
     TrioDaskError,
 )
 from trio_dask.messages.session import Answer, Refused, Resumed
+from trio_dask.store import trim
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
@@ -44,6 +45,7 @@ CLOSE_S: Final = 3.0
 KEEP_S: Final = 10.0
 _REGISTER_S_MIN: Final = 1.0
 _AGAIN_S: Final = 0.2
+_TIDY_S: Final = 0.5
 _CLOSED: Final = "the client was closed"
 
 
@@ -86,10 +88,11 @@ class Live:
         self.must_arrive = False
         self._dial = dial
         self._tasks: anyio.abc.TaskGroup | None = None
-        # These three are made when the loop is there.
+        # These four are made when the loop is there.
         self._scope: anyio.CancelScope
         self._registered: anyio.Event
         self._finished: anyio.Event
+        self._lull: anyio.Event
         self._handling: anyio.abc.TaskGroup | None = None
         self._connection: AnyConnection | None = None
         self._data: DataLinks | None = None
@@ -124,7 +127,7 @@ class Live:
             self.entrance.address, self.entrance.keys, timeout_s, self._dial
         )
         self._scope = anyio.CancelScope(shield=True)
-        self._registered, self._finished = anyio.Event(), anyio.Event()
+        self._registered, self._finished, self._lull = (anyio.Event() for _ in range(3))
         tasks = await anyio.create_task_group().__aenter__()
         self._tasks = tasks
         tasks.start_soon(self._run, self._connection)
@@ -215,6 +218,7 @@ class Live:
                         wake=self.soon,
                         dial=self._dial,
                     )
+                    handling.start_soon(self._tidy)
                     connection.send(self.core.register())
                     await self._talk(connection)
                     self._data.close("the scheduler is gone")
@@ -245,6 +249,14 @@ class Live:
             address = self.entrance.address
             self._on_end(f"the connection to the scheduler at {address} ended: {reason}")
             return
+
+    async def _tidy(self) -> None:
+        """Give back what large submissions were packed in, some time after they have arrived."""
+        while True:
+            await self._lull.wait()
+            self._lull = anyio.Event()
+            await anyio.sleep(_TIDY_S)
+            trim()
 
     def _time_is_up(self) -> bool:
         limit_s = self.entrance.reconnect_s
@@ -293,6 +305,9 @@ class Live:
         if not self._registered.is_set() and (self.core.number or self._refused):
             self._registered.set()
         self.flush_now()
+        if self.core.lull:
+            self.core.lull = False
+            self._lull.set()
 
     def _on_data(self, address: str, messages: list[Message]) -> None:
         with self.lock:

@@ -184,7 +184,11 @@ class SchedulerConfig:
         0.03, "How much estimated work a worker is given ahead of time.", parse_seconds
     )
     window_max: int = _setting(512, "The most tasks given ahead of time, for each slot.", count)
-    tick_s: float = _setting(0.5, "How often the scheduler looks at the clock; half as often while there are no tasks.", parse_seconds)
+    tick_s: float = _setting(
+        0.5,
+        "How often the scheduler looks at the clock; half as often while there are no tasks.",
+        parse_seconds,
+    )
     worker_ttl_s: float = _setting(
         300.0, "A worker that is silent for so long is given up.", parse_seconds
     )

@@ -7,8 +7,6 @@ can slip in between. What the core has put off as too large for one call is done
 
 from __future__ import annotations
 
-import contextlib
-import ctypes
 import gc
 import logging
 import math
@@ -35,6 +33,7 @@ from trio_dask.scheduler.importing import find_placement
 from trio_dask.scheduler.inside import Inside
 from trio_dask.scheduler.observing import SchedulerView
 from trio_dask.scheduler.recording import recorded
+from trio_dask.store import trim
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -282,7 +281,7 @@ class _Server:
             gc.collect()
         if self._core.shrinks > self._shrinks_seen:
             self._shrinks_seen = self._core.shrinks
-            _trim()
+            trim()
 
     async def work(self) -> None:
         """Do what the core has put off, a little at a time."""
@@ -488,12 +487,6 @@ class _Server:
             connection.send(*messages)
         except LocalProtocolError as error:
             connection.cut(f"what it has to be told cannot be sent: {error}")
-
-
-def _trim() -> None:
-    """Ask the C library, where it can, to return what it has put by."""
-    with contextlib.suppress(OSError, AttributeError):
-        ctypes.CDLL(None).malloc_trim(0)
 
 
 def _name(connection: Connection) -> str:

@@ -20,6 +20,7 @@ from trio_dask.store.loans import Forks, Loan
 from trio_dask.store.mapping import map_privately, new_memory
 from trio_dask.store.pool import Pool, Readers
 from trio_dask.store.segments import DESCRIPTORS_MAX, Segment, rights
+from trio_dask.store.trimming import trim
 
 __all__ = [
     "DESCRIPTORS_MAX",
@@ -42,5 +43,6 @@ __all__ = [
     "rights",
     "rooms_max",
     "sealed_max",
+    "trim",
     "write_file",
 ]

@@ -66,6 +66,8 @@ class ClientCore:
         self.number = 0  # 0: not registered yet
         #: Why nothing more will be heard of the scheduler; empty while it is there.
         self.ended = ""
+        #: Set when much had to be sent and all of it has arrived; whoever sees it takes it back.
+        self.lull = False
         self.watching: Final = Watching()
         self.table: Final = Table(
             self if owner is None else owner,
@@ -430,7 +432,9 @@ class ClientCore:
             self.heard(topic, event)
 
     def _on_answer(self, message: Answer) -> None:
-        if not self._out.arrived(message.serial):
+        if self._out.arrived(message.serial):
+            self.lull = self.lull or not self._out
+        else:
             if self._holdings:
                 self._holdings.answered(message)
             asked = self._asked.pop(message.serial, None)

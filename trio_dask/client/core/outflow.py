@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from trio_dask.messages import Message
 
 WINDOW_BYTES: Final = 32 << 20
-MARK_BYTES: Final = 4 << 20
+MARK_BYTES: Final = 2 << 20
 
 
 class Outflow:
