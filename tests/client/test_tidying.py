@@ -32,8 +32,8 @@ async def test_memory_is_given_back_when_all_has_arrived(
         assert trimmed == []
         much = client.map(size, [bytes(1000)] * (2 * MARK_BYTES // 1000))
         await trio.sleep(10)
-        assert trimmed == [10.5]
+        assert trimmed == [10.2]
         more = client.map(size, [bytes(1000)] * (2 * MARK_BYTES // 1000))
         await trio.sleep(10)
-        assert trimmed == [10.5, 20.5]
+        assert trimmed == [10.2, 20.2]
         await client.cancel([*little, *much, *more])

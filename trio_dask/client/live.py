@@ -45,7 +45,7 @@ CLOSE_S: Final = 3.0
 KEEP_S: Final = 10.0
 _REGISTER_S_MIN: Final = 1.0
 _AGAIN_S: Final = 0.2
-_TIDY_S: Final = 0.5
+_TIDY_S: Final = 0.2
 _CLOSED: Final = "the client was closed"
 
 
