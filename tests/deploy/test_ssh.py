@@ -202,9 +202,13 @@ def test_what_does_not_start_says_why(server: dict[str, Any]) -> None:
 @needs_ssh
 @pytest.mark.network
 @pytest.mark.processes
-def test_the_command(server: dict[str, Any], tmp_path: Path) -> None:
+@pytest.mark.parametrize("nohost", [True, False])
+def test_the_command(server: dict[str, Any], tmp_path: Path, nohost: bool) -> None:
     """It runs until a signal, with the user's token; each server's lines are in a file."""
     ensure_token()
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        first = min(taken.getsockname()[1], 65_000)
+    of_scheduler, of_workers = range(first, first + 30), range(first + 30, first + 60)
     hosts = tmp_path / "hosts"
     hosts.write_text("127.0.0.1\n")
     config = tmp_path / "home" / ".ssh"
@@ -212,9 +216,10 @@ def test_the_command(server: dict[str, Any], tmp_path: Path) -> None:
     words = [
         "ssh", "--hostfile", str(hosts), f"--ssh-port={server['port']}",
         f"--ssh-private-key={server['client_keys']}", f"--ssh-username={server['username']}",
-        "--scheduler-port=0", "--nthreads=1", f"--log-directory={tmp_path / 'logs'}",
+        f"--scheduler-port={of_scheduler[0]}:{of_scheduler[-1]}", "--nthreads=1", f"--log-directory={tmp_path / 'logs'}",
         "--nanny-port=3000", "--remote-dask-worker=x", "--scheduler=localhost", "--nworkers=2",
-        "--memory-limit=1GiB", f"--local-directory={tmp_path}", "--worker-port=0", "--nohost",
+        "--memory-limit=1GiB", f"--local-directory={tmp_path}",
+        f"--worker-port={of_workers[0]}:{of_workers[-1]}", *(["--nohost"] if nohost else []),
         f"--remote-python={sys.executable}", "--log-level=warning", "--log-format=json",
     ]  # fmt: skip
     with known_host(server, tmp_path) as environ, in_pipes(*words, **environ) as command:
@@ -231,6 +236,11 @@ def test_the_command(server: dict[str, Any], tmp_path: Path) -> None:
             assert client.submit(abs, -1).result() == 1
             workers = client.scheduler_info()["workers"]
             assert len(workers) == 2
+            ports = [int(each.rpartition(":")[2]) for each in (address, *workers)]
+            assert ports[0] in of_scheduler
+            assert set(ports[1:]) <= set(of_workers)
+            told_host = ["--host" in each.cmdline() for each in remote_servers()]
+            assert any(told_host) is not nohost
             for each in workers.values():
                 assert (each["nthreads"], each["memory_limit"]) == (1, 1 << 30)
                 assert each["local_directory"].startswith(str(tmp_path))
