@@ -63,6 +63,19 @@ def test_logs(
         assert main(["logs", address, "--json", "-n", "1"]) == 0
         found = json.loads(capsys.readouterr().out)
         assert [each[-1][0] for each in found.values()] == ["WARNING"] * 2
+        gone = cluster.workers["w-1"]
+        ask = Client.get_worker_logs
+
+        def only_some(*args: Any) -> Any:
+            return {each: lines for each, lines in ask(*args).items() if each != gone}
+
+        with monkeypatch.context() as patch:
+            patch.setattr(Client, "get_worker_logs", only_some)
+            assert main(["logs", address]) == main(["logs", address, gone]) == 1
+            told = capsys.readouterr()
+            assert "the second" in told.out
+            assert told.err == 2 * "trio-dask: no answer from w-1: hung, stopped, or cut off\n"
+            assert main(["logs", address, "w-0"]) == 0
         assert main(["logs", address, "nobody"]) == 1
         assert "nobody" in capsys.readouterr().err
         assert main(["logs", address, "-n", "0"]) == 2

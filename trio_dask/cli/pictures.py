@@ -75,7 +75,7 @@ def head(mirror: Mirror, *, connected: bool) -> Text:
     if not connected:
         text.append("  connection lost, trying again", "bold red")
     text.append(
-        f"\n{_number(totals, 'workers')} workers  "
+        f"\n{_number(totals, 'workers')} worker{'s' * (totals.get('workers', 0) != 1)}  "
         f"{_number(totals, 'busy')} of {_number(totals, 'slots')} slots busy  "
         f"{totals.get('rate', 0):,.0f} tasks/s  {_number(totals, 'finished')} have run"
     )

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json as as_json
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import Parameter
 
 from trio_dask.errors import ConfigError, TrioDaskError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
 
 _LINES = 100
 
@@ -40,7 +43,19 @@ def logs(
         known = client.scheduler_info()["workers"]
     if json:
         print(as_json.dumps({address: lines[::-1] for address, lines in found.items()}))
-        return
+    else:
+        _show(found, known)
+    silent = sorted(
+        str(each["name"])
+        for address, each in known.items()
+        if address not in found and (not workers or {address, str(each["name"])} & {*workers})
+    )
+    if silent:
+        msg = f"no answer from {', '.join(silent)}: hung, stopped, or cut off"
+        raise TrioDaskError(msg)
+
+
+def _show(found: Mapping[str, Sequence[tuple[str, str]]], known: Mapping[str, Any]) -> None:
     names = {address: str(known.get(address, {}).get("name", address)) for address in found}
     for row, (address, lines) in enumerate(found.items()):
         if len(found) > 1:
