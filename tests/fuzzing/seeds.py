@@ -85,6 +85,8 @@ def of_client() -> list[Message]:
         session.Ask(16, "ticket.give_up", {"token": 2, "kind": "lock"}),
         session.Ask(17, "ticket.drop", {"token": 1}),
         session.Ask(18, "coordination", {}),
+        session.Ask(70, "adapting", {"minimum": 1, "maximum": None}),
+        session.Ask(71, "workers_wanted", {"target_s": 5.0, "threads": 2}),
         session.Ask(20, "topic.listen", {"topics": ["t"]}),
         session.Ask(21, "topic.log", {"topics": ["t", "print"], "event": b"x"}),
         session.Ask(22, "dataset.publish", {"name": "d", "data": b"x", "tids": [FIRST]}),
