@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+from typing import Any
+
 import pytest
 
+from tests.worker.fake_scheduler import KEYS
 from tests.worker.worker_driver import ME, A, B, absent, after, found, ready_core, run
 from trio_dask.errors import RemoteProtocolError
 from trio_dask.messages.fleet import Copy
@@ -12,6 +16,7 @@ from trio_dask.messages.session import Welcome
 from trio_dask.messages.tasks import OK_INLINE, Done
 from trio_dask.worker.core import Action, FetchFrom, Store, WorkerCore
 from trio_dask.worker.core.invariants import violations
+from trio_dask.worker.worker import Worker
 
 MIB = 1 << 20
 OTHER = "tcp://me:2"
@@ -159,6 +164,44 @@ def test_the_workers_of_a_process_share_the_bound() -> None:
     assert isinstance(asked, FetchFrom)
     assert asked.tids == [2]
     assert violations(core.state) == []
+
+
+def two_workers() -> tuple[Worker, Worker]:
+    """The shells of two workers of a process, of which the first is getting a large value."""
+    core = bounded()
+    cores = core, neighbour(core)
+    scheduler: Any = SimpleNamespace(send=lambda *_: None, queued_bytes=0)
+    neighbours: dict[str, Worker] = {}
+    one, other = (Worker(each, scheduler, KEYS, neighbours) for each in cores)
+    for worker, tid in ((one, 1), (other, 2)):
+        worker.open_for_neighbours()
+        worker.core.on_scheduler(copies((tid, 8 * MIB)))
+        worker.perform()
+    assert one.core.fetching_from() == [A]
+    assert other.core.fetching_from() == []
+    return one, other
+
+
+def test_the_next_one_is_woken() -> None:
+    """Nothing happens to a worker whose turn it is: it is its neighbour that has it go on."""
+    one, other = two_workers()
+    one.core.fetched(found(1, {1: b"v"}))
+    one.perform()
+    assert other.core.fetching_from() == [A]
+
+
+def test_the_next_one_is_woken_when_the_first_ends() -> None:
+    """A worker that ends has its neighbours go on, too, and is woken itself no more."""
+    one, other = two_workers()
+    one.core.on_scheduler(copies((3, 8 * MIB)))
+    one.perform()
+    one.close_for_neighbours()
+    one.core.leave()
+    one.wake_neighbours()
+    assert other.core.fetching_from() == [A]
+    other.core.fetched(found(1, {2: b"v"}))
+    other.perform()
+    assert other.core.state.store.inwards.nbytes == 0
 
 
 def test_a_worker_that_ends_makes_room() -> None:
