@@ -54,6 +54,9 @@ def violations(state: WorkerState) -> list[str]:
     _of_inwards(state, rule)
     _of_memory(state, rule)
     sessions = state.sessions.values()
+    copies = sum(each.copies for each in sessions)
+    rule(copies == state.copies, "the copies under way are those for all peers")
+    rule(all(each.copies >= each.expected for each in sessions), "what is expected is a copy")
     rule(all(each.expected >= 0 for each in sessions), "no peer is owed less than nothing")
     return found
 

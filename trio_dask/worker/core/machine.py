@@ -235,6 +235,7 @@ class WorkerCore:
         found = self.state.sessions.get(session)
         if found is not None:
             found.unsent, found.draining = 0, False
+            serving.over(self.state, found, found.copies - found.expected)
             serving.pump(self.state, found)
 
     def told(self, message: looking.Told) -> None:
@@ -244,6 +245,7 @@ class WorkerCore:
     def peer_left(self, session: int) -> None:
         """The data connection ended."""
         found = self.state.sessions.pop(session)
+        serving.over(self.state, found, found.copies)
         found.gone = True
         found.queue.clear()
         self.state.out.peers.pop(session, None)

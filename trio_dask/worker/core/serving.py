@@ -23,6 +23,11 @@ from trio_dask.worker.core.state import VALUES_MAX, Answering, Runner, Session, 
 
 #: So much is under way to one peer; more waits until that has been written.
 UNDERWAY_BYTES_MAX: Final = 64 << 20
+#: So much of what runners have to pack for that is under way to all peers together. What is in the
+#: store is sent from there, and costs no memory, however many read it.
+COPIES_BYTES_MAX: Final = 256 << 20
+#: So many questions are looked at whether their next value is one that need not be packed.
+_STUCK_MAX: Final = 16
 #: Of several questions each is answered so much at a time: small ones do not wait for large ones.
 TURN_BYTES: Final = 4 << 20
 #: A peer that has asked so many questions without reading the answers is let go.
@@ -78,12 +83,15 @@ class _Part:
 
 def pump(state: WorkerState, session: Session) -> None:
     """Answer as much as may be under way, all questions in turn."""
-    queue = session.queue
-    while queue and not session.draining:
+    queue, stuck = session.queue, 0
+    while queue and not session.draining and stuck < min(len(queue), _STUCK_MAX):
         turn = TURN_BYTES if len(queue) > 1 else UNDERWAY_BYTES_MAX
+        before = queue[0].at
         if _answer(state, queue[0], turn):
             queue.popleft()
+            stuck = 0
         elif session.unsent + session.expected < UNDERWAY_BYTES_MAX:
+            stuck = 0 if queue[0].at > before else stuck + 1
             queue.rotate(-1)
         else:
             break
@@ -110,6 +118,11 @@ def _answer(state: WorkerState, answering: Answering, turn: int) -> bool:
         payload = state.store.get(tid)
         holder = state.holder(tid) if payload is None else None
         if holder is not None:
+            # One may always be under way: so nobody has to be woken when others have read theirs.
+            if state.copies >= COPIES_BYTES_MAX and session.copies:
+                answering.at -= 1
+                _look_who_has_read(state)
+                break
             _export(state, holder, tid, answering)
             continue
         part.tids.append(tid)
@@ -126,12 +139,29 @@ def _answer(state: WorkerState, answering: Answering, turn: int) -> bool:
     return whole
 
 
+def _look_who_has_read(state: WorkerState) -> None:
+    """Some of what is believed to be under way may have been read since somebody looked."""
+    for session in state.sessions.values():
+        if session.copies and session.unsent and not session.draining:
+            session.draining = True
+            state.out.drains[session.number] = None
+
+
 def _export(state: WorkerState, runner: Runner, tid: int, answering: Answering) -> None:
     nbytes = runner.held[tid]
     answering.exporting += 1
     answering.session.expected += nbytes
+    answering.session.copies += nbytes
+    state.copies += nbytes
     ask(state, runner, tid)
     state.exports[tid].append((answering, nbytes))
+
+
+def over(state: WorkerState, session: Session, nbytes: int) -> None:
+    """So much that was packed for a peer is with it, or was not to be had."""
+    if not session.gone:
+        session.copies -= nbytes
+        state.copies -= nbytes
 
 
 def ask(state: WorkerState, runner: Runner, tid: int) -> None:
@@ -191,6 +221,8 @@ def _exported(
     for answering, nbytes in state.exports.pop(tid):
         answering.exporting -= 1
         answering.session.expected -= nbytes
+        if payload is None:
+            over(state, answering.session, nbytes)
         part = parts.setdefault(answering, _Part())
         part.tids.append(tid)
         if payload is not None:

@@ -176,6 +176,7 @@ class Session:
     queue: deque[Answering] = field(default_factory=deque)
     expected: int = 0  # bytes that the runner was asked for
     unsent: int = 0  # bytes said since the connection was last known to be drained
+    copies: int = 0  # of both, what was packed for it, and is nowhere else
     draining: bool = False
     gone: bool = False
 
@@ -262,6 +263,7 @@ class WorkerState:
     requests: dict[int, Request] = field(default_factory=dict)
     sessions: dict[int, Session] = field(default_factory=dict)
     exports: dict[int, list[tuple[Answering, int]]] = field(default_factory=dict)
+    copies: int = 0  # bytes that were packed for peers and have not been sent
     serial: int = 0
     now: float = 0.0  # when the scheduler last said something
     limits: dict[int, Limited] = field(default_factory=dict)  # of attempts in runners
