@@ -19,7 +19,7 @@ import pytest
 from trio_dask.config import Config, new_token
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
 #: Nothing here takes longer unless it is stuck.
 PATIENCE_S = 30.0
@@ -28,11 +28,13 @@ PATIENCE_S = 30.0
 class Command:
     """A running ``trio-dask …``, and the lines it writes on stderr."""
 
-    def __init__(self, *arguments: str, token: str, descriptors: int = 0) -> None:
-        """`descriptors`: it may have no more of them."""
+    def __init__(
+        self, *arguments: str, token: str, descriptors: int = 0, wrapper: Sequence[str] = ()
+    ) -> None:
+        """`descriptors`: it may have no more of them; `wrapper`: the command that runs it."""
         limit = partial(setrlimit, RLIMIT_NOFILE, (descriptors, descriptors))
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "trio_dask", *arguments],
+            [*wrapper, sys.executable, "-m", "trio_dask", *arguments],
             env={**os.environ, "TRIO_DASK_TOKEN": token},
             stdin=subprocess.DEVNULL,
             stderr=subprocess.PIPE,
@@ -99,16 +101,20 @@ class Cluster:
         )
         self.address = self.scheduler.wait_for("Scheduler at:")
 
-    def command(self, *arguments: str, descriptors: int = 0) -> Command:
+    def command(
+        self, *arguments: str, descriptors: int = 0, wrapper: Sequence[str] = ()
+    ) -> Command:
         """Start a command of this cluster; with a limit of descriptors, unless that is 0."""
-        command = Command(*arguments, token=self.token, descriptors=descriptors)
+        command = Command(*arguments, token=self.token, descriptors=descriptors, wrapper=wrapper)
         self._stack.callback(command.end, signal.SIGKILL)
         return command
 
-    def workers(self, count: int = 2, *options: str, descriptors: int = 0) -> Command:
+    def workers(
+        self, count: int = 2, *options: str, descriptors: int = 0, wrapper: Sequence[str] = ()
+    ) -> Command:
         """Start a worker process, and wait until all its workers are registered."""
         own = ("worker", self.address, "--nworkers", str(count))
-        command = self.command(*own, *options, descriptors=descriptors)
+        command = self.command(*own, *options, descriptors=descriptors, wrapper=wrapper)
         for _ in range(count):
             command.wait_for("Registered to:")
         return command
