@@ -11,8 +11,10 @@ import pytest
 from hypothesis import given, strategies as st
 
 from trio_dask.comm import FrameDecoder, Limits, frame
-from trio_dask.comm.framing import JOIN_BYTES_MAX, join
+from trio_dask.comm.chunks import Chunk
+from trio_dask.comm.framing import JOIN_BYTES_MAX, MIB, Stretch, join
 from trio_dask.errors import LocalProtocolError, RemoteProtocolError
+from trio_dask.messages import Handle
 
 if TYPE_CHECKING:
     from trio_dask.messages import Buffer, Payload
@@ -186,3 +188,31 @@ def test_join_keeps_the_bytes(pieces: list[bytes]) -> None:
         len(one) >= JOIN_BYTES_MAX or len(other) >= JOIN_BYTES_MAX
         for one, other in itertools.pairwise(joined)
     )
+
+
+class _Elsewhere(Handle):
+    """A payload behind a descriptor, which notes how much of it is read at once."""
+
+    def __init__(self, nbytes: int) -> None:
+        self.fd, self.nbytes = -1, nbytes
+        self.reads: list[int] = []
+
+    def read(self, at: int, nbytes: int) -> bytes:
+        assert at + nbytes <= self.nbytes
+        self.reads.append(nbytes)
+        return bytes(nbytes)
+
+
+@pytest.mark.parametrize("chunks", [False, True])
+def test_what_is_sent_by_copies_is_so_a_part_at_a_time(chunks: bool) -> None:
+    """By TLS, or compressed: what is to be sent is in memory a MiB at a time, however large it is."""
+    value = _Elsewhere(64 * MIB + 5)
+    pieces = frame(b"h", [value], chunks=chunks)[1:]
+    assert value.reads == []
+    assert sum(map(len, pieces)) == value.nbytes
+    for piece in pieces:
+        parts = piece.pieces if isinstance(piece, Chunk) else [piece]
+        for part in parts:
+            assert isinstance(part, Stretch)
+            assert part.read() == bytes(len(part))
+    assert max(value.reads) == MIB
