@@ -17,6 +17,7 @@ import trio
 from trio_dask.client import AsyncClient
 from trio_dask.comm import keys_from_token, near, parse_address
 from trio_dask.eventlog import LogReader
+from trio_dask.messages import foreign
 from trio_dask.messages.pickling import REGISTERED
 from trio_dask.messages.values import Fetch, Store
 
@@ -84,6 +85,8 @@ def signals(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[ModuleT
     (tmp_path / "signals_of_a_user.py").write_text(SIGNALS)
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
     monkeypatch.syspath_prepend(str(tmp_path))
+    monkeypatch.setattr(foreign, "_known_roots", [])  # they are looked for once in a process
+    monkeypatch.delitem(foreign._verdicts, "signals_of_a_user", raising=False)
     yield importlib.import_module("signals_of_a_user")
     sys.modules.pop("signals_of_a_user", None)
     REGISTERED.clear()
