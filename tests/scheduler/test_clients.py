@@ -130,6 +130,37 @@ def test_one_key_is_one_task(cluster: Driver) -> None:
     assert cluster.at_rest()
 
 
+def test_a_key_is_made_anew_where_only_its_description_is_left(cluster: Driver) -> None:
+    """What it was made of is gone, as its client has let go of it; a new one has inputs of its own."""
+    first = cluster.client()
+    cluster.worker(3)
+
+    def stored(tid: int) -> None:
+        cluster.tell(1, words.Put([tid], [9], ["tcp://host:3"], False))
+        cluster.tell(3, words.Stored([tid], [9]))
+
+    stored(first)
+    cluster.submit(first + 1, [b"a"], [[first]], keys=["x"])
+    cluster.submit(first + 2, [b"b"], [[first + 1]])
+    cluster.done(3, cluster.run(3), None)
+    cluster.tell(1, words.Release([first, first + 1]))
+    cluster.done(3, cluster.run_last(3), None)
+    cluster.heard(1)
+    stored(first + 3)
+    cluster.heard(1)
+    cluster.submit(first + 4, [b"a"], [[first + 3]], keys=["x"])
+    run = cluster.run_last(3)
+    assert (run.tids, run.keys, run.dep_tids) == ([first + 4], ["x"], [first + 3])
+    cluster.submit(first + 5, [b"a"], [[first + 3]], keys=["x"])  # now it is one task again
+    cluster.done(3, run, None)
+    [told] = cluster.heard(1)
+    assert isinstance(told, words.Finished)
+    assert told.tids == [first + 4, first + 5]
+    cluster.tell(1, words.Release([first + 4, first + 5, first + 3]))
+    cluster.tell(1, words.Release([first + 2]))
+    assert cluster.at_rest()
+
+
 def test_fire_and_forget(cluster: Driver) -> None:
     """A kept task runs though nobody wants it, and is forgotten when it ended."""
     first = cluster.client()

@@ -44,6 +44,8 @@ if TYPE_CHECKING:
 
 #: A context of a span is no longer, in characters.
 _TRACE_MAX: Final = 1024
+#: So many tasks and inputs are looked at to see whether a task can still be made.
+_LOOK: Final = 64
 #: Columns of a submission that have a row for each task, or none at all.
 _OPTIONAL: Final = ("dep_counts", "keys", "orders")
 SLICE: Final = 1000  # rows of a large message between two looks at other peers
@@ -72,7 +74,7 @@ def on_submit(
             early = st.Task(tid, one or specs[message.fids[row]], args, rank0 + row)
             yield from inputs.connect_many(state, early, message.dep_tids[deps_at:after])
         if (again and _want_again(state, tid)) or (
-            message.keys and _is_known(state, message, row, joined, limit=limit)
+            message.keys and _is_known(state, message, row, joined, again=again, limit=limit)
         ):
             if early is not None:
                 inputs.disconnect(state, early)
@@ -126,15 +128,32 @@ def _is_known(
     row: int,
     joined: dict[int, Task],
     *,
+    again: bool,
     limit: Limit | None,
 ) -> bool:
     """Whether there is a task with this row's key; then it is wanted, or noted in `joined`."""
     known = state.keys.get(message.keys[row])
+    if known is not None and message.wanted and not again and not _may_be_made(known):
+        return False  # it is kept for what came of it, and its inputs are gone; this one has others
     if known is not None and message.wanted:
         _join(state, known, message.first + row, limit)
     elif known is not None:
         joined[message.first + row] = known
     return known is not None
+
+
+def _may_be_made(task: Task) -> bool:
+    """Whether it has a value, or what it takes to make it, as far as a short look tells."""
+    look, looked = [task] if task.state == st.RELEASED else [], 0
+    while look:
+        each = look.pop()
+        looked += len(each.deps) + 1
+        if each.args is None or looked > _LOOK:
+            return False
+        if any(dep.state == st.LOST for dep in each.deps):
+            return False
+        look += [dep for dep in each.deps if dep.state == st.RELEASED]
+    return True
 
 
 def _want_again(state: ClusterState, tid: int) -> bool:

@@ -353,7 +353,7 @@ def _forget(state: ClusterState, task: Task) -> None:
         if dep.dependents is not None:
             dep.dependents.pop(task, None)
     key = state.names.pop(tid, None)
-    if key is not None:
+    if key is not None and state.keys.get(key) is task:  # else another one has, or had, it
         del state.keys[key]
     state.refs.pop(tid, None)
     state.retried.pop(tid, None)
