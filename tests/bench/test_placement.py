@@ -15,7 +15,7 @@ LIMITS = {
     "crossbar": (1.25, 1.5, 2.2),
     "stencil": (1.2, 0.9, 0.2),
     "Cholesky": (1.5, 0.9, 0.5),
-    "groupby": (1.75, 0.6, 0.9),
+    "groupby": (1.4, 0.6, 1.0),
     "varied durations": (1.15, 0.0, 1.0),
     "a slow worker": (1.25, 0.0, 1.0),
     "workers that come late": (1.2, 0.2, 0.35),

@@ -44,7 +44,7 @@ class Elsewhere(Placement):
         self.workers[worker.name] = worker
         return super().load_s(worker)
 
-    def is_worth_moving(self, task: TaskView, home: WorkerView) -> bool:
+    def is_worth_moving(self, task: TaskView, home: WorkerView, idle: WorkerView) -> bool:
         return False
 
 
@@ -86,7 +86,7 @@ class Broken(Placement):
     def load_s(self, worker: WorkerView) -> float:
         return float("nan")
 
-    def is_worth_moving(self, task: TaskView, home: WorkerView) -> bool:
+    def is_worth_moving(self, task: TaskView, home: WorkerView, idle: WorkerView) -> bool:
         return "yes"  # type: ignore[return-value]
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import pytest
+
 from trio_dask.messages import tasks as words
 
 if TYPE_CHECKING:
@@ -385,3 +387,29 @@ def test_what_comes_home_does_not_hold_up_what_waits(cluster: Driver) -> None:
         cluster.tell(A, words.Done([attempt], [words.OK_HELD], [0.1], [100], [b""]))
         (last,) = following
     assert set(waits) <= set(ran)
+
+
+@pytest.mark.parametrize(
+    ("bytes_there", "helps"),
+    [
+        (1_000_000_000, True),  # whoever takes it has to fetch as much
+        (1_000, False),  # all of it would have to be moved
+    ],
+)
+def test_who_is_idle_helps_where_it_has_no_more_to_fetch(
+    cluster: Driver, bytes_there: int, *, helps: bool
+) -> None:
+    """What joins parts of everything has no home in particular, however much it would move."""
+    first = cluster.client()
+    cluster.worker(A)
+    cluster.worker(B)
+    parts = cluster.submit(first, [b"a"], workers=["w10"])
+    parts += cluster.submit(first + 1, [b"b"], workers=["w11"])
+    for peer, nbytes in ((A, 1_000_000_100), (B, bytes_there)):
+        run = cluster.run(peer)
+        cluster.tell(peer, words.Done(run.attempts, [words.OK_HELD], [0.1], [nbytes], [b""]))
+    cluster.heard(A), cluster.heard(B)
+    joins = cluster.submit(first + 2, [b"join"] * 4, [parts] * 4)
+    assert cluster.run(A).tids == joins[:2]
+    taken = [tid for each in cluster.heard(B) if isinstance(each, words.Run) for tid in each.tids]
+    assert taken == ([joins[3]] if helps else [])

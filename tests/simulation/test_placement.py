@@ -30,7 +30,7 @@ class Whimsical(Placement):
     def load_s(self, worker: WorkerView) -> float:
         return self._chance.random()
 
-    def is_worth_moving(self, task: TaskView, home: WorkerView) -> bool:
+    def is_worth_moving(self, task: TaskView, home: WorkerView, idle: WorkerView) -> bool:
         return self._chance.random() < 0.5
 
 

@@ -184,7 +184,7 @@ def _relieve_homes(state: ClusterState) -> None:
         if task is None or victim is None:
             return
         bound = state.pinned and any(dep.tid in state.pinned for dep in task.deps)
-        if victim is thief or bound or not state.worth_moving(task, victim, state.settings):
+        if victim is thief or bound or not state.worth_moving(task, victim, thief, state.settings):
             victim.home.push(task)
             return
         if not len(victim.home):

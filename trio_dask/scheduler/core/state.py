@@ -363,7 +363,7 @@ class ClusterState:
     #: The placement policy, as far as it is somebody's own: see `policies.proposals`.
     home_of: Callable[[Task], Worker | None] = home_of
     load_s: Callable[[Worker], float] = load_s
-    worth_moving: Callable[[Task, Worker, CoreSettings], bool] = worth_moving
+    worth_moving: Callable[[Task, Worker, Worker, CoreSettings], bool] = worth_moving
     policy_faults: list[str] = field(default_factory=list)
     now: float = 0.0  # when the last thing happened
     attempt: int = 0

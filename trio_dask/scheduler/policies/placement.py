@@ -87,8 +87,15 @@ def time_room_s(worker: Worker, settings: CoreSettings) -> float:
     return room
 
 
-def worth_moving(task: Task, victim: Worker, settings: CoreSettings) -> bool:
-    """Whether a task that waits for its home would start sooner after moving its inputs."""
-    nbytes = sum(dep.nbytes for dep in task.deps if dep.holders)
-    move_s = nbytes / settings.bandwidth + 0.001
-    return load_s(victim) / max(1, victim.slots) > move_s or not victim.slots
+def worth_moving(task: Task, home: Worker, idle: Worker, settings: CoreSettings) -> bool:
+    """Whether a task that waits for its home would start sooner with `idle`, which does nothing.
+
+    What neither of them holds has to be moved in any case.
+    """
+    more = 0
+    for dep in task.deps:
+        holders = dep.holders
+        if holders:
+            more += dep.nbytes * ((home in holders) - (idle in holders))
+    move_s = more / settings.bandwidth + 0.001
+    return load_s(home) / max(1, home.slots) > move_s or not home.slots

@@ -31,7 +31,9 @@ class Placement:
 
     Example:
         >>> class StayAtHome(Placement):
-        ...     def is_worth_moving(self, task: TaskView, home: WorkerView) -> bool:
+        ...     def is_worth_moving(
+        ...         self, task: TaskView, home: WorkerView, idle: WorkerView
+        ...     ) -> bool:
         ...         return False
     """
 
@@ -51,12 +53,12 @@ class Placement:
         """
         return load_s(worker._worker)  # noqa: SLF001
 
-    def is_worth_moving(self, task: TaskView, home: WorkerView) -> bool:
+    def is_worth_moving(self, task: TaskView, home: WorkerView, idle: WorkerView) -> bool:
         """Whether an idle worker may take a task that waits for its home.
 
-        By default: if moving its inputs takes less time than waiting.
+        By default: if moving what only its home has of its inputs takes less time than waiting.
         """
-        return worth_moving(task._task, home._worker, _USUAL)  # noqa: SLF001
+        return worth_moving(task._task, home._worker, idle._worker, _USUAL)  # noqa: SLF001
 
 
 _USUAL: Final = CoreSettings()
@@ -97,11 +99,12 @@ class _Proposals:
             return load_s(worker)
         return float(found)  # type: ignore[arg-type]
 
-    def worth_moving(self, task: Task, home: Worker, settings: CoreSettings) -> bool:
-        found = self._asked(self._policy.is_worth_moving, TaskView(task), WorkerView(home))
+    def worth_moving(self, task: Task, home: Worker, idle: Worker, settings: CoreSettings) -> bool:
+        views = TaskView(task), WorkerView(home), WorkerView(idle)
+        found = self._asked(self._policy.is_worth_moving, *views)
         if type(found) is not bool:
             self._blame("is_worth_moving", "is neither true nor false", found)
-            return worth_moving(task, home, settings)
+            return worth_moving(task, home, idle, settings)
         return found
 
     def _asked(self, method: Callable[..., object], *views: TaskView | WorkerView) -> object:
