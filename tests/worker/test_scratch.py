@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import signal
 import subprocess
 import sys
+import tempfile
 import threading
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -91,3 +94,28 @@ def test_an_impossible_place_is_refused() -> None:
         scratch_directory("/dev/null/x"),
     ):
         pass
+
+
+@pytest.mark.parametrize("when", ["before it is open", "before it is locked"])
+def test_who_is_purged_before_it_has_its_lock_makes_another(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, when: str
+) -> None:
+    """A worker that starts at the same moment takes it for what a dead one has left."""
+    make, lock, made = tempfile.mkdtemp, fcntl.flock, list[str]()
+
+    def make_one(**options: Any) -> str:
+        made.append(make(**options))
+        if len(made) == 1 and when == "before it is open":
+            Path(made[0]).rmdir()
+        return made[-1]
+
+    def lock_one(fd: int, how: int) -> None:
+        if len(made) == 1:
+            Path(made[0]).rmdir()
+        lock(fd, how)
+
+    monkeypatch.setattr(tempfile, "mkdtemp", make_one)
+    monkeypatch.setattr(fcntl, "flock", lock_one)
+    with scratch_directory(str(tmp_path)) as ours:
+        assert made[1:] == [ours]
+        assert Path(ours).exists()

@@ -54,7 +54,10 @@ def _make(base: Path) -> tuple[Path, int]:
 
     while True:
         made = Path(tempfile.mkdtemp(prefix=_PREFIX, dir=base))
-        lock = os.open(made, os.O_RDONLY)
+        try:
+            lock = os.open(made, os.O_RDONLY)
+        except FileNotFoundError:
+            continue  # somebody who purges was quicker than we
         # Where directories cannot be locked (NFS) nobody can mistake this one for left behind.
         with contextlib.suppress(OSError):
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
