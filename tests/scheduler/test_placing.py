@@ -409,7 +409,27 @@ def test_who_is_idle_helps_where_it_has_no_more_to_fetch(
         run = cluster.run(peer)
         cluster.tell(peer, words.Done(run.attempts, [words.OK_HELD], [0.1], [nbytes], [b""]))
     cluster.heard(A), cluster.heard(B)
-    joins = cluster.submit(first + 2, [b"join"] * 4, [parts] * 4)
-    assert cluster.run(A).tids == joins[:2]
-    taken = [tid for each in cluster.heard(B) if isinstance(each, words.Run) for tid in each.tids]
-    assert taken == ([joins[3]] if helps else [])
+    joins = cluster.submit(first + 2, [b"join"] * 2, [parts] * 2)
+    at_home, taken = (
+        [tid for each in cluster.heard(peer) if isinstance(each, words.Run) for tid in each.tids]
+        for peer in (A, B)
+    )
+    assert (at_home, taken) == ((joins[:1], joins[1:]) if helps else (joins, []))
+
+
+def test_without_a_home_a_task_goes_where_it_waits_least(cluster: Driver) -> None:
+    """What joins a part of each worker has nearly all to fetch, wherever it runs."""
+    first = cluster.client()
+    peers = range(A, A + 4)
+    for peer in peers:
+        cluster.worker(peer)
+    parts: list[int] = []
+    for peer in peers:
+        parts += cluster.submit(first + len(parts), [b"part"], workers=[f"w{peer}"])
+        run = cluster.run(peer)
+        nbytes = 1_000_000 if peer == A else 900_000
+        cluster.tell(peer, words.Done(run.attempts, [words.OK_HELD], [0.1], [nbytes], [b""]))
+    joins = cluster.submit(first + 10, [b"join"] * 4, [parts] * 4)
+    for peer in peers:
+        (run,) = (each for each in cluster.heard(peer) if isinstance(each, words.Run))
+        assert run.tids == [joins[peer - A]]

@@ -52,7 +52,9 @@ def dispatch(state: ClusterState) -> None:
         place_alone(state)
     if state.restricted:
         _dispatch_restricted(state)
-    _fill_from_homes(state)
+    # What waits for its home does not wait behind another there while somebody has nothing to do.
+    ahead = 0 if state.homes and _is_idle(_least_loaded(state)) else 1
+    _fill_from_homes(state, ahead)
     queue = state.anywhere.queue
     while len(queue) and pace.deals > 0:
         least = _least_loaded(state)
@@ -61,8 +63,10 @@ def dispatch(state: ClusterState) -> None:
         if not _fill(state, least, _share(state, queue)):
             heappop(state.by_load)  # full: it comes back when its window changes
     if state.homes:
-        _fill_from_homes(state)  # what was more urgent is out of their way now
+        _fill_from_homes(state, ahead)  # what was more urgent is out of their way now
         _relieve_homes(state)
+        if not ahead:
+            _fill_from_homes(state)
     overtake(state)
     state.fresh.clear()
     state.touched.clear()
@@ -71,12 +75,16 @@ def dispatch(state: ClusterState) -> None:
         look_again(state)
 
 
-def _fill_from_homes(state: ClusterState) -> None:
+def _is_idle(worker: Worker | None) -> bool:
+    return worker is not None and not busy(worker)
+
+
+def _fill_from_homes(state: ClusterState, ahead: int = 1) -> None:
     for worker in tuple(state.homes):
         if state.pace.deals <= 0:
             return
         if worker.alive and worker.slots:
-            _fill(state, worker, len(worker.home))
+            _fill(state, worker, len(worker.home), ahead)
         if not len(worker.home):
             del state.homes[worker]
 
@@ -106,11 +114,14 @@ def _share(state: ClusterState, queue: ReadyQueue) -> int:
     )
 
 
-def _fill(state: ClusterState, worker: Worker, share: int) -> int:
-    """Give the worker up to `share` tasks, as far as its window has room; how many it got."""
+def _fill(state: ClusterState, worker: Worker, share: int, ahead: int = 1) -> int:
+    """Give the worker up to `share` tasks, as far as its window has room; how many it got.
+
+    There is always room for a task for each slot, and for so many `ahead`.
+    """
     settings, pace = state.settings, state.pace
     given = busy(worker)
-    least = worker.slots + 1 - given
+    least = worker.slots + ahead - given
     time_s = time_room_s(worker, settings)
     most = min(share, settings.window_max * worker.slots - given, pace.deals)
     total = 0

@@ -10,6 +10,10 @@ if TYPE_CHECKING:
 
 #: What a task of an unknown kind counts as when workers' loads are compared, seconds.
 UNKNOWN_S: Final = 0.1
+#: Where nobody holds this share of the inputs, a worker is as good a home as another that holds
+#: hardly more: nearly all has to be moved in any case.
+_MOST: Final = 0.3
+_NEARLY: Final = 0.5
 #: What it takes the scheduler to give a worker something and to hear of it, sockets included, seconds.
 MESSAGE_S: Final = 50e-6
 
@@ -24,16 +28,22 @@ def home_of(task: Task) -> Worker | None:
         holders = deps[0].holders
         return _least(holders) if holders else None
     held: dict[Worker, int] = {}
+    total = 0
     for dep in deps:
         if dep.holders:
             nbytes = dep.nbytes + 1
+            total += nbytes
             for worker in dep.holders:
                 held[worker] = held.get(worker, 0) + nbytes
     best = None
     for worker, nbytes in held.items():
         if _stays(worker) and (best is None or nbytes > held[best]):
             best = worker
-    return best
+    if best is None or held[best] >= total * _MOST:
+        return best
+    enough = held[best] * _NEARLY
+    near = [each for each, nbytes in held.items() if nbytes >= enough and _stays(each)]
+    return min(near, key=_wait_s)
 
 
 def _least(holders: list[Worker]) -> Worker | None:
@@ -42,6 +52,11 @@ def _least(holders: list[Worker]) -> Worker | None:
         if _stays(worker) and (best is None or len(worker.window) < len(best.window)):
             best = worker
     return best
+
+
+def _wait_s(worker: Worker) -> float:
+    """About how long what comes to the worker now has to wait there, seconds."""
+    return (load_s(worker) + UNKNOWN_S * len(worker.home)) / max(1, worker.slots)
 
 
 def _stays(worker: Worker) -> bool:
