@@ -68,3 +68,24 @@ def test_one_wake_up_is_enough_for_what_is_gone_and_what_is_new() -> None:
     live.soon()
     live.soon()
     assert len(woken) == 2
+
+
+def test_a_wake_up_that_ctrl_c_has_ended_is_made_up_for() -> None:
+    """Whoever comes next wakes the loop, whether something is gone or new."""
+    woken: list[int] = []
+
+    def interrupted() -> None:
+        raise KeyboardInterrupt
+
+    live = Live(
+        Entrance.unknown(Config()), object(), dial, name="c", waits=ThreadWaits(), on_loop=False
+    )
+    drops = live.core.table.drops
+    for call in (live.soon, lambda: drops.append(5)):
+        live._wake = drops.wake = interrupted
+        with pytest.raises(KeyboardInterrupt):
+            call()
+        live._wake = drops.wake = lambda: woken.append(1)
+        live.soon()
+        live._on_wake()
+    assert len(woken) == 2

@@ -347,8 +347,12 @@ class Live:
         if self.core.table.drops.armed:
             return  # the loop has been woken for futures that are gone
         if not self._armed and self._wake is not None:
-            self._armed = True
-            self._wake()
+            try:
+                self._armed = True
+                self._wake()
+            except BaseException:  # Ctrl-C: whoever comes next is to wake it
+                self._armed = False
+                raise
 
     def _on_wake(self) -> None:
         self._armed = False  # first: who comes later wakes again

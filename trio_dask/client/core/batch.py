@@ -70,8 +70,12 @@ class Drops:
         """The future of this task is gone."""
         self.tids.append(tid)
         if not self.armed:
-            self.armed = True
-            self.wake()
+            try:
+                self.armed = True
+                self.wake()
+            except BaseException:  # Ctrl-C: whoever comes next is to wake it
+                self.armed = False
+                raise
 
     def take(self) -> list[int]:
         """All of them, in order."""
