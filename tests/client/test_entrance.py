@@ -35,6 +35,8 @@ def test_where_the_scheduler_is() -> None:
     assert AsyncClient(config=CONFIG, n_workers=3).cluster is not None
     with pytest.raises(ConfigError, match="n_workers= would be for a cluster of the client's own"):
         AsyncClient("there", config=CONFIG, n_workers=3)
+    with pytest.raises(ConfigError, match="token= is no option of a client: TRIO_DASK_TOKEN"):
+        AsyncClient("there", config=CONFIG, token=CONFIG.token)
     with pytest.raises(AuthenticationError, match="trio-dask token show"):
         AsyncClient("there", config=Config())
     with pytest.raises(AuthenticationError, match="the token in the settings is too short"):

@@ -127,6 +127,9 @@ def own_cluster(
             of Dask's client that ours does not have.
     """
     options = _without_dasks(options, asynchronous=asynchronous)
+    if "token" in options:
+        msg = "token= is no option of a client: TRIO_DASK_TOKEN, a scheduler file or config=Config(token=…) has it"
+        raise ConfigError(msg)
     if given is None and scheduler_file is None and not config.scheduler_address:
         # The one place that looks up: what starts clusters is above the client.
         from trio_dask.deploy import AsyncLocalCluster, LocalCluster
