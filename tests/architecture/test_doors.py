@@ -171,6 +171,7 @@ PUBLIC = {
         "SLURMCluster",
         "SSHCluster",
         "SSHPlan",
+        "TaskStream",
         "get_task_stream",
         "job_script",
         "open_local_cluster",

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from trio_dask.dashboard import Event, Mirror, Recorded, report_page
+from trio_dask.dashboard import Event, Mirror, Recorded, Recorder, report_page, source_at
 from trio_dask.dashboard.timeline import chrome_trace
 
 EVIL = '</title><script>alert(1)</script>"\ud800'
@@ -109,6 +109,26 @@ def test_names_of_users_do_nothing_to_a_page() -> None:
         system={"version": EVIL},
     )
     assert text_of(report_page(record, title=EVIL, written=EVIL)).count("alert(1)") >= 8
+
+
+def snapshot(epoch: int, t: float, *began: float) -> Event:
+    """What a stream begins with: the tasks that began then, each a second long."""
+    blocks = [[1, 0, at, 1.0, 1, 1, 0, "a"] for at in began]
+    data = {"t": t, "identity": {"epoch": epoch}, "names": {1: "inc"}, "blocks": blocks}
+    return Event("snapshot", "1", data)
+
+
+@pytest.mark.parametrize("past", [False, True])
+def test_what_others_have_seen_before_is_taken_if_it_is_wanted(*, past: bool) -> None:
+    """And a connection that is lost and found brings nothing twice."""
+    recorder = Recorder(source_at("http://h:1", ""), past=past)
+    recorder._take(snapshot(1, 5.0, 3.0))
+    assert [row[2] for row in recorder._mirror.blocks] == [3.0] * past
+    recorder._take(snapshot(1, 9.0, 3.0, 7.0))
+    assert [row[2] for row in recorder._mirror.blocks] == [3.0, 7.0]
+    recorder._take(snapshot(2, 2.0, 1.0))
+    assert [row[2] for row in recorder._mirror.blocks] == [1.0]
+    assert recorder._recorded.began == 0
 
 
 def test_a_timeline_has_lanes_and_keys() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from datetime import UTC, datetime
 from pathlib import Path
@@ -16,6 +17,7 @@ from trio_dask import (
     Client,
     ConfigError,
     LocalCluster,
+    TrioDaskError,
     get_task_stream,
     performance_report,
 )
@@ -94,6 +96,104 @@ async def test_the_stream_of_code_that_awaits() -> None:
         async with get_task_stream() as stream:
             pass
         assert stream.data == []
+
+
+def test_the_stream_of_a_client() -> None:
+    """Dask's method: all since it was called first, or a part of it; it ends with the client."""
+    with LocalCluster(1, 1, processes=False, dashboard_address="127.0.0.1:0") as cluster:
+        with Client(cluster) as client:
+            assert client.get_task_stream() == []
+            first, second = (client.submit(time.sleep, 0.05, key=key) for key in ("a", "b"))
+            client.gather([first, second])
+            rows = client.get_task_stream()
+            assert [row["key"] for row in rows] == ["a", "b"]
+            assert client.get_task_stream(count=1) == rows[1:]
+            [ran] = rows[1]["startstops"]
+            middle = (ran["start"] + ran["stop"]) / 2
+            assert client.get_task_stream(start=middle, count=5) == rows[1:]
+            assert client.get_task_stream(stop=middle - 0.05) == rows[:1]
+            assert len(client.get_task_stream(start="1h")) == 2
+            assert client.get_task_stream(start=ran["stop"] + 60) == []
+            with Client(cluster) as other:  # there was somebody who has looked before
+                assert [row["key"] for row in other.get_task_stream()] == ["a", "b"]
+        assert not {"recorder", "follower"} & {each.name for each in threading.enumerate()}
+
+
+async def test_the_stream_of_a_client_that_is_awaited() -> None:
+    """The same."""
+    async with (
+        AsyncLocalCluster(1, 1, processes=False, dashboard_address="127.0.0.1:0") as cluster,
+        AsyncClient(cluster) as client,
+    ):
+        assert await client.get_task_stream() == []
+        await client.submit(time.sleep, 0.05, key="a")
+        assert [row["key"] for row in await client.get_task_stream()] == ["a"]
+        await client.close()
+        assert not {"recorder", "follower"} & {each.name for each in threading.enumerate()}
+
+
+def test_many_threads_look_at_once() -> None:
+    """One of them begins, and the others see the same."""
+    with (
+        LocalCluster(1, 1, processes=False, dashboard_address="127.0.0.1:0") as cluster,
+        Client(cluster) as client,
+    ):
+        seen: list[Any] = []
+        threads = [
+            threading.Thread(target=lambda: seen.append(client.get_task_stream())) for _ in range(4)
+        ]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert seen == [[]] * 4
+        assert [each.name for each in threading.enumerate()].count("recorder") == 1
+
+
+def test_whose_dashboard_has_gone() -> None:
+    """An error that says so, each time."""
+    with LocalCluster(1, 1, processes=False, dashboard_address="127.0.0.1:0") as cluster:
+        client = Client(cluster)
+        client.get_task_stream()
+    with client:
+        for _ in range(2):
+            with pytest.raises(TrioDaskError):
+                client.get_task_stream()
+        assert not {"recorder", "follower"} & {each.name for each in threading.enumerate()}
+
+
+def test_of_a_client_by_name(tmp_path: Path) -> None:
+    """Whichever is the current one; and what is written with Dask's words."""
+    with (
+        LocalCluster(1, 1, processes=False, dashboard_address="127.0.0.1:0") as cluster,
+        Client(cluster) as client,
+        LocalCluster(1, 1, processes=False, dashboard_address=None) as plain,
+        Client(plain),
+    ):
+        with client.performance_report(tmp_path / "mine.html", title="Mine"):
+            assert client.submit(inc, 1).result() == 2
+        with get_task_stream(client, plot="save", filename=tmp_path / "stream.html") as stream:
+            client.submit(time.sleep, 0.05).result()
+        assert [row["prefix"] for row in stream.data] == ["sleep"]
+        with pytest.raises(ConfigError, match="has no dashboard"):
+            Client.current().get_task_stream()
+    assert "Mine" in (tmp_path / "mine.html").read_text()
+    assert "sleep" in (tmp_path / "stream.html").read_text()
+    with pytest.raises(ValueError, match="plot=True: it is 'save'"):
+        get_task_stream(plot=True)  # type: ignore[arg-type]
+
+
+async def test_of_a_client_that_is_awaited_by_name(tmp_path: Path) -> None:
+    """With `async with`, and an error that says so otherwise."""
+    async with (
+        AsyncLocalCluster(1, 1, processes=False, dashboard_address="127.0.0.1:0") as cluster,
+        AsyncClient(cluster) as client,
+    ):
+        with pytest.raises(TypeError, match="async with"), client.performance_report():
+            pass
+        async with client.performance_report(tmp_path / "mine.html", title="Mine"):
+            await client.submit(inc, 1)
+    assert "Mine" in (tmp_path / "mine.html").read_text()
 
 
 def test_without_a_dashboard(tmp_path: Path) -> None:

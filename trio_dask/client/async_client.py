@@ -16,6 +16,7 @@ from trio_dask.client.live import Live
 from trio_dask.client.loops import dial as dial_here
 from trio_dask.client.managing import AsyncManaging
 from trio_dask.client.outcomes import Failed
+from trio_dask.client.reporting import AsyncReporting
 from trio_dask.client.scopes import AsyncScope
 from trio_dask.client.submitting_async import AsyncSubmitting
 from trio_dask.client.waits import LoopWaits, seconds_of
@@ -38,7 +39,7 @@ T = TypeVar("T")
 K = TypeVar("K")
 
 
-class AsyncClient(AsyncSubmitting, AsyncManaging, AsyncComputing, AsyncEverywhere):
+class AsyncClient(AsyncSubmitting, AsyncManaging, AsyncComputing, AsyncEverywhere, AsyncReporting):
     """A connection to a cluster, open while its ``async with`` block lasts.
 
     Without an address it uses `scheduler_file`, or the configured one
@@ -112,6 +113,7 @@ class AsyncClient(AsyncSubmitting, AsyncManaging, AsyncComputing, AsyncEverywher
         currents.leave(self._around.pop() if self._around else None)
         currents.closed(self)
         try:
+            await self._end_looking()  # noqa: ASYNC102 - bounded in there
             await self.live.leave()  # noqa: ASYNC102 - bounded in there
         finally:
             if self.cluster is not None:
@@ -119,6 +121,7 @@ class AsyncClient(AsyncSubmitting, AsyncManaging, AsyncComputing, AsyncEverywher
 
     async def close(self) -> None:
         """Release everything and leave the cluster. Takes a few seconds at most, mostly none."""
+        await self._end_looking()
         await self.live.close()
         if self.cluster is not None:
             await self.cluster.close()

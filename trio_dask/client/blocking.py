@@ -21,6 +21,7 @@ from trio_dask.client.loop_thread import LoopThread, at_exit, not_at_exit
 from trio_dask.client.loops import dial as dial_here, refuse_running_loop
 from trio_dask.client.managing import Managing
 from trio_dask.client.outcomes import Failed
+from trio_dask.client.reporting import Reporting
 from trio_dask.client.scopes import Scope
 from trio_dask.client.submitting import Submitting
 from trio_dask.config import load_config
@@ -44,7 +45,7 @@ K = TypeVar("K")
 _open: Final[weakref.WeakSet[Client]] = weakref.WeakSet()
 
 
-class Client(Submitting, Managing, Computing, Everywhere):
+class Client(Submitting, Managing, Computing, Everywhere, Reporting):
     """A connection to a cluster, for code that blocks; any number of threads may use it.
 
     It is open from the start until `close`, or the end of its ``with`` block. A script that
@@ -167,6 +168,7 @@ class Client(Submitting, Managing, Computing, Everywhere):
                 self._loop.stop()
             if self._callbacks is not None:
                 self._callbacks.put(None)
+            self._look_no_more()
             if self.cluster is not None:
                 self.cluster.close()
         _open.discard(self)

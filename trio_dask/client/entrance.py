@@ -131,7 +131,7 @@ def own_cluster(
         msg = "token= is no option of a client: TRIO_DASK_TOKEN, a scheduler file or config=Config(token=…) has it"
         raise ConfigError(msg)
     if given is None and scheduler_file is None and not config.scheduler_address:
-        # The one place that looks up: what starts clusters is above the client.
+        # Here and below, nowhere else, the client looks up: what starts clusters is above it.
         from trio_dask.deploy import AsyncLocalCluster, LocalCluster
 
         kind = AsyncLocalCluster if asynchronous else LocalCluster
@@ -141,6 +141,13 @@ def own_cluster(
         msg = f"{names} would be for a cluster of the client's own, but a scheduler is given"
         raise ConfigError(msg)
     return None
+
+
+def reporting() -> Any:
+    """What makes reports: it reads dashboards, as clients do not, so it is above them, too."""
+    from trio_dask import deploy
+
+    return deploy
 
 
 def _without_dasks(options: dict[str, Any], *, asynchronous: bool) -> dict[str, Any]:

@@ -104,9 +104,16 @@ class Api:
 
     async def cluster(self, request: Request) -> Response:
         """All in a few numbers."""
-        now = anyio.current_time()
+        feed, now = self._feed, anyio.current_time()
         return _json(
-            {**self._view.identity(), "uptime_s": self._feed.time(now), **self._view.totals()}
+            {
+                **self._view.identity(),
+                "uptime_s": feed.time(now),
+                # Who follows the stream and has heard this event knows all until then.
+                "told": feed.seq,
+                "told_s": feed.time(feed.turned),
+                **self._view.totals(),
+            }
         )
 
     async def workers(self, request: Request) -> Response:

@@ -43,7 +43,7 @@ _TOTALS: Final = (
 
 _SCHEMAS: Final = {
     "Cluster": _object(
-        cluster=_TEXT, epoch=_WHOLE, address=_TEXT, uptime_s=_NUMBER,
+        cluster=_TEXT, epoch=_WHOLE, address=_TEXT, uptime_s=_NUMBER, told=_WHOLE, told_s=_NUMBER,
         **dict.fromkeys(_TOTALS, _WHOLE),
     ),
     "Worker": _object(**_WORKER),

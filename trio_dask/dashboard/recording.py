@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import http.client
 import threading
 import time
 from contextlib import suppress
@@ -44,15 +45,20 @@ class Recorded:
 
 
 class Recorder:
-    """Records in threads, between `begin` and `finish`; both may block."""
+    """Records in threads, between `begin` and `finish`; both may block.
 
-    def __init__(self, source: Source) -> None:
+    With `past` also what others have seen of the task stream before.
+    """
+
+    def __init__(self, source: Source, *, past: bool = False) -> None:
         self._source: Final = source
+        self._past: Final = past
         self._follower: Final = Follower(source)
         self._mirror: Final = Mirror()
         self._recorded: Final = Recorded(0.0, 0.0, self._mirror)
         self._every = 1  # of so many points one is kept
         self._told = 0
+        self._seq = 0  # of the last event
         self._ready = threading.Event()
         self._ended = threading.Event()
         self._error: TrioDaskError | None = None
@@ -74,7 +80,7 @@ class Recorder:
             self.give_up()
             raise self._error
         recorded, mirror = self._recorded, self._mirror
-        recorded.began = mirror.t
+        recorded.began = 0.0 if self._past else mirror.t
         recorded.before = {
             each["name"]: (each["runs"], each["failures"], each["seconds"])
             for each in mirror.groups.values()
@@ -84,19 +90,44 @@ class Recorder:
     def finish(self) -> Recorded:
         """What there was, the last moment included."""
         recorded = self._recorded
-        recorded.epoch = _now() - self._mirror.t
-        with suppress(OSError, TrioDaskError, ValueError):
-            until = self._source.get("api/v1/cluster")["uptime_s"]
-            recorded.epoch = _now() - until
-            deadline = time.monotonic() + _LAST_S
-            while self._mirror.t < until and time.monotonic() < deadline:
-                time.sleep(_LOOK_S / 5)  # noqa: TID251 - in a thread of its own
+        with suppress(OSError, http.client.HTTPException, TrioDaskError, ValueError):
+            self._catch_up()
             recorded.failures = self._source.get("api/v1/failures")["failures"]
             recorded.events = self._source.get("api/v1/events")["events"]
             recorded.system = self._source.get("api/v1/system")
+        recorded.epoch = recorded.epoch or _now() - self._mirror.t
         self.give_up()
         recorded.ended = max(self._mirror.t, recorded.began)
         return recorded
+
+    def so_far(self) -> Recorded:
+        """What there is by now, while it goes on; for those who want the task stream only.
+
+        Raises:
+            TrioDaskError: nobody answers any more, or not to us.
+        """
+        if self._error is not None:
+            raise self._error
+        try:
+            self._catch_up()
+        except (OSError, http.client.HTTPException, ValueError) as error:
+            msg = f"the dashboard at {self._source.place} does not answer: {error}"
+            raise SchedulerUnreachable(msg) from error
+        return self._recorded
+
+    def _catch_up(self) -> None:
+        """Hear of all that has happened until now."""
+        cluster = self._source.get("api/v1/cluster")
+        until = cluster["uptime_s"]
+        if not self._recorded.epoch:  # once, so that a row stays the same
+            self._recorded.epoch = _now() - until
+        deadline = time.monotonic() + _LAST_S
+        while time.monotonic() < deadline:
+            if cluster["told_s"] > until and self._seq >= cluster["told"]:
+                break
+            time.sleep(_LOOK_S / 5)  # noqa: TID251 - in a thread of its own
+            if cluster["told_s"] <= until:
+                cluster = self._source.get("api/v1/cluster")
 
     def give_up(self) -> None:
         """Record nothing more."""
@@ -115,9 +146,16 @@ class Recorder:
 
     def _take(self, event: Event) -> None:
         mirror, recorded = self._mirror, self._recorded
-        if not mirror.ready and event.kind == "snapshot":
-            event.data.pop("blocks", None)  # of before
+        if event.kind == "snapshot":
+            if not mirror.ready and not self._past:
+                event.data.pop("blocks", None)  # of before
+            if mirror.ready and event.data.get("identity") != mirror.identity:
+                # What there is, is by the clock of a scheduler that is no more.
+                mirror.blocks.clear()
+                recorded.points.clear()
+                recorded.began = recorded.epoch = 0.0
         mirror.take(event, blocks=True)
+        self._seq = event.data.get("seq", self._seq)
         if not mirror.ready:
             return
         if "workers" in event.data:

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     )
     from trio_dask.deploy.job_plan import job_script
     from trio_dask.deploy.local import open_local_cluster
-    from trio_dask.deploy.reporting import get_task_stream, performance_report
+    from trio_dask.deploy.reporting import TaskStream, get_task_stream, performance_report
     from trio_dask.deploy.ssh import open_ssh_plan
     from trio_dask.deploy.ssh_cluster import AsyncSSHCluster, SSHCluster
     from trio_dask.deploy.ssh_plan import SSHPlan, plan_ssh
@@ -38,6 +38,7 @@ _HOMES: Final[dict[str, str]] = {
     "LocalCluster": "cluster",
     "SSHCluster": "ssh_cluster",
     "SSHPlan": "ssh_plan",
+    "TaskStream": "reporting",
     **dict.fromkeys(
         (
             "AsyncJobQueueCluster",
@@ -79,6 +80,7 @@ __all__ = [
     "SLURMCluster",
     "SSHCluster",
     "SSHPlan",
+    "TaskStream",
     "get_task_stream",
     "job_script",
     "open_local_cluster",
