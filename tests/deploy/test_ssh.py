@@ -11,7 +11,7 @@ import signal
 import socket
 import subprocess
 import sys
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -77,13 +77,15 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Any]]
 
 
 def remote_servers() -> list[psutil.Process]:
-    """What has been started over ssh, and is still there."""
-    return [
-        each
-        for each in psutil.process_iter(["cmdline"])
-        if "--token-on-stdin" in (each.info["cmdline"] or ())
-        and each.info["cmdline"][0] == sys.executable
-    ]
+    """What has been started over ssh, by our own sshd, and is still there."""
+    ours = psutil.Process().children(recursive=True)
+    found: list[psutil.Process] = []
+    for each in ours:
+        with suppress(psutil.NoSuchProcess):
+            words = each.cmdline()
+            if words[:1] == [sys.executable] and "--token-on-stdin" in words:
+                found.append(each)
+    return found
 
 
 @pytest.mark.parametrize(
