@@ -5,6 +5,7 @@ and what is accepted; no traceback, and nothing is started.
 from __future__ import annotations
 
 import re
+import socket
 from typing import TYPE_CHECKING, Any, Final
 
 import pytest
@@ -27,10 +28,10 @@ OF_KIND: Final = {
 }
 #: They change nothing, whatever is given to them.
 MOOT: Final = {"--use-xheaders", "--nanny-port", "--worker-class", "--remote-dask-worker"}
-#: They take any text that can be seen: names, and what is somebody else's to understand: a
-#: shell's, a batch system's, another machine's.
+#: They take any text that can be seen: what is somebody else's to understand, a shell, a batch
+#: system, another machine.
 ANY_TEXT: Final = MOOT | {
-    "--name", "--resource-spec", "--job-extra-directives", "--job-script-prologue", "--python",
+    "--resource-spec", "--job-extra-directives", "--job-script-prologue", "--python",
     "--remote-python",
 }  # fmt: skip
 #: More of that, where only this command does not know better.
@@ -44,6 +45,8 @@ _SIZE: Final = "write bytes, or a unit"
 _DURATION: Final = "write seconds, or a unit"
 _ADDRESS: Final = "write tcp://host:port"
 _WHOLE: Final = "no whole number"
+_NAME: Final = "letters, digits, and . - _ : @ + = [ ]"
+_UNKNOWN: Final = "cannot be resolved"
 _TLS: Rows = [
     ("--tls-ca-file", "gone.pem", "there is no file"),
     ("--tls-cert", "gone.pem", "there is no file"),
@@ -54,6 +57,7 @@ _LOCAL: Rows = [
     ("--nworkers", "0", "at least one"),
     ("--nthreads", "0", "at least one"),
     ("--memory-limit", "lots", _SIZE),
+    ("--name", "a/b", _NAME),
     ("--local-directory", "/dev/null/x", "is a file"),
     ("--resources", "GPU", '"GPU=2 MEM=10e9"'),
 ]
@@ -62,6 +66,9 @@ BAD: Final[dict[str, Rows]] = {
         ("--host", "a b", _ADDRESS),
         ("--host", "1.2.3.4:x", _ADDRESS),
         ("--host", "ws://h", "only tcp:// and tls://"),
+        ("--host", "nosuch.invalid", _UNKNOWN),
+        ("--host", "a..b", "no name of a host"),
+        ("--host", "a" * 64, "no name of a host"),
         ("--port", "many", "no whole number of at least 0, and no range of ports as in 3000:3026"),
         ("--port", "65536", "ports end at 65535"),
         ("--port", "-1", _WHOLE),
@@ -71,6 +78,7 @@ BAD: Final[dict[str, Rows]] = {
         ("--protocol", "ucx", "only tcp and tls"),
         *_TLS,
         ("--dashboard-address", "x:y:z", _ADDRESS),
+        ("--dashboard-address", "nosuch.invalid:8787", _UNKNOWN),
         ("--dashboard-prefix", "a?b", "no path"),
         ("--dashboard-prefix", "/../x", "no path"),
         ("--idle-timeout", "soon", 'write seconds, or a unit as in "500ms"'),
@@ -87,8 +95,13 @@ BAD: Final[dict[str, Rows]] = {
         ("--worker-port", "x", "no range of ports as in 3000:3026"),
         ("--worker-port", "70000", "ports end at 65535"),
         ("--listen-address", "nowhere at all", _ADDRESS),
+        ("--listen-address", "tcp://nosuch.invalid:1", _UNKNOWN),
         ("--contact-address", "ws://h:1", "only tcp:// and tls://"),
+        ("--name", "a/b", _NAME),
+        ("--name", "two words", _NAME),
+        ("--name", "-x", _NAME),
         ("--host", "a b", _ADDRESS),
+        ("--host", "nosuch.invalid", _UNKNOWN),
         ("--interface", "no0", "there are"),
         ("--protocol", "ucx", "only tcp and tls"),
         ("--protocol", "tcp,tls", "at one place"),
@@ -122,6 +135,7 @@ BAD: Final[dict[str, Rows]] = {
     "cluster": [
         *_LOCAL,
         ("--host", "a b", _ADDRESS),
+        ("--host", "nosuch.invalid", _UNKNOWN),
         ("--port", "65536", "ports end at 65535"),
         ("--dashboard-address", "x:y:z", _ADDRESS),
         ("--scheduler-file", NO_DIRECTORY, "no directory"),
@@ -154,6 +168,7 @@ BAD: Final[dict[str, Rows]] = {
         ("--scheduler-file", NO_DIRECTORY, "no directory"),
         ("--shared-directory", NO_DIRECTORY, "no directory"),
         ("--local-directory", "/dev/null/x", "is a file"),
+        ("--name", "a/b", _NAME),
         ("--nworkers", "few", _WHOLE),
         ("--nthreads", "few", _WHOLE),
         ("--memory-limit", "lots", _SIZE),
@@ -219,6 +234,13 @@ def nothing_starts(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("trio_dask.cli.run.run_with_signals", run)
     for name in ("scheduler", "worker", "cluster", "ssh", "spec"):
         monkeypatch.setattr(f"trio_dask.cli.{name}.log_to_stderr", lambda *_: None)
+
+    def look_up(host: str, *_: Any, **__: Any) -> list[Any]:
+        if host.endswith(".invalid"):
+            raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+        return []
+
+    monkeypatch.setattr("trio_dask.cli.checks.socket.getaddrinfo", look_up)
 
 
 @pytest.fixture

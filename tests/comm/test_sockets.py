@@ -202,6 +202,7 @@ async def test_a_port_in_use() -> None:
     [
         ("tcp://192.0.2.1:0", OSError, r"cannot listen at tcp://192\.0\.2\.1:0: Cannot assign"),
         ("tcp://nosuch.invalid:0", CommError, "'nosuch.invalid' cannot be resolved"),
+        ("tcp://a\u2024\u2024b:0", CommError, "cannot be resolved: it is no name of a host"),
         ("udp://host:0", ConfigError, "udp:// is not known"),
     ],
 )
@@ -215,6 +216,9 @@ async def test_failing_to_connect() -> None:
     """The error names the address and the step: resolving, connecting, authenticating."""
     with pytest.raises(CommError, match=r"tcp://nosuch\.invalid:1: the host .* cannot be resolved"):
         await connect("tcp://nosuch.invalid:1", keys=KEYS, role="client")
+    for dial in (connect, connect_anyio):
+        with pytest.raises(CommError, match="cannot be resolved: it is no name of a host"):
+            await dial("tcp://a\u2024\u2024b:1", keys=KEYS, role="client")
     with pytest.raises(CommError, match=r"tcp://127\.0\.0\.1:1: cannot connect: Connection refus"):
         await connect("tcp://127.0.0.1:1", keys=KEYS, role="client")
     async with echoing() as listener:

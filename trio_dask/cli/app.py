@@ -11,7 +11,7 @@ from cyclopts import App, Parameter
 from trio_dask import __version__
 from trio_dask.cli.checks import visible
 from trio_dask.cli.failures import exit_code, failure_line
-from trio_dask.cli.help import HelpLayout
+from trio_dask.cli.help import HelpLayout, examples
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -47,14 +47,14 @@ app.command(
 
     Workers and clients need the cluster's token: `trio-dask token show` prints it. The
     scheduler makes one if there is none.""",
-    help_epilogue="""Examples:
-
+    help_epilogue=examples("""
         trio-dask scheduler
         trio-dask scheduler --host 127.0.0.1 --port 0
         trio-dask scheduler --port 8786:8790
         trio-dask scheduler --dashboard-address 127.0.0.1:8787
         trio-dask scheduler --scheduler-file ~/cluster.json
-        trio-dask scheduler --tls-ca-file ca.pem --tls-cert me.pem --tls-key me-key.pem""",
+        trio-dask scheduler --tls-ca-file ca.pem \\
+            --tls-cert me.pem --tls-key me-key.pem"""),
 )
 app.command(
     "trio_dask.cli.worker:worker",
@@ -63,12 +63,14 @@ app.command(
 
     On another machine than the scheduler's, set `TRIO_DASK_TOKEN` to what
     `trio-dask token show` prints there.""",
-    help_epilogue="""Examples:
-
+    usage="Usage: trio-dask worker [OPTIONS] [SCHEDULER]",
+    help_epilogue=examples("""
         trio-dask worker tcp://192.0.2.10:8786
-        trio-dask worker 192.0.2.10:8786 --nworkers 4 --nthreads 1
-        trio-dask worker 192.0.2.10:8786 --worker-port 3000:3026 --interface eth0
-        trio-dask worker --scheduler-file ~/cluster.json --memory-limit 4GiB""",
+        trio-dask worker 192.0.2.10:8786 --nworkers 4
+        trio-dask worker 192.0.2.10:8786 \\
+            --worker-port 3000:3026 --interface eth0
+        trio-dask worker --scheduler-file ~/cluster.json \\
+            --nthreads 1 --memory-limit 4GiB"""),
 )
 app.command(
     "trio_dask.cli.cluster:cluster",
@@ -77,12 +79,11 @@ app.command(
 
     They listen on the loopback interface, so that programs on this machine can use the
     cluster; programs of the same user find its token by themselves.""",
-    help_epilogue="""Examples:
-
+    help_epilogue=examples("""
         trio-dask cluster
         trio-dask cluster --nworkers 4 --nthreads 1
-        trio-dask cluster --port 0 --scheduler-file ~/cluster.json
-        trio-dask cluster --host 0.0.0.0""",
+        trio-dask cluster --scheduler-file ~/cluster.json
+        trio-dask cluster --host 0.0.0.0"""),
 )
 app.command(
     "trio_dask.cli.ssh:ssh",
@@ -91,10 +92,11 @@ app.command(
 
     They run until a signal comes. The system's `ssh` is used, with what `~/.ssh/config`
     says; it never asks anything.""",
-    help_epilogue="""Examples:
-
+    usage="Usage: trio-dask ssh [OPTIONS] [HOSTNAMES...]",
+    help_epilogue=examples("""
         trio-dask ssh node-1 node-2 node-3
-        trio-dask ssh --scheduler head --nworkers 4 --nthreads 1 --hostfile hosts.txt""",
+        trio-dask ssh --scheduler head --hostfile hosts.txt \\
+            --nworkers 4 --nthreads 1"""),
 )
 app.command(
     "trio_dask.cli.spec:spec",
@@ -105,10 +107,10 @@ app.command(
     `opts`, options of `trio-dask scheduler` and `trio-dask worker`, or `env`, variables. One
     is this process; several, each under a name, are children of it that end together.""",
     usage="Usage: trio-dask spec [OPTIONS] [SCHEDULER]",
-    help_epilogue="""Examples:
-
-        trio-dask spec tcp://192.0.2.10:8786 --spec '{"cls": "Worker", "opts": {"nthreads": 2}}'
-        trio-dask spec tcp://192.0.2.10:8786 --spec-file workers.yaml""",
+    help_epilogue=examples("""
+        trio-dask spec tcp://192.0.2.10:8786 \\
+            --spec '{"cls": "Worker", "opts": {"nthreads": 2}}'
+        trio-dask spec 192.0.2.10:8786 --spec-file workers.yaml"""),
 )
 app.command(
     "trio_dask.cli.run:run",
@@ -119,12 +121,11 @@ app.command(
     exit code is the script's. In there, `Client()` and `AsyncClient()` find the cluster by
     themselves. What follows the script, or the module, is its own.""",
     usage="Usage: trio-dask run [OPTIONS] SCRIPT [ARGUMENTS...]",
-    help_epilogue="""Examples:
-
+    help_epilogue=examples("""
         trio-dask run script.py --an-option-of-the-script
         trio-dask run --nworkers 4 --nthreads 1 script.py
         trio-dask run -m package.module
-        trio-dask run --scheduler tcp://192.0.2.10:8786 script.py""",
+        trio-dask run --scheduler 192.0.2.10:8786 script.py"""),
 )
 app.command(
     "trio_dask.cli.mpi:mpi",
@@ -135,11 +136,12 @@ app.command(
     the second runs that, and the cluster ends with it; in there, `Client()` and
     `AsyncClient()` find the cluster by themselves. What follows the script is its own.""",
     usage="Usage: trio-dask mpi [OPTIONS] [SCRIPT [ARGUMENTS...]]",
-    help_epilogue="""Examples:
-
-        mpirun -n 5 trio-dask mpi --scheduler-file ~/cluster.json
-        mpirun -n 6 trio-dask mpi script.py --an-option-of-the-script
-        srun --kill-on-bad-exit trio-dask mpi --interface ib0 script.py""",
+    help_epilogue=examples("""
+        mpirun -n 5 trio-dask mpi \\
+            --scheduler-file ~/cluster.json
+        mpirun -n 6 trio-dask mpi script.py --its-own-option
+        srun --kill-on-bad-exit \\
+            trio-dask mpi --interface ib0 script.py"""),
 )
 app.command(
     "trio_dask.cli.job_script:job_script",
@@ -150,12 +152,15 @@ app.command(
     file. With one the job is a cluster of its own, around the script: on so many nodes, by
     the system's srun or mpirun, and `trio-dask mpi`.""",
     usage="Usage: trio-dask job-script [OPTIONS] SYSTEM [SCRIPT [ARGUMENTS...]]",
-    help_epilogue="""Examples:
-
-        trio-dask job-script slurm --cores 16 --memory 64GiB --scheduler-file ~/cluster.json
-        trio-dask job-script slurm --cores 16 --nodes 4 --walltime 1:00:00 script.py | sbatch
-        trio-dask job-script lsf --cores 16 --processes 4 --nodes 4 --walltime 1:00 script.py | bsub
-        trio-dask job-script sge --cores 16 --parallel-environment mpi script.py | qsub""",
+    help_epilogue=examples("""
+        trio-dask job-script slurm --cores 16 \\
+            --memory 64GiB --scheduler-file ~/cluster.json
+        trio-dask job-script slurm --cores 16 --nodes 4 \\
+            --walltime 1:00:00 script.py | sbatch
+        trio-dask job-script lsf --cores 16 --processes 4 \\
+            --nodes 4 --walltime 1:00 script.py | bsub
+        trio-dask job-script sge --cores 16 \\
+            --parallel-environment mpi script.py | qsub"""),
 )
 app.command(
     "trio_dask.cli.migrate:migrate",
@@ -163,10 +168,10 @@ app.command(
     help="""Report what of a program's use of dask.distributed is here, and what is not.
 
     The program is read, and not run. The exit code is 1 if something is missing.""",
-    help_epilogue="""Examples:
-
+    usage="Usage: trio-dask migrate [OPTIONS] PATHS...",
+    help_epilogue=examples("""
         trio-dask migrate src
-        trio-dask migrate script.py --all""",
+        trio-dask migrate script.py --all"""),
 )
 app.command(
     "trio_dask.cli.demo:demo",
@@ -183,11 +188,11 @@ app.command(
 
     What only they hold moves to others first. Without names, and without `-n`, those leave
     that do nothing and whose memory is not needed. Those that have left are printed.""",
-    help_epilogue="""Examples:
-
+    usage="Usage: trio-dask retire [OPTIONS] SCHEDULER [WORKERS...]",
+    help_epilogue=examples("""
         trio-dask retire tcp://192.0.2.10:8786 big-0 big-1
         trio-dask retire tcp://192.0.2.10:8786 -n 2
-        trio-dask retire tcp://192.0.2.10:8786""",
+        trio-dask retire tcp://192.0.2.10:8786"""),
 )
 app.command(
     "trio_dask.cli.top:top",
@@ -196,11 +201,10 @@ app.command(
 
     `q` or Ctrl-C ends it. Where the output is no terminal it is one picture in plain text,
     or as many as `--count` says.""",
-    help_epilogue="""Examples:
-
+    help_epilogue=examples("""
         trio-dask top tcp://192.0.2.10:8786
         trio-dask top http://192.0.2.10:8787 --every 5
-        trio-dask top 192.0.2.10:8786 --count 1 | head""",
+        trio-dask top 192.0.2.10:8786 --count 1 | head"""),
 )
 app.command(
     "trio_dask.cli.progress:progress",
@@ -209,10 +213,9 @@ app.command(
 
     `q` or Ctrl-C ends it before. Where the output is no terminal it is a line every five
     seconds.""",
-    help_epilogue="""Examples:
-
+    help_epilogue=examples("""
         trio-dask progress tcp://192.0.2.10:8786
-        trio-dask progress 192.0.2.10:8786 --follow""",
+        trio-dask progress 192.0.2.10:8786 --follow"""),
 )
 app.command(
     "trio_dask.cli.status:status",
@@ -220,10 +223,9 @@ app.command(
     help="""Show a cluster on one screen: its workers, and what there is to do.
 
     With `--json` it is for programs.""",
-    help_epilogue="""Examples:
-
+    help_epilogue=examples("""
         trio-dask status tcp://192.0.2.10:8786
-        trio-dask status tcp://192.0.2.10:8786 --json""",
+        trio-dask status tcp://192.0.2.10:8786 --json"""),
 )
 app.command(
     "trio_dask.cli.worker_logs:logs",
@@ -231,18 +233,17 @@ app.command(
     help="""Show the last lines that workers have logged, the newest last.
 
     Workers of one process have one log. What tasks print is on the pages of workers.""",
-    help_epilogue="""Examples:
-
+    usage="Usage: trio-dask logs [OPTIONS] SCHEDULER [WORKERS...]",
+    help_epilogue=examples("""
         trio-dask logs tcp://192.0.2.10:8786
-        trio-dask logs tcp://192.0.2.10:8786 big-0 -n 20""",
+        trio-dask logs tcp://192.0.2.10:8786 big-0 -n 20"""),
 )
 app.command(
     "trio_dask.cli.why:why",
     name="why",
     help="""Say why a task is where it is: what it waits for, and who is in its way.""",
-    help_epilogue="""Examples:
-
-        trio-dask why tcp://192.0.2.10:8786 square-17""",
+    help_epilogue=examples("""
+        trio-dask why tcp://192.0.2.10:8786 square-17"""),
 )
 app.command(
     "trio_dask.cli.replay:replay",
@@ -253,21 +254,21 @@ app.command(
     times; checks that it says the same, and that what must always be true is.
 
     Exit codes: 0 nothing is wrong, 1 something is, 2 the file cannot be replayed.""",
-    help_epilogue="""Examples:
-
+    help_epilogue=examples("""
         trio-dask scheduler --event-log scheduler.log
         trio-dask replay scheduler.log
-        trio-dask replay scheduler.log --every 1""",
+        trio-dask replay scheduler.log --every 1"""),
 )
 
 app.command(
     "trio_dask.cli.completion:completion",
     name="completion",
     help="""Print what has a shell complete commands and options, or install it.""",
-    help_epilogue="""Examples:
-
+    usage="Usage: trio-dask completion [OPTIONS] [SHELL]",
+    help_epilogue=examples("""
         trio-dask completion --install
-        trio-dask completion bash > /etc/bash_completion.d/trio-dask""",
+        trio-dask completion bash \\
+            > /etc/bash_completion.d/trio-dask"""),
 )
 
 token = App(name="token", help="The secret that all parts of a cluster share.")
@@ -292,11 +293,11 @@ token.command(
     "trio_dask.cli.token:rotate",
     name="rotate",
     help="Put a new token in the place of the old one, which is accepted for a while longer.",
-    help_epilogue="""Examples:
-
+    help_epilogue=examples("""
         trio-dask token rotate
         trio-dask token rotate --keep 0
-        trio-dask token show | ssh node trio-dask token rotate --stdin""",
+        trio-dask token show | \\
+            ssh node trio-dask token rotate --stdin"""),
 )
 token.command(
     "trio_dask.cli.token:forget",
@@ -310,10 +311,9 @@ certs.command(
     "trio_dask.cli.certs:new",
     name="new",
     help="Make a certificate, and first of all an authority if there is none.",
-    help_epilogue="""Examples:
-
+    help_epilogue=examples("""
         trio-dask certs new ~/certs
-        trio-dask certs new ~/certs --name ada --days 30""",
+        trio-dask certs new ~/certs --name ada --days 30"""),
 )
 app.command(certs)
 

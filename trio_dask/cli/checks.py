@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import socket
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -13,6 +14,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 _NAMED: Final = re.compile(r"^([a-z_]+)=")
+#: Errors of who looks hosts up that say nothing about the host.
+_ASK_AGAIN: Final = {socket.EAI_AGAIN, socket.EAI_MEMORY, socket.EAI_SYSTEM}
 
 
 def visible(_kind: Any, value: Any) -> None:
@@ -100,3 +103,32 @@ def check_word(text: str | None, option: str, what: str) -> None:
     if text is not None and (not text or text.startswith("-") or len(text.split()) != 1):
         msg = f"{option}: {text!r} is no {what}"
         raise ConfigError(msg)
+
+
+def check_hosts(hosts: str, given_as: str) -> None:
+    """Where there is to be listened can be looked up; several hosts are separated by commas.
+
+    A name server that does not answer may do so when it is asked again, so that is not found to
+    be wrong here.
+
+    Raises:
+        ConfigError: nobody knows a host.
+    """
+    for host in filter(None, map(str.strip, hosts.split(","))):
+        if said := _why_unknown(host):
+            msg = (
+                f"{given_as}: the host {host!r} cannot be resolved: {said}; give a name or an "
+                "address of this machine"
+            )
+            raise ConfigError(msg)
+
+
+def _why_unknown(host: str) -> str:
+    """Why nobody knows a host; empty if somebody does, or may if asked again."""
+    try:
+        socket.getaddrinfo(host, None)
+    except UnicodeError:
+        return "it is no name of a host"
+    except socket.gaierror as error:
+        return "" if error.errno in _ASK_AGAIN else str(error.strerror)
+    return ""

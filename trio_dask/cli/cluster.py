@@ -7,7 +7,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from trio_dask.cli.checks import check_directory_of
+from trio_dask.cli.checks import check_directory_of, check_hosts
 from trio_dask.cli.local_options import LocalOptions, say, show
 from trio_dask.cli.logs import LogLevel, log_to_stderr
 from trio_dask.cli.serving import check_pages, listen_at, pid_file, run_until_signal
@@ -59,6 +59,7 @@ def cluster(
         },
         spelled={"scheduler.port": "--port"},
     )
+    check_hosts(config.scheduler.host, "--host" if host is not None else "scheduler.host")
     check_pages(config.scheduler.dashboard_address)
     arguments = options.arguments()
     arguments |= {

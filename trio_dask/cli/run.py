@@ -60,8 +60,8 @@ def run(
             "what shall be run? Give a script, as in `trio-dask run script.py`, or -m and a module"
         )
         raise ConfigError(msg)
-    if not module and words[0] != "-" and not Path(words[0]).exists():
-        msg = f"there is no script {words[0]}"
+    if not words[0] or (not module and words[0] != "-" and not Path(words[0]).exists()):
+        msg = f"there is no script {words[0] or repr(words[0])}"
         raise ConfigError(msg)
     command = [sys.executable, *(("-m",) if module else ()), *words]
     where = _existing(scheduler, scheduler_file)

@@ -14,7 +14,7 @@ from typing import Annotated
 import trio
 from cyclopts import Parameter
 
-from trio_dask.cli.checks import check_directory_of
+from trio_dask.cli.checks import check_directory_of, check_hosts
 from trio_dask.cli.garbage import garbage_collector
 from trio_dask.cli.logs import log_to_stderr
 from trio_dask.cli.notify import notify
@@ -139,6 +139,7 @@ def scheduler(
         spelled={"scheduler.port": "--port", "scheduler.idle_timeout": "--idle-timeout"},
     )
     checked_places(config.scheduler)
+    check_hosts(config.scheduler.host, "--host" if host is not None else "scheduler.host")
     check_pages(config.scheduler.dashboard_address, config.scheduler.dashboard_prefix)
     check_https(config)
     log_to_stderr(log.log_level, config.log_format)

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Final
 
 import trio
 
+from trio_dask.cli.checks import check_hosts
 from trio_dask.cli.notify import notify
 from trio_dask.comm import TLS, Address, listening_places, parse_address
 from trio_dask.config import port_choices
@@ -266,7 +267,8 @@ def check_pages(addresses: str, prefix: str = "") -> None:
     """
     for each in addresses.split(","):
         text = each.strip()
-        checked_address(f":{text}" if text.isdecimal() else text, "--dashboard-address")
+        at = checked_address(f":{text}" if text.isdecimal() else text, "--dashboard-address")
+        check_hosts(at.host, f"--dashboard-address {text}")
     if (
         any(each in prefix for each in "?#:\\ ")
         or not prefix.isprintable()

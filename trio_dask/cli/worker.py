@@ -15,7 +15,7 @@ from typing import Annotated
 import trio
 from cyclopts import Parameter
 
-from trio_dask.cli.checks import check_directory_of, check_scratch, check_word
+from trio_dask.cli.checks import check_directory_of, check_hosts, check_scratch, check_word
 from trio_dask.cli.garbage import garbage_collector
 from trio_dask.cli.logs import log_to_stderr
 from trio_dask.cli.looking import wait_for_scheduler_file
@@ -64,6 +64,7 @@ _SPELLED = {
     for name in (
         "nworkers",
         "nthreads",
+        "name",
         "memory_limit",
         "death_timeout",
         "resources",
@@ -217,6 +218,11 @@ def worker(
     )
     config = replace(config, worker=complete_worker(config.worker))
     _check(config, alone=listen_address is not None or contact_address is not None)
+    given_as = "worker.host" if host is None else "--host"
+    check_hosts(
+        config.worker.host,
+        given_as if listen_address is None else f"--listen-address {listen_address}",
+    )
     if scheduler is not None and scheduler_file is not None:
         msg = f"{scheduler} and --scheduler-file {scheduler_file} name two schedulers; give one"
         raise ConfigError(msg)

@@ -12,6 +12,9 @@ TCP: Final = "tcp"
 #: The same, encrypted: both sides show a certificate.
 TLS: Final = "tls"
 SCHEMES: Final = (TCP, TLS)
+#: What names of hosts, and what is between the dots of one, may be long.
+_HOST_MAX: Final = 253
+_PART_MAX: Final = 63
 
 _ADDRESS: Final = re.compile(
     r"(?:(?P<scheme>[a-z][a-z0-9+.-]*)://)?"
@@ -50,6 +53,10 @@ def parse_address(
     if match is None:
         msg = f"{text!r} is no address: write tcp://host:port, and IPv6 hosts in brackets"
         raise ConfigError(msg)
+    host = match["v6"] or match["host"] or ""
+    if not _may_be_a_host(host):
+        msg = f"{text!r} is no address: {host!r} is no name of a host"
+        raise ConfigError(msg)
     scheme = match["scheme"] or default_scheme
     if scheme not in SCHEMES:
         msg = f"{text!r}: {scheme}:// is not known, only {TCP}:// and {TLS}://"
@@ -61,7 +68,14 @@ def parse_address(
     if port > 65535:
         msg = f"{text!r}: port {port} is above 65535"
         raise ConfigError(msg)
-    return Address(match["v6"] or match["host"] or "", port, scheme)
+    return Address(host, port, scheme)
+
+
+def _may_be_a_host(host: str) -> bool:
+    """Whether it could be looked up at all: no part of a name is empty, or longer than 63."""
+    parts = host.removesuffix(".").split(".")
+    fits = len(host) <= _HOST_MAX and all(0 < len(part) <= _PART_MAX for part in parts)
+    return not host or (fits and host.isprintable())
 
 
 def parse_contact(

@@ -104,7 +104,7 @@ async def _connect_with(
                 return local
         try:
             stream: anyio.abc.ByteStream = await anyio.connect_tcp(contact.host, contact.port)
-        except OSError as error:
+        except (OSError, UnicodeError) as error:
             raise unreachable(str(contact), contact.host, error) from error
         step = "authenticating"
         try:

@@ -106,7 +106,7 @@ async def _connect_with(
                 return local
         try:
             theirs = await trio.open_tcp_stream(contact.host, contact.port)
-        except OSError as error:
+        except (OSError, UnicodeError) as error:
             raise unreachable(str(contact), contact.host, error) from error
         step = "authenticating"
         sock = adopt(theirs)

@@ -11,8 +11,7 @@ from typing import TYPE_CHECKING, Any, Final, Self, TypeAlias
 import trio
 
 from trio_dask.comm.addresses import TLS, Address, parse_address
-from trio_dask.comm.sockets import contact_host
-from trio_dask.errors import CommError
+from trio_dask.comm.sockets import contact_host, unresolved
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -202,9 +201,8 @@ async def _targets(address: Address) -> list[_Target]:
         found = await trio.socket.getaddrinfo(
             address.host, address.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
         )
-    except socket.gaierror as error:
-        msg = f"{address}: the host {address.host!r} cannot be resolved: {error.strerror}"
-        raise CommError(msg) from error
+    except (socket.gaierror, UnicodeError) as error:
+        raise unresolved(str(address), address.host, error) from error
     return list(dict.fromkeys((int(family), sockaddr) for family, _, _, _, sockaddr in found))
 
 

@@ -98,11 +98,17 @@ def _interface_hosts(family: int) -> Iterator[str]:
                     yield str(host)
 
 
-def unreachable(address: str, host: str, error: OSError) -> CommError:
+def unreachable(address: str, host: str, error: OSError | UnicodeError) -> CommError:
     """Why no connection came about."""
-    if isinstance(error, socket.gaierror):
-        return CommError(f"{address}: the host {host!r} cannot be resolved: {error.strerror}")
+    if isinstance(error, socket.gaierror | UnicodeError):
+        return unresolved(address, host, error)
     return CommError(f"{address}: cannot connect: {why(error)}")
+
+
+def unresolved(address: str, host: str, error: socket.gaierror | UnicodeError) -> CommError:
+    """Why a host has no address; what cannot be written in ASCII is known to nobody."""
+    said = error.strerror if isinstance(error, OSError) else "it is no name of a host"
+    return CommError(f"{address}: the host {host!r} cannot be resolved: {said}")
 
 
 def no_answer(address: str, step: str, timeout_s: float) -> CommError:

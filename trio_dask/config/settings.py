@@ -13,6 +13,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Final, TypeVar
 
 from trio_dask.config.machine import automatic_workers, cpu_count, memory_bytes
+from trio_dask.config.names import worker_name
 from trio_dask.config.ports import parse_ports
 from trio_dask.config.units import parse_bytes, parse_seconds
 from trio_dask.errors import ConfigError
@@ -261,7 +262,7 @@ class WorkerConfig:
         "Slots of each worker; auto: the processors, shared among the workers.",
         automatic_count,
     )
-    name: str = _setting("", "The worker's name; empty: its address.", text)
+    name: str = _setting("", "The worker's name; empty: its address.", worker_name)
     host: str = _setting("", "Where to listen; empty: where the scheduler can reach us.", text)
     port: int | tuple[int, ...] = _setting(
         0,
