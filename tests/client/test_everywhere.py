@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import operator
 import os
+import socket
 import sys
 from typing import TYPE_CHECKING
 
@@ -48,6 +49,8 @@ def test_on_each_worker(client: Client) -> None:
     assert list(client.run(os.getpid, workers=addresses[1])) == [addresses[1]]
     name = client.scheduler_info()["workers"][addresses[0]]["name"]
     assert client.run(own_address, workers=[name]) == {addresses[0]: addresses[0]}
+    for host in ("127.0.0.1", socket.gethostname()):
+        assert list(client.run(own_address, workers=[host, name])) == addresses
     with pytest.raises(ValueError, match="there is no worker 'nobody'"):
         client.run(own_address, workers="nobody")
 

@@ -117,6 +117,60 @@ async def test_as_completed_in_batches() -> None:
             as_completed([1])  # type: ignore[type-var]
 
 
+async def test_a_batch_that_is_not_waited_for() -> None:
+    """It has what is there, and may be empty."""
+    async with open_client() as (client, fake):
+        fake.held = True
+        futures = client.map(inc, range(3))
+        await client.flush()
+        steps = as_completed(futures, with_results=True)
+        assert await steps.next_batch(block=False) == []
+        fake.run(2)
+        await client.flush()
+        assert await steps.next_batch(block=False) == [(futures[0], 1), (futures[1], 2)]
+        fake.run()
+        assert await steps.next_batch() == [(futures[2], 3)]
+        assert await steps.next_batch() == []
+
+
+async def test_batches_of_nothing() -> None:
+    """Of an iterator to which nothing was added it is neither asynchronous nor not."""
+    steps: Any = as_completed()
+    assert list(steps.batches()) == [] == [each async for each in steps.batches()]
+    assert steps.next_batch() == [] == await steps.next_batch()
+    with pytest.raises(StopIteration):
+        steps.next()
+    async with open_client() as (client, _):
+        batches = steps.batches()
+        future = client.submit(inc, 1)
+        steps.add(future)
+        assert [each async for each in batches] == [[future]]
+        with pytest.raises(TypeError, match="use `async for`"):
+            iter(batches)
+        with pytest.raises(TypeError, match="use `async for`"):
+            steps.next()
+
+
+async def test_clearing_ends_who_waits() -> None:
+    """Nothing is to come any more."""
+    async with open_client() as (client, fake):
+        fake.held = True
+        futures = client.map(inc, range(3))
+        steps = as_completed(futures)
+        async with anyio.create_task_group() as group:
+
+            async def wait_for_one() -> None:
+                assert [each async for each in steps] == []
+
+            group.start_soon(wait_for_one)
+            await anyio.wait_all_tasks_blocked()
+            steps.clear()
+        assert steps.is_empty()
+        steps.add(futures[1])
+        fake.run()
+        assert [each async for each in steps] == [futures[1]]
+
+
 async def test_as_completed_has_a_time_limit() -> None:
     """For all of it."""
     async with open_client() as (client, fake):

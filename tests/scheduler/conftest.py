@@ -43,9 +43,9 @@ class Driver:
     def worker(self, peer: int, nthreads: int = 1, **fields: Any) -> str:
         """A worker joins; its address."""
         address = f"tcp://{fields.pop('host', 'host')}:{peer}"
-        values: dict[str, Any] = {"name": f"w{peer}", "resources": {}, **fields}
+        values: dict[str, Any] = {"name": f"w{peer}", "resources": {}, "info": {}, **fields}
         message = session.RegisterWorker(
-            address=address, nthreads=nthreads, memory_limit=0, info={}, **values
+            address=address, nthreads=nthreads, memory_limit=0, **values
         )
         self.core.worker_joined(peer, message, self.now)
         self.settle()

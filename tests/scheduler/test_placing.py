@@ -11,7 +11,7 @@ from trio_dask.messages import tasks as words
 if TYPE_CHECKING:
     from tests.scheduler.conftest import Driver
 
-CLIENT, A, B = 1, 10, 11
+CLIENT, A, B, C = 1, 10, 11, 12
 
 
 def test_a_task_runs_and_its_value_comes_back(cluster: Driver) -> None:
@@ -289,6 +289,51 @@ def test_restricted_tasks_go_where_they_may(cluster: Driver) -> None:
     assert cluster.run(A).args == [b"b if possible"]
     cluster.worker(B)
     assert cluster.run(B).args == [b"only b"]
+
+
+def test_restricted_tasks_go_to_a_host(cluster: Driver) -> None:
+    """By what it is called in addresses, or by itself; a worker's own name goes before that."""
+    first = cluster.client()
+    cluster.submit(first, [b"h"] * 2, workers=["h1"])
+    cluster.worker(A, host="h1")
+    cluster.worker(B, host="h2")
+    assert cluster.run(A).args == [b"h"] * 2
+    assert cluster.heard(B) == []
+    cluster.worker(C, host="10.0.0.3", info={"host": "h3"})
+    cluster.submit(first + 2, [b"x"], workers=["h3"])
+    assert cluster.run(C).args == [b"x"]
+    cluster.submit(first + 3, [b"y"], workers=["10.0.0.3"], allow_other_workers=True)
+    assert cluster.run(C).args == [b"y"]
+    cluster.worker(C + 1, host="h4", name="h2")
+    cluster.submit(first + 4, [b"z"] * 9, workers=["h2"])
+    assert set(cluster.run(C + 1).args) == {b"z"}
+    cluster.submit(first + 13, [b"anywhere"])
+    cluster.done(B, cluster.run(B))
+    assert cluster.heard(B) == []
+
+
+def test_who_left_is_not_on_its_host_any_more(cluster: Driver) -> None:
+    """Others may run it then, if they are allowed to, until somebody comes there."""
+    first = cluster.client()
+    cluster.worker(A, host="h1", info={"host": 7})
+    cluster.worker(B, host="h2")
+    cluster.leave(A)
+    cluster.submit(first, [b"a"], workers=["h1"])
+    cluster.submit(first + 1, [b"b"], workers=["h1"], allow_other_workers=True)
+    assert cluster.run(B).args == [b"b"]
+    assert cluster.core.state.hosts.keys() == {"h2"}
+    cluster.worker(C, host="h1")
+    assert cluster.run(C).args == [b"a"]
+
+
+def test_scattered_values_go_to_a_host(cluster: Driver) -> None:
+    """Shared out among its workers."""
+    first = cluster.client()
+    for peer, host in ((A, "h1"), (B, "h2"), (C, "h1")):
+        cluster.worker(peer, host=host)
+    cluster.tell(CLIENT, words.Put([first, first + 1], [9, 9], workers=["h1"], broadcast=False))
+    said = [each for each in cluster.heard(CLIENT) if isinstance(each, words.PutAt)]
+    assert {each for one in said for each in one.places} == {f"tcp://h1:{A}", f"tcp://h1:{C}"}
 
 
 def test_resources_are_not_over_committed(cluster: Driver) -> None:

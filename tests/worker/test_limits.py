@@ -259,3 +259,12 @@ def test_limits_that_make_no_sense_are_refused(columns: tuple[Any, Any, Any]) ->
     with pytest.raises(RemoteProtocolError, match="limits"):
         core.on_scheduler(run, 100.0)
     assert after(core) == []
+
+
+@pytest.mark.parametrize("timeout", [5e-324, 1e-300, 1e-12])
+def test_a_limit_that_the_clock_cannot_tell(timeout: float) -> None:
+    """A task that has not begun is looked at later, not again and again in the same moment."""
+    core = given(1, timeout=timeout, now=1e6)
+    assert climb(core, 1e6, {}) == []
+    assert core.look_at > 1e6
+    assert climb(core, 1e6 + 1, {1: 1e6}) != []

@@ -39,12 +39,7 @@ async def _run(
     known = (await client.live.ask("info", {}))["workers"]
     addresses = list(known)
     if workers is not None:
-        by_name = {str(each.get("name")): address for address, each in known.items()}
-        named = worker_names(workers)
-        addresses = [by_name.get(name, name) for name in named]
-        if strangers := [name for name in addresses if name not in known]:
-            msg = f"there is no worker {strangers[0]!r}"
-            raise ValueError(msg)
+        addresses = _meant(known, worker_names(workers))
     futures: dict[str, F] = {}
     for address in addresses:
         options = task_options(
@@ -64,6 +59,27 @@ async def _run(
     if on_error == "ignore":
         return {address: value for address, value in found.items() if address not in failed}
     return found
+
+
+def _meant(known: dict[str, Any], names: list[str]) -> list[str]:
+    """The addresses of workers by name or address, or of all on a host.
+
+    Raises:
+        ValueError: there is none of that name.
+    """
+    found: list[str] = []
+    for name in names:
+        own = [each for each, worker in known.items() if name in {each, worker.get("name")}]
+        there = own or [
+            each
+            for each, worker in known.items()
+            if name in {worker.get("host"), each.partition("://")[2].rpartition(":")[0].strip("[]")}
+        ]
+        if not there:
+            msg = f"there is no worker {name!r}"
+            raise ValueError(msg)
+        found += there
+    return list(dict.fromkeys(found))
 
 
 async def _get_versions(
@@ -119,7 +135,7 @@ class AsyncEverywhere(BaseClient):
         Args:
             fn: the function, an ``async def`` one, too.
             args: its arguments.
-            workers: which, by address or name; all, if nothing is said.
+            workers: which, by address, name or host; all, if nothing is said.
             on_error: with ``"raise"`` the first error is raised, with ``"return"`` errors are in
                 the place of values, with ``"ignore"`` there are no entries for those workers.
             kwargs: its named arguments.
@@ -171,7 +187,7 @@ class Everywhere(BaseClient):
         Args:
             fn: the function, an ``async def`` one, too.
             args: its arguments.
-            workers: which, by address or name; all, if nothing is said.
+            workers: which, by address, name or host; all, if nothing is said.
             on_error: with ``"raise"`` the first error is raised, with ``"return"`` errors are in
                 the place of values, with ``"ignore"`` there are no entries for those workers.
             kwargs: its named arguments.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import sys
 import time
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
@@ -14,6 +15,7 @@ from trio_dask.errors import ConfigError, SubmitError
 from trio_dask.messages.tasks import COOPERATE, INTERRUPT, KILL
 
 _NAME_MAX: Final = 1000
+_AMOUNT_MAX: Final = sys.float_info.max
 PRIORITY_MAX: Final = (1 << 17) - 1
 #: Names of options to come: a function's keyword argument of this name would change its
 #: meaning then, so it is refused now.
@@ -103,14 +105,15 @@ def _where_else(workers: str | Iterable[str] | None) -> bool:
 
 
 def worker_names(workers: str | Iterable[str]) -> list[str]:
-    """Names or addresses of workers.
+    """Names, addresses or hosts of workers.
 
     Raises:
         SubmitError: there are none, or they are no strings.
     """
-    names: list[Any] = [workers] if isinstance(workers, str) else list(workers)
+    single = isinstance(workers, str) or not isinstance(workers, Iterable)
+    names: list[Any] = [workers] if single else list(workers)
     if not names or not all(isinstance(name, str) and 0 < len(name) <= _NAME_MAX for name in names):
-        msg = f"workers={workers!r:.200}: it is the name or address of a worker, or a list of such"
+        msg = f"workers={workers!r:.200}: it is the name, address or host of a worker, or a list of such"
         raise SubmitError(msg)
     return names
 
@@ -130,7 +133,7 @@ def _resources(resources: Any) -> dict[str, float]:
     amounts: dict[str, float] = {}
     for name, amount in resources.items():
         named = isinstance(name, str) and len(name) <= _NAME_MAX
-        if not named or not isinstance(amount, int | float) or not amount >= 0:
+        if not named or not isinstance(amount, int | float) or not 0 <= amount <= _AMOUNT_MAX:
             msg = f'resources={resources!r:.200}: write them as in {{"GPU": 1}}'
             raise SubmitError(msg)
         amounts[name] = float(amount)

@@ -58,7 +58,7 @@ class AsyncSpreading(AsyncPlugging):
         Args:
             futures: in any nesting of containers.
             n: how many; by default all.
-            workers: which, by address or name; by default any.
+            workers: which, by address, name or host; by default any.
         """
         await spread(self, "replicate", futures, workers, n=n)
 
@@ -69,7 +69,7 @@ class AsyncSpreading(AsyncPlugging):
 
         Args:
             futures: whose values may move; by default all there are, those of others, too.
-            workers: among which, by address or name; by default all.
+            workers: among which, by address, name or host; by default all.
         """
         await spread(self, "rebalance", futures, workers)
 
@@ -92,7 +92,7 @@ class Spreading(Plugging):
         Args:
             futures: in any nesting of containers.
             n: how many; by default all.
-            workers: which, by address or name; by default any.
+            workers: which, by address, name or host; by default any.
         """
         self.run_blocking(spread(self, "replicate", futures, workers, n=n))
 
@@ -101,6 +101,6 @@ class Spreading(Plugging):
 
         Args:
             futures: whose values may move; by default all there are, those of others, too.
-            workers: among which, by address or name; by default all.
+            workers: among which, by address, name or host; by default all.
         """
         self.run_blocking(spread(self, "rebalance", futures, workers))

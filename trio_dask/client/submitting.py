@@ -83,6 +83,11 @@ class Submitting(BaseClient):
         `key`, the same call is made once for all who ask for it. Which calls are the same is
         told by their pickles, so a call of a lambda is not the same in another program.
 
+        `priority` is above 0 for what goes first, below for what can wait. `retries` is how often it
+        is run again if it fails. `resources`, as ``{"GPU": 1}``, are what it takes of what its
+        worker has, for as long as it runs. `workers` says by name, address or host who may run it;
+        with `allow_other_workers` others may while none of these is there.
+
         `timeout` is how many seconds it may run, each time that it does; `deadline` is in how
         many seconds from now it has to be done, waiting included. Then it is stopped, and its
         error is `TaskTimeout`. Text such as ``"5min"`` will do, too.

@@ -146,6 +146,41 @@ class _Ringer:
             bell.ring()
 
 
+class _NoBatch(list[Any]):
+    """A batch where nothing was ever added: at once, or awaited."""
+
+    def __await__(self) -> Generator[Any, Any, list[Any]]:
+        yield from ()
+        return []
+
+
+class _Batches:
+    """`as_completed.batches`, for both kinds of futures: which, is known when it is used."""
+
+    def __init__(self, steps: as_completed[Any]) -> None:
+        self._steps = steps
+
+    def __iter__(self) -> Iterator[list[Any]]:
+        iter(self._steps)  # or an error that says what to write
+        return self
+
+    def __next__(self) -> list[Any]:
+        batch: list[Any] = self._steps.next_batch()
+        if not batch:
+            raise StopIteration
+        return batch
+
+    def __aiter__(self) -> AsyncIterator[list[Any]]:
+        aiter(self._steps)
+        return self
+
+    async def __anext__(self) -> list[Any]:
+        batch: list[Any] = await self._steps.next_batch()
+        if not batch:
+            raise StopAsyncIteration
+        return batch
+
+
 class as_completed(Generic[Y]):  # noqa: N801 - the name Dask and concurrent.futures have
     """Futures in the order in which they are done, as an iterator.
 
@@ -276,11 +311,12 @@ class as_completed(Generic[Y]):  # noqa: N801 - the name Dask and concurrent.fut
         return bool(self._ready)
 
     def clear(self) -> None:
-        """Forget all that were added."""
+        """Forget all that were added. Who waits for the next one has come to the end."""
         with self._lock:
             self._waiting.clear()
             self._ready.clear()
             self._pending = 0
+        self._ringer.ring()
 
     def __aiter__(self) -> AsyncIterator[Y]:
         self._check_kind(AsyncFuture, "for")
@@ -299,12 +335,17 @@ class as_completed(Generic[Y]):  # noqa: N801 - the name Dask and concurrent.fut
         return self
 
     def __next__(self) -> Y:
+        self._check_kind(Future, "async for")
         found = None if self._first is None else _blocking(self._first, self._next())
         if found is None:
             raise StopIteration
         if type(found) is Failed:
             raise found.error
         return cast("Y", found)
+
+    def next(self) -> Y:
+        """The next one, as ``next(…)`` gives it."""
+        return self.__next__()
 
     def _check_kind(self, kind: type, instead: str) -> None:
         if self._first is not None and not issubclass(type(self._first), kind):
@@ -324,18 +365,27 @@ class as_completed(Generic[Y]):  # noqa: N801 - the name Dask and concurrent.fut
         values = await future.client.live.values.many([future], self._errors)
         return values if isinstance(values, Failed) else (future, values[0])
 
-    def next_batch(self) -> Any:
-        """All that are done and were not given yet; at least one, unless none is to come.
+    def next_batch(self, block: bool = True) -> Any:  # noqa: FBT001, FBT002 - as in Dask
+        """All that are done and were not given yet, in a list.
 
-        With futures of an `AsyncClient` it is to be awaited.
+        At least one, unless none is to come; with ``block=False`` it may be none. With futures
+        of an `AsyncClient` it is to be awaited.
         """
-        batch = self._next_batch()
+        if self._first is None:
+            return _NoBatch()
+        batch = self._next_batch(block=block)
         if issubclass(type(self._first), Future):
             return _blocking(self._first, batch)
         return batch
 
-    async def _next_batch(self) -> list[Any]:
-        await self._wait_in_time()
+    async def _next_batch(self, *, block: bool) -> list[Any]:
+        if block:
+            await self._wait_in_time()
+        else:
+            for client in self._clients:
+                client.live.flush()
+                await client.live.waits.checkpoint()
+            self._collect()
         with self._lock:
             ready, self._ready = list(self._ready), deque()
         if not self._with_results:
@@ -350,15 +400,7 @@ class as_completed(Generic[Y]):  # noqa: N801 - the name Dask and concurrent.fut
 
     def batches(self) -> Any:
         """The same in lists: each time, all that are done by then."""
-        return self._batches() if issubclass(type(self._first), Future) else self._async_batches()
-
-    def _batches(self) -> Iterator[list[Any]]:
-        while batch := self.next_batch():
-            yield batch
-
-    async def _async_batches(self) -> AsyncIterator[list[Any]]:
-        while batch := await self._next_batch():
-            yield batch
+        return _Batches(self)
 
     async def _wait_in_time(self) -> bool:
         if self._timeout is not None and self._deadline is None and self._first is not None:

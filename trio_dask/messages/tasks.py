@@ -95,7 +95,7 @@ class Keep(Message):
 class Put(Message):
     """The client has values to store; answered by `PutAt`.
 
-    `workers` limits where (names or addresses; empty: anywhere).
+    `workers` limits where (names, addresses or hosts; empty: anywhere).
     """
 
     tids: Ints

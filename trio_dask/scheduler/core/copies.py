@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Final
 from trio_dask.messages.fleet import Uncopied
 from trio_dask.messages.session import Answer
 from trio_dask.scheduler.core import state as st
+from trio_dask.scheduler.core.hosts import meant
 from trio_dask.scheduler.core.lifecycle import lose_copy
 from trio_dask.scheduler.policies.relaying import Relay
 from trio_dask.scheduler.policies.spreading import by_room, moves, to_be_dropped
@@ -138,12 +139,12 @@ def _read(
     if type(named) is not list or not all(type(each) is str for each in named):
         client.out.refuse(message, f"workers must be a list of names or addresses, not {named!r}")
         return None
-    found = [(name, state.find_worker(name)) for name in named]
-    unknown = [name for name, worker in found if worker is None]
+    found = [(name, meant(state, name)) for name in named]
+    unknown = [name for name, workers in found if not workers]
     if unknown:
         client.out.refuse(message, f"there is no worker {', '.join(unknown)}")
         return None
-    return tids, list(dict.fromkeys(worker for _, worker in found if worker is not None))
+    return tids, list(dict.fromkeys(worker for _, workers in found for worker in workers))
 
 
 TOPICS: Final[

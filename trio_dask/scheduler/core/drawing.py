@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from trio_dask.scheduler.core.hosts import hosts_of, is_meant, meant
 from trio_dask.scheduler.core.nests import urgency
 
 if TYPE_CHECKING:
@@ -72,8 +73,9 @@ def worth_a_look(state: ClusterState) -> dict[Requirement, None]:
 def _asking(state: ClusterState, worker: Worker) -> dict[Requirement, None]:
     """Those that the worker may be named by."""
     found = dict.fromkeys(state.unnamed)
-    found.update(state.named.get(worker.name, ()))
-    found.update(state.named.get(worker.address, ()))
+    if state.named:
+        for name in (worker.name, worker.address, *hosts_of(worker)):
+            found.update(state.named.get(name, ()))
     return found
 
 
@@ -93,8 +95,12 @@ def named_workers(state: ClusterState, requirement: Requirement) -> list[Worker]
 
 def _named(state: ClusterState, requirement: Requirement) -> list[Worker]:
     """The workers that it names, as far as they are here to stay."""
-    named = map(state.find_worker, requirement.workers)
-    return [worker for worker in named if worker is not None and worker.draining is None]
+    return [
+        worker
+        for name in requirement.workers
+        for worker in meant(state, name)
+        if worker.draining is None
+    ]
 
 
 def fits(requirement: Requirement, worker: Worker) -> bool:
@@ -108,8 +114,9 @@ def _may_run(state: ClusterState, requirement: Requirement, worker: Worker) -> b
         return False
     if not requirement.workers:
         return True
-    named = _named(state, requirement)
-    return worker in named or (not named and requirement.allow_others)
+    if worker.draining is None and is_meant(state, requirement.workers, worker):
+        return True
+    return requirement.allow_others and not _named(state, requirement)
 
 
 def best_queue(state: ClusterState, worker: Worker) -> ReadyQueue | None:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from trio_dask.scheduler.core import (
     copies,
     draining,
+    hosts,
     lingering,
     membership,
     mirroring,
@@ -71,6 +72,7 @@ def worker_joined(state: ClusterState, peer: int, message: RegisterWorker, now: 
     worker.parting = state.parting
     state.workers[worker.address] = worker
     state.worker_names[worker.name] = worker
+    hosts.joined(state, worker)
     if not message.cluster:  # else it says first what it has
         plugins.joined(state, worker)
     mirroring.unsettle(state)
@@ -104,6 +106,7 @@ def worker_lost(state: ClusterState, worker: Worker, reason: str) -> Generator[N
     worker.slots = worker.told = 0
     state.workers.pop(worker.address, None)
     state.worker_names.pop(worker.name, None)
+    hosts.gone(state, worker)
     state.homes.pop(worker, None)
     part_with_numbers(state, worker)
     if state.draining:

@@ -15,6 +15,7 @@ from trio_dask.messages.ids import client_of
 from trio_dask.scheduler.core import copies, limits, state as st
 from trio_dask.scheduler.core.expiring import joined as on_joined
 from trio_dask.scheduler.core.failures import packed
+from trio_dask.scheduler.core.hosts import meant
 from trio_dask.scheduler.core.lifecycle import (
     KEPT,
     MOVES_MAX,
@@ -430,8 +431,8 @@ def place_put(state: ClusterState, client: Client, message: words.Put) -> bool:
     if client.nest is not None:
         workers = [client.nest.worker]  # its task's: that is where its values go through
     elif message.workers:
-        found = [state.find_worker(name) for name in message.workers]
-        workers = list(dict.fromkeys(worker for worker in found if worker is not None))
+        found = [worker for name in message.workers for worker in meant(state, name)]
+        workers = list(dict.fromkeys(found))
     else:
         workers = list(state.workers.values())
     if state.draining:

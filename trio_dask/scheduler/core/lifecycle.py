@@ -14,6 +14,7 @@ from trio_dask.messages.ids import client_of
 from trio_dask.scheduler.core import limits, mirroring, state as st
 from trio_dask.scheduler.core.drawing import enlist
 from trio_dask.scheduler.core.failures import data_lost, out_of_time, packed, remember, unpacked
+from trio_dask.scheduler.core.hosts import is_meant
 from trio_dask.scheduler.core.ready import ReadyQueue
 
 if TYPE_CHECKING:
@@ -178,7 +179,7 @@ def _only_home(state: ClusterState, task: Task, pinned: list[Task]) -> Worker | 
         return None
     (home,) = holders
     requirement = task.spec.requirement
-    named = not requirement.workers or {home.name, home.address} & set(requirement.workers)
+    named = not requirement.workers or is_meant(state, requirement.workers, home)
     return home if named and not requirement.resources else None
 
 

@@ -120,7 +120,7 @@ class Function:
 class Requirement:
     """Which workers may run a task: tasks with equal requirements share one queue.
 
-    `workers` are names or addresses, empty for any; `resources` are units taken from
+    `workers` are names, addresses or hosts, empty for any; `resources` are units taken from
     the worker while the task runs.
     """
 
@@ -402,6 +402,7 @@ class ClusterState:
     workers: dict[str, Worker] = field(default_factory=dict)  # by address
     draining: dict[Worker, Draining] = field(default_factory=dict)  # those that are to leave
     worker_names: dict[str, Worker] = field(default_factory=dict)
+    hosts: dict[str, dict[Worker, None]] = field(default_factory=dict)
     clients: dict[int, Client] = field(default_factory=dict)  # by number
     peers: dict[int, Client | Worker] = field(default_factory=dict)
     dirty: dict[int, Outbox] = field(default_factory=dict)  # peers to be told something

@@ -14,6 +14,7 @@ from trio_dask.scheduler.core import state as st
 from trio_dask.scheduler.core.coordination_page import awaited
 from trio_dask.scheduler.core.drawing import candidates
 from trio_dask.scheduler.core.failures import packed
+from trio_dask.scheduler.core.hosts import meant
 from trio_dask.scheduler.core.lacking import nearest
 from trio_dask.scheduler.core.why_over import (
     NAMED,
@@ -211,7 +212,7 @@ def _nobody_may(state: ClusterState, requirement: Requirement) -> Why:
         "nearest": [{"worker": worker.name, "lacks": lacks} for worker, lacks in found[:NAMED]],
     }
     lines: list[str] = []
-    here = [name for name in requirement.workers if state.find_worker(name) is not None]
+    here = [name for name in requirement.workers if meant(state, name)]
     if requirement.workers and not here and not requirement.allow_others:
         lines.append(f"Only {named(requirement.workers)} may run it, and none of these is here.")
     elif requirement.resources:

@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
 #: What has not begun is looked at so often.
 _AGAIN_S: Final = 0.25
+#: And no more often than that, however short its limit is: now and a femtosecond is now.
+_SOON_S: Final = 0.001
 #: So many of those to be looked at may have ended before the heap is made anew.
 _STALE_MAX: Final = 64
 
@@ -116,7 +118,8 @@ def look(state: WorkerState, board: Iterable[tuple[int, float]], now: float) -> 
         if limited.began is None:
             limited.began = began.get(attempt)
         if limited.began is None:
-            heappush(state.looks, (now + min(limited.timeout, _AGAIN_S), attempt))
+            again_s = max(_SOON_S, min(limited.timeout, _AGAIN_S))
+            heappush(state.looks, (now + again_s, attempt))
             continue
         over, deadline = limited.began + limited.timeout, limited.deadline
         if min(over, deadline) > now:
