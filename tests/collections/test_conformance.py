@@ -20,8 +20,9 @@ import numpy as np
 import pandas as pd
 from dask.delayed import delayed
 from dask.highlevelgraph import HighLevelGraph
+from dask.utils import SerializableLock
 
-from trio_dask import AsyncClient, Future, futures_of, get_client, wait
+from trio_dask import AsyncClient, Future, Lock, futures_of, get_client, wait
 from trio_dask.errors import SubmitError
 
 if TYPE_CHECKING:
@@ -168,11 +169,13 @@ def test_compute_gives_futures(client: Client) -> None:
     del future, first, third
 
 
-def test_store(client: Client, tmp_path: Path) -> None:
-    """Into whatever can be assigned to where the tasks run."""
+@pytest.mark.parametrize("lock", [False, True, SerializableLock("rows"), Lock("rows")], ids=repr)
+def test_store(client: Client, tmp_path: Path, lock: Any) -> None:
+    """Into whatever can be assigned to where the tasks run, one after the other if that is said."""
     target = Target(str(tmp_path / "stored.npy"))
-    da.store(array(), target, lock=False)
+    da.store(array(), target, lock=lock)
     same(np.load(target.path), np.arange(100).reshape(10, 10))
+    assert not client.coordination()["locks"]
 
 
 def test_annotations(client: Client) -> None:

@@ -18,6 +18,7 @@ from dask._task_spec import (
     _execute_subgraph,
 )
 
+from trio_dask.client.collections.locking import of_cluster, writes
 from trio_dask.runner.graphs import as_dict, as_list, as_set, as_tuple, run_node, same
 
 if TYPE_CHECKING:
@@ -84,6 +85,9 @@ class Program:
         if each.func is _execute_subgraph:
             return self._subgraph(args)
         kwargs = {name: self._operand(item, known) for name, item in each.kwargs.items()}
+        if writes(each.func):
+            args = [of_cluster(item) for item in args]
+            kwargs = {name: of_cluster(item) for name, item in kwargs.items()}
         return self._call(each.func, args, kwargs)
 
     def _subgraph(self, args: list[Any]) -> Any:
