@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import io
+import itertools
 import operator
 import threading
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from IPython.core.interactiveshell import InteractiveShell
 from rich.console import Console
 
 from trio_dask import (
@@ -221,6 +224,49 @@ def test_scatter_shows_values_and_bytes(client: Client) -> None:
     assert one.result() == 7
     for each in ("pickled", "stored", "on all workers", "1/1"):
         assert each in shown(console)
+
+
+class Cell:
+    """What a notebook shows: each display by its id, as it was from the first to the last.
+
+    It takes the place of IPython's shell.
+    """
+
+    format: Any = None
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.shown: dict[str, list[dict[str, str]]] = {}
+        self.threads: list[threading.Thread] = []
+        shell = SimpleNamespace(display_pub=self, display_formatter=self)
+        monkeypatch.setattr(InteractiveShell, "initialized", lambda: True)
+        monkeypatch.setattr(InteractiveShell, "instance", lambda: shell)
+
+    def publish(self, data: dict[str, str], **how: Any) -> None:
+        """As IPython's own."""
+        transient, update = how["transient"], how.get("update", False)
+        self.threads.append(threading.current_thread())
+        known = self.shown.setdefault(transient["display_id"], [])
+        assert bool(known) == update
+        known.append(data)
+
+
+def test_in_a_notebook(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Below the cell, without widgets: one display, drawn anew; in words, too."""
+    cell = Cell(monkeypatch)
+    console = Console(force_jupyter=True)
+    good = client.map(abs, range(5), key="<b>&")
+    bad = client.submit(operator.floordiv, 1, 0, key="bad")
+    progress(good, bad, console=console)
+    [states] = cell.shown.values()
+    assert states[-1]["text/plain"] == "<b>& 5/5; bad 1/1, 1 failed"
+    last = states[-1]["text/html"]
+    assert '<td>&lt;b&gt;&amp;</td><td><progress value="5" max="5"></progress></td>' in last
+    assert "1 failed" in last
+    assert all(one != other for one, other in itertools.pairwise(states)), "nothing twice"
+    assert cell.threads[0] is threading.main_thread(), "else it may be below another cell"
+    assert client.gather(good, progress=console) == [0, 1, 2, 3, 4]
+    assert len(cell.shown) == 2
+    assert [*cell.shown.values()][1][-1]["text/plain"] == "tasks 5/5"
 
 
 def test_two_at_once_on_one_terminal(client: Client) -> None:

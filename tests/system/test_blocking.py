@@ -157,6 +157,10 @@ def test_cells_of_a_notebook(shared: Cluster) -> None:
             interrupt + "client.submit(__import__('time').sleep, 1).result()"
         )
         assert "8" in cell("print(client.submit(pow, 2, 3).result())")
+        bars = cell("import trio_dask; trio_dask.progress(client.map(abs, range(7)))")
+        assert '<progress value="7" max="7"></progress>' in bars, bars
+        assert "Warning" not in bars
+        assert "<b>Client</b>" in cell("client")
         assert "AsyncClient" in cell("import trio\nasync def f(): client.flush()\ntrio.run(f)")
     finally:
         kernel.stop_channels()

@@ -1,4 +1,4 @@
-"""How clients, clusters and futures look in a notebook: a few lines, nothing that is loaded."""
+"""How things look in a notebook: a few lines of HTML, nothing that is loaded, or runs."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from html import escape
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
 
 def as_html(title: str, facts: Mapping[str, object], link: str = "") -> str:
@@ -26,3 +26,17 @@ def as_html(title: str, facts: Mapping[str, object], link: str = "") -> str:
         anchor = f'<a href="{place}" target="_blank" rel="noopener">{place}</a>'
         rows.append(f"<tr><th {left}>Dashboard</th><td {left}>{anchor}</td></tr>")
     return f"<div><b>{escape(title)}</b><table>{''.join(rows)}</table></div>"
+
+
+def bars_as_html(rows: Iterable[tuple[str, int, int, str, str]]) -> str:
+    """A bar for each row of name, how much is done, of how much, and what else there is to say.
+
+    >>> bars_as_html([("inc", 3, 4, "", "1 failed")])
+    '<table><tr><td>inc</td><td><progress value="3" max="4"></progress></td><td>3/4</td><td></td><td>1 failed</td></tr></table>'
+    """
+    lines = [
+        f'<tr><td>{escape(name)}</td><td><progress value="{done}" max="{max(1, total)}"></progress></td>'
+        f"<td>{done:,}/{total:,}</td><td>{escape(more)}</td><td>{escape(failed)}</td></tr>"
+        for name, done, total, more, failed in rows
+    ]
+    return f"<table>{''.join(lines)}</table>"

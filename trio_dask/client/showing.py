@@ -10,6 +10,7 @@ from rich import get_console
 from rich.errors import LiveError
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
+from trio_dask.client.notebook import bars_as_html
 from trio_dask.config import format_bytes
 
 if TYPE_CHECKING:
@@ -83,8 +84,10 @@ def shown(
         thread.stop()
 
 
-def _display(console: Console, label: str) -> tuple[_Bars | _Lines, float]:
-    if console.is_terminal or console.is_jupyter:
+def _display(console: Console, label: str) -> tuple[_Bars | _Cell | _Lines, float]:
+    if console.is_jupyter:
+        return _Cell(), DRAW_S
+    if console.is_terminal:
         with suppress(LiveError):  # rich before 14.1, and something else draws there
             return _Bars(console), DRAW_S
     return _Lines(console, label), LINE_S
@@ -94,7 +97,7 @@ class _Thread(threading.Thread):
     """Has a display show what there is, now and then, and at the end."""
 
     def __init__(
-        self, rows: Callable[[], list[Row]], display: _Bars | _Lines, every_s: float
+        self, rows: Callable[[], list[Row]], display: _Bars | _Cell | _Lines, every_s: float
     ) -> None:
         super().__init__(name="trio-dask-progress", daemon=True)
         self._rows = rows
@@ -150,6 +153,30 @@ class _Bars:
     def close(self) -> None:
         """They stay as they are."""
         self._progress.stop()
+
+
+class _Cell:
+    """Bars below the cell of a notebook: rich's own would take widgets, which may not be there."""
+
+    def __init__(self) -> None:
+        import IPython.display
+
+        display: Any = IPython.display.display  # not all versions of it have types
+        self._before: dict[str, str] = {"text/plain": ""}
+        # From the thread of the cell, so that it is below this one.
+        self._handle = display(self._before, raw=True, display_id=True)
+
+    def show(self, rows: list[Row], *, last: bool) -> None:
+        """Draw them in the place of what is there."""
+        del last
+        table = [(row.name, row.done, row.total, _bytes(row), _failed(row)) for row in rows]
+        now = {"text/plain": line(rows), "text/html": bars_as_html(table)}
+        if now != self._before:
+            self._handle.update(now, raw=True)
+        self._before = now
+
+    def close(self) -> None:
+        """They stay as they are."""
 
 
 class _Lines:
