@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from tests.scheduler.conftest import Driver
 
 C, A, B = 1, 10, 11
+FIRST = first_id(1)
 ERROR = Failure("builtins.ValueError", "no such thing").to_bytes()
 
 
@@ -89,6 +90,31 @@ def no_process(cluster: Driver, first: int) -> int:
     return cluster.submit(first, [b"a"])[0]
 
 
+def no_process_where_it_may_run(cluster: Driver, first: int) -> int:
+    """No process where it may run."""
+    cluster.worker(B)
+    cluster.worker(A)
+    cluster.tell(A, words.Slots(0))
+    return cluster.submit(first, [b"a"], workers=["w10"])[0]
+
+
+def all_are_paused(cluster: Driver, first: int) -> int:
+    """All are paused."""
+    cluster.worker(A)
+    cluster.tell(A, words.Slots(0))
+    cluster.tell(A, session.Heartbeat({"paused": True}))
+    return cluster.submit(first, [b"a"])[0]
+
+
+def one_is_kept_for_another(cluster: Driver, first: int) -> int:
+    """One is kept for another."""
+    cluster.worker(A, nthreads=2)
+    cluster.submit(first, [b"a", b"b"])
+    one, _ = cluster.run_of(A)
+    cluster.tell(A, words.RunnerDied([one], [], [], {"signal": 9, "oom": True}))
+    return cluster.submit(first + 2, [b"c"])[0]
+
+
 def only_one_that_is_to_leave(cluster: Driver, first: int) -> int:
     """Only one that is to leave."""
     cluster.worker(A)
@@ -109,6 +135,25 @@ def in_line_at_home(cluster: Driver, first: int) -> int:
     cluster.submit(first, [b"a"])
     cluster.tell(A, words.Done(cluster.run_of(A), [words.OK_HELD], [1.0], [1 << 30], [b""]))
     return cluster.submit(first + 1, [b"a"] * 9, [[first]] * 9)[8]
+
+
+def in_line_where_an_input_is_stuck(cluster: Driver, first: int) -> int:
+    """In line where an input is stuck."""
+    cluster.worker(A)
+    cluster.worker(B)
+    cluster.submit(first, [b"a"], workers=["w10"])
+    cluster.tell(A, words.Done(cluster.run_of(A), [words.OK_HELD], [1.0], [1 << 30], [b""]))
+    cluster.submit(first + 1, [b"b"], [[first]], workers=["w11"])
+    run = cluster.run(B)
+    cluster.tell(B, words.Pinned(run.attempts, [first], [f"tcp://host:{A}"], [ERROR]))
+    return cluster.submit(first + 2, [b"x"] * 50, [[first]] * 50)[-1]
+
+
+def in_line_where_the_worker_is_to_leave(cluster: Driver, first: int) -> int:
+    """In line where the worker is to leave."""
+    tid = in_line_where_an_input_is_stuck(cluster, first)
+    cluster.tell(A, fleet.Leave("it is told to", at_once=False))
+    return tid
 
 
 def to_run_alone(cluster: Driver, first: int) -> int:
@@ -132,6 +177,14 @@ def sent_behind_another(cluster: Driver, first: int) -> int:
     """Sent behind another."""
     cluster.worker(A)
     return cluster.submit(first, [b"a"] * 2)[1]
+
+
+def asked_back(cluster: Driver, first: int) -> int:
+    """Asked back."""
+    tid = sent_behind_another(cluster, first)
+    cluster.worker(B)
+    cluster.tick(1.0)
+    return tid
 
 
 def running(cluster: Driver, first: int) -> int:
@@ -253,12 +306,18 @@ TABLE: list[tuple[Callable[[Driver, int], int], str, list[str]]] = [
     (a_resource_in_use, "no worker may", ["all of it is in use", "GPU=0 free of 1"]),
     (a_resource_at_another_worker, "no worker may", ["w11: has no GPU", "w10: is not among"]),
     (no_process, "no worker may", ["being started", "w10: has no process"]),
+    (no_process_where_it_may_run, "no worker may", ["that may run it have no process", "w10: has no process", "w11: is not among"]),
+    (all_are_paused, "no worker may", ["No worker takes it at the moment", "w10: is paused"]),
+    (one_is_kept_for_another, "no worker may", ["No worker takes it at the moment", "w10: is kept for"]),
     (only_one_that_is_to_leave, "no worker may", ["w10: is to leave"]),
     (in_line, "queued", ["1 slot on 1 worker", "8 tasks in line", "6 tasks of these come before", "inc (2)"]),
     (in_line_at_home, "at home", ["a place at w10", "in line there"]),
+    (in_line_where_an_input_is_stuck, "at home", ["a place at w10", f"cannot run elsewhere: inc-{FIRST:x} cannot leave"]),
+    (in_line_where_the_worker_is_to_leave, "at home", ["w10 is to leave"]),
     (to_run_alone, "alone", ["want of memory", "w10 is kept for it"]),
     (sent, "sent", ["w10 3.0 s ago", "runs, or is about to"]),
     (sent_behind_another, "sent", ["1 task given to that worker come before it"]),
+    (asked_back, "sent", ["asked back, to run elsewhere", "1 task given to that worker come before it"]),
     (running, "running", ["running there for 6.0 s"]),
     (parked, "parked", ["given up its slot"]),
     (being_cancelled, "being cancelled", ["being stopped for client-1: enough"]),

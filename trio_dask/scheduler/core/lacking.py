@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from trio_dask.scheduler.core.drawing import named_workers
 
 if TYPE_CHECKING:
     from trio_dask.scheduler.core.state import ClusterState, Requirement, Worker
+
+NOT_ASKED_FOR: Final = "is not among the workers asked for"
+NO_PROCESS: Final = "has no process to run tasks in at the moment"
 
 
 def nearest(state: ClusterState, requirement: Requirement) -> list[tuple[Worker, list[str]]]:
@@ -26,7 +29,7 @@ def lacks(requirement: Requirement, worker: Worker, *, asked_for: bool) -> list[
     if worker.draining is not None:
         found.append("is to leave")
     elif not asked_for:
-        found.append("is not among the workers asked for")
+        found.append(NOT_ASKED_FOR)
     for name, units in requirement.resources:
         total, free = worker.resources.get(name, 0.0), worker.free_resources.get(name, 0.0)
         if not total:
@@ -40,5 +43,5 @@ def lacks(requirement: Requirement, worker: Worker, *, asked_for: bool) -> list[
     elif not worker.told and worker.metrics.get("paused"):
         found.append("is paused: it uses most of its memory")
     elif not worker.told:
-        found.append("has no process to run tasks in at the moment")
+        found.append(NO_PROCESS)
     return found

@@ -15,7 +15,7 @@ from trio_dask.scheduler.core.coordination_page import awaited
 from trio_dask.scheduler.core.drawing import candidates
 from trio_dask.scheduler.core.failures import packed
 from trio_dask.scheduler.core.hosts import meant
-from trio_dask.scheduler.core.lacking import nearest
+from trio_dask.scheduler.core.lacking import NO_PROCESS, NOT_ASKED_FOR, nearest
 from trio_dask.scheduler.core.why_over import (
     NAMED,
     Why,
@@ -224,14 +224,21 @@ def _nobody_may(state: ClusterState, requirement: Requirement) -> Why:
         ]
         how = "all of it is in use" if enough else "no worker has that much"
         lines.append(f"It needs {needs}, and {how}.")
-    elif requirement.open:
-        lines.append(
-            "No worker has a process to run tasks in at the moment; they are being started."
-        )
     else:
-        lines.append("The workers that may run it have no process to run tasks in at the moment.")
+        lines.append(_nobody_takes(requirement, found))
     lines += [f"{worker.name}: {', '.join(lacks)}." for worker, lacks in found[:NAMED] if lacks]
     return Why(lines, facts)
+
+
+def _nobody_takes(requirement: Requirement, found: list[tuple[Worker, list[str]]]) -> str:
+    """Whoever may run it does not take tasks; why, is said of each if it is not the same for all."""
+    starting = all(NO_PROCESS in lacks or NOT_ASKED_FOR in lacks for _, lacks in found)
+    if requirement.open:
+        none = "No worker has a process to run tasks in at the moment; they are being started."
+        return none if starting else "No worker takes it at the moment."
+    who = "The workers that may run it"
+    none = f"{who} have no process to run tasks in at the moment."
+    return none if starting else f"{who} do not take it at the moment."
 
 
 # ---------------------------------------------------------------- with a worker
