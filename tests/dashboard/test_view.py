@@ -318,6 +318,24 @@ def test_what_has_happened_is_remembered(cluster: Watched) -> None:
     assert len(cluster.view.events(0.0)) == 1_000
 
 
+def test_what_is_said_again_is_the_newest(cluster: Watched) -> None:
+    """It is counted, and stands where the last time belongs."""
+    state = cluster.core.state
+    for state.now, who in (
+        (1.0, "a"),
+        (2.0, "b"),
+        (3.0, "a"),
+        (30.0, "b"),
+        (31.0, "a"),
+        (32.0, "b"),
+    ):
+        chronicle.note(state, chronicle.CLIENT, who, "left")
+    events = cluster.view.events(now=40.0)
+    assert [(each["who"], each["times"], each["ago_s"]) for each in events] == [
+        ("b", 2, 8.0), ("a", 1, 9.0), ("a", 2, 37.0), ("b", 1, 38.0),
+    ]  # fmt: skip
+
+
 def test_a_task_has_a_history(cluster: Watched) -> None:
     """Who brought it, what died under it, and for how long it has been running."""
     first = cluster.client()

@@ -152,3 +152,12 @@ def test_what_makes_no_sense_is_refused(options: dict[str, Any], message: str) -
 def test_logs_are_silenced_up_to_a_level(given: int | str | bool, expected: str) -> None:
     """As Dask's `silence_logs` says it."""
     assert plan.plan_local(silence_logs=given).log_level == expected
+
+
+def test_names() -> None:
+    """Dask's tools count clusters; what is no name of a worker is refused before anything starts."""
+    assert plan.plan_local(2, name=3).name == plan.plan_local(2, name=3).config.worker.name == "3"
+    assert plan.plan_local(2, name=0).name == "0"
+    assert plan.plan_local(2).name == plan.plan_local(2, name="").name == plan.NAME
+    with pytest.raises(ConfigError, match="'a b' is no name of a worker"):
+        plan.plan_local(2, name="a b")

@@ -28,7 +28,7 @@ class _LocalCluster(ClusterBase):
         security: Security | bool | None = None,
         scheduler_port: int | str = 0,
         host: str = LOOPBACK,
-        name: str | None = None,
+        name: str | int | None = None,
         start_timeout_s: float = START_S,
         silence_logs: int | str | bool = logging.WARNING,
         **worker_options: Any,

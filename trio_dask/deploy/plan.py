@@ -116,7 +116,7 @@ def plan_local(  # noqa: PLR0913 - the arguments of a cluster
     security: object = None,
     scheduler_port: int | str = 0,
     host: str = LOOPBACK,
-    name: str | None = None,
+    name: str | int | None = None,
     start_timeout_s: float = START_S,
     silence_logs: int | str | bool = logging.WARNING,
     **worker_options: Any,
@@ -146,7 +146,7 @@ def plan_local(  # noqa: PLR0913 - the arguments of a cluster
         "worker.nthreads": threads,
         "worker.memory_limit": limit,
         "worker.host": host,
-        "worker.name": name or NAME,
+        "worker.name": NAME if name is None or name == "" else name,
     }
     overrides |= {f"worker.{option}": value for option, value in options.items()}
     config = load_config(overrides=overrides)
@@ -154,7 +154,7 @@ def plan_local(  # noqa: PLR0913 - the arguments of a cluster
     worker = complete_worker(replace(config.worker, nworkers=max(1, workers)))
     nanny = worker.nanny and processes
     return LocalPlan(
-        name=name or NAME,
+        name=worker.name,
         n_workers=workers,
         processes=processes,
         config=replace(config, worker=replace(worker, nworkers=workers, nanny=nanny)),

@@ -83,11 +83,10 @@ function update() {
   if (pill.dataset.state !== state.link) pill.dataset.state = state.link;
   const failures = live.totals.failures || 0;
   if (seenFailures === null && live.ready) seenFailures = 0;
-  if (badge.hidden !== !failures) {
-    badge.hidden = !failures;
-    inSight();  // what is before it has another width now
-  }
+  const digits = badge.hidden ? 0 : badge.textContent.length;
+  badge.hidden = !failures;
   say(badge, count(failures));
+  if (digits !== (failures && badge.textContent.length)) inSight();  // a tab has another width now
   if (badge.title !== `${failures} failures`) badge.title = `${failures} failures`;
   tell();
   if (page && live.ready) page.update();
@@ -99,7 +98,7 @@ function tell() {
     again = 0;
     const since = (Date.now() - state.since) / 1000;
     banner.className = "banner bad";
-    say(banner, `The connection was lost ${seconds(Math.floor(since))} ago. This is the last that was known; trying again …`);
+    say(banner, !live.ready ? "The scheduler does not answer; trying again …" : `The connection was lost ${seconds(Math.floor(since))} ago. This is the last that was known; trying again …`);
     banner.hidden = false;
   } else if (state.again) {
     state.again = false;

@@ -7,7 +7,7 @@ import { groupParts, legend, pending } from "./status.js";
 
 const TASKS_MAX = 5000;
 const ROWS = 25;
-const WIDE = 190, HIGH = 62, GAP_X = 44, GAP_Y = 18;
+const WIDE = 220, HIGH = 62, GAP_X = 44, GAP_Y = 18;
 const FIRST = ["waiting", "ready", "assigned", "done", "failed", "released", "cancelled", "lost"];
 const INKS = { waiting: "--dim", ready: "--ready", assigned: "--assigned", done: "--done", failed: "--bad", released: "--gone", cancelled: "--bad", lost: "--bad" };
 

@@ -289,7 +289,7 @@ export class Profile {
     this.chips.forEach((chip, index) => chip.setAttribute("aria-pressed", String(JSON.stringify(WINDOWS[index][1]) === JSON.stringify(this.window))));
     const silent = data.silent ? `; ${plural(data.silent, "worker")} ${data.silent === 1 ? "does" : "do"} not say` : "";
     const when = !this.window ? "since the workers began" : this.window[1] ? `from ${seconds(this.window[0])} to ${seconds(this.window[1])} ago` : `in the last ${seconds(this.window[0])}`;
-    say(this.note, `${seconds(data.seconds)} of running${this.name ? ` of ${this.name}` : ""} seen on ${plural(data.workers, "worker")} ${when}${silent}.`);
+    say(this.note, !data.seconds ? `Nothing has been seen running${this.name ? ` of ${this.name}` : ""} ${when}${silent}.` : `${seconds(data.seconds)} of running${this.name ? ` of ${this.name}` : ""} seen on ${plural(data.workers, "worker")} ${when}${silent}.`);
     this.strip.set(data.pieces, data.piece_s, this.window);
     const nothing = !tree.count;
     this.empty.hidden = !nothing;

@@ -116,7 +116,7 @@ export class Status {
     if (want === "workers") {
       put(this.empty, h("h2", null, "No workers yet"), h("p", null, "Start some, on this machine or any other that reaches this one:"),
         code(`trio-dask worker ${address} --nworkers 4`),
-        h("p", { class: "dim" }, "Elsewhere, set TRIO_DASK_TOKEN to what trio-dask token show prints here."));
+        h("p", { class: "dim" }, "Elsewhere, set ", h("code", null, "TRIO_DASK_TOKEN"), " to what ", h("code", null, "trio-dask token show"), " prints here."));
     } else if (want === "tasks") {
       put(this.empty, h("h2", null, "Nothing to do yet"), h("p", null, "From Python:"),
         code(`from trio_dask import Client\n\nclient = Client("${address}")\nprint(client.submit(sum, [1, 2, 3]).result())`));

@@ -73,12 +73,18 @@ export class System {
     this.keep(this.memories, [data.uptime_s, data.rss]);
     this.last = this.cpus.length ? this.cpus[this.cpus.length - 1][1] : 0;
     say(this.note, `trio_dask ${data.version} for ${seconds(data.uptime_s)}: ${rate(live.totals.rate)} tasks/s, ${Math.round(this.last)} % of a processor, ${bytes(data.rss)}.`);
+    this.tell(data);
+    put(this.clients, clients.length ? h("ul", { class: "plain-list" }, clients.slice(0, 50).map((each) => h("li", { class: "key" }, each.name))) : h("p", { class: "dim" }, "None at the moment."));
+    this.draw();
+  }
+
+  // Some of it comes by another way, and may come first, or later.
+  tell(data) {
+    this.told = live.ready;
     put(this.facts, [["Cluster", live.identity.cluster], ["Address", live.identity.address], ["Epoch", live.identity.epoch], ["Host", data.host], ["Process", data.pid],
       ["Python", data.python], ["Processor time", seconds(data.cpu_s)], ["Threads", data.threads], ["Open files", data.descriptors], ["Viewers", data.viewers],
       ["Garbage", `${count(data.garbage_searches)} searches, ${count(data.garbage_found)} objects`],
-      ["Workers so far", count(live.totals.workers_ever)], ["Clients so far", count(live.totals.clients_ever)]].map(([name, value]) => [h("dt", null, name), h("dd", null, String(value))]));
-    put(this.clients, clients.length ? h("ul", { class: "plain-list" }, clients.slice(0, 50).map((each) => h("li", { class: "key" }, each.name))) : h("p", { class: "dim" }, "None at the moment."));
-    this.draw();
+      ["Workers so far", count(live.totals.workers_ever)], ["Clients so far", count(live.totals.clients_ever)]].map(([name, value]) => [h("dt", null, name), h("dd", null, String(value ?? "–"))]));
   }
 
   keep(list, point) { list.push(point); if (list.length > PAST) list.shift(); }
@@ -92,6 +98,7 @@ export class System {
   }
 
   update() {
+    if (this.before && !this.told) this.tell(this.before);
     const last = this.lags[this.lags.length - 1];
     if (!last || live.t > last[0]) this.keep(this.lags, [live.t, live.totals.lag_ms || 0]);
     this.lag.set([{ label: "late", values: this.lags, colour: ink("--accent"), fill: true }], live.t);

@@ -113,9 +113,8 @@ export class Worker {
     this.memoryCanvas = h("canvas", { class: "curve", role: "img", "aria-label": "Memory" });
     this.cpu = new Curves(this.cpuCanvas, (v) => `${Math.round(v)} %`, { span: 120, floor: 100 });
     this.memory = new Curves(this.memoryCanvas, mib, { span: 120, floor: 64, binary: true });
-    this.node = h("div", null,
-      h("nav", { class: "crumbs", "aria-label": "Where this is" }, h("a", { href: at("workers"), "data-nav": true }, "Workers"), " / "),
-      h("h1", null, name), this.note, this.orders,
+    // Shown when there is something to show: of one that was never there, nothing.
+    this.known = h("div", { hidden: true },
       h("div", { class: "grid two" },
         h("section", { class: "card" }, h("header", null, h("h2", null, "CPU")), this.cpuCanvas),
         h("section", { class: "card" }, h("header", null, h("h2", null, "Memory")), this.memoryCanvas),
@@ -127,6 +126,9 @@ export class Worker {
       h("h2", null, "What has happened to it"), h("section", { class: "card flush" }, this.events),
       h("h2", null, "What its tasks have printed"), this.output,
       h("h2", null, "What its process has logged"), h("section", { class: "card flush" }, this.log));
+    this.node = h("div", null,
+      h("nav", { class: "crumbs", "aria-label": "Where this is" }, h("a", { href: at("workers"), "data-nav": true }, "Workers"), " / "),
+      h("h1", null, name), this.note, this.orders, this.known);
   }
 
   start() { this.stop = every(this.node, 2000, () => this.ask()); this.stacks.start(); this.reading = every(this.node, 5000, () => this.read()); }
@@ -144,9 +146,10 @@ export class Worker {
   async ask() {
     let data;
     try { data = await get(`api/v1/workers/${part(this.name)}`); } catch (error) {
-      if (error.status === 404) say(this.note, "This worker is not here any more, or never was. What follows is what was known last.");
+      if (error.status === 404) say(this.note, this.known.hidden ? "There is no such worker: it has left, or never was." : "This worker is not here any more. What follows is what was known last.");
       return;
     }
+    this.known.hidden = false;
     say(this.note, `${data.status}: ${plural(data.window_count, "task")} given to it, ${plural(data.slots, "slot")}; ${plural(data.held_count, "value")} with ${bytes(data.held_bytes)} held. Heard of ${seconds(data.last_seen_s)} ago.`);
     const facts = [["Address", data.address], ["Host", data.host], ["Process", data.pid], ["Python", data.python],
       ["Slots", data.slots], ["Memory", data.memory_limit ? `${bytes(data.memory)} of ${bytes(data.memory_limit)}` : bytes(data.memory)],

@@ -42,6 +42,7 @@ def note(state: ClusterState, kind: str, who: str, text: str) -> None:
     for back in range(1, min(len(happened), _AMONG) + 1):
         before = happened[-back]
         if before[1:4] == entry[1:4] and entry.at - before.at < _TOGETHER_S:
-            happened[-back] = entry._replace(times=before.times + 1)
-            return
+            del happened[-back]  # the last one is always the newest
+            entry = entry._replace(times=before.times + 1)
+            break
     happened.append(entry)
