@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import importlib
 import subprocess
 import sys
@@ -36,6 +37,12 @@ def test_the_last_one_that_is_open(shared_client: Client) -> None:
         with Client(address, set_as_default=False):
             assert chosen() == (third, "tasks")
     assert chosen() == (shared_client, "tasks")
+
+
+def test_the_configuration_can_be_copied(shared_client: Client) -> None:
+    """As others do who look after dask's: a copy names the same client."""
+    for copied in (copy.copy(dask.config.config), copy.deepcopy(dask.config.config)):
+        assert copied["scheduler"] is shared_client
 
 
 def test_what_the_user_has_chosen_stays(shared_client: Client) -> None:

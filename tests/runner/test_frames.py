@@ -6,8 +6,12 @@ import gc
 import subprocess
 import sys
 import threading
+from typing import TYPE_CHECKING
 
-from trio_dask.runner.frames import current_frames
+from trio_dask.runner.frames import caller, current_frames, frame_inside
+
+if TYPE_CHECKING:
+    from collections.abc import Generator
 
 #: Each question makes a collection begin; what is collected lets another thread go on.
 _SCRIPT = """
@@ -55,6 +59,87 @@ def test_nobody_gets_stuck() -> None:
     assert (done.returncode, done.stdout, done.stderr) == (0, "over\n", "")
 
 
+#: Each step from a frame to its caller makes a collection begin, in which the others return.
+_WALK = """
+import gc, sys, threading, time
+from trio_dask.runner.frames import caller, current_frames, frame_inside
+
+class Garbage:
+    def __init__(self):
+        self.me = self
+    def __del__(self):
+        time.sleep(1e-5)
+
+over = threading.Event()
+
+def calls(depth):
+    return calls(depth - 1) if depth else sum((1, 2, 3))
+
+def work():
+    while not over.is_set():
+        calls(6)
+        calls(20)
+        [calls(2) for _ in range(3)]
+
+sys.setswitchinterval(1e-5)
+workers = [threading.Thread(target=work) for _ in range(2)]
+for each in workers:
+    each.start()
+steps = 0
+while steps < 300:
+    frames = current_frames()
+    for each in workers:
+        frame, depth = frames.pop(each.ident), 0
+        while frame is not None:
+            assert type(frame.f_code.co_name) is str
+            assert depth < 40
+            gc.set_threshold(100_000)
+            Garbage(), Garbage(), Garbage()
+            gc.set_threshold(1)
+            frame, depth, steps = caller(frame), depth + 1, steps + 1
+over.set()
+for each in workers:
+    each.join()
+print("over")
+"""
+
+
+def test_nobody_is_followed_to_where_they_are_no_more() -> None:
+    """Threads that return from their calls while somebody looks at these are no danger."""
+    done = subprocess.run(
+        [sys.executable, "-c", _WALK], capture_output=True, check=False, timeout=60, text=True
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (0, "over\n", "")
+
+
+def test_what_is_inside() -> None:
+    """The frame of what is paused; none where it is over, or something else."""
+
+    async def paused() -> None: ...
+
+    def generates() -> Generator[int]:
+        yield 1
+
+    coroutine, generator = paused(), generates()
+    frames = [frame_inside(coroutine), frame_inside(generator)]
+    assert [frame and frame.f_code for frame in frames] == [paused.__code__, generates.__code__]
+    coroutine.close()
+    generator.close()
+    assert [frame_inside(each) for each in (coroutine, generator, 7)] == [None] * 3
+
+
+def test_who_has_called() -> None:
+    """The caller's frame, and nobody for the outermost."""
+    frame = current_frames()[threading.get_ident()]
+    seen = []
+    while (above := caller(frame)) is not None:
+        assert above is frame.f_back
+        seen.append(above.f_code.co_name)
+        frame = above
+    assert "test_who_has_called" in seen
+    assert frame.f_back is None
+
+
 def test_who_switched_collections_off_keeps_them_off() -> None:
     """They are as they were; and all threads are there, this one with this function."""
     for enabled in (True, False):
@@ -66,5 +151,9 @@ def test_who_switched_collections_off_keeps_them_off() -> None:
             gc.enable()
         names = {frame.f_code.co_name for frame in frames.values()}
         assert threading.get_ident() in frames
-        assert names & {"current_frames", "test_who_switched_collections_off_keeps_them_off"}
+        assert names & {
+            "undisturbed",
+            "current_frames",
+            "test_who_switched_collections_off_keeps_them_off",
+        }
         del frames

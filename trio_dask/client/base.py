@@ -60,6 +60,12 @@ class BaseClient:
         kind, count = type(self).__name__, len(self._core.table)
         return f"<{kind}: {self.scheduler_address!r}, {self.live.state}, {count} futures>"
 
+    def __copy__(self) -> Self:
+        return self  # there is one connection, and configurations that name it are copied
+
+    def __deepcopy__(self, memo: object) -> Self:
+        return self
+
     def _repr_html_(self) -> str:
         facts = {
             "Scheduler": self.scheduler_address,

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from trio_dask.messages.ids import auto_key
 from trio_dask.messages.inquiring import packed
-from trio_dask.runner.frames import current_frames
+from trio_dask.runner.frames import caller, current_frames, frame_inside
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -48,14 +48,15 @@ def _above(frame: FrameType | None, call: CodeType) -> list[FrameType]:
             path.reverse()
             return path
         path.append(frame)
-        frame = frame.f_back
+        frame = caller(frame)
     return []
 
 
 def _awaited(task: AsyncTask, stacks: dict[int, FrameType]) -> list[FrameType]:
     """The calls of a coroutine: of what runs as a thread's are, of what waits as it awaits."""
     coroutine, loop = task.coroutine, task.loop
-    if coroutine is None or coroutine.cr_frame is None:
+    outermost = frame_inside(coroutine)
+    if coroutine is None or outermost is None:
         return []
     if not coroutine.cr_running:
         return _suspended(coroutine)
@@ -63,18 +64,18 @@ def _awaited(task: AsyncTask, stacks: dict[int, FrameType]) -> list[FrameType]:
     frame = stacks.get(loop.ident) if loop is not None else None
     while frame is not None:
         path.append(frame)
-        if frame is coroutine.cr_frame:
+        if frame is outermost:
             path.reverse()
             return path
-        frame = frame.f_back
-    return [coroutine.cr_frame]
+        frame = caller(frame)
+    return [outermost]
 
 
 def _suspended(coroutine: CoroutineType[Any, Any, Any]) -> list[FrameType]:
     path: list[FrameType] = []
     inner: Any = coroutine
     while inner is not None and len(path) < _FRAMES_MAX:
-        frame = getattr(inner, "cr_frame", None) or getattr(inner, "gi_frame", None)
+        frame = frame_inside(inner)
         if frame is None:
             break
         path.append(frame)

@@ -15,7 +15,7 @@ from time import monotonic, sleep
 from typing import TYPE_CHECKING, Final
 
 from trio_dask.errors import TaskCancelled
-from trio_dask.runner.frames import current_frames
+from trio_dask.runner.frames import caller, current_frames
 
 if TYPE_CHECKING:
     from types import FrameType
@@ -204,7 +204,7 @@ def _is_delicate(frame: FrameType | None) -> bool:
             return frame is inner and frame.f_code.co_name != _CALL
         if name.partition(".")[0] in _DELICATE and (name, frame.f_code.co_name) not in _WAITING:
             return True
-        frame = frame.f_back
+        frame = caller(frame)
     return True
 
 
