@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from trio_dask import AsyncClient, Client, LocalCluster, SubmitError
+from trio_dask import AsyncClient, Client, LocalCluster, SubmitError, get_client
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -163,6 +163,45 @@ def test_it_ends_with_its_client(client: Client, gate: threading.Event) -> None:
     assert time.monotonic() - began < 20
     with pytest.raises(RuntimeError, match="closed"):
         another.get_executor().submit(abs, -1)
+
+
+def countdown(number: int) -> int:
+    """A task that has another executor's call for each step."""
+    if not number:
+        return 0
+    with get_client().get_executor() as executor:
+        below = executor.submit(countdown, number - 1)
+        assert below.exception() is None
+        [more] = executor.map(countdown, [number - 1])
+        return int(below.result() + more + 1)
+
+
+def leave_a_block() -> str:
+    """A task that waits for calls only by leaving the block."""
+    with get_client().get_executor() as executor:
+        below = executor.submit(countdown, 0)
+    return str(below)
+
+
+def give_up_waiting() -> float:
+    """A task for which a call takes too long."""
+    executor = get_client().get_executor()
+    below = executor.submit(time.sleep, 30)
+    began = time.monotonic()
+    with pytest.raises(concurrent.futures.TimeoutError):
+        below.result(timeout=0.05)
+    assert below.cancel()
+    return time.monotonic() - began
+
+
+def test_inside_tasks(client: Client) -> None:
+    """Who waits has no slot meanwhile: one is enough for calls within calls."""
+    [worker, _] = client.nthreads()
+    with client.get_executor(workers=worker) as executor:
+        futures = [executor.submit(countdown, 3) for _ in range(3)]
+        assert [future.result(timeout=60) for future in futures] == [7] * 3
+        assert "finished" in executor.submit(leave_a_block).result(timeout=60)
+        assert executor.submit(give_up_waiting).result(timeout=60) < 25
 
 
 async def _on_asyncio(address: str) -> None:

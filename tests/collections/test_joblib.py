@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import operator
 import subprocess
 import sys
+import time
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -12,7 +14,8 @@ import pytest
 
 joblib = pytest.importorskip("joblib", reason="joblib is not installed")
 
-from trio_dask.client.joblib import TrioDaskBackend  # noqa: E402 - after it is known to be there
+from trio_dask import get_worker  # noqa: E402 - after it is known to be there
+from trio_dask.client.joblib import TrioDaskBackend  # noqa: E402
 
 if TYPE_CHECKING:
     from trio_dask import Client
@@ -75,6 +78,35 @@ def test_large_arguments_are_sent_once(client: Client, monkeypatch: pytest.Monke
         calls = (joblib.delayed(first)(large, row) for row in range(30))
         assert joblib.Parallel()(calls) == list(range(30))
     assert len(put) == 1
+
+
+def where(number: int) -> tuple[str, int]:
+    """A call, and that it is a task."""
+    return get_worker().name, number
+
+
+def call_others(number: int) -> list[int]:
+    """Calls inside a call."""
+    with joblib.parallel_config(n_jobs=4):
+        found = joblib.Parallel()(joblib.delayed(where)(number + more) for more in range(6))
+    assert all(name for name, _ in found)
+    assert get_worker().name, "this one goes on in its slot"
+    return [number for _, number in found]
+
+
+def test_calls_inside_calls(client: Client) -> None:
+    """They are on the cluster, too, and who waits for them takes no slot, so all of them may."""
+    with joblib.parallel_config(backend="trio_dask"):
+        found = joblib.Parallel()(joblib.delayed(call_others)(10 * outer) for outer in range(4))
+    assert found == [[10 * outer + more for more in range(6)] for outer in range(4)]
+
+
+def test_calls_that_take_too_long(client: Client) -> None:
+    """They are given up, and their slots are free for the next ones."""
+    with joblib.parallel_config(backend="trio_dask"):
+        with pytest.raises(multiprocessing.TimeoutError):
+            joblib.Parallel(timeout=0.1)(joblib.delayed(time.sleep)(600) for _ in range(4))
+        assert joblib.Parallel()([joblib.delayed(pow)(2, 3)] * 3) == [8] * 3
 
 
 def test_scikit_learn(client: Client) -> None:

@@ -8,14 +8,16 @@ import threading
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
+from trio_dask.client.inside_waits import TaskThreadWaits
 from trio_dask.client.outcomes import Failed
-from trio_dask.client.waits import seconds_of
+from trio_dask.client.waits import TimeIsUp, run_blocking, seconds_of
 from trio_dask.runner.chunks import call_rows
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
     from trio_dask.client.base import BaseClient
+    from trio_dask.client.waits import Bell
 
 T = TypeVar("T")
 
@@ -27,12 +29,28 @@ _OPTIONS: Final = frozenset({
 
 
 class ExecutorFuture(concurrent.futures.Future[T]):
-    """A future of `concurrent.futures`, of a task of a client."""
+    """A future of `concurrent.futures`, of a task of a client.
 
-    def __init__(self, give_up: Callable[[ExecutorFuture[T]], None]) -> None:
+    Inside a task `result` and `exception` wait without its slot, as what is waited for may need it.
+    """
+
+    def __init__(
+        self,
+        give_up: Callable[[ExecutorFuture[T]], None],
+        wait: Callable[[list[ExecutorFuture[Any]], float | None], float | None],
+    ) -> None:
         super().__init__()
         self._give_up = give_up
+        self._wait = wait
         self._settling = threading.Lock()
+
+    def result(self, timeout: float | None = None) -> T:
+        """The value, or the error that the call raised."""
+        return super().result(timeout if self.done() else self._wait([self], timeout))
+
+    def exception(self, timeout: float | None = None) -> BaseException | None:
+        """The error that the call raised, or None."""
+        return super().exception(timeout if self.done() else self._wait([self], timeout))
 
     def cancel(self) -> bool:
         """Give the task up, whether it has begun or not. False if it has ended."""
@@ -87,7 +105,7 @@ class ClientExecutor(concurrent.futures.Executor):
             if self._is_shut:
                 msg = "this executor was shut down: it takes no more calls"
                 raise RuntimeError(msg)
-            future: ExecutorFuture[T] = ExecutorFuture(self._give_up)
+            future: ExecutorFuture[T] = ExecutorFuture(self._give_up, self._wait)
             task: Any = self._client.submit(fn, *args, **self._options, **kwargs)
             self._pending[future] = task
         self._client.follow(task, partial(self._settle, future))
@@ -137,7 +155,25 @@ class ClientExecutor(concurrent.futures.Executor):
             for future in pending:
                 future.cancel()
         if wait and not self._client.asynchronous:
+            self._wait(pending, None)
             concurrent.futures.wait(pending)
+
+    def _wait(self, futures: list[ExecutorFuture[Any]], timeout: float | None) -> float | None:
+        """Wait for them as a task does, if this is one; how long to go on waiting."""
+        live = self._client.live
+        waits = live.waits
+        if not isinstance(waits, TaskThreadWaits):
+            return timeout
+        live.flush()
+        deadline = waits.deadline(timeout)
+        try:
+            for future in futures:
+                bell = waits.bell()
+                future.add_done_callback(partial(_ring, bell))
+                run_blocking(bell.wait(deadline))
+        except TimeIsUp:
+            return 0
+        return None
 
     def _settle(self, future: ExecutorFuture[Any], outcome: object) -> None:
         with self._lock:
@@ -149,3 +185,7 @@ class ClientExecutor(concurrent.futures.Executor):
             task = self._pending.pop(future, None)
         if task is not None:
             self._client.give_up(task, "its future was cancelled")
+
+
+def _ring(bell: Bell, _: object) -> None:
+    bell.ring()

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import copy
 import threading
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 from joblib.parallel import AutoBatchingMixin, ParallelBackendBase
 
 from trio_dask.client import currents
 from trio_dask.client.blocking import Client
+from trio_dask.client.inside import of_task
+from trio_dask.runner import rejoin, secede
 from trio_dask.runner.chunks import call
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from trio_dask.client.executor import ClientExecutor, ExecutorFuture
 
@@ -45,11 +48,12 @@ class TrioDaskBackend(AutoBatchingMixin, ParallelBackendBase):  # type: ignore[m
         self._stored: dict[int, tuple[Any, Any]] = {}
 
     def __reduce__(self) -> Any:
-        # Batches of calls carry the backend of calls inside them: it finds its client there.
+        # A batch of calls carries the backend for calls inside them, which finds its client there.
         return _again, (self.nesting_level, self._options)
 
     def _own_client(self) -> Client:
-        return currents.find(Client) if self._client is None else self._client
+        own = of_task() if self._client is None else self._client
+        return own if isinstance(own, Client) else currents.find(Client)
 
     def effective_n_jobs(self, n_jobs: int | None) -> int:
         """So many as the cluster has slots, if not fewer are asked for."""
@@ -60,6 +64,24 @@ class TrioDaskBackend(AutoBatchingMixin, ParallelBackendBase):  # type: ignore[m
         if n_jobs is None or n_jobs == -1:
             return slots
         return n_jobs if n_jobs > 0 else max(1, slots + 1 + n_jobs)
+
+    def get_nested_backend(self) -> tuple[TrioDaskBackend, None]:
+        """For calls inside calls: on the cluster, too."""
+        return TrioDaskBackend(
+            nesting_level=(self.nesting_level or 0) + 1, options=self._options
+        ), None
+
+    @contextmanager
+    def retrieval_context(self) -> Iterator[None]:
+        """Waiting for calls; inside a task without its slot, as they may need it."""
+        inside = of_task() is not None
+        if inside:
+            secede()
+        try:
+            yield
+        finally:
+            if inside:
+                rejoin()
 
     def configure(self, n_jobs: int = 1, parallel: Any = None, **_: Any) -> int:
         """Be ready for calls."""
