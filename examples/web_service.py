@@ -2,6 +2,8 @@
 
     python examples/web_service.py          # then: curl http://127.0.0.1:8000/factors/360360
 
+It is the same with FastAPI, which is made of Starlette: give its `FastAPI` the `lifespan`.
+
 The cluster is that of ``TRIO_DASK_SCHEDULER_ADDRESS``, or one of its own. Requests that come while
 others are computed wait for the cluster, not for one another.
 """
@@ -13,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import anyio
 from starlette.applications import Starlette
-from starlette.responses import JSONResponse
+from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from trio_dask import AsyncClient
@@ -35,14 +37,26 @@ def factors(number: int) -> list[int]:
     return found + [number] * (number > 1)
 
 
+async def until_given_up(request: Request, scope: anyio.CancelScope) -> None:
+    """A visitor who leaves is told of by a message; nothing else stops what he has asked for."""
+    while (await request.receive())["type"] != "http.disconnect":
+        pass
+    scope.cancel()
+
+
 def service(compute: Callable[[int], Awaitable[list[int]]], **options: Any) -> Starlette:
     """The web service, with some way to have factors computed."""
 
-    async def answer(request: Request) -> JSONResponse:
+    async def answer(request: Request) -> Response:
         number = request.path_params["number"]
         if number > 1 << 50:
             return JSONResponse({"error": "that would take too long"}, 400)
-        return JSONResponse({"number": number, "factors": await compute(number)})
+        response = Response(status_code=499)  # nobody will read it
+        async with anyio.create_task_group() as visit:
+            visit.start_soon(until_given_up, request, visit.cancel_scope)
+            response = JSONResponse({"number": number, "factors": await compute(number)})
+            visit.cancel_scope.cancel()
+        return response
 
     return Starlette(routes=[Route("/factors/{number:int}", answer)], **options)
 
@@ -57,16 +71,20 @@ def app() -> Starlette:
             clients.append(client)
             yield
 
-    # `call` owns its task: where a request is given up, so is that.
+    # `call` owns its task: where it is cancelled, as its visitor has left, the task is stopped.
     return service(lambda number: clients[0].call(factors, number), lifespan=lifespan)
 
 
 async def asked(service: Starlette, path: str) -> bytes:
-    """What the service answers, without a network."""
+    """What the service answers, without a network, to somebody who waits for it."""
     said: list[bytes] = []
+    asks = iter([{"type": "http.request", "body": b"", "more_body": False}])
 
     async def receive() -> dict[str, Any]:
-        return {"type": "http.request", "body": b"", "more_body": False}
+        for message in asks:
+            return message
+        await anyio.sleep_forever()
+        raise AssertionError
 
     async def send(message: Any) -> None:
         said.append(message.get("body", b""))

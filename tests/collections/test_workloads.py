@@ -16,7 +16,7 @@ pytest.importorskip("dask.dataframe", reason="the jobs are made with Dask's coll
 import dask
 import trio
 
-from trio_dask import Client, LocalCluster
+from trio_dask import AsyncClient, Client, LocalCluster, check_cancelled
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -92,6 +92,43 @@ async def test_the_web_service(
             assert found == {"number": 360, "factors": [2, 2, 2, 3, 3, 5]}
             refused = json.loads(await web.asked(service, f"/factors/{1 << 60}"))
             assert "too long" in refused["error"]
+
+
+async def test_a_visitor_who_leaves_the_web_service(
+    examples: Any, cluster: LocalCluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What he has asked for is stopped on the cluster; the next one is served."""
+    monkeypatch.setenv("TRIO_DASK_SCHEDULER_ADDRESS", cluster.scheduler_address)
+    monkeypatch.setenv("TRIO_DASK_TOKEN", cluster.token)
+    web = sys.modules["web_service"]
+    monkeypatch.setattr(web, "factors", forever)
+    service = web.app()
+    messages, said = trio.open_memory_channel[dict[str, Any]](2), list[Any]()
+
+    async def send(message: Any) -> None:
+        said.append(message)
+
+    with trio.fail_after(60):
+        async with (
+            service.router.lifespan_context(service),
+            AsyncClient(cluster.scheduler_address) as client,
+            trio.open_nursery() as nursery,
+        ):
+            scope = {"type": "http", "method": "GET", "path": "/factors/7", "headers": []}
+            await messages[0].send({"type": "http.request", "body": b"", "more_body": False})
+            nursery.start_soon(service, scope, messages[1].receive, send)
+            while not (await client.task_counts())["assigned"]:
+                await trio.lowlevel.checkpoint()
+            await messages[0].send({"type": "http.disconnect"})
+            while (await client.task_counts())["assigned"]:
+                await trio.lowlevel.checkpoint()
+    assert said[0]["status"] == 499
+
+
+def forever(number: int) -> list[int]:
+    """Factors that take too long, until they are not wanted any more."""
+    while True:
+        check_cancelled()
 
 
 @pytest.mark.parametrize("name", ["shuffle", "set_index", "merge", "rechunk"])
