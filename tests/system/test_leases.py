@@ -51,9 +51,10 @@ def hold_for_ever(holder: Any, path: str) -> None:
 
 async def pid_in(path: Path) -> int:
     """The process that has written who it is."""
-    while not (path.exists() and path.read_text(encoding="utf-8")):
+    while True:
+        if path.exists() and (text := path.read_text(encoding="utf-8")):
+            return int(text)
         await trio.lowlevel.checkpoint()
-    return int(path.read_text(encoding="utf-8"))
 
 
 @pytest.mark.parametrize("kind", ["lock", "semaphore"])
@@ -108,8 +109,10 @@ async def test_who_waits_gets_it_in_turn_when_its_holder_is_killed(
         async with trio.open_nursery() as nursery:
             for number in range(6):
                 nursery.start_soon(wait_in_line, number, (one, two)[number % 2])
-                while len((await one.coordination())[f"{kind}s"]["x"]["waiting"]) <= number:
-                    await trio.lowlevel.checkpoint()
+                while True:
+                    waiting = (await one.coordination())[f"{kind}s"]["x"]["waiting"]
+                    if len(waiting) > number:
+                        break
             assert came == []
             os.kill(pid if who == "runner" else worker.process.pid, signal.SIGKILL)
         assert came == list(range(6))
