@@ -39,6 +39,26 @@ def test_it_fits(columns: int, count: int) -> None:
     assert ("… and 85 more" in lines) == (count == 100)
 
 
+def test_what_matters_least_goes_first() -> None:
+    """Of the columns, where there is not enough room: memory stays longer than addresses."""
+
+    def table(columns: int, name: str, address: str = "tcp://192.0.2.1:40000") -> list[str]:
+        info = {"n_workers": 1, "workers": {address: worker(name)}}
+        head, row = screen("tcp://192.0.2.1:8786", info, {}, columns)[-2:]
+        assert len(row) <= columns
+        return [*head.split(), row]
+
+    *head, row = table(100, "w-0")
+    assert head == ["worker", "state", "threads", "tasks", "values", "memory", "address"]
+    *head, _ = table(100, "tcp://192.0.2.1:40000")  # which says its address already
+    assert head == ["worker", "state", "threads", "tasks", "values", "memory"]
+    *head, _ = table(60, "tcp://192.0.2.1:40000")
+    assert head == ["worker", "state", "tasks", "memory"]
+    *head, row = table(60, "x" * 100)
+    assert head[:2] == ["worker", "state"]
+    assert row.startswith(f"{'x' * 29}…  running")
+
+
 @pytest.mark.network
 def test_logs(
     monkeypatch: pytest.MonkeyPatch,

@@ -190,6 +190,26 @@ def test_so_many_pictures(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 @pytest.mark.network
+@pytest.mark.parametrize("columns", ["40", "200"])
+def test_as_wide_as_is_said(
+    columns: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A picture in a pipe is made for `COLUMNS`, where that is set."""
+    made: list[int] = []
+
+    def draw(_: object, width: int, *__: object, **___: object) -> str:
+        made.append(width)
+        return "picture"
+
+    monkeypatch.setenv("COLUMNS", columns)
+    monkeypatch.setattr("trio_dask.cli.top.picture", draw)
+    with answering(200, stream_of()) as (source, _):
+        assert main(["top", f"http://{source.place}{source.path}"]) == 0
+    assert made == [int(columns)]
+    assert capsys.readouterr().out == "picture\n"
+
+
+@pytest.mark.network
 @pytest.mark.parametrize(("words", "code"), [([], 0), (["--follow"], 1)])
 def test_until_nothing_is_left(
     words: list[str], code: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]

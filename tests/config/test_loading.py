@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pytest
 
@@ -18,9 +18,6 @@ from trio_dask.config import (
     memory_bytes,
 )
 from trio_dask.errors import ConfigError
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 
 def write(path: Path, text: str) -> Path:
@@ -148,6 +145,26 @@ def test_bad_files_are_named(tmp_path: Path) -> None:
         load_config({}, [tmp_path / "gone.toml"])
     with pytest.raises(ConfigError, match=r"bad\.toml is not TOML"):
         load_config({}, [write(tmp_path / "bad.toml", "= 1")])
+
+
+def test_the_users_file_is_not_left_out(
+    own_settings: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is in its place and cannot be read is an error: somebody has meant something."""
+    place = own_settings / "trio-dask" / "config.toml"
+    place.mkdir(parents=True)
+    with pytest.raises(ConfigError, match=r"cannot read .*config\.toml: Is a directory"):
+        load_config()
+    place.rmdir()
+    assert load_config().scheduler.port == 8786
+
+    def refuse(*_: object, **__: object) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(Path, "lstat", refuse)
+    monkeypatch.setattr(Path, "open", refuse)
+    with pytest.raises(ConfigError, match=r"cannot read .*config\.toml: Permission denied"):
+        load_config()
 
 
 def test_units_and_resources(tmp_path: Path) -> None:

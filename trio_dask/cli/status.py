@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json as as_json
 import shutil
-import sys
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
 from cyclopts import Parameter
@@ -17,6 +16,10 @@ if TYPE_CHECKING:
 #: So many workers are shown, those with most to do; the others are counted.
 _ROWS_MAX: Final = 15
 _HEAD: Final = ("worker", "state", "threads", "tasks", "values", "memory", "address")
+#: Of these, where there is no room for all.
+_FIRST_TO_GO: Final = (6, 4, 2, 3, 5)
+#: The size of what is no terminal, if nobody says another by ``COLUMNS``.
+_PIPE: Final = (120, 24)
 _STATES: Final = ("ready", "assigned", "waiting", "done", "failed")
 _TASKS: Final = {"assigned": "with workers"}
 
@@ -40,7 +43,7 @@ def status(scheduler: str, /, *, json: Annotated[bool, Parameter(negative="")] =
     if json:
         print(as_json.dumps({"address": address, **info, "tasks": counts}, default=str))
         return
-    columns = shutil.get_terminal_size().columns if sys.stdout.isatty() else 120
+    columns = shutil.get_terminal_size(_PIPE).columns
     for line in screen(address, info, counts, columns):
         print(line)
 
@@ -88,26 +91,28 @@ def _between(adapting: Mapping[str, int | None] | None) -> str:
 def _table(workers: Sequence[tuple[str, Any]], columns: int) -> list[str]:
     """A row for each worker, with as many columns as there is room for."""
     ordered = sorted(workers, key=lambda item: (-item[1]["processing"], str(item[1]["name"])))
-    rows = [_HEAD, *(_row(address, worker) for address, worker in ordered[:_ROWS_MAX])]
+    rows = [_HEAD, *(_row(address, worker, columns) for address, worker in ordered[:_ROWS_MAX])]
     widths = [max(len(row[at]) for row in rows) for at in range(len(_HEAD))]
-    shown = len(_HEAD)
-    while shown > 2 and sum(widths[:shown]) + 2 * (shown - 1) > columns:
-        shown -= 1
-    lines = ["  ".join(row[at].ljust(widths[at]) for at in range(shown)).rstrip() for row in rows]
+    shown = [at for at in range(len(_HEAD)) if any(row[at] for row in rows[1:])]
+    for at in _FIRST_TO_GO:
+        if at in shown and sum(widths[each] + 2 for each in shown) - 2 > columns:
+            shown.remove(at)
+    lines = ["  ".join(row[at].ljust(widths[at]) for at in shown).rstrip() for row in rows]
     if len(ordered) > _ROWS_MAX:
         lines.append(f"… and {len(ordered) - _ROWS_MAX} more")
     return lines
 
 
-def _row(address: str, worker: Mapping[str, Any]) -> tuple[str, ...]:
+def _row(address: str, worker: Mapping[str, Any], columns: int) -> tuple[str, ...]:
     metrics = worker.get("metrics", {})
     runner = metrics.get("runner")
     used = metrics.get("store_bytes", 0) + (runner.get("rss", 0) if isinstance(runner, dict) else 0)
     limit = worker.get("memory_limit") or 0
     memory = f"{format_bytes(used)} / {format_bytes(limit)}" if limit else format_bytes(used)
     name = str(worker["name"])
+    most = columns // 2
     return (
-        name,
+        name if len(name) <= most else f"{name[: most - 1]}…",
         str(worker["status"]),
         str(worker["nthreads"]),
         str(worker["processing"]),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import select
+import shutil
 import sys
 import time
 from contextlib import contextmanager, suppress
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
 #: How long a key may wait.
 _LOOK_S: Final = 0.2
 _EVERY_MAX_S: Final = 3600.0
+#: The size of what is no terminal, if nobody says another by ``COLUMNS``.
+_PIPE: Final = (120, 24)
 #: Who has heard nothing by then, and is not looked at, gives up.
 PATIENCE_S: Final = 10.0
 
@@ -62,7 +65,9 @@ def top(
                 if number:
                     print()
                 wait_ready(follower, mirror, every if number else 0.0)
-                width = screen.width if screen.is_terminal else 120
+                width = (
+                    screen.width if screen.is_terminal else shutil.get_terminal_size(_PIPE).columns
+                )
                 only = screen.options.ascii_only
                 screen.print(
                     picture(mirror, width, None, connected=True, ascii_only=only), width=width

@@ -105,7 +105,7 @@ def load_settings(
     environ = os.environ if environ is None else environ
     if files is None:
         own = config_directory(environ) / "config.toml"
-        files = [own] if own.is_file() else []
+        files = [own] if _is_there(own) else []
     known = known_settings()
     given: dict[str, tuple[object, str]] = {}
     for path in files:
@@ -120,6 +120,17 @@ def load_settings(
         for name, (raw, origin) in given.items()
     }
     return Loaded(_build(Config, values, ""), {name: origin for name, (_, origin) in given.items()})
+
+
+def _is_there(path: Path) -> bool:
+    """Whether there is anything: also what cannot be read, as nobody's settings are left out."""
+    try:
+        path.lstat()
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    except OSError:
+        return True
+    return True
 
 
 def _read_toml(path: Path) -> dict[str, Any]:
