@@ -44,6 +44,20 @@ async def test_before_there_is_news(chromium: Chromium) -> None:
         await page.wait_for(f"{LIVE} && {facts}.includes('0123456789abcdef')")
 
 
+async def test_nothing_jumps_when_news_come(chromium: Chromium) -> None:
+    """Figures and what is said below them have their places before they are there."""
+    async with open_site(chromium, 2) as (site, page):
+        for width in (400, 1920):
+            await page.look(width, 900)
+            await page.call("Network.setBlockedURLs", urls=[site.at("events")])
+            await page.open(site.at("status"))
+            high = "document.querySelector('.tiles').offsetHeight"
+            before = await page.wait_for(high)
+            await page.call("Network.setBlockedURLs", urls=[])
+            await page.wait_for(f"{LIVE} && document.querySelector('.tile .note').innerText")
+            assert await page.run(high) == before
+
+
 async def test_a_function_in_the_graph_keeps_its_name(chromium: Chromium) -> None:
     """However many of its tasks have run, and failed."""
     async with open_site(chromium, 1) as (site, page):
