@@ -8,8 +8,10 @@ import io
 import logging
 import os
 import re
+import socket
 import subprocess
 import sys
+from contextlib import nullcontext
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -21,6 +23,7 @@ from rich.console import Console
 
 from trio_dask.cli import main
 from trio_dask.cli.app import app
+from trio_dask.cli.checks import check_hosts
 from trio_dask.cli.garbage import garbage_collector
 from trio_dask.cli.logs import log_to_stderr
 from trio_dask.cli.scheduler import keep_token
@@ -226,6 +229,33 @@ def test_where_to_listen(
     """The host may bring its port, with or without a scheme."""
     at = listen_at(host, port, None)
     assert (at.host, at.port) == expected
+
+
+@pytest.mark.parametrize(
+    ("error", "says"),
+    [
+        (
+            socket.gaierror(socket.EAI_NONAME, "not known"),
+            "--host: the host 'x' .*: not known; give",
+        ),
+        (UnicodeError("label too long"), "--host: the host 'x' .*: it is no name of a host; give"),
+        (socket.gaierror(socket.EAI_AGAIN, "Temporary failure"), ""),
+    ],
+)
+def test_whether_a_host_can_be_looked_up(
+    error: Exception, says: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Who knows nobody of that name has said it; who does not answer now may do so later."""
+
+    def look_up(host: str, _: None) -> None:
+        if host == "x":
+            raise error
+
+    monkeypatch.setattr("trio_dask.cli.checks.socket.getaddrinfo", look_up)
+    check_hosts("", "--host")
+    check_hosts("::1, localhost", "--host")
+    with pytest.raises(ConfigError, match=says) if says else nullcontext():
+        check_hosts("localhost,x", "--host")
 
 
 def test_interfaces_have_addresses() -> None:
