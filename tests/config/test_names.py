@@ -33,6 +33,8 @@ def test_what_is_no_name(name: object) -> None:
     """What would be something else in a path, an address, a list or a line of a log."""
     with pytest.raises(ConfigError, match="is no name of a worker: it has letters, digits, and"):
         worker_name(name)
+    with pytest.raises(ConfigError, match=r"^worker\.name: .* is no name of a worker"):
+        load_config({}, (), {"worker.name": name if name is not None else "a b"})
 
 
 def test_a_name_has_a_bound() -> None:

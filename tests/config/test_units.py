@@ -63,6 +63,14 @@ def test_what_is_neither_is_refused(raw: object) -> None:
         parse_bytes(raw)
 
 
+@pytest.mark.parametrize("text", ["888178419700126PiB", "1e20 PB", "1e30 d", "1e30s 1e30s"])
+def test_more_than_anybody_has_is_refused(text: str) -> None:
+    """With its unit, too: what was accepted once is accepted when it is handed on."""
+    for parse in (parse_seconds, parse_bytes):
+        with pytest.raises(ConfigError, match="is no"):
+            parse(text)
+
+
 @given(st.text())
 def test_any_text_is_a_number_or_an_error(text: str) -> None:
     """No text makes the parsers fail in another way."""

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import re
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from trio_dask.errors import ConfigError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 _SECONDS: Final[dict[str, float]] = {
     **dict.fromkeys(("us", "µs", "microsecond", "microseconds"), 1e-6),
@@ -44,9 +47,12 @@ def _parts(text: str) -> list[tuple[float, str]] | None:
     return out or None
 
 
-def _sane(number: float) -> bool:
-    """Whether it is neither infinite nor about to be."""
-    return number <= _NUMBER_MAX
+def _sum(parts: list[tuple[float, str]] | None, units: Mapping[str, float]) -> float | None:
+    """All of it in the smallest unit; None if it is not that, or more than anybody has."""
+    if parts is None or any(unit not in units for _, unit in parts):
+        return None
+    total = sum(number * units[unit] for number, unit in parts)
+    return total if total <= _NUMBER_MAX else None
 
 
 def _plain_number(raw: object) -> float | None:
@@ -70,10 +76,11 @@ def parse_seconds(raw: object) -> float:
     if number is not None:
         return number
     parts = _parts(raw.lower()) if isinstance(raw, str) else None
-    if parts is None or any(unit not in _SECONDS or not _sane(n) for n, unit in parts):
+    total = _sum(parts, _SECONDS)
+    if total is None:
         msg = f'{raw!r} is no duration; write seconds, or a unit as in "500ms", "10s", "5m", "1h"'
         raise ConfigError(msg)
-    return sum(number * _SECONDS[unit] for number, unit in parts)
+    return total
 
 
 def parse_bytes(raw: object) -> int:
@@ -91,11 +98,11 @@ def parse_bytes(raw: object) -> int:
     if number is not None:
         return int(number)
     parts = _parts(raw.lower()) if isinstance(raw, str) else None
-    if parts is None or len(parts) != 1 or parts[0][1] not in _BYTES or not _sane(parts[0][0]):
+    total = _sum(parts, _BYTES) if parts is not None and len(parts) == 1 else None
+    if total is None:
         msg = f'{raw!r} is no size; write bytes, or a unit as in "500kB", "64MiB", "2GB"'
         raise ConfigError(msg)
-    [(number, unit)] = parts
-    return int(number * _BYTES[unit])
+    return int(total)
 
 
 def format_bytes(count: float) -> str:
