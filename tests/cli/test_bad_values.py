@@ -59,6 +59,7 @@ _LOCAL: Rows = [
     ("--memory-limit", "lots", _SIZE),
     ("--name", "a/b", _NAME),
     ("--local-directory", "/dev/null/x", "is a file"),
+    ("--local-directory", "", "path is empty"),
     ("--resources", "GPU", '"GPU=2 MEM=10e9"'),
 ]
 BAD: Final[dict[str, Rows]] = {
@@ -127,6 +128,7 @@ BAD: Final[dict[str, Rows]] = {
         ("--preload", "no_such_module_here", "neither a module"),
         ("--preload-nanny", "a.py", "no import path"),
         ("--local-directory", "/dev/null/x", "/dev/null is a file"),
+        ("--local-directory", "", "path is empty"),
         ("--pid-file", NO_DIRECTORY, "no directory"),
         ("--event-log", NO_DIRECTORY, "no directory"),
         ("--dashboard-address", "x:y:z", _ADDRESS),
@@ -168,6 +170,7 @@ BAD: Final[dict[str, Rows]] = {
         ("--scheduler-file", NO_DIRECTORY, "no directory"),
         ("--shared-directory", NO_DIRECTORY, "no directory"),
         ("--local-directory", "/dev/null/x", "is a file"),
+        ("--local-directory", "", "path is empty"),
         ("--name", "a/b", _NAME),
         ("--nworkers", "few", _WHOLE),
         ("--nthreads", "few", _WHOLE),

@@ -116,6 +116,8 @@ def test_help_on_a_narrow_terminal(
         (["scheduler", "--host", "h:1", "--port", "2"], "two ports"),
         (["worker"], "where is the scheduler?"),
         (["run", ""], "there is no script ''"),
+        (["migrate", ""], "The path is empty"),
+        (["certs", "new", ""], "The path is empty"),
         (["scheduler", "--port", "-1"], "--port: -1 is no whole number"),
         (["worker", "tcp://h:1", "--nthreads", "0"], "--nthreads: 0: there must be at least one"),
         (["worker", "tcp://h:1", "--nworkers", "few"], "--nworkers: 'few'"),

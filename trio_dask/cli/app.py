@@ -311,6 +311,7 @@ certs.command(
     "trio_dask.cli.certs:new",
     name="new",
     help="Make a certificate, and first of all an authority if there is none.",
+    usage="Usage: trio-dask certs new [OPTIONS] [DIRECTORY]",
     help_epilogue=examples("""
         trio-dask certs new ~/certs
         trio-dask certs new ~/certs --name ada --days 30"""),

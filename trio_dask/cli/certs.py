@@ -8,7 +8,7 @@ from typing import Annotated, Final
 
 from cyclopts import Parameter
 
-from trio_dask.cli.checks import check_word
+from trio_dask.cli.checks import check_word, some_path
 from trio_dask.comm import Authority, good_until, new_authority
 from trio_dask.config import config_directory, read_private, write_private
 from trio_dask.errors import ConfigError
@@ -18,7 +18,7 @@ _DAYS_MAX: Final = 36_500
 
 
 def new(
-    directory: Path | None = None,
+    directory: Annotated[Path | None, Parameter(converter=some_path)] = None,
     /,
     *,
     name: str = "trio-dask",

@@ -11,7 +11,9 @@ from typing import TYPE_CHECKING, Any, Final
 from trio_dask.errors import ConfigError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
+
+    from cyclopts import Token
 
 _NAMED: Final = re.compile(r"^([a-z_]+)=")
 #: Errors of who looks hosts up that say nothing about the host.
@@ -29,6 +31,19 @@ def visible(_kind: Any, value: Any) -> None:
         if isinstance(each, str | Path) and not str(each).isprintable():
             msg = "It would be more than one line, or has characters that cannot be seen."
             raise ValueError(msg)
+
+
+def some_path(_kind: Any, tokens: Sequence[Token]) -> Path:
+    """A path, and not the text of nothing that a shell makes of a variable which is not set: that
+    would be the directory where one is.
+
+    Raises:
+        ValueError: it is empty; the command line's parser names what it was given to.
+    """
+    if not tokens[0].value:
+        msg = "The path is empty; write . for the directory where you are."
+        raise ValueError(msg)
+    return Path(tokens[0].value)
 
 
 @contextmanager

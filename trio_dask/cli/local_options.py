@@ -12,7 +12,7 @@ from typing import Annotated, Any, Final
 
 from cyclopts import Parameter
 
-from trio_dask.cli.checks import check_scratch, visible
+from trio_dask.cli.checks import check_scratch, some_path, visible
 from trio_dask.cli.logs import in_colour
 from trio_dask.config import AUTO, load_settings
 
@@ -46,7 +46,9 @@ class LocalOptions:
     nthreads: int | None = None
     memory_limit: str | None = None
     name: Annotated[str | None, Parameter(validator=visible)] = None
-    local_directory: Annotated[Path | None, Parameter(validator=visible)] = None
+    local_directory: Annotated[Path | None, Parameter(validator=visible, converter=some_path)] = (
+        None
+    )
     resources: str | None = None
 
     def given(self) -> list[str]:

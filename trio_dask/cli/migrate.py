@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from collections import Counter
 from pathlib import Path
+from typing import Annotated
 
+from cyclopts import Parameter
+
+from trio_dask.cli.checks import some_path
 from trio_dask.cli.migrating import MISSING, OTHER, SAME, uses
 from trio_dask.errors import ConfigError
 
 
-def migrate(*paths: Path, all: bool = False) -> int:  # noqa: A002 - the option's name
+def migrate(*paths: Annotated[Path, Parameter(converter=some_path)], all: bool = False) -> int:  # noqa: A002 - the option's name
     """Report what of a program's use of dask.distributed is here, and what is not.
 
     Args:

@@ -13,7 +13,7 @@ from typing import Annotated, Any, Final
 
 from cyclopts import Parameter
 
-from trio_dask.cli.checks import check_directory_of, check_scratch, given_to
+from trio_dask.cli.checks import check_directory_of, check_scratch, given_to, some_path
 from trio_dask.cli.launch import SCHEDULER, SCRIPT, Place, place_in, threads_each
 from trio_dask.cli.logs import log_to_stderr
 from trio_dask.cli.options import (
@@ -50,7 +50,9 @@ def mpi(
     *words: Annotated[str, Parameter(allow_leading_hyphen=True, show=False, validator=())],
     scheduler_file: Annotated[Path | None, Parameter(group=FILES_OPTIONS)] = None,
     shared_directory: Annotated[Path | None, Parameter(group=FILES_OPTIONS)] = None,
-    local_directory: Annotated[Path | None, Parameter(group=FILES_OPTIONS)] = None,
+    local_directory: Annotated[
+        Path | None, Parameter(group=FILES_OPTIONS, converter=some_path)
+    ] = None,
     nworkers: Annotated[
         str | None, Parameter(group=WORK_OPTIONS, allow_leading_hyphen=True)
     ] = None,

@@ -15,7 +15,13 @@ from typing import Annotated
 import trio
 from cyclopts import Parameter
 
-from trio_dask.cli.checks import check_directory_of, check_hosts, check_scratch, check_word
+from trio_dask.cli.checks import (
+    check_directory_of,
+    check_hosts,
+    check_scratch,
+    check_word,
+    some_path,
+)
 from trio_dask.cli.garbage import garbage_collector
 from trio_dask.cli.logs import log_to_stderr
 from trio_dask.cli.looking import wait_for_scheduler_file
@@ -117,7 +123,9 @@ def worker(
     max_rss: Annotated[str | None, Parameter(group=LIFE_OPTIONS, allow_leading_hyphen=True)] = None,
     max_age: Annotated[str | None, Parameter(group=LIFE_OPTIONS)] = None,
     preload_nanny: Annotated[list[str] | None, Parameter(group=LIFE_OPTIONS, negative="")] = None,
-    local_directory: Annotated[Path | None, Parameter(group=FILES_OPTIONS)] = None,
+    local_directory: Annotated[
+        Path | None, Parameter(group=FILES_OPTIONS, converter=some_path)
+    ] = None,
     pid_file: Annotated[Path | None, Parameter(group=FILES_OPTIONS)] = None,
     event_log: Annotated[Path | None, Parameter(group=FILES_OPTIONS)] = None,
     log: LogOptions = _LOG,
