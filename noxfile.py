@@ -35,6 +35,10 @@ ASYNCHRONOUS = re.compile(r"\b(async|await|trio|anyio|asyncio)\b")
 # Figures are compared over time: a new one is a decision.
 DISTRIBUTED = "distributed==2026.8.0"
 RAY = "ray==2.60.0"
+#: What Dask's own tests use where it is there; else they leave out what they have for it.
+DASKS_FRIENDS = (
+    "crick", "fastavro", "h5py", "scikit-image", "scipy", "sparse", "sqlalchemy", "tables", "zarr",
+)  # fmt: skip
 
 
 def install(session: nox.Session, *groups: str) -> None:
@@ -131,28 +135,41 @@ def tests(session: nox.Session) -> None:
 
 
 @nox.session(default=False)
+def beside_distributed(session: nox.Session) -> None:
+    """What Dask does with a scheduler, where dask.distributed is installed, too: two minutes."""
+    install(session, "test", "neighbours")
+    session.install(DISTRIBUTED)
+    session.run("pytest", *(session.posargs or ["tests/collections"]))
+
+
+@nox.session(default=False)
 def dask_suite(session: nox.Session) -> None:
     """Dask's own tests of its collections, computed by a client: two hours; what fails is listed.
 
     Some fail with every scheduler that pickles: those that look at what a function has changed,
-    ask whether a value is the same object, or count what Dask's own schedulers do.
+    ask whether a value is the same object, or count what Dask's own schedulers do. Warnings are
+    errors, as in Dask's own configuration: there are tests that wait for them.
     """
     install(session, "test")
-    session.install("xarray")
+    session.install(DISTRIBUTED, "xarray", "pytest-mock", "pytest-timeout", *DASKS_FRIENDS)
     found = session.run(
         "python", "-c", "import dask, pathlib; print(pathlib.Path(dask.__file__).parent)",
         silent=True,
     )  # fmt: skip
+    graphs = "delayed base expr composite_expr hlgexpr graph_manipulation task_spec traceback"
     rooms = session.posargs or [
-        "tests/test_delayed.py",
-        "tests/test_base.py",
+        *(f"tests/test_{each}.py" for each in graphs.split()),
         "bag",
         "array",
         "dataframe",
     ]
     plugin = {"PYTHONPATH": str(Path("tests/collections").resolve())}
+    # Marks of plugins that are not there, and a pandas that is newer than this Dask.
+    unknown = ("-W", "ignore::pytest.PytestUnknownMarkWarning")
+    newer = ("-W", "ignore::pandas.errors.Pandas4Warning")
     session.run(
-        "pytest", "-q", "-c", "/dev/null", "-o", "addopts=", "-W", "ignore", "--tb=line",
+        "pytest", "-q", "-c", "/dev/null", "-o", "addopts=", "-o", "xfail_strict=true",
+        "-W", "error", *unknown, *newer, "--tb=line", "--timeout=400", "--timeout-method=signal",
         "-p", "dask_suite", *(f"{str(found).strip()}/{room}" for room in rooms), env=plugin,
     )  # fmt: skip
 

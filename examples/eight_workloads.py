@@ -6,8 +6,9 @@
 
 Those with Dask's collections are in `collections_workloads.py`, the others, of programs that submit
 by themselves, in `program_workloads.py` and `web_service.py`. Each gives a checksum, which has to
-be the same everywhere. Each runs twice on each scheduler, and up to ten times if it is short; the
-best time counts, without that of starting the cluster.
+be the same everywhere. Schedulers take turns, so that what else the machine does is the same for
+all. Each job runs twice on each of them, and up to ten times if it is short; the best time counts,
+without that of starting the cluster.
 """
 
 from __future__ import annotations
@@ -17,16 +18,18 @@ import importlib.util
 import sys
 import tempfile
 import time
+from contextlib import ExitStack, contextmanager
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import collections_workloads
+import dask
 from collections_workloads import JOBS, make_parquet, scheduler
 from program_workloads import PROGRAMS
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
 RUNS: Final = 2
 #: What is short is disturbed most, so it is tried again for so long, and at most so often.
@@ -37,28 +40,42 @@ ALL: Final = (
 )  # fmt: skip
 
 
+@contextmanager
+def turn(where: str, client: Any) -> Iterator[None]:
+    """While it lasts, Dask computes there, and shuffles as it does there by default."""
+    way = "p2p" if where == "distributed" else "tasks"
+    with dask.config.set({"scheduler": client or where, "dataframe.shuffle.method": way}):
+        yield
+
+
 def measure(
     names: Sequence[str], schedulers: Sequence[str], folder: Path, *, small: bool, runs: int = RUNS
 ) -> dict[str, dict[str, tuple[float, set[float]]]]:
     """By job and scheduler, the best time, and all checksums there were."""
-    found: dict[str, dict[str, tuple[float, set[float]]]] = {name: {} for name in names}
-    for where in schedulers:
-        with scheduler(where) as client:
-            for name in names:
-                job: Callable[[], float] = (
-                    partial(PROGRAMS[name], where, client, small=small)
-                    if name in PROGRAMS
-                    else partial(JOBS[name], folder)
-                )
-                took, sums = list[float](), set[float]()
-                while len(took) < runs or (
-                    runs > 1 and sum(took) < _TRIED_S and len(took) < _RUNS_MAX
-                ):
-                    began = time.perf_counter()
-                    sums.add(job())
-                    took.append(time.perf_counter() - began)
-                found[name][where] = min(took), sums
+    found: dict[str, dict[str, tuple[float, set[float]]]] = {}
+    with ExitStack() as stack:
+        clients = {where: stack.enter_context(scheduler(where)) for where in schedulers}
+        for name in names:
+            times: dict[str, list[float]] = {where: [] for where in schedulers}
+            sums: dict[str, set[float]] = {where: set() for where in schedulers}
+            while any(_goes_on(took, runs) for took in times.values()):
+                for where, client in clients.items():
+                    job: Callable[[], float] = (
+                        partial(PROGRAMS[name], where, client, small=small)
+                        if name in PROGRAMS
+                        else partial(JOBS[name], folder)
+                    )
+                    with turn(where, client):
+                        began = time.perf_counter()
+                        sums[where].add(job())
+                        times[where].append(time.perf_counter() - began)
+            found[name] = {where: (min(times[where]), sums[where]) for where in schedulers}
     return found
+
+
+def _goes_on(took: Sequence[float], runs: int) -> bool:
+    """Whether a job is to be run again after it took so long."""
+    return len(took) < runs or (runs > 1 and sum(took) < _TRIED_S and len(took) < _RUNS_MAX)
 
 
 def show(found: dict[str, dict[str, Any]], schedulers: Sequence[str]) -> bool:

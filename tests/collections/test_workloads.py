@@ -78,6 +78,28 @@ def test_all_eight_are_there(examples: Any, capsys: pytest.CaptureFixture[str]) 
     assert not examples.show({"job": {"threads": (0.5, {1.0, 2.0})}}, ["threads"])
 
 
+def test_schedulers_take_turns(
+    examples: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each job as often on each of them, in turns, and Dask computes where it says."""
+    ran: list[tuple[str, str]] = []
+
+    def job(_folder: Path) -> float:
+        chosen = dask.config.get("scheduler")
+        ran.append((chosen if isinstance(chosen, str) else "a client", str(_folder)))
+        return float(dask.delayed(sum)([1, 2]).compute())
+
+    monkeypatch.setattr(examples, "JOBS", {"job": job})
+    monkeypatch.setattr(examples, "_TRIED_S", 0.0)
+    found = examples.measure(["job"], ["threads", "trio_dask"], tmp_path, small=True)
+    assert ran == [("threads", str(tmp_path)), ("a client", str(tmp_path))] * 2
+    assert {where: sums for where, (_, sums) in found["job"].items()} == {
+        "threads": {3.0},
+        "trio_dask": {3.0},
+    }
+    assert dask.config.get("scheduler", None) is None
+
+
 async def test_the_web_service(
     examples: Any, cluster: LocalCluster, monkeypatch: pytest.MonkeyPatch
 ) -> None:
