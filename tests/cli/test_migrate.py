@@ -2,12 +2,23 @@
 
 from __future__ import annotations
 
+import inspect
+import json
 from typing import TYPE_CHECKING
 
 import trio_dask
 import trio_dask.deploy
+from trio_dask import Client, LocalCluster
 from trio_dask.cli import main
-from trio_dask.cli.migrating import ELSEWHERE, MISSING, OTHER, SAME, uses
+from trio_dask.cli.migrating import (
+    CLIENT_METHODS,
+    ELSEWHERE,
+    MISSING,
+    OPTIONS,
+    OTHER,
+    SAME,
+    uses,
+)
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -50,6 +61,96 @@ def test_what_is_found() -> None:
         (15, "wait"): SAME,
         (16, "Nanny"): OTHER,
     }
+
+
+SERVICE = """
+import dask
+from distributed.client import Client, futures_of, _Future
+from distributed.utils_test import gen_cluster; from distributed.diagnostics.plugin import NannyPlugin
+from dask.distributed import *
+
+dask.config.set({"distributed.scheduler.work-stealing": False, "distributed.nothing": 1})
+dask.config.get("distributed.comm.timeouts.connect")
+dask.config.set(scheduler="threads")
+
+class Service:
+    def __init__(self, address, heartbeat_interval=3):
+        self.dask = Client(address, heartbeat_interval="5s")
+        self.maybe: Client | None = None
+
+    async def run(self, other: "Client", rows):
+        futures = self.dask.map(
+            work, rows,
+            batch_size=100,
+        )
+        self.dask.run(work, nanny=True)
+        self.maybe.story()
+        other.forward_logging()
+        self.other.run_on_scheduler(work)
+        return self.dask.gather(futures, direct=True)
+"""
+
+
+FIXTURES = "fixtures of trio_dask.testing.pytest_plugin_cluster: cluster, client, async_client"
+
+
+def test_a_program_with_classes() -> None:
+    """Clients are followed into attributes and parameters; options and settings are looked at, too."""
+    found = {(each.line, each.name): (each.state, each.note) for each in uses(SERVICE)}
+    to_function = "it would go to the function"
+    assert found == {
+        (3, "distributed.client.Client"): (OTHER, "from trio_dask"),
+        (3, "distributed.client.futures_of"): (OTHER, "from trio_dask"),
+        (3, "distributed.client._Future"): (MISSING, "it is no public name"),
+        (4, "distributed.diagnostics.plugin.NannyPlugin"): (OTHER, ELSEWHERE["NannyPlugin"]),
+        (4, "distributed.utils_test.gen_cluster"): (OTHER, FIXTURES),
+        (5, "dask.distributed.*"): (OTHER, "name what is used, to have it judged"),
+        (7, "distributed.scheduler.work-stealing"): (
+            OTHER,
+            "nothing: work waits at the scheduler until it is about to run",
+        ),
+        (7, "distributed.nothing"): (MISSING, ""),
+        (8, "distributed.comm.timeouts.connect"): (OTHER, "comm.connect_timeout"),
+        (13, "Client(heartbeat_interval=)"): (MISSING, "nothing of that is needed"),
+        (17, "client.map"): (SAME, ""),
+        (19, "client.map(batch_size=)"): (MISSING, to_function),
+        (21, "client.run"): (SAME, ""),
+        (21, "client.run(nanny=)"): (MISSING, to_function),
+        (22, "client.story"): (MISSING, ""),
+        (23, "client.forward_logging"): (MISSING, ""),
+        (25, "client.gather"): (SAME, ""),
+        (25, "client.gather(direct=)"): (MISSING, OPTIONS["gather"]["direct"]),
+    }
+
+
+def test_options_that_are_missing_are() -> None:
+    """What is said not to be there is no parameter of ours."""
+    for name, options in OPTIONS.items():
+        owner = {"Client": Client, "LocalCluster": LocalCluster}.get(name)
+        assert owner is not None or name in CLIENT_METHODS
+        call = owner.__init__ if owner is not None else getattr(Client, name)  # type: ignore[misc]
+        assert not set(options) & set(inspect.signature(call).parameters), name
+
+
+def test_a_notebook(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """By cell; what IPython alone understands is in nobody's way."""
+    cells = [
+        {"cell_type": "markdown", "source": ["from distributed import rpc"]},
+        {"cell_type": "code", "source": ["%matplotlib inline\n", "!ls\n", "Client?"]},
+        {"cell_type": "code", "source": "from distributed import Client\nclient = Client()"},
+        {"cell_type": "code", "source": ["%%bash\n", "echo 'not python"]},
+        {"cell_type": "code", "source": ["if client:\n", "    %time client.story()\n"]},
+        {"cell_type": "code", "source": ["x = 1\n", "client.story()\n"]},
+    ]
+    (tmp_path / "a.ipynb").write_text(json.dumps({"cells": cells}))
+    (tmp_path / "b.ipynb").write_text("[]")
+    (tmp_path / ".ipynb_checkpoints").mkdir()
+    (tmp_path / ".ipynb_checkpoints" / "a.ipynb").write_text(json.dumps({"cells": cells}))
+    assert main(["migrate", str(tmp_path)]) == 1
+    said = capsys.readouterr().out
+    assert f"{tmp_path / 'a.ipynb'}: cell 5, line 2: client.story: missing\n" in said
+    assert "b.ipynb: not read: it is no notebook" in said
+    assert "2 uses of dask.distributed in 1 files: 1 the same, 0 in another way, 1 missing" in said
 
 
 def test_programs_without_it() -> None:

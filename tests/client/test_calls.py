@@ -196,7 +196,9 @@ async def test_scatter_keeps_shapes() -> None:
         assert await client.gather(await client.scatter([1, 2])) == [1, 2]
         named = await client.scatter({"a": 1, "b": "two"})
         assert await client.gather(named) == {"a": 1, "b": "two"}
-        one = await client.scatter("text", workers="tcp://two:2")
+        with pytest.raises(ValueError, match="keys are not made of values"):
+            await client.scatter([1], hash=True)
+        one = await client.scatter("text", workers="tcp://two:2", hash=False)
         assert await one == "text"
         assert list(fake.stores["tcp://two:2"]) == [one._tid]
         assert one.key.startswith("data-")  # as the scheduler calls it

@@ -9,7 +9,7 @@ from typing import Annotated
 from cyclopts import Parameter
 
 from trio_dask.cli.checks import some_path
-from trio_dask.cli.migrating import MISSING, OTHER, SAME, uses
+from trio_dask.cli.migrating import MISSING, OTHER, SAME, program_of, uses
 from trio_dask.errors import ConfigError
 
 
@@ -17,7 +17,7 @@ def migrate(*paths: Annotated[Path, Parameter(converter=some_path)], all: bool =
     """Report what of a program's use of dask.distributed is here, and what is not.
 
     Args:
-        paths: Files, and directories to look through.
+        paths: Programs and notebooks, and directories to look through.
         all: Also show what is the same.
     """
     if not paths:
@@ -26,8 +26,12 @@ def migrate(*paths: Annotated[Path, Parameter(converter=some_path)], all: bool =
     counts: Counter[str] = Counter()
     files = 0
     for path in _sources(paths):
+        places: list[str] = []
         try:
-            found = uses(path.read_text(encoding="utf-8"))
+            text = path.read_text(encoding="utf-8")
+            if path.suffix == ".ipynb":
+                text, places = program_of(text)
+            found = uses(text)
         except (OSError, ValueError, SyntaxError) as error:
             why = getattr(error, "strerror", None) or getattr(error, "msg", None) or "it is no text"
             print(f"{path}: not read: {why}")
@@ -36,9 +40,8 @@ def migrate(*paths: Annotated[Path, Parameter(converter=some_path)], all: bool =
         for each in found:
             counts[each.state] += 1
             if all or each.state != SAME:
-                print(
-                    f"{path}:{each.line}: {each.name}: {each.state}{each.note and '; '}{each.note}"
-                )
+                where = f"{path}: {places[each.line - 1]}" if places else f"{path}:{each.line}"
+                print(f"{where}: {each.name}: {each.state}{each.note and '; '}{each.note}")
     total = sum(counts.values())
     print(
         f"{total} uses of dask.distributed in {files} files: {counts[SAME]} the same, "
@@ -55,9 +58,11 @@ def _sources(paths: tuple[Path, ...]) -> list[Path]:
     found: list[Path] = []
     for path in paths:
         if path.is_dir():
-            inside = path.rglob("*.py")
+            inside = [each for each in path.rglob("*") if each.suffix in {".py", ".ipynb"}]
             found += sorted(
-                each for each in inside if not any(p.startswith(".") for p in each.parts[1:])
+                each
+                for each in inside
+                if not any(part.startswith(".") for part in each.relative_to(path).parts)
             )
         elif path.exists():
             found.append(path)

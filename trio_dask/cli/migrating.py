@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import ast
+import json
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
+
+from trio_dask.config import equivalent
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -16,6 +20,8 @@ SAME: Final = "the same"
 OTHER: Final = "differs"
 MISSING: Final = "missing"
 
+#: What IPython understands, and Python does not.
+_MAGIC: Final = re.compile(r"^(\s*)(?:[%!?].*|.*\?)$")
 _DEPLOY: Final = "from trio_dask.deploy"
 #: What is here under another name, or in another way.
 ELSEWHERE: Final = {
@@ -25,6 +31,7 @@ ELSEWHERE: Final = {
     "SGECluster": _DEPLOY,
     "LSFCluster": _DEPLOY,
     "TimeoutError": "it is Python's own",
+    "__version__": "trio_dask.__version__, which counts otherwise",
     "default_client": "Client.current()",
     "Adaptive": "cluster.adapt(…)",
     "Actor": "submit(…, actor=True)",
@@ -53,6 +60,50 @@ CLIENT_METHODS: Final = frozenset(
 )
 
 
+#: Options of them that are not here, and what is instead.
+OPTIONS: Final[dict[str, dict[str, str]]] = {
+    "Client": dict.fromkeys(
+        (
+            "connection_limit",
+            "deserializers",
+            "direct_to_workers",
+            "extensions",
+            "heartbeat_interval",
+            "serializers",
+        ),
+        "nothing of that is needed",
+    ),
+    "submit": {"fifo_timeout": "it would go to the function"},
+    "map": dict.fromkeys(("batch_size", "fifo_timeout"), "it would go to the function"),
+    "gather": {"direct": "it always is, if that can be"},
+    "scatter": {"direct": "it always is", "timeout": ""},
+    "compute": {"fifo_timeout": "", "actors": "submit(…, actor=True)"},
+    "persist": {"fifo_timeout": "", "actors": "submit(…, actor=True)"},
+    "get": {"fifo_timeout": "", "actors": "submit(…, actor=True)"},
+    "cancel": {"force": "what others want goes on for them", "msg": "reason="},
+    "run": dict.fromkeys(("nanny", "wait"), "it would go to the function"),
+    "close": {"timeout": "it is bounded"},
+    "retire_workers": dict.fromkeys(("key", "attribute", "target"), ""),
+    "get_worker_logs": {"nanny": "it is in the worker"},
+    "profile": dict.fromkeys(("plot", "filename", "server", "scheduler"), "the dashboard has it"),
+    "replicate": {"branching_factor": "receivers fetch from those who hold it"},
+    "get_task_stream": dict.fromkeys(
+        ("plot", "filename", "bokeh_resources"), "performance_report has the picture"
+    ),
+    "LocalCluster": dict.fromkeys(
+        (
+            "blocked_handlers",
+            "interface",
+            "protocol",
+            "scheduler_kwargs",
+            "worker_class",
+            "worker_dashboard_address",
+        ),
+        "there is no such thing",
+    ),
+}
+
+
 @dataclass(frozen=True, slots=True, order=True)
 class Use:
     """Something that is used: in which line, what, whether it is here, and what to do."""
@@ -73,6 +124,40 @@ def uses(source: str) -> list[Use]:
         SyntaxError: it is no program.
     """
     return sorted(set(_Reader(ast.parse(source)).found()))
+
+
+def program_of(notebook: str) -> tuple[str, list[str]]:
+    r"""The program that is in a notebook, and where each of its lines is: in which cell.
+
+    Lines for IPython alone, and cells that are no Python, are left out.
+
+    >>> program_of('{"cells": [{"cell_type": "code", "source": ["%pip x\\n", "a = 1"]}]}')
+    ('pass\na = 1\n', ['cell 1, line 1', 'cell 1, line 2'])
+
+    Raises:
+        json.JSONDecodeError: it is no notebook.
+    """
+    content = json.loads(notebook)
+    if not isinstance(content, dict) or not isinstance(content.get("cells"), list):
+        raise json.JSONDecodeError("it is no notebook", notebook, 0)
+    lines: list[str] = []
+    places: list[str] = []
+    cells = [
+        each
+        for each in content["cells"]
+        if isinstance(each, dict) and each.get("cell_type") == "code"
+    ]
+    for number, cell in enumerate(cells, 1):
+        source = cell.get("source", "")
+        text = source if isinstance(source, str) else "".join(source)
+        own = [_MAGIC.sub(r"\1pass", line) for line in text.splitlines()]
+        try:
+            ast.parse("\n".join(own))
+        except SyntaxError:
+            continue
+        lines += own
+        places += [f"cell {number}, line {line}" for line in range(1, len(own) + 1)]
+    return "".join(f"{line}\n" for line in lines), places
 
 
 def judged(name: str, line: int) -> Use:
@@ -102,7 +187,7 @@ class _Reader:
     def __init__(self, tree: ast.Module) -> None:
         self._tree = tree
         self._modules = dict.fromkeys(MODULES, "")  # what modules are called here
-        self._clients: set[str] = set()
+        self._clients = {"client", "self.client", "self._client"}
         self._imported = False
 
     def found(self) -> Iterator[Use]:
@@ -142,36 +227,87 @@ class _Reader:
             return
         self._imported = True
         for each in node.names:
-            if module in MODULES:
+            if each.name == "*":
+                yield Use(node.lineno, f"{module}.*", OTHER, "name what is used, to have it judged")
+            elif module in MODULES:
                 yield judged(each.name, node.lineno)
             else:
-                yield Use(node.lineno, f"{module}.{each.name}", MISSING, "it is no public name")
+                yield _judged_inside(module, each.name, node.lineno)
 
     def _note_client(self, node: ast.AST) -> None:
-        """Variables that hold a client."""
+        """Variables, attributes and parameters that hold a client."""
+        found: list[ast.expr] = []
         if isinstance(node, ast.Assign) and _is_client(node.value):
-            self._clients.update(each.id for each in node.targets if isinstance(each, ast.Name))
+            found += node.targets
+        elif isinstance(node, ast.AnnAssign) and _is_kind_of_client(node.annotation):
+            found.append(node.target)
+        elif isinstance(node, ast.arg) and _is_kind_of_client(node.annotation):
+            self._clients.add(node.arg)
         elif isinstance(node, ast.With | ast.AsyncWith):
-            self._clients.update(
-                item.optional_vars.id
+            found += [
+                item.optional_vars
                 for item in node.items
-                if _is_client(item.context_expr) and isinstance(item.optional_vars, ast.Name)
-            )
+                if item.optional_vars is not None and _is_client(item.context_expr)
+            ]
+        self._clients.update(
+            ast.unparse(each) for each in found if isinstance(each, ast.Name | ast.Attribute)
+        )
 
     def _attribute(self, node: ast.Attribute) -> Iterator[Use]:
         owner = ast.unparse(node.value)
         if owner in self._modules:
             yield judged(node.attr, node.lineno)
-        elif (owner in self._clients or owner == "client") and node.attr in CLIENT_METHODS:
+        elif owner in self._clients and node.attr in CLIENT_METHODS:
             yield judged_method(node.attr, node.lineno)
 
     def _call(self, node: ast.Call) -> Iterator[Use]:
-        if _is_client(node):
-            for each in node.keywords:
-                true = isinstance(each.value, ast.Constant) and each.value.value is True
-                if each.arg == "asynchronous" and true:
-                    note = "it is AsyncClient"
-                    yield Use(node.lineno, "Client(asynchronous=True)", OTHER, note)
+        owner, _, name = ast.unparse(node.func).rpartition(".")
+        method = owner in self._clients
+        if not method and name not in ("Client", "LocalCluster"):
+            yield from _settings(node)
+            return
+        for each in node.keywords:
+            option = each.arg or ""
+            true = isinstance(each.value, ast.Constant) and each.value.value is True
+            if option == "asynchronous" and true and not method:
+                yield Use(node.lineno, f"{name}(asynchronous=True)", OTHER, f"it is Async{name}")
+            elif option in OPTIONS.get(name, {}):
+                called = f"client.{name}" if method else name
+                yield Use(each.value.lineno, f"{called}({option}=)", MISSING, OPTIONS[name][option])
+
+
+def _settings(node: ast.Call) -> Iterator[Use]:
+    """Names of settings, wherever some are set or asked for: what they are here."""
+    if ast.unparse(node.func).rpartition(".")[0].rpartition(".")[2] != "config":
+        return
+    for each in ast.walk(node):
+        if isinstance(each, ast.Constant) and str(each.value).startswith("distributed."):
+            here = equivalent(str(each.value))
+            yield Use(each.lineno, str(each.value), OTHER if here else MISSING, here)
+
+
+def _judged_inside(module: str, name: str, line: int) -> Use:
+    """A name of a module of the package that is not its door."""
+    import trio_dask
+
+    inside = f"{module}.{name}"
+    if name in trio_dask.__all__:
+        return Use(line, inside, OTHER, "from trio_dask")
+    if name in ELSEWHERE:
+        return Use(line, inside, OTHER, ELSEWHERE[name])
+    if module == "distributed.utils_test":
+        note = "fixtures of trio_dask.testing.pytest_plugin_cluster: cluster, client, async_client"
+        return Use(line, inside, OTHER, note)
+    return Use(line, inside, MISSING, "it is no public name")
+
+
+def _is_kind_of_client(annotation: ast.expr | None) -> bool:
+    if annotation is None:
+        return False
+    text = (
+        str(annotation.value) if isinstance(annotation, ast.Constant) else ast.unparse(annotation)
+    )
+    return any(part.rpartition(".")[2].strip() == "Client" for part in text.split("|"))
 
 
 def _is_client(node: ast.AST) -> bool:

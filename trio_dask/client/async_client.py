@@ -260,6 +260,7 @@ class AsyncClient(AsyncSubmitting, AsyncManaging, AsyncComputing, AsyncEverywher
         *,
         workers: str | Iterable[str] | None = ...,
         broadcast: bool = ...,
+        hash: bool = ...,
         progress: bool | Console = ...,
     ) -> list[AsyncFuture[T]]: ...
 
@@ -270,6 +271,7 @@ class AsyncClient(AsyncSubmitting, AsyncManaging, AsyncComputing, AsyncEverywher
         *,
         workers: str | Iterable[str] | None = ...,
         broadcast: bool = ...,
+        hash: bool = ...,
         progress: bool | Console = ...,
     ) -> tuple[AsyncFuture[T], ...]: ...
 
@@ -280,6 +282,7 @@ class AsyncClient(AsyncSubmitting, AsyncManaging, AsyncComputing, AsyncEverywher
         *,
         workers: str | Iterable[str] | None = ...,
         broadcast: bool = ...,
+        hash: bool = ...,
         progress: bool | Console = ...,
     ) -> set[AsyncFuture[T]]: ...
 
@@ -290,6 +293,7 @@ class AsyncClient(AsyncSubmitting, AsyncManaging, AsyncComputing, AsyncEverywher
         *,
         workers: str | Iterable[str] | None = ...,
         broadcast: bool = ...,
+        hash: bool = ...,
         progress: bool | Console = ...,
     ) -> dict[K, AsyncFuture[T]]: ...
 
@@ -300,6 +304,7 @@ class AsyncClient(AsyncSubmitting, AsyncManaging, AsyncComputing, AsyncEverywher
         *,
         workers: str | Iterable[str] | None = ...,
         broadcast: bool = ...,
+        hash: bool = ...,
         progress: bool | Console = ...,
     ) -> AsyncFuture[T]: ...
 
@@ -309,6 +314,7 @@ class AsyncClient(AsyncSubmitting, AsyncManaging, AsyncComputing, AsyncEverywher
         *,
         workers: str | Iterable[str] | None = None,
         broadcast: bool = False,
+        hash: bool = False,  # noqa: A002 - as in Dask
         progress: bool | Console = False,
     ) -> Any:
         """Store values on workers, and return futures for them when they are there.
@@ -317,11 +323,14 @@ class AsyncClient(AsyncSubmitting, AsyncManaging, AsyncComputing, AsyncEverywher
         subclass of these, one future. `broadcast` puts a copy on each worker, which
         pass it on to one another, and waits until all have it.
 
+        `hash` is there for programs written for Dask, and can be False only: each value has a key
+        of its own, whatever is in it.
+
         With ``progress=True`` it shows how many values are pickled, and how many are stored, in
         bytes, too, as `gather` does.
         """
         return await self._scatter(
-            AsyncFuture, data, workers, broadcast=broadcast, progress=progress
+            AsyncFuture, data, workers, broadcast=broadcast, by_content=hash, progress=progress
         )
 
     async def cancel(self, futures: Any, *, reason: str = "") -> None:

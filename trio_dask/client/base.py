@@ -230,8 +230,12 @@ class BaseClient:
         workers: str | Iterable[str] | None,
         *,
         broadcast: bool,
+        by_content: bool = False,
         progress: bool | Console = False,
     ) -> Any:
+        if by_content:
+            msg = "scatter(hash=True): keys are not made of values; scatter once, and pass the future on"
+            raise ValueError(msg)
         if progress is False:
             return await self._stored(make, data, workers, broadcast=broadcast)
         meter = metering.Scattering(broadcast=broadcast)

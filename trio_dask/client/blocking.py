@@ -328,6 +328,7 @@ class Client(Submitting, Managing, Computing, Everywhere, Reporting):
         *,
         workers: str | Iterable[str] | None = ...,
         broadcast: bool = ...,
+        hash: bool = ...,
         progress: bool | Console = ...,
     ) -> list[Future[T]]: ...
 
@@ -338,6 +339,7 @@ class Client(Submitting, Managing, Computing, Everywhere, Reporting):
         *,
         workers: str | Iterable[str] | None = ...,
         broadcast: bool = ...,
+        hash: bool = ...,
         progress: bool | Console = ...,
     ) -> tuple[Future[T], ...]: ...
 
@@ -348,6 +350,7 @@ class Client(Submitting, Managing, Computing, Everywhere, Reporting):
         *,
         workers: str | Iterable[str] | None = ...,
         broadcast: bool = ...,
+        hash: bool = ...,
         progress: bool | Console = ...,
     ) -> set[Future[T]]: ...
 
@@ -358,6 +361,7 @@ class Client(Submitting, Managing, Computing, Everywhere, Reporting):
         *,
         workers: str | Iterable[str] | None = ...,
         broadcast: bool = ...,
+        hash: bool = ...,
         progress: bool | Console = ...,
     ) -> dict[K, Future[T]]: ...
 
@@ -368,6 +372,7 @@ class Client(Submitting, Managing, Computing, Everywhere, Reporting):
         *,
         workers: str | Iterable[str] | None = ...,
         broadcast: bool = ...,
+        hash: bool = ...,
         progress: bool | Console = ...,
     ) -> Future[T]: ...
 
@@ -377,6 +382,7 @@ class Client(Submitting, Managing, Computing, Everywhere, Reporting):
         *,
         workers: str | Iterable[str] | None = None,
         broadcast: bool = False,
+        hash: bool = False,  # noqa: A002 - as in Dask
         progress: bool | Console = False,
     ) -> Any:
         """Store values on workers, and return futures for them when they are there.
@@ -385,11 +391,16 @@ class Client(Submitting, Managing, Computing, Everywhere, Reporting):
         subclass of these, one future. `broadcast` puts a copy on each worker, which
         pass it on to one another, and waits until all have it.
 
+        `hash` is there for programs written for Dask, and can be False only: each value has a key
+        of its own, whatever is in it.
+
         With ``progress=True`` it shows how many values are pickled, and how many are stored, in
         bytes, too, as `gather` does.
         """
         return self.run_blocking(
-            self._scatter(Future, data, workers, broadcast=broadcast, progress=progress)
+            self._scatter(
+                Future, data, workers, broadcast=broadcast, by_content=hash, progress=progress
+            )
         )
 
     def cancel(self, futures: Any, *, reason: str = "") -> None:
