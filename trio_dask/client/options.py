@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import sys
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from numbers import Real
 from typing import Any, Final, Literal, TypeAlias
@@ -13,15 +13,18 @@ from typing import Any, Final, Literal, TypeAlias
 from trio_dask.config import parse_seconds
 from trio_dask.errors import ConfigError, SubmitError
 from trio_dask.messages.tasks import COOPERATE, INTERRUPT, KILL
+from trio_dask.runner import OnAsyncio
 
 _NAME_MAX: Final = 1000
 _AMOUNT_MAX: Final = sys.float_info.max
 PRIORITY_MAX: Final = (1 << 17) - 1
 #: Names of options to come: a function's keyword argument of this name would change its
 #: meaning then, so it is refused now.
-RESERVED: Final = ("actor", "executor")
+RESERVED: Final = ("actor",)
 #: What `on_cancel` may be, and how that is said.
 OnCancel: TypeAlias = Literal["cooperate", "interrupt", "kill"]
+#: On which loop a coroutine function runs; None for Trio.
+OnLoop: TypeAlias = Literal["asyncio"] | None
 WAYS: Final = {"cooperate": COOPERATE, "interrupt": INTERRUPT, "kill": KILL}
 
 
@@ -124,6 +127,24 @@ def _way(on_cancel: str) -> int:
         msg = f"on_cancel={on_cancel!r}: it is {' or '.join(map(repr, WAYS))}"
         raise SubmitError(msg)
     return way
+
+
+def on_loop(fn: Any, executor: object) -> Callable[..., Any]:
+    """The function that runs `fn` there.
+
+    Raises:
+        SubmitError: there is no such loop.
+    """
+    if executor is None:
+        own: Callable[..., Any] = fn
+        return own
+    if executor != "asyncio":
+        msg = f"executor={executor!r}: it is 'asyncio', for coroutine functions, or left out"
+        raise SubmitError(msg)
+    if not callable(fn):
+        msg = f"{fn!r:.100} is no function"
+        raise SubmitError(msg)
+    return OnAsyncio(fn)
 
 
 def _resources(resources: Any) -> dict[str, float]:

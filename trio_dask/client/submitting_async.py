@@ -8,7 +8,7 @@ from trio_dask.client import actors
 from trio_dask.client.base import BaseClient
 from trio_dask.client.futures import AsyncFuture
 from trio_dask.client.keys import chosen_keys
-from trio_dask.client.options import OnCancel, task_options
+from trio_dask.client.options import OnCancel, OnLoop, on_loop, task_options
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Iterable, Mapping
@@ -35,6 +35,7 @@ class AsyncSubmitting(BaseClient):
         timeout: float | str | None = ...,
         deadline: float | str | None = ...,
         on_cancel: OnCancel = ...,
+        executor: OnLoop = ...,
         actor: bool = ...,
         **kwargs: Any,
     ) -> AsyncFuture[T]: ...
@@ -55,6 +56,7 @@ class AsyncSubmitting(BaseClient):
         timeout: float | str | None = ...,
         deadline: float | str | None = ...,
         on_cancel: OnCancel = ...,
+        executor: OnLoop = ...,
         actor: bool = ...,
         **kwargs: Any,
     ) -> AsyncFuture[T]: ...
@@ -74,6 +76,7 @@ class AsyncSubmitting(BaseClient):
         timeout: float | str | None = None,
         deadline: float | str | None = None,
         on_cancel: OnCancel = "interrupt",
+        executor: OnLoop = None,
         actor: bool = False,
         **kwargs: Any,
     ) -> AsyncFuture[Any]:
@@ -95,6 +98,9 @@ class AsyncSubmitting(BaseClient):
         `on_cancel` says how it is stopped if it has to be while it runs: by an exception
         (``"interrupt"``), by the end of its process (``"kill"``), or only where it calls
         `check_cancelled` (``"cooperate"``).
+
+        An ``async def`` function runs on Trio; with ``executor="asyncio"`` on a loop of asyncio that
+        it has for itself, in a thread, as a plain function does.
 
         With `actor`, `fn` is a class: an object of it stays on a worker, and the future's result is
         something to call its methods of.
@@ -119,7 +125,7 @@ class AsyncSubmitting(BaseClient):
             return self._one(
                 made, (actors.maker(fn), args, kwargs), keys, options | {"actor": True}
             )
-        return self._one(AsyncFuture, (fn, args, kwargs), keys, options)
+        return self._one(AsyncFuture, (on_loop(fn, executor), args, kwargs), keys, options)
 
     @overload
     def map(
@@ -137,6 +143,7 @@ class AsyncSubmitting(BaseClient):
         timeout: float | str | None = ...,
         deadline: float | str | None = ...,
         on_cancel: OnCancel = ...,
+        executor: OnLoop = ...,
         **kwargs: Any,
     ) -> list[AsyncFuture[T]]: ...
 
@@ -156,6 +163,7 @@ class AsyncSubmitting(BaseClient):
         timeout: float | str | None = ...,
         deadline: float | str | None = ...,
         on_cancel: OnCancel = ...,
+        executor: OnLoop = ...,
         **kwargs: Any,
     ) -> list[AsyncFuture[T]]: ...
 
@@ -174,6 +182,7 @@ class AsyncSubmitting(BaseClient):
         timeout: float | str | None = None,
         deadline: float | str | None = None,
         on_cancel: OnCancel = "interrupt",
+        executor: OnLoop = None,
         **kwargs: Any,
     ) -> list[AsyncFuture[Any]]:
         """Run `fn` for each row of the iterables, as `zip` pairs them: to the shortest.
@@ -191,4 +200,4 @@ class AsyncSubmitting(BaseClient):
             on_cancel=on_cancel,
         )
         keys = chosen_keys(key, pure=pure, single=False)
-        return self._many(AsyncFuture, (fn, iterables, kwargs), keys, options)
+        return self._many(AsyncFuture, (on_loop(fn, executor), iterables, kwargs), keys, options)

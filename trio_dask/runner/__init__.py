@@ -30,6 +30,7 @@ if TYPE_CHECKING:
         secede as secede,
     )
     from trio_dask.runner.nests import Nest as Nest, current as current
+    from trio_dask.runner.on_asyncio import OnAsyncio as OnAsyncio
     from trio_dask.runner.plugin_kinds import (
         Callback as Callback,
         UploadFile as UploadFile,
@@ -44,6 +45,7 @@ _HOMES: Final[dict[str, str]] = {
     "Board": "board",
     "Callback": "plugin_kinds",
     "Nest": "nests",
+    "OnAsyncio": "on_asyncio",
     "TaskWorker": "inside",
     "UploadFile": "plugin_kinds",
     "WorkerPlugin": "plugin_kinds",
@@ -69,6 +71,7 @@ __all__ = [
     "Board",
     "Callback",
     "Nest",
+    "OnAsyncio",
     "TaskWorker",
     "UploadFile",
     "WorkerPlugin",
