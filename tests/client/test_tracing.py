@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -13,11 +14,12 @@ from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
-from trio_dask import AsyncClient, Client, LocalCluster, get_client
+from trio_dask import AsyncClient, Client, LocalCluster, WorkerPlugin, get_client
 from trio_dask.config import load_config
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
 TRACING = load_config(overrides={"client.tracing": True})
 #: Where spans go, in this process: the provider of a process is set once.
@@ -176,6 +178,53 @@ async def test_the_same_for_who_awaits(cluster: LocalCluster, spans: InMemorySpa
         assert await client.submit(inc, 1) == 2
     [submit], [task] = named(spans, "submit inc"), named(spans, "inc")
     assert task.parent.span_id == submit.context.span_id
+
+
+class SpansTo(WorkerPlugin):
+    """A provider for a process of tasks, as a user writes it; spans are lines of a file."""
+
+    def __init__(self, path: str) -> None:
+        self.path = path
+
+    def setup(self, worker: Any) -> None:
+        """Spans of this process go there."""
+        from opentelemetry import trace
+        from opentelemetry.sdk.trace import TracerProvider
+        from opentelemetry.sdk.trace.export import ConsoleSpanExporter, SimpleSpanProcessor
+
+        def line(span: Any) -> str:
+            own, parent = span.context, span.parent
+            ids = f"{own.trace_id:x} {own.span_id:x} {parent.span_id:x}"
+            return f"{span.name} {ids} {os.getpid()}\n"
+
+        out = open(self.path, "a", encoding="utf-8")  # noqa: PTH123, SIM115 - until the process ends
+        provider = TracerProvider()
+        provider.add_span_processor(
+            SimpleSpanProcessor(ConsoleSpanExporter(out=out, formatter=line))
+        )
+        trace.set_tracer_provider(provider)
+
+
+@pytest.mark.processes
+def test_over_processes(cluster: LocalCluster, spans: InMemorySpanExporter, tmp_path: Path) -> None:
+    """What goes on here leads to the task there, and that to what it does: one trace."""
+    path = tmp_path / "spans"
+    with (
+        LocalCluster(1, 1, dashboard_address=None) as real,
+        Client(real, config=TRACING) as client,
+    ):
+        client.register_plugin(SpansTo(str(path)))
+        with trace.get_tracer("mine").start_as_current_span("request") as request:
+            assert client.submit(inc, 1).result() == 2
+        [submitted] = named(spans, "submit inc")
+        lines: list[list[str]] = []
+        while len(lines) < 2:
+            lines = [line.split() for line in path.read_text(encoding="utf-8").splitlines()]
+        (inside, trace_1, _, above, pid), (ran, trace_2, own, parent, _) = lines
+        assert (inside, ran) == ("inside", "inc")
+        assert {trace_1, trace_2} == {f"{request.get_span_context().trace_id:x}"}
+        assert (above, parent) == (own, f"{submitted.context.span_id:x}")
+        assert int(pid) != os.getpid()
 
 
 def test_nothing_is_traced_unless_somebody_wants_it(
