@@ -83,8 +83,9 @@ class AsyncSubmitting(BaseClient):
         """Run ``fn(*args, **kwargs)`` on the cluster.
 
         Futures anywhere in the arguments stand for their values. With `pure`, or with one
-        `key`, the same call is made once for all who ask for it. Which calls are the same is
-        told by their pickles, so a call of a lambda is not the same in another program.
+        `key`, the same call is made once for all who ask for it. Which calls are the same
+        Dask's `tokenize` says where Dask is installed, else their pickles: so a call of a lambda is
+        not the same in another program.
 
         `priority` is above 0 for what goes first, below for what can wait. `retries` is how often it
         is run again if it fails. `resources`, as ``{"GPU": 1}``, are what it takes of what its
