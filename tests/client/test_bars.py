@@ -258,6 +258,7 @@ def test_in_a_notebook(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
     bad = client.submit(operator.floordiv, 1, 0, key="bad")
     progress(good, bad, console=console)
     [states] = cell.shown.values()
+    assert states[0] == {"text/plain": ""}
     assert states[-1]["text/plain"] == "<b>& 5/5; bad 1/1, 1 failed"
     last = states[-1]["text/html"]
     assert '<td>&lt;b&gt;&amp;</td><td><progress value="5" max="5"></progress></td>' in last
@@ -267,6 +268,12 @@ def test_in_a_notebook(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
     assert client.gather(good, progress=console) == [0, 1, 2, 3, 4]
     assert len(cell.shown) == 2
     assert [*cell.shown.values()][1][-1]["text/plain"] == "tasks 5/5"
+
+
+def test_what_only_claims_to_be_a_notebook(client: Client) -> None:
+    """There is nobody to draw, and that is no reason for an error."""
+    log = Console(force_jupyter=True, force_terminal=False)
+    assert client.gather(client.map(abs, range(3)), progress=log) == [0, 1, 2]
 
 
 def test_two_at_once_on_one_terminal(client: Client) -> None:

@@ -85,12 +85,22 @@ def shown(
 
 
 def _display(console: Console, label: str) -> tuple[_Bars | _Cell | _Lines, float]:
-    if console.is_jupyter:
+    if console.is_jupyter and _in_ipython():
         return _Cell(), DRAW_S
     if console.is_terminal:
         with suppress(LiveError):  # rich before 14.1, and something else draws there
             return _Bars(console), DRAW_S
     return _Lines(console, label), LINE_S
+
+
+def _in_ipython() -> bool:
+    """Whether there is somebody to show it: a console may be told that it is in a notebook."""
+    try:
+        from IPython.core.getipython import get_ipython
+    except ImportError:
+        return False
+    shell: Any = get_ipython
+    return shell() is not None
 
 
 class _Thread(threading.Thread):
