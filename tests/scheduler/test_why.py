@@ -179,6 +179,13 @@ def sent_behind_another(cluster: Driver, first: int) -> int:
     return cluster.submit(first, [b"a"] * 2)[1]
 
 
+def a_plugin_is_being_set_up(cluster: Driver, first: int) -> int:
+    """A plugin is being set up."""
+    cluster.worker(A)
+    cluster.tell(C, session.Ask(7, "plugin.register", {"name": "p", "data": b"P"}))
+    return cluster.submit(first, [b"a"])[0]
+
+
 def asked_back(cluster: Driver, first: int) -> int:
     """Asked back."""
     tid = sent_behind_another(cluster, first)
@@ -317,6 +324,7 @@ TABLE: list[tuple[Callable[[Driver, int], int], str, list[str]]] = [
     (to_run_alone, "alone", ["want of memory", "w10 is kept for it"]),
     (sent, "sent", ["w10 3.0 s ago", "runs, or is about to"]),
     (sent_behind_another, "sent", ["1 task given to that worker come before it"]),
+    (a_plugin_is_being_set_up, "sent", ["not begun there waits for plugins: p (set up)"]),
     (asked_back, "sent", ["asked back, to run elsewhere", "1 task given to that worker come before it"]),
     (running, "running", ["running there for 6.0 s"]),
     (parked, "parked", ["given up its slot"]),

@@ -283,6 +283,11 @@ def _has_a_place(state: ClusterState, task: Task, worker: Worker, facts: dict[st
         return f"It has been running there for {spent(ran_s)}."
     before = sum(1 for each in running(worker) if each.rank < task.rank)
     facts["ahead"] = before
+    changing = [each for each in state.plugins.changes.values() if worker in each.left]
+    if changing:
+        facts["plugins"] = [each.name for each in changing[:NAMED]]
+        how = named(f"{each.name} ({'set up' if each.blob else 'torn down'})" for each in changing)
+        return f"What has not begun there waits for plugins: {how}."
     if before < worker.slots:
         return "It runs, or is about to: no more than that come before it."
     return f"{count(before, 'task')} given to that worker come before it."
