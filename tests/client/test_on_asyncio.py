@@ -33,7 +33,7 @@ async def double(number: int, *, more: int = 0) -> int:
 
 async def fail() -> None:
     """An error after a step."""
-    await asyncio.sleep(0)
+    await double(1)
     raise LookupError("not there")
 
 
@@ -43,7 +43,7 @@ async def wait(path: str) -> None:
 
     try:
         Path(path, "begun").touch()
-        await asyncio.sleep(1e6)
+        await asyncio.Event().wait()
     except asyncio.CancelledError:
         Path(path, "stopped").write_text(get_worker().key)
         raise
