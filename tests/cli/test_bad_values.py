@@ -4,7 +4,6 @@ and what is accepted; no traceback, and nothing is started.
 
 from __future__ import annotations
 
-import re
 import socket
 from typing import TYPE_CHECKING, Any, Final
 
@@ -248,22 +247,14 @@ def nothing_starts(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def surroundings(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """A wide terminal, a scheduler that might be there, a launcher."""
+    """A narrow terminal, a scheduler that might be there, a launcher."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("COLUMNS", "200")
+    monkeypatch.setenv("COLUMNS", "40")
     monkeypatch.setenv("TRIO_DASK_SCHEDULER_ADDRESS", "tcp://127.0.0.1:9")
     monkeypatch.setenv("TRIO_DASK_TOKEN", "0123456789abcdef" * 4)
     for name, value in (("RANK", 1), ("SIZE", 3), ("LOCAL_SIZE", 3)):
         monkeypatch.setenv(f"OMPI_COMM_WORLD_{name}", str(value))
     monkeypatch.setenv("PMIX_NAMESPACE", "1")
-
-
-def left(*words: str) -> int:
-    """The exit code of a command, however it comes about."""
-    try:
-        return main(words)
-    except SystemExit as leaving:
-        return leaving.code if isinstance(leaving.code, int) else 1
 
 
 def rows_of(command: str) -> Rows:
@@ -284,17 +275,15 @@ def test_bad_values(
         words += [each for each in BESIDES.get(command, ()) if not each.startswith(f"{option}=")]
         if command == "mpi":
             monkeypatch.setenv("OMPI_COMM_WORLD_RANK", "0" if option in OF_THE_FIRST else "1")
-        assert left(*words) == 2, words
+        assert main(words) == 2, words
         said = capsys.readouterr().err
-        plain = " ".join(re.sub("[╭╮╰╯│─]", " ", said).split())
-        assert option in plain, said
+        [plain] = said.splitlines()
+        assert plain.startswith("trio-dask: ")
+        assert option in plain
         if option != "--spec":  # of which it is said where
             assert all(word in plain for word in value.split()), said
-        assert says in plain, said
-        assert "Traceback" not in said
+        assert says in plain
         assert "internal error" not in said
-        lines = [line for line in said.splitlines() if line.strip("╭╮╰╯│─ ")]
-        assert len(lines) <= 2 + value.count("\n"), said
 
 
 def test_no_option_is_left_out() -> None:

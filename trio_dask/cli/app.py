@@ -38,6 +38,8 @@ app = App(
     result_action="return_value",
     default_parameter=Parameter(validator=visible),
     suppress_keyboard_interrupt=False,
+    exit_on_error=False,
+    print_error=False,
 )
 # What is said here shows without importing the command: its docstring repeats the first line.
 app.command(

@@ -42,16 +42,24 @@ def failure_line(error: BaseException) -> str:
 
 
 def exit_code(error: BaseException) -> int:
-    """2 if only the settings were at fault, 0 if nothing went wrong, else 1."""
-    kinds = [isinstance(each, ConfigError) for each in leaves(error)]
+    """2 if only the words or settings were at fault, 0 if nothing went wrong, else 1."""
+    from cyclopts import CycloptsError  # of a command, which has it already
+
+    kinds = [isinstance(each, ConfigError | CycloptsError) for each in leaves(error)]
     if not kinds:
         return 0
     return USAGE if all(kinds) else FAILED
 
 
 def _describe(error: BaseException) -> str:
+    from cyclopts import CycloptsError, UnusedCliTokensError
+
     text = " ".join(str(error).split())
-    if isinstance(error, TrioDaskError) and text:
+    if isinstance(error, UnusedCliTokensError):
+        command = " ".join(error.command_chain or ())
+        extra = " ".join(error.unused_tokens or ())
+        return f"{command} takes no {extra!r}; `trio-dask {command} --help` shows what it takes"
+    if isinstance(error, TrioDaskError | CycloptsError) and text:
         return text
     if isinstance(error, OSError) and error.strerror:
         return f"{error.filename}: {error.strerror}" if error.filename else error.strerror
