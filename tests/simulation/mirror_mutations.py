@@ -62,9 +62,9 @@ def believe_who_knows_less() -> AbstractContextManager[Any]:
     return patch.object(recollecting, "adopt", adopt)
 
 
-def tell_who_has_come_in_time() -> AbstractContextManager[Any]:
-    """Who keeps records does not know of those who have come since all were told."""
-    return patch.object(membership, "tell_one", lambda *_: 0)
+def tell_nobody_at_once() -> AbstractContextManager[Any]:
+    """Nobody knows of those who have come since all were told."""
+    return patch.object(membership, "_tell_witness", lambda *_: None)
 
 
 def give_the_same_numbers() -> AbstractContextManager[Any]:
@@ -80,7 +80,7 @@ MIRROR_MUTATIONS: Final[dict[str, Callable[[], AbstractContextManager[Any]]]] = 
         do_again_what_is_done,
         forget_what_clients_hold,
         believe_who_knows_less,
-        tell_who_has_come_in_time,
+        tell_nobody_at_once,
         give_the_same_numbers,
     )
 }

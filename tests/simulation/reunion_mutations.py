@@ -38,6 +38,21 @@ def lose_a_want_on_the_way_back() -> AbstractContextManager[Any]:
     return patch("trio_dask.client.core.machine.said_again", said_again)
 
 
+def forget_inputs_that_nobody_holds() -> AbstractContextManager[Any]:
+    """A client does not name values again that it has let go of, and its tasks need."""
+    return patch.object(returning, "_held", lambda *_: [])
+
+
+def tell_too_late_what_is_brought() -> AbstractContextManager[Any]:
+    """A client names values on their way when all else is made of what was told."""
+    real = returning.said_again
+
+    def said_again(of: Any) -> Any:
+        return sorted(real(of), key=lambda each: type(each).__name__ == "Put")
+
+    return patch("trio_dask.client.core.machine.said_again", said_again)
+
+
 def grant_before_all_are_back() -> AbstractContextManager[Any]:
     """The first who is back is not made to wait for the others."""
 
@@ -80,4 +95,9 @@ REUNION_MUTATIONS: Final[dict[str, Callable[[], AbstractContextManager[Any]]]] =
         forget_values_on_the_way_back,
         forget_plugins_on_the_way_back,
     )
+}
+#: Those that are seen where clients bring values, and schedulers die early.
+BRINGING_MUTATIONS: Final[dict[str, Callable[[], AbstractContextManager[Any]]]] = {
+    mutation.__name__: mutation
+    for mutation in (forget_inputs_that_nobody_holds, tell_too_late_what_is_brought)
 }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from tests.simulation.reunion_mutations import BRINGING_MUTATIONS
 from trio_dask.client.core import FINISHED
 from trio_dask.testing import Fault, Simulation
 from trio_dask.testing.simulation import Plan, play, rules
@@ -11,6 +12,7 @@ from trio_dask.testing.simulation.cluster import Cluster
 from trio_dask.testing.simulation.faults import arrange
 from trio_dask.testing.simulation.plan import ClientPlan, PlannedTask, Step, WorkerPlan
 from trio_dask.testing.simulation.planning import SCHEDULERS_DIE
+from trio_dask.testing.simulation.session import run_one
 
 pytestmark = pytest.mark.simulation
 
@@ -130,3 +132,39 @@ def test_seeds_have_it() -> None:
         assert begins[0] == 0.0
         assert begins[-1] >= max(deaths)
         assert Simulation(seed=plan.seed).run().coverage.faults["scheduler dies"]
+
+
+def _brings(seed: int) -> bool:
+    """Clients bring values, and the scheduler dies soon after they have come; whether all held."""
+    early = 0.02 + seed % 30 * 0.03
+    again = () if seed % 2 else (early + 0.3,)
+    result = run_one(
+        seed,
+        workload="scattered",
+        workers=2 + seed % 3,
+        clients=1 + seed % 3,
+        faults=tuple(
+            Fault(at=at, kind="scheduler dies", host="scheduler", seconds=0.05)
+            for at in (early, *again)
+        ),
+    )
+    return not isinstance(result, str) and result.ok
+
+
+def test_what_clients_have_brought_outlives_the_scheduler() -> None:
+    """Though only tasks need some of it, and nobody holds it, and some is on its way."""
+    assert [seed for seed in range(40) if not _brings(seed)] == []
+
+
+@pytest.mark.nightly
+def test_more_of_what_clients_have_brought() -> None:
+    """Seeds that are not looked at each day."""
+    assert [seed for seed in range(40, 2000) if not _brings(seed)] == []
+
+
+@pytest.mark.parametrize("name", BRINGING_MUTATIONS)
+def test_each_broken_rule_of_bringing_is_found(name: str) -> None:
+    """Within few seeds, as this is what they are about."""
+    with BRINGING_MUTATIONS[name]():
+        found = any(not _brings(seed) for seed in range(100))
+    assert found, BRINGING_MUTATIONS[name].__doc__

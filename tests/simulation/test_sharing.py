@@ -19,7 +19,7 @@ DEATHS: Final = tuple(
 )
 SEEDS_MAX: Final = 100
 #: Seeds that have found what is rarely found: the search begins there.
-FOUND_AT: Final = {"give_the_same_numbers": 106, "tell_who_has_come_in_time": 143}
+FOUND_AT: Final = {"give_the_same_numbers": 658, "tell_nobody_at_once": 143}
 
 
 def _plays(seed: int) -> bool:

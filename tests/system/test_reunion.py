@@ -9,6 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import dask
 import numpy as np
 import psutil
 import pytest
@@ -48,6 +49,11 @@ def gate(path: str) -> str:
 def total(*parts: object) -> int:
     """A task with inputs."""
     return sum(int(np.asarray(part).sum()) for part in parts)
+
+
+def after(_: str, part: np.ndarray) -> int:
+    """A task that waits for another."""
+    return int(part.sum())
 
 
 def scheduler_again(cluster: Cluster) -> Command:
@@ -225,3 +231,41 @@ async def test_connections_are_cut(cluster: Cluster, tmp_path: Path) -> None:
         worker.process.send_signal(signal.SIGTERM)
         assert await trio.to_thread.run_sync(worker.wait) == 0
         nursery.cancel_scope.cancel()
+
+
+async def test_who_comes_back_first_knows_whom_to_wait_for(cluster: Cluster) -> None:
+    """Two workers and a client that have only just come; the client is the last to come back.
+
+    Its loop stands still until both workers are there again: none of them was told of the client
+    together with all others, as that is done now and then.
+    """
+    worker = cluster.workers(2, *WORKERS)
+    async with AsyncClient(cluster.address, config=cluster.config) as client:
+        scattered = await client.scatter([np.arange(1000) + number for number in range(20)])
+        cluster.scheduler.end(signal.SIGKILL)
+        again = scheduler_again(cluster)
+        for _ in range(2):
+            again.wait_for("joined")
+        sums = await client.gather([client.submit(total, each) for each in scattered])
+        assert sums == [499_500 + 1000 * number for number in range(20)]
+    assert worker.end() == 0
+
+
+async def test_what_only_tasks_need_outlives_the_scheduler(
+    cluster: Cluster, tmp_path: Path
+) -> None:
+    """A value that was scattered and let go of, one too large to travel with the task, a graph."""
+    cluster.workers(2, *WORKERS)
+    async with AsyncClient(cluster.address, config=cluster.config) as client:
+        (scattered,) = await client.scatter([np.arange(1000)])
+        through = client.submit(gate, str(tmp_path / "open"))
+        one = client.submit(after, through, scattered)
+        large = client.submit(after, through, np.ones(3_000_000))
+        graph = dask.delayed(after)(through, dask.delayed(np.arange)(100))
+        computed = await client.compute(graph)
+        del scattered
+        await client.flush()
+        cluster.scheduler.end(signal.SIGKILL)
+        scheduler_again(cluster)
+        (tmp_path / "open").touch()
+        assert await client.gather([one, large, computed]) == [499_500, 3_000_000, 4950]

@@ -77,7 +77,7 @@ class ClientCore:
         )
         #: Called with each event that the client listens to.
         self.heard: Callable[[str, bytes], None] = _nothing
-        self.descriptions: Final = Descriptions(self.table, self.unuse)
+        self.descriptions: Final = Descriptions(self.table, self.unuse, self._unneeded)
         self._by_fid: dict[int, Function] = {}
         self._cancelling: dict[int, str] = {}  # until it has come to an end
         self._keeping: dict[int, None] = {}  # the same
@@ -208,11 +208,10 @@ class ClientCore:
         self._out.begin_again()
         everything = Everything(
             self._bond.memory, self.table, self.descriptions, self._by_fid, self._fetcher,
-            self._keeping, self._cancelling, self._others, self._holdings,
+            self._keeping, self._cancelling, self._others, self._holdings, self._storer,
         )  # fmt: skip
         for message in said_again(everything):
             self._out.append(message)
-        self._storer.ask_again()
         again = {each.serial: each for each in self._holdings.asked_again(self._serial)}
         again |= {serial: Ask(serial, *each[:2]) for serial, each in self._asked.items()}
         for serial in sorted(again):
@@ -286,7 +285,7 @@ class ClientCore:
         batch = self.table.add_each([each.name for each in functions], rows.keys, functions)
         self._close_open()
         for message in cut(first, [each.fid for each in functions], rows, options):
-            self._out.append(message)
+            self._describe(message)
         return batch, first
 
     def _close_open(self) -> None:
@@ -371,11 +370,20 @@ class ClientCore:
             self._cancelling.pop(tid, None)
             self._keeping.pop(tid, None)
         if released:
-            if self._others:
-                for tid in released:
-                    self._others.pop(tid, None)
-            self._fetcher.forget(released)
+            self._forget([tid for tid in released if tid not in self.descriptions.outside])
             self._send(Release(released))
+
+    def _forget(self, tids: list[int]) -> None:
+        """Neither does anybody hold them, nor is any of them an input that is to be named again."""
+        if self._others:
+            for tid in tids:
+                self._others.pop(tid, None)
+        self._fetcher.forget(tids)
+
+    def _unneeded(self, tid: int) -> None:
+        """It is no input of a task that may have to be described again."""
+        if not self.table.holds(tid):
+            self._forget([tid])
 
     def drop(self) -> None:
         """Release those whose futures are gone."""

@@ -4,6 +4,9 @@ Descriptions are kept as they were sent, encoded, a message's rows together: a f
 each task more than its arguments. The last few small ones are kept as they are: who submits a
 task and waits for it has let go of it before that is worth it. A message is kept while one of its batches has a future,
 or a message that is kept has one of its tasks as an input.
+
+Values that were stored, and tasks of others, have no description here. Which of them are inputs
+is known, as they are to be named again even when nobody has a future of them any more.
 """
 
 from __future__ import annotations
@@ -32,7 +35,7 @@ _FRESH_ROWS_MAX: Final = 16
 class Kept:
     """One message with descriptions."""
 
-    __slots__ = ("count", "first", "functions", "inputs", "live", "needed", "said")
+    __slots__ = ("count", "first", "functions", "inputs", "live", "needed", "outside", "said")
 
     def __init__(self, message: Submit) -> None:
         self.first = message.first
@@ -40,6 +43,7 @@ class Kept:
         self.said: Submit | bytes | None = message  # as it is, or encoded; None: not any more
         self.functions: list[Function] = []
         self.inputs: list[Kept] = []  # that have inputs of its tasks
+        self.outside: tuple[int, ...] = ()  # inputs that are not described here
         self.live = 0  # batches that are held
         self.needed = 0  # messages that have its tasks as inputs
 
@@ -59,11 +63,16 @@ class Descriptions:
 
     Args:
         unuse: a function has one use less.
+        unneeded: no task that is kept has this one, which has no description here, as an input.
     """
 
-    def __init__(self, table: Table, unuse: Callable[[Function], None]) -> None:
+    def __init__(
+        self, table: Table, unuse: Callable[[Function], None], unneeded: Callable[[int], None]
+    ) -> None:
         self._table = table
         self._unuse = unuse
+        self._unneeded = unneeded
+        self.outside: dict[int, int] = {}  # inputs without descriptions: of how many messages
         self._kept: list[Kept] = []
         self._fresh: deque[Kept] = deque()  # not encoded
 
@@ -92,9 +101,8 @@ class Descriptions:
             function = functions[fid]
             function.uses += 1
             kept.functions.append(function)
-        kept.inputs = self._inputs(kept, message.dep_tids)
-        for each in kept.inputs:
-            each.needed += 1
+        if message.dep_tids:
+            self._connect(kept, message.dep_tids)
         self._kept.append(kept)
         if len(self._fresh) > _FRESH_MAX:
             self._age(self._fresh.popleft())
@@ -115,17 +123,28 @@ class Descriptions:
                 return True
         return False
 
-    def _inputs(self, kept: Kept, tids: list[int]) -> list[Kept]:
+    def _connect(self, kept: Kept, tids: list[int]) -> None:
+        """Its tasks have these as inputs."""
         found: dict[Kept, None] = {}
+        outside: dict[int, None] = {}
         first = end = 0
         for tid in tids:
-            if not first <= tid < end and not kept.first <= tid < kept.first + kept.count:
-                at = bisect_right(self._kept, tid, key=_first) - 1
-                each = self._kept[at] if at >= 0 else None
-                if each is not None and tid < each.first + each.count:
-                    first, end = each.first, each.first + each.count
-                    found[each] = None
-        return list(found)
+            if first <= tid < end or kept.first <= tid < kept.first + kept.count:
+                continue
+            if tid in outside:
+                continue
+            at = bisect_right(self._kept, tid, key=_first) - 1
+            each = self._kept[at] if at >= 0 else None
+            if each is not None and tid < each.first + each.count:
+                first, end = each.first, each.first + each.count
+                found[each] = None
+            else:
+                outside[tid] = None
+        kept.inputs, kept.outside = list(found), tuple(outside)
+        for each in kept.inputs:
+            each.needed += 1
+        for tid in outside:
+            self.outside[tid] = self.outside.get(tid, 0) + 1
 
     def on_gone(self, batch: Batch) -> None:
         """Nobody holds a future of the batch any more."""
@@ -148,7 +167,12 @@ class Descriptions:
             for each in kept.inputs:
                 each.needed -= 1
             todo += kept.inputs
-            kept.inputs = []
+            for tid in kept.outside:
+                self.outside[tid] -= 1
+                if not self.outside[tid]:
+                    del self.outside[tid]
+                    self._unneeded(tid)
+            kept.inputs, kept.outside = [], ()
 
     def said_again(self) -> Iterator[Submit]:
         """All of them, as messages."""

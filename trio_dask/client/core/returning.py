@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from trio_dask.client.core.batch import Batch, Function
     from trio_dask.client.core.fetching import Fetcher
     from trio_dask.client.core.remembering import Descriptions
+    from trio_dask.client.core.storing import Storer
     from trio_dask.client.core.table import Table
     from trio_dask.client.core.tickets import Holdings
     from trio_dask.messages import Memory, Message
@@ -45,6 +46,7 @@ class Everything:
     cancelling: dict[int, str]
     others: dict[int, int]
     tickets: Holdings
+    storer: Storer
 
 
 def said_again(of: Everything) -> Iterator[Message]:
@@ -59,6 +61,10 @@ def said_again(of: Everything) -> Iterator[Message]:
         gone += _not_held(of.table, message.first, len(message.args))
     for batch in of.table.batches:
         yield from _known(batch, of.fetcher)
+    outside = [tid for tid in of.descriptions.outside if not of.table.holds(tid)]
+    yield from _held(outside, of.fetcher)
+    gone += outside
+    yield from of.storer.said_again()
     others = list(of.others.items())
     for at in range(0, len(others), _ROWS_MAX):
         yield Want(*map(list, zip(*others[at : at + _ROWS_MAX], strict=True)))
@@ -82,6 +88,14 @@ def _not_held(table: Table, first: int, count: int) -> list[int]:
         if batch is None or batch.status[tid - batch.first] == RELEASED:
             gone.append(tid)
     return gone
+
+
+def _held(tids: list[int], fetcher: Fetcher) -> Iterator[Known]:
+    """Inputs that workers hold, though nobody here does any more."""
+    for at in range(0, len(tids), _ROWS_MAX):
+        some = tids[at : at + _ROWS_MAX]
+        count, sources = len(some), [fetcher.source(tid) for tid in some]
+        yield Known(some, [words.HELD] * count, [b""] * count, sources)
 
 
 def _known(batch: Batch, fetcher: Fetcher) -> Iterator[Known]:

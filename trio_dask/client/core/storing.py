@@ -11,7 +11,7 @@ from trio_dask.messages.tasks import Put, PutAt
 from trio_dask.messages.values import Store, StoreDone
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
 #: A worker is sent about so much before it says that it has it.
 STORE_BYTES_MAX: Final = 32 << 20
@@ -114,11 +114,11 @@ class Storer:
         for tid in tids:
             self._again(tid, reason)
 
-    def ask_again(self) -> None:
-        """Another scheduler is to say where the values should be."""
+    def said_again(self) -> Iterator[Put]:
+        """Another scheduler is to say where the values should be, if no worker has them yet."""
         for tid, put in self._puts.items():
             nbytes = payload_bytes(put.payload)
-            self._tell(Put([tid], [nbytes], put.workers, put.broadcast))
+            yield Put([tid], [nbytes], put.workers, put.broadcast)
 
     def clear(self) -> None:
         """Nothing is stored any more."""

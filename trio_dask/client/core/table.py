@@ -122,6 +122,11 @@ class Table:
         batch = self._batches[at]
         return batch if tid < batch.first + len(batch) else None
 
+    def holds(self, tid: int) -> bool:
+        """Whether anybody holds a future of the task."""
+        batch = self.find(tid)
+        return batch is not None and batch.status[tid - batch.first] != RELEASED
+
     def _remove(self, batch: Batch) -> None:
         at = bisect_right(self._batches, batch.first, key=_first) - 1
         del self._batches[at]

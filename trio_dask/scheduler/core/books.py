@@ -29,6 +29,7 @@ class Membership:
     """Who is in the cluster, as everybody is told, so that a scheduler to come can be told."""
 
     version: int = 0
+    witness: int = 0  # the peer that is told of each change at once
     workers: dict[str, None] = field(default_factory=dict)
     clients: dict[int, None] = field(default_factory=dict)
     come: dict[str | int, None] = field(default_factory=dict)  # since everybody was told

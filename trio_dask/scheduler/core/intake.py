@@ -405,7 +405,14 @@ def _own(state: ClusterState, client: Client, tid: int) -> Task | None:
 
 def on_put(state: ClusterState, client: Client, message: words.Put) -> None:
     """The client has values: say where they should go."""
-    for tid in message.tids:
+    expect_values(state, client, message.tids)
+    if not place_put(state, client, message):
+        state.waiting_puts.append((client, message))
+
+
+def expect_values(state: ClusterState, client: Client, tids: list[int]) -> None:
+    """The client is about to bring these values."""
+    for tid in tids:
         if client_of(tid) != client.number:
             raise Misuse(f"task id {tid:x} is not of client {client.number}")
         if client.nest is not None and not client.nest.make(tid):
@@ -417,8 +424,6 @@ def on_put(state: ClusterState, client: Client, message: words.Put) -> None:
             task.state = st.WAITING
             task.missing = 1  # the value itself
             state.tasks[tid] = task
-    if not place_put(state, client, message):
-        state.waiting_puts.append((client, message))
 
 
 def is_awaited(task: Task) -> bool:
@@ -443,13 +448,16 @@ def place_put(state: ClusterState, client: Client, message: words.Put) -> bool:
     for row, tid in enumerate(message.tids):
         worker = workers[row % len(workers)]
         task = state.tasks.get(tid)
-        if task is None or task.tid != tid or not is_awaited(task):
-            continue  # nobody wants it any more, it is stored by now, or it is another's
-        state.puts[tid] = worker
-        client.out.put_at(tid, worker.address)
-        if message.broadcast:  # who has got it passes it on
+        if task is None or task.tid != tid or task.spec.function is not None:
+            continue  # nobody wants it any more, or it is another's
+        have: Sequence[Worker] = task.holders or ()  # a scheduler that died may not have known
+        if is_awaited(task):
+            have = (worker,)
+            state.puts[tid] = worker
+            client.out.put_at(tid, worker.address)
+        if have and message.broadcast:  # who has got it passes it on
             state.copies_asked[tid] = len(workers)
-            copies.spread(state, task, (each for each in workers if each is not worker))
+            copies.spread(state, task, (each for each in workers if each not in have))
     return True
 
 

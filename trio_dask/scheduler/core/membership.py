@@ -1,4 +1,9 @@
-"""Everybody is told who is in the cluster: whoever outlives the scheduler remembers it."""
+"""Everybody is told who is in the cluster: whoever outlives the scheduler remembers it.
+
+All are told of all changes together, now and then. One, the witness, is told of each at once.
+Whoever else is there knows of the witness, so a scheduler to come, whoever finds it first, waits
+for one who knows everybody.
+"""
 
 from __future__ import annotations
 
@@ -6,8 +11,11 @@ from typing import TYPE_CHECKING
 
 from trio_dask.messages.reunion import Members
 from trio_dask.messages.session import Welcome
+from trio_dask.scheduler.core.state import Client, Worker
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from trio_dask.scheduler.core.outbox import Outbox
     from trio_dask.scheduler.core.state import ClusterState
 
@@ -27,6 +35,7 @@ def come(state: ClusterState, name: str | int, out: Outbox) -> None:
         books.clients[name] = None
     books.gone.pop(name, None)
     books.come[name] = None
+    _tell_witness(state, name)
     # While others come back, what they all remember is worth more than who is here so far.
     if out.lasting is not None and not state.reunion.recovering:
         out.add(whole(state))
@@ -42,6 +51,39 @@ def gone(state: ClusterState, name: str | int) -> None:
         books.clients.pop(name, None)
     books.come.pop(name, None)
     books.gone[name] = None
+    _tell_witness(state, name)
+
+
+def _tell_witness(state: ClusterState, name: str | int) -> None:
+    """The witness hears of one who has come or gone; where there can be none, everybody does."""
+    books = state.membership
+    if state.reunion.recovering:
+        return  # all will be told all
+    witness = state.peers.get(books.witness)
+    if witness is not None and books.witness not in state.sessions.away:
+        witness.out.add(_news(state, [name]))
+        return
+    found = _who_may_witness(state)
+    books.witness = 0 if found is None else found.peer
+    if found is not None:
+        found.out.add(_news(state))
+    elif len(books.workers) + len(books.clients) > 1:
+        tell_news(state)
+
+
+def _who_may_witness(state: ClusterState) -> Client | Worker | None:
+    """One of those whom everybody knows of: rather a worker, as these stay longer."""
+    come, away = state.membership.come, state.sessions.away
+    second: Client | None = None
+    for peer, each in state.peers.items():
+        if each.out.lasting is None or peer in away:
+            continue
+        if isinstance(each, Worker):
+            if each.address not in come:
+                return each
+        elif second is None and each.number not in come:
+            second = each
+    return second
 
 
 def whole(state: ClusterState) -> Members:
@@ -63,22 +105,17 @@ def tell_news(state: ClusterState, *, epoch: bool = False) -> None:
         _tell_all(state, news)
 
 
-def tell_one(state: ClusterState, out: Outbox, told: int) -> int:
-    """Tell one what is new, ahead of all others, unless it was `told`; the version that it knows."""
+def _news(state: ClusterState, names: Iterable[str | int] | None = None) -> Members:
+    """Who of these, or of all since everybody was told, has come and gone."""
     books = state.membership
-    if (books.come or books.gone) and told < books.version:
-        out.add(_news(state))
-    return books.version
-
-
-def _news(state: ClusterState) -> Members:
-    books = state.membership
+    come = books.come if names is None else [each for each in names if each in books.come]
+    gone = books.gone if names is None else [each for each in names if each in books.gone]
     return Members(
         state.cluster, state.epoch_known, books.version, whole=False,
-        workers=[each for each in books.come if isinstance(each, str)],
-        clients=[each for each in books.come if isinstance(each, int)],
-        gone_workers=[each for each in books.gone if isinstance(each, str)],
-        gone_clients=[each for each in books.gone if isinstance(each, int)],
+        workers=[each for each in come if isinstance(each, str)],
+        clients=[each for each in come if isinstance(each, int)],
+        gone_workers=[each for each in gone if isinstance(each, str)],
+        gone_clients=[each for each in gone if isinstance(each, int)],
         provisional=state.reunion.provisional,
     )  # fmt: skip
 
@@ -92,6 +129,7 @@ def tell_all(state: ClusterState) -> None:
 
 
 def _tell_all(state: ClusterState, message: Members) -> None:
+    state.membership.witness = 0  # there may be a better one now
     for peer in state.peers.values():
         if peer.out.lasting is not None:
             peer.out.add(message)

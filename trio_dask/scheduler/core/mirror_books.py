@@ -27,7 +27,6 @@ class Holder:
     told: int = 0  # the version that it was told of last
     waits: bool = False  # for it to say that it has what it was sent
     confirmed: int = 0  # the version that it has; 0: not all of any
-    members: int = 0  # the version of who is there, as it was told with that
 
     @property
     def whole(self) -> bool:

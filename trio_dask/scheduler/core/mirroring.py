@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING, Any, Final
 
 from trio_dask.messages.reunion import MIRRORED_BYTES_MAX, Mirror
 from trio_dask.messages.session import Answer
-from trio_dask.scheduler.core import membership
 from trio_dask.scheduler.core.mirror_books import Holder
 from trio_dask.scheduler.core.misuse import Misuse
 
@@ -350,12 +349,8 @@ def _send_some(state: ClusterState, holder: Holder, *, anew: bool = False) -> No
 def _send(
     state: ClusterState, holder: Holder, added: list[int], gone: list[int], *, anew: bool = False
 ) -> None:
-    """Send these records, in messages that are not too large.
-
-    Who is there comes first: a scheduler to come has to wait for those whose records it has.
-    """
+    """Send these records, in messages that are not too large."""
     mirrors, todo, out = state.mirrors, list(reversed(added)), holder.worker.out
-    holder.members = membership.tell_one(state, out, holder.members)
     while True:
         message = Mirror(0, anew=anew, ids=[], heads={}, blobs=[], gone=gone)
         heads: list[Any] = []

@@ -56,6 +56,7 @@ def restore(
         else:
             workers.append((report.who, report.messages))
     clients.mute()
+    clients.each(_expect)
     clients.each(_describe)
     _name(state, workers, [told.known for told in clients.told])
     recollecting.adopt(state, workers, anew=anew)
@@ -72,7 +73,7 @@ def restore(
     clients.each(_miss)
     recollecting.miss(state)
     clients.unmute()
-    for step in (_let_go, _tell, _cancel):
+    for step in (_let_go, _tell, _cancel, _bring):
         clients.each(step)
     for worker, messages in workers:
         take_leave(state, worker, messages)
@@ -122,6 +123,13 @@ class _Clients:
 
 
 # ---------------------------------------------------------------- what clients want
+
+
+def _expect(state: ClusterState, told: _Told) -> None:
+    """Values that it is about to bring; a worker may have got one meanwhile."""
+    for message in told.messages:
+        if isinstance(message, tasks.Put):
+            intake.expect_values(state, told.client, message.tids)
 
 
 def _describe(state: ClusterState, told: _Told) -> None:
@@ -304,6 +312,13 @@ def _let_go(state: ClusterState, told: _Told) -> None:
         if isinstance(message, tasks.Release):
             for _ in intake.on_release(state, client, message):
                 pass
+
+
+def _bring(state: ClusterState, told: _Told) -> None:
+    """The values that it was about to bring, and that no worker has."""
+    for message in told.messages:
+        if isinstance(message, tasks.Put):
+            intake.on_put(state, told.client, message)
 
 
 def _cancel(state: ClusterState, told: _Told) -> None:

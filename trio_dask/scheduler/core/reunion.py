@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 
 _OF_CLIENT: Final = (
     words.Members, tasks.Functions, tasks.Submit, words.Known, tasks.Release, tasks.Keep,
-    tasks.Cancel, tasks.Want, words.Tickets,
+    tasks.Cancel, tasks.Want, tasks.Put, words.Tickets,
 )  # fmt: skip
 _OF_WORKER: Final = (words.Members, words.Holdings, words.Attempts, Leave, words.Lingering)
 #: The highest epoch that there can be.

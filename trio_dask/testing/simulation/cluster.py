@@ -96,6 +96,11 @@ class Cluster:
                 self._here[name] = self.workers[worker.address] = worker
                 worker.start(store)
 
+    @property
+    def begun_again(self) -> bool:
+        """Whether any worker has ended, so that another had to be started."""
+        return max(self._lives.values(), default=0) > 1
+
     def crash(self, worker: SimWorker) -> None:
         """The process dies with all its workers, and starts again in a while."""
         if worker.alive:

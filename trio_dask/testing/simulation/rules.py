@@ -222,7 +222,8 @@ def _problem(cluster: Cluster, number: int, outcome: Outcome) -> str:
     if status == CANCELLED:
         return "" if causes["stopped"] or truth.restarted else "is cancelled though nobody asked"
     if status == LOST:
-        reason = bool(causes["scattered"]) or cluster.network.parted_for_ever or truth.restarted
+        reason = _was_brought_and_lost(cluster, causes) or truth.restarted
+        reason = reason or cluster.network.parted_for_ever
         return "" if reason else "is lost though it can be made again"
     if value.startswith(FAILURE):
         explained = int(value.removeprefix(FAILURE)) in causes["fails"]
@@ -234,11 +235,32 @@ def _problem(cluster: Cluster, number: int, outcome: Outcome) -> str:
         starved = max(truth.starved.values(), default=0) > ALONE_MAX
         killed = kind.endswith("KilledWorker") and (died or starved)
         # A task that was cancelled for one client only is gone for that client.
-        reason = bool(causes["scattered"] or causes["stopped"] or truth.restarted)
+        reason = bool(causes["stopped"] or truth.restarted)
+        reason = reason or _was_brought_and_lost(cluster, causes)
         reason = reason or cluster.network.parted_for_ever
         late = kind.endswith("TaskTimeout") and bool(causes["limited"])
         explained = killed or late or (kind.endswith("DataLost") and reason)
     return "" if explained else f"fails without reason: {value!r}"
+
+
+#: What goes wrong without any worker losing what clients have brought.
+_LOSE_NOTHING: Final = frozenset(
+    (
+        "scheduler dies", "client dies", "worker is cut off", "client is cut off",
+        "data connections break", "runner dies", "runner is recycled", "memory runs out",
+        "plugin comes", "values are spread",
+    )
+)  # fmt: skip
+
+
+def _was_brought_and_lost(cluster: Cluster, causes: dict[str, set[int]]) -> bool:
+    """Whether it is made of a value that nobody can make again, and that may be gone.
+
+    A worker may have lost it; or it was let go of, as what was made of it was there, and that is lost.
+    """
+    kinds = {fault.kind for fault in cluster.plan.faults}
+    harmless = kinds <= _LOSE_NOTHING and not cluster.begun_again and not causes["made"]
+    return bool(causes["scattered"]) and not harmless
 
 
 def clients_end_for_a_reason(cluster: Cluster) -> Iterator[str]:

@@ -44,6 +44,7 @@ class Truth:
         self.shared = Shared()
         self.restarted = False  # some client has had everything forgotten
         self.ended = 0  # attempts
+        self.made: dict[int, None] = {}  # tasks that had a value, anywhere
         self.limits: dict[int, Limits] = {}  # by number, of what has some
         self.numbers: dict[int, int] = {}  # of those, by id
         self.began: dict[int, float] = {}  # when it did, the last time
@@ -87,6 +88,8 @@ class Truth:
         failures = self.tasks[number].failures
         fails = failures == ALWAYS or self.failed[number] < failures
         self.failed[number] += fails
+        if not fails:
+            self.made[number] = None
         return fails
 
     @staticmethod
@@ -101,6 +104,7 @@ class Truth:
         """What can keep a task from having a value: itself and everything before it."""
         found: dict[str, set[int]] = {
             "fails": set(), "stopped": set(), "scattered": set(), "pinned": set(), "limited": set(),
+            "made": set(),
         }  # fmt: skip
         todo, seen = [number], {number}
         while todo:
@@ -112,6 +116,8 @@ class Truth:
             if each in self.scattered:
                 found["scattered"].add(each)
                 continue
+            if each in self.made:
+                found["made"].add(each)
             if self.tasks[each].failures == ALWAYS:
                 found["fails"].add(each)
             if self.tasks[each].value == PINNED:
