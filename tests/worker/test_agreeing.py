@@ -6,7 +6,7 @@ from tests.worker.test_stopping import climb, done, running
 from tests.worker.worker_driver import after, new_core, run
 from trio_dask.messages.agreeing import Counted, Recount, digest
 from trio_dask.messages.session import Heartbeat, Resumed, Welcome
-from trio_dask.messages.tasks import OK_INLINE, Functions, Interrupt, Interrupting
+from trio_dask.messages.tasks import OK_INLINE, Functions, Interrupt, Interrupting, Returned
 from trio_dask.worker.core import Store, ToScheduler, WorkerCore
 
 SECRET = "a secret of this worker"
@@ -56,6 +56,20 @@ def test_what_was_reported_in_the_place_of_its_runner_is_answered() -> None:
     assert core.state.runners[1].abandoned == {1}
     core.beat({})
     assert said(core, Heartbeat) == Heartbeat({}, 5, 1, digest([2]))
+
+
+def test_what_comes_back_after_it_was_reported_is_not_reported_again() -> None:
+    """The runner gives it back at last, as it was asked to before it did not answer any more."""
+    core = a_core()
+    core.on_scheduler(Interrupt([1], [1]))
+    core.on_runner(1, Interrupting([1]))
+    climb(core, 0.0, 1, 2)
+    climb(core, 2.0, 1, 2)
+    after(core)
+    core.on_runner(1, Returned([1, 2]))
+    assert said(core, Returned) == Returned([2])
+    assert core.state.runners[1].given == {}
+    assert core.state.runners[1].abandoned == set()
 
 
 def test_asked_it_says_which() -> None:

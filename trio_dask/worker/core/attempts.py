@@ -246,13 +246,14 @@ def on_returned(state: WorkerState, runner: Runner, message: Returned) -> None:
     attempts = [each for each in message.attempts if given.pop(each, None) is not None]
     if state.nested.known:
         nested.ended(state, attempts)
+    said = [each for each in attempts if each not in runner.abandoned]  # reported before
     stopping.forget(runner, attempts)
     if state.draining is not None:
         state.draining.given_back += len(attempts)
     limits.forget(state, attempts)
     if runner.twice:
         stopping.let_go(runner)
-    state.out.returned(attempts)
+    state.out.returned(said)
     if runner.condemned:
         condemning.go_on(state, runner)
 
