@@ -77,7 +77,8 @@ def _of_inwards(state: WorkerState, rule: Callable[[object, str], None]) -> None
     few = len(every) <= 1 or not inwards.bytes_max or inwards.nbytes <= inwards.bytes_max
     rule(few, "no more is on its way to the process than may be, or one value")
     first = next(iter(inwards.waiting), None)
-    rule(first is None or every, "nothing waits for room where all of it is free")
+    turn = first is None or first[0] in inwards.due or inwards.waking  # it is about to be asked for
+    rule(turn or every, "nothing waits for room where all of it is free")
 
 
 def _of_memory(state: WorkerState, rule: Callable[[object, str], None]) -> None:
