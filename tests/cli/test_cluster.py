@@ -8,7 +8,6 @@ import signal
 import socket
 import stat
 import sys
-import time
 from typing import TYPE_CHECKING
 
 import psutil
@@ -52,10 +51,8 @@ def test_clients_of_the_same_user_just_connect(number: signal.Signals, tmp_path:
         assert int(pid.read_text()) == command.process.pid
         family = psutil.Process(command.process.pid).children(recursive=True)
         assert len(family) == 4
-        began = time.monotonic()
         command.process.send_signal(number)
         assert command.wait() == 0
-        assert time.monotonic() - began < 5  # under 1 s on an idle machine
     assert psutil.wait_procs(family, timeout=20)[1] == []
     assert os.listdir(tmp_path) == []
     assert command.said.decode().endswith(f"{LAST}\n")
