@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -18,7 +19,9 @@ from dask.dataframe.io.hdf import _pd_to_hdf
 from dask.utils import SerializableLock
 
 from trio_dask import Lock
+from trio_dask.client.collections import locking
 from trio_dask.client.collections.compiling import Program
+from trio_dask.client.collections.locking import WritersLock
 
 
 class Target:
@@ -37,7 +40,7 @@ def locks_of(node: Any) -> list[Any]:
 
 def names(locks: list[Any]) -> set[str]:
     """Those of locks of the cluster; what is none of those fails."""
-    assert all(type(each) is Lock for each in locks)
+    assert all(isinstance(each, Lock) for each in locks)
     return {each.name for each in locks}
 
 
@@ -99,3 +102,17 @@ def test_fused() -> None:
     fused = fuse_linear_task_spec(graph, {"b"})["a-b"]
     assert not fused.dependencies
     assert names(locks_of(fused)) == {"dask-rows"}
+
+
+def test_who_waits_to_write_keeps_the_slot(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else all parts of what is written would wait side by side, and in memory."""
+    nest, seen = SimpleNamespace(keeps_slot=False), list[bool]()
+
+    def acquire(*_: object) -> bool:
+        seen.append(nest.keeps_slot)
+        return True
+
+    monkeypatch.setattr(locking, "current", lambda: nest)
+    monkeypatch.setattr(Lock, "acquire", acquire)
+    assert WritersLock("rows").acquire()
+    assert (seen, nest.keeps_slot) == ([True], False)

@@ -103,6 +103,8 @@ class Nest:
         self.parked_s = 0.0
         #: Wakes the task where it waits, when it is cancelled.
         self.alarm: Callable[[], None] | None = None
+        #: Whether a thread that waits does so in its slot: nobody else runs there meanwhile.
+        self.keeps_slot = False
         self.coroutine = coroutine
         self._seat = seat
         self._ident = get_ident()
@@ -173,7 +175,7 @@ class Nest:
             TaskError: too many wait.
         """
         seat = self._seat
-        if seat is None or seat.slot < 0 or not self.is_mine:
+        if seat is None or seat.slot < 0 or not self.is_mine or self.keeps_slot:
             return False
         slots = self.slots
         slots.seats.count_parked(1)
