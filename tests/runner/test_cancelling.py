@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import pickle
 import threading
 import time
 from typing import TYPE_CHECKING, Any
@@ -16,6 +17,7 @@ from tests.runner.runner_tasks import inc
 from trio_dask import TaskCancelled, check_cancelled
 from trio_dask.messages.payload import unpack
 from trio_dask.messages.tasks import ASK, RAISE, STOPPED, Done, Interrupt, Interrupting, Returned
+from trio_dask.runner import actors, chunks, graphs
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -104,6 +106,45 @@ def log_lock_is_free() -> bool:
     return free[0]
 
 
+def in_a_call(begun: str) -> None:
+    """As an executor calls it, or joblib."""
+    chunks.call(loop, begun)
+
+
+def in_a_row(begun: str) -> None:
+    """As `map` of an executor does."""
+    chunks.call_rows(loop, [(begun,)])
+
+
+def in_a_graph(begun: str) -> None:
+    """As a node of a Dask graph."""
+    graphs.GraphCall("loop", ())(pickle.dumps((0, [(loop, [begun], {}, [], [])])))
+
+
+def without_frames_in_a_graph(begun: str) -> None:
+    """The same of a function of C."""
+    steps = [(open, [begun, "w"], {}, [], []), (time.sleep, [1000], {}, [], [])]
+    graphs.GraphCall("sleep", ())(pickle.dumps((0, steps)))
+
+
+class Busy:
+    """What an actor may be."""
+
+    def work(self, begun: str) -> None:
+        """What it may do."""
+        loop(begun)
+
+
+def in_an_actor(begun: str) -> None:
+    """As a method that another task calls."""
+    actors.call_actor(actors.ActorCell(Busy()), ("work", (begun,), {}), None)
+
+
+def in_an_actor_here(begun: str) -> None:
+    """As a method that a task calls of an actor in its own process."""
+    actors.ActorHere(actors.ActorCell(Busy())).work(begun)
+
+
 def runner_value(done: Done) -> Any:
     """The value of the one task that was done."""
     return unpack(done.values[0])
@@ -158,6 +199,18 @@ def test_a_function_without_frames_is_interrupted() -> None:
         runner.run(1, fid=1, args=[1000])
         while not runner.board.running():
             time.monotonic()
+        assert stop(runner, 1, strike=True).statuses == [STOPPED]
+        assert alive(runner)
+
+
+@pytest.mark.parametrize(
+    "fn",
+    [in_a_call, in_a_row, in_a_graph, without_frames_in_a_graph, in_an_actor, in_an_actor_here],
+)
+def test_however_it_is_called_it_is_interrupted(fn: Any, tmp_path: Any) -> None:
+    """What only calls it is no reason to leave it alone until its process has to end."""
+    with Runner(1) as runner:
+        begin(runner, fn, tmp_path)
         assert stop(runner, 1, strike=True).statuses == [STOPPED]
         assert alive(runner)
 

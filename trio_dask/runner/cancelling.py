@@ -40,6 +40,18 @@ _WAITING: Final = {
     ("threading", "_wait_for_tstate_lock"),
     ("trio_dask.runner.hearing", "write"),  # for who reads what is printed
 }
+#: These only call functions of users, whose end is theirs.
+_CALLING: Final = {
+    ("trio_dask.runner.chunks", "call"),
+    ("trio_dask.runner.chunks", "call_rows"),
+    ("trio_dask.runner.chunks", "<listcomp>"),
+    ("trio_dask.runner.graphs", "__call__"),
+}
+#: These do more than that, before and after the call.
+_AROUND: Final = {
+    ("trio_dask.runner.actors", "call_actor"),
+    ("trio_dask.runner.actors", "method"),
+}
 #: Where functions are called.
 _SLOTS: Final = "trio_dask.runner.slots"
 _CALL: Final = "_call"
@@ -202,8 +214,11 @@ def _is_delicate(frame: FrameType | None) -> bool:
         if name == _SLOTS:
             # The innermost: in a function without frames, as `time.sleep`, if it is the call.
             return frame is inner and frame.f_code.co_name != _CALL
-        if name.partition(".")[0] in _DELICATE and (name, frame.f_code.co_name) not in _WAITING:
-            return True
+        if name.partition(".")[0] in _DELICATE:
+            place = name, frame.f_code.co_name
+            outer = frame is not inner and place in _AROUND
+            if not (outer or place in _CALLING or place in _WAITING):
+                return True
         frame = caller(frame)
     return True
 
