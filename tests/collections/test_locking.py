@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -18,10 +17,10 @@ from dask.array.core import load_store_chunk
 from dask.dataframe.io.hdf import _pd_to_hdf
 from dask.utils import SerializableLock
 
-from trio_dask import Lock
-from trio_dask.client.collections import locking
+from trio_dask import Client, Lock, wait
 from trio_dask.client.collections.compiling import Program
 from trio_dask.client.collections.locking import WritersLock
+from trio_dask.runner import current
 
 
 class Target:
@@ -104,15 +103,22 @@ def test_fused() -> None:
     assert names(locks_of(fused)) == {"dask-rows"}
 
 
-def test_who_waits_to_write_keeps_the_slot(monkeypatch: pytest.MonkeyPatch) -> None:
+def waited_aside(lock: Lock) -> bool:
+    """Whether the slot was free while this waited for the lock."""
+    with lock:
+        nest = current()
+        assert nest is not None
+        return nest.parked_s > 0
+
+
+@pytest.mark.parametrize(("kind", "aside"), [(WritersLock, False), (Lock, True)])
+def test_who_waits_to_write_keeps_the_slot(
+    client: Client, kind: type[Lock], *, aside: bool
+) -> None:
     """Else all parts of what is written would wait side by side, and in memory."""
-    nest, seen = SimpleNamespace(keeps_slot=False), list[bool]()
-
-    def acquire(*_: object) -> bool:
-        seen.append(nest.keeps_slot)
-        return True
-
-    monkeypatch.setattr(locking, "current", lambda: nest)
-    monkeypatch.setattr(Lock, "acquire", acquire)
-    assert WritersLock("rows").acquire()
-    assert (seen, nest.keeps_slot) == ([True], False)
+    with kind("rows"):
+        waiting = client.submit(waited_aside, kind("rows"))
+        while not client.coordination()["locks"]["rows"]["waiting_count"]:
+            assert waiting.status == "pending"
+        wait([client.submit(abs, -1)])  # whoever waits has come as far as it gets
+    assert waiting.result() is aside

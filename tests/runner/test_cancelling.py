@@ -123,7 +123,7 @@ def in_a_graph(begun: str) -> None:
 
 def without_frames_in_a_graph(begun: str) -> None:
     """The same of a function of C."""
-    steps = [(open, [begun, "w"], {}, [], []), (time.sleep, [1000], {}, [], [])]
+    steps: list[Any] = [(open, [begun, "w"], {}, [], []), (time.sleep, [1000], {}, [], [])]
     graphs.GraphCall("sleep", ())(pickle.dumps((0, steps)))
 
 
