@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import logging
 import os
-import pickle
 import threading
 import time
 from typing import TYPE_CHECKING, Any
 
+import cloudpickle
 import pytest
 import trio
 
@@ -118,13 +118,13 @@ def in_a_row(begun: str) -> None:
 
 def in_a_graph(begun: str) -> None:
     """As a node of a Dask graph."""
-    graphs.GraphCall("loop", ())(pickle.dumps((0, [(loop, [begun], {}, [], [])])))
+    graphs.GraphCall("loop", ())(cloudpickle.dumps((0, [(loop, [begun], {}, [], [])])))
 
 
 def without_frames_in_a_graph(begun: str) -> None:
     """The same of a function of C."""
     steps: list[Any] = [(open, [begun, "w"], {}, [], []), (time.sleep, [1000], {}, [], [])]
-    graphs.GraphCall("sleep", ())(pickle.dumps((0, steps)))
+    graphs.GraphCall("sleep", ())(cloudpickle.dumps((0, steps)))
 
 
 class Busy:
