@@ -112,13 +112,19 @@ def members(messages: list[Any]) -> list[Members]:
     return [each for each in messages if isinstance(each, Members)]
 
 
-def test_the_witness_leaves() -> None:
-    """Another takes its place, and is told what only that one knew."""
+def settled() -> Village:
+    """Three workers that have been told of each other."""
     village = Village()
     for peer in (A, B, D):
         village.keeper(peer)
     village.tick(1.0)
     village.listen()
+    return village
+
+
+def test_the_witness_leaves() -> None:
+    """Another takes its place, and is told what only that one knew."""
+    village = settled()
     village.lasting_client(C)
     village.leaves(A)
     village.holds()
@@ -129,11 +135,7 @@ def test_the_witness_leaves() -> None:
 
 def test_the_witness_is_away() -> None:
     """What it is told may never reach it: another is told, and all that the first may not know."""
-    village = Village()
-    for peer in (A, B, D):
-        village.keeper(peer)
-    village.tick(1.0)
-    village.listen()
+    village = settled()
     village.lasting_client(C)
     village.core.lost(A, "test", village.now)
     village.lasting_client(OTHER)
