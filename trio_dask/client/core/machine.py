@@ -370,7 +370,8 @@ class ClientCore:
             self._cancelling.pop(tid, None)
             self._keeping.pop(tid, None)
         if released:
-            self._forget([tid for tid in released if tid not in self.descriptions.outside])
+            needed = self.descriptions.outside
+            self._forget([tid for tid in released if tid not in needed] if needed else released)
             self._send(Release(released))
 
     def _forget(self, tids: list[int]) -> None:
