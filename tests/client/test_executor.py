@@ -201,6 +201,102 @@ def give_up_waiting() -> float:
     return time.monotonic() - began
 
 
+def wait_for_several(how: str) -> list[int]:
+    """A task that waits for calls by functions of the standard library, and for a thread's call."""
+    with get_client().get_executor() as executor, concurrent.futures.ThreadPoolExecutor() as local:
+        calls = [executor.submit(countdown, number) for number in (1, 2)]
+        if how == "as_completed":
+            return sorted(each.result() for each in concurrent.futures.as_completed(calls, 60))
+        if how == "in a thread":
+            local.submit(concurrent.futures.wait, calls, 0).result()
+        elif how == "with others":
+            calls.append(local.submit(countdown, 0))
+        elif how == "FIRST_EXCEPTION":
+            calls.append(executor.submit(operator.floordiv, 1, 0))
+        returns = how if how.isupper() else concurrent.futures.ALL_COMPLETED
+        done, not_done = concurrent.futures.wait(calls, 60, return_when=returns)
+        assert done
+        assert not_done if how == "FIRST_COMPLETED" else not calls[-1].cancelled()
+        return sorted(each.result() for each in calls if not each.exception())
+
+
+@pytest.fixture
+def single() -> Iterator[Client]:
+    """A client of a cluster that has one slot."""
+    with (
+        LocalCluster(n_workers=1, threads_per_worker=1, processes=False) as cluster,
+        Client(cluster) as made,
+    ):
+        yield made
+
+
+@pytest.mark.parametrize(
+    ("how", "found"),
+    [
+        ("ALL_COMPLETED", [1, 3]),
+        ("FIRST_COMPLETED", [1, 3]),
+        ("FIRST_EXCEPTION", [1, 3]),
+        ("as_completed", [1, 3]),
+        ("with others", [0, 1, 3]),
+        ("in a thread", [1, 3]),
+    ],
+)
+def test_several_on_one_slot(single: Client, how: str, found: list[int]) -> None:
+    """Also who waits with the functions of the standard library has no slot meanwhile."""
+    assert single.submit(wait_for_several, how).result(timeout=60) == found
+
+
+def wait_for_ever(how: str) -> None:
+    """A task that waits for what does not end by itself, says so, and would go on after all."""
+    executor = get_client().get_executor()
+    call = executor.submit(hold)
+    try:
+        if how == "wait":
+            concurrent.futures.wait([call])
+        else:
+            list(concurrent.futures.as_completed([call]))
+    finally:
+        import builtins
+
+        builtins.executor_ended.append(call.done())  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("how", ["wait", "as_completed"])
+def test_who_waits_for_several_can_be_cancelled(
+    single: Client, gate: threading.Event, monkeypatch: pytest.MonkeyPatch, how: str
+) -> None:
+    """It ends where it waits, and the call that it waits for ends with it."""
+    import builtins
+
+    ended: list[bool] = []
+    monkeypatch.setattr(builtins, "executor_ended", ended, raising=False)
+    future = single.submit(wait_for_ever, how)
+    while not any("hold" in key for keys in single.processing().values() for key in keys):
+        os.sched_yield()
+    future.cancel()
+    while not ended:
+        os.sched_yield()
+    assert ended == [False]
+    gate.set()
+    assert single.submit(abs, -1).result(timeout=60) == 1
+
+
+def time_out() -> tuple[int, int, str]:
+    """A task that waits, but not for long, for what no worker can run."""
+    executor = get_client().get_executor(resources={"unheard of": 1})
+    call = executor.submit(hold)
+    done, not_done = concurrent.futures.wait([call], timeout=0.01)
+    with pytest.raises(concurrent.futures.TimeoutError):
+        list(concurrent.futures.as_completed([call], timeout=0.01))
+    call.cancel()
+    return len(done), len(not_done), get_client().get_executor().submit(str, 7).result()
+
+
+def test_time_limits_on_one_slot(single: Client) -> None:
+    """They are kept, and the task goes on."""
+    assert single.submit(time_out).result(timeout=60) == (0, 1, "7")
+
+
 def test_inside_tasks(client: Client) -> None:
     """Who waits has no slot meanwhile: one is enough for calls within calls."""
     [worker, _] = client.nthreads()

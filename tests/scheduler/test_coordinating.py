@@ -156,6 +156,66 @@ def test_what_nobody_has_read_is_not_lost_with_its_reader(cluster: Driver) -> No
     assert empty(cluster)
 
 
+def test_what_comes_back_is_for_who_waits(cluster: Driver) -> None:
+    """The next in line is told of what somebody was given who is lost, as if it were just put."""
+    cluster.client(C)
+    cluster.client(OTHER)
+    ask(cluster, C, "queue.put", token=1, name="q", data=b"1")
+    ask(cluster, OTHER, "queue.get", token=1, name="q", want=1)
+    waits = ask(cluster, C, "queue.get", token=2, name="q", want=1)
+    cluster.heard(C)
+    cluster.leave(OTHER)
+    assert answers(cluster, C)[waits]["items"][0]["data"] == b"1"
+    ask(cluster, C, "ticket.took", token=2)
+    assert empty(cluster)
+
+
+def test_who_is_lost_waits_for_nothing(cluster: Driver) -> None:
+    """Nothing is kept for it: it has no turn, and what it brought and was not in is nobody's."""
+    first = cluster.client(C)
+    cluster.client(OTHER)
+    cluster.worker(W)
+    cluster.submit(first, [b"a"])
+    tasks = cluster.core.state.tasks
+    ask(cluster, OTHER, "queue.put", token=1, name="full", data=b"1", maxsize=1)
+    ask(cluster, C, "queue.put", token=1, name="full", data=b"2", tids=[first])
+    ask(cluster, C, "queue.get", token=2, name="empty", want=1)
+    ask(cluster, C, "variable.get", token=3, name="v")
+    ask(cluster, C, "event.wait", token=4, name="e")
+    cluster.done(W, cluster.run(W))
+    cluster.leave(C)
+    assert not tasks, "its item was not in the queue"
+    page = coordination_page(cluster.core.state)
+    assert page["queues"] == {"full": {"size": 1, "maxsize": 1, "getting": [], "putting": []}}
+    assert not page["variables"]
+    assert not page["events"]
+    ask(cluster, OTHER, "queue.close", name="full")
+    assert empty(cluster)
+
+
+@pytest.mark.parametrize("kind", ["queue", "variable"])
+def test_who_is_lost_has_read_nothing(cluster: Driver, kind: str) -> None:
+    """What it was given and has not taken keeps its tasks: in the queue again, or no longer."""
+    first = cluster.client(C)
+    cluster.client(OTHER)
+    cluster.worker(W)
+    cluster.submit(first, [b"a"])
+    tasks = cluster.core.state.tasks
+    put, get = ("put", "get") if kind == "queue" else ("set", "get")
+    ask(cluster, C, f"{kind}.{put}", token=1, name="x", data=b"v", tids=[first])
+    cluster.tell(C, words.Release([first]))
+    ask(cluster, OTHER, f"{kind}.{get}", token=1, name="x", want=1)
+    if kind == "variable":
+        ask(cluster, C, "variable.delete", name="x")
+    cluster.done(W, cluster.run(W))
+    assert first in tasks, "for the one who reads it"
+    cluster.leave(OTHER)
+    assert (first in tasks) == (kind == "queue")
+    ask(cluster, C, "queue.close", name="x")
+    assert not tasks
+    assert empty(cluster)
+
+
 def test_taking_what_was_not_given_is_nothing(cluster: Driver) -> None:
     """Who waits goes on waiting, and gets what comes."""
     cluster.client(C)

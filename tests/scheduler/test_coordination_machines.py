@@ -19,7 +19,7 @@ from trio_dask.scheduler.coordination import (
     Ticket,
     Variables,
 )
-from trio_dask.scheduler.coordination.queues import ANSWER_BYTES_MAX
+from trio_dask.scheduler.coordination.queues import ANSWER_BYTES_MAX, Moves
 
 NAMES = st.sampled_from("abc")
 
@@ -152,7 +152,11 @@ class Thing:
 
 
 class QueuesMachine(RuleBasedStateMachine):
-    """Things are put, got, taken, given back; who waits may give up."""
+    """Things are put, got, taken, given back; who waits may give up, or be lost.
+
+    What is not given yet is one line, whether somebody collects it, it is inside, or it waits for
+    room: it grows at its end, and is given from its front.
+    """
 
     tickets = Bundle("tickets")
     bounds: ClassVar = {"a": 0, "b": 1, "c": 3}
@@ -161,91 +165,142 @@ class QueuesMachine(RuleBasedStateMachine):
         super().__init__()
         self.queues: Queues[Thing] = Queues()
         self.numbers = count()
-        self.where: dict[Thing, str] = {}  # each is in one place
-        self.mine: dict[Ticket, Thing] = {}
-        self.given: dict[Ticket, list[Thing]] = {}
-        self.waiting: set[Ticket] = set()
+        self.line: dict[str, list[Thing]] = {name: [] for name in self.bounds}
+        self.bound = dict.fromkeys(self.bounds, 0)
+        self.getting: dict[str, list[Ticket]] = {name: [] for name in self.bounds}
+        self.putting: dict[str, list[Ticket]] = {name: [] for name in self.bounds}
+        self.mine: dict[Ticket, Thing] = {}  # of those that wait to put it
+        self.given: dict[Ticket, tuple[str, list[Thing]]] = {}  # "": of a queue that is closed
 
-    def moved(self, moves: Any) -> None:
-        """Somebody has put something, somebody has got something."""
-        for ticket in moves.put:
-            self.waiting.discard(ticket)
-            self.where[self.mine.pop(ticket)] = "inside"
+    def moved(self, name: str, moves: Any) -> None:
+        """Somebody has put something, somebody has got something: each in his turn."""
+        assert moves.name == name or not (moves.put or moves.got)
+        assert moves.put == self.putting[name][: len(moves.put)]
+        assert moves.entered == [self.mine.pop(ticket) for ticket in moves.put]
+        del self.putting[name][: len(moves.put)]
         for ticket, things in moves.got:
-            self.waiting.discard(ticket)
-            self.given[ticket] = things
-            for thing in things:
-                assert self.where[thing] == "inside"
-                self.where[thing] = "given"
+            assert things == self.line[name][: len(things)]
+            del self.line[name][: len(things)]
+            assert self.getting[name].pop(0) == ticket
+            self.given[ticket] = name, things
 
-    @rule(target=tickets, name=NAMES)
-    def put(self, name: str) -> Ticket:
+    def asked(self, name: str, data: st.DataObject) -> int:
+        """A bound, which counts if there is none yet."""
+        maxsize = data.draw(st.sampled_from([0, self.bounds[name]]))
+        self.bound[name] = self.bound[name] or maxsize
+        return maxsize
+
+    @rule(target=tickets, name=NAMES, data=st.data())
+    def put(self, name: str, data: st.DataObject) -> Ticket:
         """Perhaps there is room."""
         ticket, thing = Ticket(1, next(self.numbers)), Thing(next(self.numbers))
-        self.where[thing], self.mine[ticket] = "outside", thing
-        self.waiting.add(ticket)
-        self.moved(self.queues.put(ticket, name, thing, self.bounds[name]))
+        self.mine[ticket] = thing
+        self.line[name].append(thing)
+        self.putting[name].append(ticket)
+        self.moved(name, self.queues.put(ticket, name, thing, self.asked(name, data)))
         return ticket
 
-    @rule(target=tickets, name=NAMES, want=st.integers(0, 3))
-    def get(self, name: str, want: int) -> Ticket:
+    @rule(target=tickets, name=NAMES, want=st.integers(1, 3), data=st.data())
+    def get(self, name: str, want: int, data: st.DataObject) -> Ticket:
         """Perhaps there is something."""
         ticket = Ticket(2, next(self.numbers))
-        self.waiting.add(ticket)
-        self.moved(self.queues.get(ticket, name, want, self.bounds[name]))
-        if not want:
-            assert ticket not in self.waiting, "who wants what is there does not wait"
-        elif ticket not in self.waiting:
-            assert len(self.given[ticket]) == want
+        self.getting[name].append(ticket)
+        self.moved(name, self.queues.get(ticket, name, want, self.asked(name, data)))
+        assert ticket not in self.given or len(self.given[ticket][1]) == want
+        return ticket
+
+    @rule(target=tickets, name=NAMES, data=st.data())
+    def get_what_is_there(self, name: str, data: st.DataObject) -> Ticket:
+        """All, also what waits for room; nothing, if others come first."""
+        ticket = Ticket(3, next(self.numbers))
+        there = [] if self.getting[name] else list(self.line[name])
+        self.getting[name].insert(0, ticket)
+        self.moved(name, self.queues.get(ticket, name, 0, self.asked(name, data)))
+        assert self.given[ticket][1] == there
         return ticket
 
     @rule(ticket=tickets)
     def took(self, ticket: Ticket) -> None:
-        """What it was given is its own."""
-        things = self.given.pop(ticket, [])
+        """What it was given is its own; only once, and only what it was given."""
+        _, things = self.given.pop(ticket, ("", []))
         assert self.queues.took(ticket) == things
-        for thing in things:
-            self.where[thing] = "taken"
+        assert self.queues.handed(ticket) is None
+        assert self.queues.took(ticket) == []
 
     @rule(ticket=tickets)
     def drop(self, ticket: Ticket) -> None:
-        """What it was given is back; what it brought is gone with it."""
-        for thing in self.given.pop(ticket, []):
-            self.where[thing] = "inside"
+        """What it was given is the next again; what it brought is gone with it."""
+        name, things = self.given.pop(ticket, ("", []))
+        over: list[Thing] = []
+        if name:
+            self.line[name][:0] = things
+        else:
+            over = [self.mine.pop(ticket)] if ticket in self.mine else things
+        for each in self.bounds:
+            for waiting in (self.getting[each], self.putting[each]):
+                if ticket in waiting:
+                    waiting.remove(ticket)
+                    name = each
+            self.line[each] = [thing for thing in self.line[each] if thing not in over]
         moves, gone = self.queues.drop(ticket)
-        self.waiting.discard(ticket)
-        for thing in gone:
-            self.where[thing] = "gone"
-        self.mine.pop(ticket, None)
-        self.moved(moves)
+        assert gone == over
+        if name:
+            self.moved(name, moves)
+        else:
+            assert moves == Moves()
+        assert not self.queues.waits(ticket)
+        again, gone = self.queues.drop(ticket)
+        assert not again.put, "it is over"
+        assert not again.got
+        assert not gone
 
     @rule(name=NAMES)
     def close(self, name: str) -> None:
         """All that was inside is gone, and nobody waits."""
         waited, gone = self.queues.close(name)
-        self.waiting -= set(waited)
-        for ticket in waited:
-            self.mine.pop(ticket, None)
-        for thing in gone:
-            self.where[thing] = "gone"
-        assert self.queues.size(name) == 0
+        assert waited == [*self.getting[name], *self.putting[name]]
+        assert gone == self.line[name]
+        for ticket in self.putting[name]:
+            del self.mine[ticket]
+        self.line[name], self.getting[name], self.putting[name] = [], [], []
+        self.bound[name] = 0
+        for ticket, (queue, things) in self.given.items():
+            self.given[ticket] = "" if queue == name else queue, things
 
     @invariant()
     def each_thing_is_in_one_place(self) -> None:
-        """And nobody waits who need not."""
-        inside = 0
-        for name in self.queues.names():
+        """In order; and nobody waits who need not."""
+        for name, line in self.line.items():
+            assert self.queues.bound(name) == self.bound[name]
+            used = bool(line or self.getting[name] or self.bound[name])
+            assert (name in self.queues.names()) == used
+            if not used:
+                continue
             size, _, getters, putters = self.queues.describe(name)
-            held = [thing for each in getters for thing in self.queues.collected(name, each)]
+            assert (getters, putters) == (self.getting[name], self.putting[name])
+            assert size == self.queues.size(name)
             assert not (size and getters)
-            assert not putters or size >= self.bounds[name] > 0
-            assert set(getters) | set(putters) <= self.waiting
-            inside += size + len(held)
-        assert inside == sum(place == "inside" for place in self.where.values())
-        for ticket in self.waiting:
-            assert self.queues.waits(ticket)
-        for ticket, things in self.given.items():
+            assert not putters or size >= self.bound[name] > 0
+            held = [thing for each in getters for thing in self.queues.collected(name, each)]
+            waits = [self.mine[ticket] for ticket in putters]
+            assert [*held, *self.queues.items(name), *waits] == line
+            assert all(map(self.queues.waits, (*getters, *putters)))
+        for ticket, (_, things) in self.given.items():
             assert self.queues.handed(ticket) == things
+        for name in self.bounds:
+            lent = [thing for queue, each in self.given.values() if queue == name for thing in each]
+            assert self.queues.lent(name) == lent
+
+    def teardown(self) -> None:
+        """When all are lost, what they brought or had not taken is inside, and that is all."""
+        for name in self.bounds:
+            for ticket in (*self.getting[name], *self.putting[name]):
+                self.drop(ticket)
+        for ticket in list(self.given):
+            self.drop(ticket)
+        for name, line in self.line.items():
+            assert self.queues.close(name) == ([], line)
+        assert not len(self.queues)
 
 
 class FlagsMachine(RuleBasedStateMachine):

@@ -158,6 +158,24 @@ def test_what_somebody_has_is_his(town: Reunion) -> None:
     assert [head[0] for head, _, _ in town.core.state.mirrors.rows.values()].count("item") == 2
 
 
+@pytest.mark.parametrize("end", ["took", "lost"])
+def test_what_somebody_reads_is_wanted_still(town: Reunion, end: str) -> None:
+    """The variable has another value by now: the task of the one before is kept for its reader."""
+    tid = first_id(ME)
+    rows = mirror(V, (["variable", "v", [], []], b"other"), (item("q", tid), b"1"))
+    whole(town, rows, tickets={C: {"reading": [[7, [tid]]]}})
+    close = ask(town, D, "queue.close", name="q")
+    confirm(town)
+    assert answers(town, D) == {close: {}}
+    assert tid in town.core.state.tasks
+    if end == "took":
+        ask(town, C, "ticket.took", token=7)
+    else:
+        town.leave(C)
+    assert tid not in town.core.state.tasks
+    assert not town.core.state.records.reading
+
+
 def test_what_is_done_is_not_done_again(town: Reunion) -> None:
     """A put and a write that were answered, when the answer was not heard."""
     marks = (["mark", ME, 5, {}], b""), (["mark", ME, 6, {"published": True}], b"")

@@ -28,18 +28,41 @@ _OPTIONS: Final = frozenset({
 })  # fmt: skip
 
 
+class _Waiters(list[Any]):
+    """Who waits for a future of a task, inside a task, with `wait` or `as_completed`.
+
+    Each of these puts something of its own here, with an `event` for which it will wait, while it
+    has the locks of all its futures, so that nobody can set the event yet. It is given one that
+    knows of slots.
+    """
+
+    def __init__(self, event: Callable[[], threading.Event]) -> None:
+        super().__init__()
+        self._event = event
+
+    def append(self, waiter: Any) -> None:
+        """Somebody waits."""
+        if type(getattr(waiter, "event", None)) is threading.Event:
+            waiter.event = self._event()
+        super().append(waiter)
+
+
 class ExecutorFuture(concurrent.futures.Future[T]):
     """A future of `concurrent.futures`, of a task of a client.
 
-    Inside a task `result` and `exception` wait without its slot, as what is waited for may need it.
+    Inside a task who waits for it does so without its slot, as what is waited for may need it: with
+    `result` and `exception`, and with `wait` and `as_completed` of the standard library.
     """
 
     def __init__(
         self,
         give_up: Callable[[ExecutorFuture[T]], None],
         wait: Callable[[list[ExecutorFuture[Any]], float | None], float | None],
+        event: Callable[[], threading.Event] | None = None,
     ) -> None:
         super().__init__()
+        if event is not None:
+            self._waiters = _Waiters(event)
         self._give_up = give_up
         self._wait = wait
         self._settling = threading.Lock()
@@ -87,6 +110,9 @@ class ClientExecutor(concurrent.futures.Executor):
         self._options = options
         self._lock = threading.Lock()
         self._pending: dict[ExecutorFuture[Any], Any] = {}
+        waits: Any = self._client.live.waits
+        inside = isinstance(waits, TaskThreadWaits)
+        self._event = partial(waits.event, self._client.live.flush) if inside else None
         self._is_shut = False
 
     def __repr__(self) -> str:
@@ -105,7 +131,7 @@ class ClientExecutor(concurrent.futures.Executor):
             if self._is_shut:
                 msg = "this executor was shut down: it takes no more calls"
                 raise RuntimeError(msg)
-            future: ExecutorFuture[T] = ExecutorFuture(self._give_up, self._wait)
+            future: ExecutorFuture[T] = ExecutorFuture(self._give_up, self._wait, self._event)
             task: Any = self._client.submit(fn, *args, **self._options, **kwargs)
             self._pending[future] = task
         self._client.follow(task, partial(self._settle, future))
