@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import builtins
 import gc
 import os
 import signal
@@ -15,7 +16,7 @@ import psutil
 import pytest
 import trio
 
-from trio_dask import LocalCluster
+from trio_dask import Client, LocalCluster, get_client
 
 pytestmark = [pytest.mark.processes, pytest.mark.network]
 
@@ -54,6 +55,42 @@ def test_cycles_leave_nothing(processes: bool, cycles: int) -> None:
             assert gc.isenabled()
     assert traces() == before
     assert (dict(os.environ), Path.cwd()) == (environ, cwd)
+
+
+def work(name: str) -> None:
+    """A task that says that it runs, and does not end by itself."""
+    builtins.leaks_running.add(name)  # type: ignore[attr-defined]
+    while True:
+        pass
+
+
+async def sleep(name: str) -> None:
+    """The same, on a loop."""
+    builtins.leaks_running.add(name)  # type: ignore[attr-defined]
+    await trio.sleep_forever()
+
+
+def wait(name: str) -> None:
+    """The same, waiting for another task."""
+    child = get_client().submit(work, name)
+    child.result()
+
+
+def test_what_runs_ends_with_a_cluster_in_threads(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its threads are those of this process, and none is left, whatever it did."""
+    running: set[str] = set()
+    monkeypatch.setattr(builtins, "leaks_running", running, raising=False)
+    before = traces()["threads"]
+    with LocalCluster(1, 3, processes=False) as cluster, Client(cluster) as client:
+        futures = [client.submit(fn, fn.__name__) for fn in (work, sleep, wait)]
+        while len(running) < 3:
+            os.sched_yield()
+        cluster.close()
+    assert not any(future.status == "finished" for future in futures)
+    for thread in threading.enumerate():
+        if thread.name == "async-tasks":  # it was told
+            thread.join(20)
+    assert traces()["threads"] == before
 
 
 USE = """

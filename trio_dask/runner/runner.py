@@ -158,6 +158,11 @@ class Runner:
         """Whether it ends because something is not there that its tasks rely on."""
         return self._plugins.failed
 
+    @property
+    def at_work(self) -> bool:
+        """Whether a thread for tasks has not ended, or some task."""
+        return any(each.is_alive() for each in self._slots) or self.slots.has_begun()
+
     def close(self) -> None:
         """Start nothing more, send what is finished, and let the threads end."""
         self.slots.stop()
