@@ -79,7 +79,7 @@ async def asleep(begun: str) -> None:
 async def asleep_on_asyncio(begun: str) -> None:
     """On a loop of its own."""
     open(begun, "w").close()  # noqa: ASYNC230, PTH123
-    await asyncio.sleep(1000)
+    await asyncio.Event().wait()
 
 
 def begin(runner: Runner, fn: Callable[..., Any], path: Path, attempt: int = 1) -> Path:
