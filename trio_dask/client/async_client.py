@@ -259,7 +259,7 @@ class AsyncClient(AsyncSubmitting, AsyncManaging, AsyncComputing, AsyncEverywher
         data: list[T],
         *,
         workers: str | Iterable[str] | None = ...,
-        broadcast: bool = ...,
+        broadcast: bool | int = ...,
         hash: bool = ...,
         progress: bool | Console = ...,
     ) -> list[AsyncFuture[T]]: ...
@@ -270,7 +270,7 @@ class AsyncClient(AsyncSubmitting, AsyncManaging, AsyncComputing, AsyncEverywher
         data: tuple[T, ...],
         *,
         workers: str | Iterable[str] | None = ...,
-        broadcast: bool = ...,
+        broadcast: bool | int = ...,
         hash: bool = ...,
         progress: bool | Console = ...,
     ) -> tuple[AsyncFuture[T], ...]: ...
@@ -281,7 +281,7 @@ class AsyncClient(AsyncSubmitting, AsyncManaging, AsyncComputing, AsyncEverywher
         data: set[T],
         *,
         workers: str | Iterable[str] | None = ...,
-        broadcast: bool = ...,
+        broadcast: bool | int = ...,
         hash: bool = ...,
         progress: bool | Console = ...,
     ) -> set[AsyncFuture[T]]: ...
@@ -292,7 +292,7 @@ class AsyncClient(AsyncSubmitting, AsyncManaging, AsyncComputing, AsyncEverywher
         data: dict[K, T],
         *,
         workers: str | Iterable[str] | None = ...,
-        broadcast: bool = ...,
+        broadcast: bool | int = ...,
         hash: bool = ...,
         progress: bool | Console = ...,
     ) -> dict[K, AsyncFuture[T]]: ...
@@ -303,7 +303,7 @@ class AsyncClient(AsyncSubmitting, AsyncManaging, AsyncComputing, AsyncEverywher
         data: T,
         *,
         workers: str | Iterable[str] | None = ...,
-        broadcast: bool = ...,
+        broadcast: bool | int = ...,
         hash: bool = ...,
         progress: bool | Console = ...,
     ) -> AsyncFuture[T]: ...
@@ -313,15 +313,15 @@ class AsyncClient(AsyncSubmitting, AsyncManaging, AsyncComputing, AsyncEverywher
         data: Any,
         *,
         workers: str | Iterable[str] | None = None,
-        broadcast: bool = False,
+        broadcast: bool | int = False,
         hash: bool = False,  # noqa: A002 - as in Dask
         progress: bool | Console = False,
     ) -> Any:
         """Store values on workers, and return futures for them when they are there.
 
         A list, tuple, set or dict gives futures in the same shape; anything else, also a
-        subclass of these, one future. `broadcast` puts a copy on each worker, which
-        pass it on to one another, and waits until all have it.
+        subclass of these, one future. ``broadcast=True`` puts a copy on each worker, a number
+        on so many; they pass it on to one another, and it is waited for.
 
         `hash` is there for programs written for Dask, and can be False only: each value has a key
         of its own, whatever is in it.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, ClassVar, Final, Self, TypeVar
 
 from trio_dask.client import currents, metering
@@ -21,7 +22,7 @@ from trio_dask.client.waits import TimeIsUp
 from trio_dask.errors import SubmitError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from rich.console import Console
 
@@ -203,6 +204,11 @@ class BaseClient:
             msg = f"errors={errors!r}: it is 'raise', 'skip' or 'return'"
             raise ValueError(msg)
         if not isinstance(futures, list | tuple | set | frozenset | dict | BaseFuture):
+            if not isinstance(futures, Iterable):
+                msg = (
+                    f"gather takes futures, in lists, tuples, sets and dicts, not {futures!r:.100}"
+                )
+                raise TypeError(msg)
             futures = list(futures)
         plain = type(futures) is list and all(
             issubclass(t, BaseFuture) for t in set(map(type, futures))
@@ -229,16 +235,19 @@ class BaseClient:
         data: Any,
         workers: str | Iterable[str] | None,
         *,
-        broadcast: bool,
+        broadcast: bool | int,
         by_content: bool = False,
         progress: bool | Console = False,
     ) -> Any:
         if by_content:
             msg = "scatter(hash=True): keys are not made of values; scatter once, and pass the future on"
             raise ValueError(msg)
+        if type(broadcast) is not bool and not (type(broadcast) is int and 0 < broadcast < 1 << 31):
+            msg = f"broadcast={broadcast!r:.100}: it is True, False, or how many workers are to have it"
+            raise ValueError(msg)
         if progress is False:
             return await self._stored(make, data, workers, broadcast=broadcast)
-        meter = metering.Scattering(broadcast=broadcast)
+        meter = metering.Scattering(broadcast=broadcast is not False)
         with metering.shown(meter, "scatter", where=progress):
             return await self._stored(make, data, workers, broadcast=broadcast, meter=meter)
 
@@ -248,7 +257,7 @@ class BaseClient:
         data: Any,
         workers: str | Iterable[str] | None,
         *,
-        broadcast: bool,
+        broadcast: bool | int,
         meter: metering.Scattering | None = None,
     ) -> Any:
         self.live.check_open()
@@ -261,14 +270,14 @@ class BaseClient:
         else:
             payloads = list(meter.packed(map(self.describer.value, items), len(items)))
         with self.live.lock:
-            placed = self._core.put(payloads, workers=names, broadcast=broadcast)
+            placed = self._core.put(payloads, workers=names, broadcast=broadcast is True)
         futures = [make(batch, tid) for batch, tid in placed]
         if meter is not None:
             meter.stores(placed)
         del items, payloads
         await self.live.values.done(group(placed))
-        if broadcast:
-            await self._everywhere(futures, workers)
+        if broadcast is not False:
+            await self._copied(futures, workers, None if broadcast is True else broadcast)
             if meter is not None:
                 meter.copied()
         if whole:
@@ -277,20 +286,23 @@ class BaseClient:
             return dict(zip(data, futures, strict=True))
         return kind(futures)
 
-    async def _everywhere(self, futures: list[F], workers: str | Iterable[str] | None) -> None:
-        """Wait until all have passed values on to each other that are to be everywhere."""
+    async def _copied(
+        self, futures: list[F], workers: str | Iterable[str] | None, n: int | None
+    ) -> None:
+        """Wait until `n` of the workers, or all, have passed the values on to each other."""
         from trio_dask.client.spreading import spread  # it is above this module
 
         with contextlib.suppress(ValueError):  # one that was named is not there: the others are
-            await spread(self, "replicate", futures, workers)
+            await spread(self, "replicate", futures, workers, n=n)
 
-    async def _cancel(self, futures: Any, reason: str) -> None:
+    async def _cancel(self, futures: Any, reason: object) -> None:
         found = self._found(futures)
+        why = "" if reason is None else str.__str__(str(reason))
         tasks = [(future._batch, future._tid) for future in found if not future.done()]  # noqa: SLF001
         if tasks:
             self.live.check_open()
             with self.live.lock:
-                self._core.cancel([tid for _, tid in tasks], reason)
+                self._core.cancel([tid for _, tid in tasks], why)
         await self.live.values.done(group(tasks))
 
     def keep(self, futures: Sequence[BaseFuture[Any]]) -> None:

@@ -327,7 +327,7 @@ class Client(Submitting, Managing, Computing, Everywhere, Reporting):
         data: list[T],
         *,
         workers: str | Iterable[str] | None = ...,
-        broadcast: bool = ...,
+        broadcast: bool | int = ...,
         hash: bool = ...,
         progress: bool | Console = ...,
     ) -> list[Future[T]]: ...
@@ -338,7 +338,7 @@ class Client(Submitting, Managing, Computing, Everywhere, Reporting):
         data: tuple[T, ...],
         *,
         workers: str | Iterable[str] | None = ...,
-        broadcast: bool = ...,
+        broadcast: bool | int = ...,
         hash: bool = ...,
         progress: bool | Console = ...,
     ) -> tuple[Future[T], ...]: ...
@@ -349,7 +349,7 @@ class Client(Submitting, Managing, Computing, Everywhere, Reporting):
         data: set[T],
         *,
         workers: str | Iterable[str] | None = ...,
-        broadcast: bool = ...,
+        broadcast: bool | int = ...,
         hash: bool = ...,
         progress: bool | Console = ...,
     ) -> set[Future[T]]: ...
@@ -360,7 +360,7 @@ class Client(Submitting, Managing, Computing, Everywhere, Reporting):
         data: dict[K, T],
         *,
         workers: str | Iterable[str] | None = ...,
-        broadcast: bool = ...,
+        broadcast: bool | int = ...,
         hash: bool = ...,
         progress: bool | Console = ...,
     ) -> dict[K, Future[T]]: ...
@@ -371,7 +371,7 @@ class Client(Submitting, Managing, Computing, Everywhere, Reporting):
         data: T,
         *,
         workers: str | Iterable[str] | None = ...,
-        broadcast: bool = ...,
+        broadcast: bool | int = ...,
         hash: bool = ...,
         progress: bool | Console = ...,
     ) -> Future[T]: ...
@@ -381,15 +381,15 @@ class Client(Submitting, Managing, Computing, Everywhere, Reporting):
         data: Any,
         *,
         workers: str | Iterable[str] | None = None,
-        broadcast: bool = False,
+        broadcast: bool | int = False,
         hash: bool = False,  # noqa: A002 - as in Dask
         progress: bool | Console = False,
     ) -> Any:
         """Store values on workers, and return futures for them when they are there.
 
         A list, tuple, set or dict gives futures in the same shape; anything else, also a
-        subclass of these, one future. `broadcast` puts a copy on each worker, which
-        pass it on to one another, and waits until all have it.
+        subclass of these, one future. ``broadcast=True`` puts a copy on each worker, a number
+        on so many; they pass it on to one another, and it is waited for.
 
         `hash` is there for programs written for Dask, and can be False only: each value has a key
         of its own, whatever is in it.

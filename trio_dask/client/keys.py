@@ -32,16 +32,15 @@ def chosen_keys(key: str | list[str] | None, *, pure: bool, single: bool) -> Key
     if single:
         one = [_checked_key(key)]
         return lambda _, rows: one
-    if isinstance(key, str):
-        _checked_key(key)
-    return lambda _, rows: _many_keys(key, len(rows.args))
+    checked = _checked_key(key) if isinstance(key, str) else key
+    return lambda _, rows: _many_keys(checked, len(rows.args))
 
 
 def _checked_key(key: Any) -> str:
     if not isinstance(key, str) or not 0 < len(key) <= KEY_MAX:
         msg = f"key={key!r:.100}: a key is a string of 1 to {KEY_MAX} characters"
         raise SubmitError(msg)
-    return key
+    return str.__str__(key)  # of numpy and of enumerations, too, as it is said to the scheduler
 
 
 def _many_keys(key: str | list[str], count: int) -> list[str]:

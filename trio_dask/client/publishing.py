@@ -46,7 +46,11 @@ async def subscribe(client: BaseClient, topic: str, handler: Any) -> None:
         msg = f"handler={handler!r:.100}: it is called with each event, and cannot be"
         raise TypeError(msg)
     if client.listening.add(topic, handler):
-        await client.live.ask("topic.listen", {"topics": [topic]})
+        try:
+            await client.live.ask("topic.listen", {"topics": [topic]})
+        except ValueError:
+            client.listening.remove(topic)
+            raise
 
 
 async def unsubscribe(client: BaseClient, topic: str) -> None:

@@ -27,7 +27,7 @@ from trio_dask.messages.codec import (
     payload_bytes,
     quicken_all,
 )
-from trio_dask.messages.columns import Buffer, Handle, Part, Payload, Share, part_of
+from trio_dask.messages.columns import Buffer, Handle, Part, Payload, Share, as_plain, part_of
 from trio_dask.messages.lasting import Lasting
 from trio_dask.messages.members import Memory
 
@@ -41,6 +41,7 @@ __all__ = [
     "Payload",
     "Share",
     "agreeing",
+    "as_plain",
     "decode",
     "encode",
     "fleet",

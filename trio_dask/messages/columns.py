@@ -11,6 +11,7 @@ from __future__ import annotations
 import sys
 from array import array
 from collections.abc import Callable
+from numbers import Integral, Real
 from typing import TYPE_CHECKING, Annotated, Any, Final, TypeAlias
 
 Buffer: TypeAlias = bytes | bytearray | memoryview
@@ -202,6 +203,9 @@ def _check_nodes(value: dict[str, Any]) -> dict[str, Any]:
             elif kind not in _LEAVES:
                 msg = f"{kind.__name__} among plain values"
                 raise FieldError(msg)
+            elif kind is int and not INT_MIN <= node <= _PLAIN_MAX:
+                msg = "an int of more than 64 bits among plain values"
+                raise FieldError(msg)
             if count + len(inner) > _NODES_MAX:
                 msg = "too many plain values"
                 raise FieldError(msg)
@@ -213,7 +217,49 @@ def _check_nodes(value: dict[str, Any]) -> dict[str, Any]:
     raise FieldError(msg)
 
 
+def as_plain(values: dict[str, Any]) -> dict[str, Any]:
+    """Values as they can be sent: those of numpy, of enumerations and the like as what they are.
+
+    Raises:
+        ValueError: one of them is nothing that can be sent; the message names it.
+    """
+    try:
+        return check_plain(values)  # type: ignore[no-any-return]
+    except FieldError:
+        pass
+    found: dict[str, Any] = {}
+    for name, value in values.items():
+        try:
+            found |= check_plain({name: _plainly(value)})
+        except (FieldError, RecursionError) as error:
+            why = "it contains itself" if isinstance(error, RecursionError) else error
+            msg = f"{name}={value!r:.100} cannot be sent: {why}"
+            raise ValueError(msg) from None
+    return found
+
+
+def _plainly(value: Any) -> Any:
+    kind = type(value)
+    plain = value
+    if kind in _LEAVES:
+        pass
+    elif isinstance(value, str | bytes | float):
+        [plain] = value.__getnewargs__()  # itself, whatever it shows itself as
+    elif isinstance(value, Integral):
+        plain = int(value)
+    elif isinstance(value, Real):
+        plain = float(value)
+    elif kind.__module__ == "numpy" and kind.__name__.startswith("bool"):
+        plain = bool(value)
+    elif isinstance(value, list | tuple):
+        plain = [_plainly(each) for each in value]
+    elif isinstance(value, dict):
+        plain = {_plainly(name): _plainly(each) for name, each in value.items()}
+    return plain
+
+
 INT_MIN, INT_MAX = -(1 << 63), (1 << 63) - 1
+_PLAIN_MAX: Final = (1 << 64) - 1
 _KEYS: Final = frozenset((str,))
 _LEAVES: Final = frozenset((type(None), bool, int, float, str, bytes))
 _NODES_MAX: Final = 1_000_000

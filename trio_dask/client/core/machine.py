@@ -24,6 +24,7 @@ from trio_dask.client.core.table import Table
 from trio_dask.client.core.tickets import Holdings
 from trio_dask.client.core.watching import Groups, Watching
 from trio_dask.errors import RemoteProtocolError
+from trio_dask.messages import as_plain
 from trio_dask.messages.ids import CLIENT_MAX, DATA, first_id
 from trio_dask.messages.kept import Said
 from trio_dask.messages.session import Answer, Ask, RegisterClient, Resume, Welcome
@@ -417,7 +418,8 @@ class ClientCore:
         self.watching.unwatch(watch)
 
     def ask(self, topic: str, params: dict[str, Any], answered: Answered) -> int:
-        """A question to the scheduler; `answered` is called once, at the end if need be."""
+        """A question to the scheduler, `ValueError` if it cannot be sent; `answered` is called once."""
+        params = as_plain(params)
         serial = self._serial()
         self._asked[serial] = topic, params, answered
         if self._bond is not None:

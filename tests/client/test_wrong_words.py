@@ -1,0 +1,125 @@
+"""Whatever is handed to the client by mistake is an error where it is, and of nobody else."""
+
+from __future__ import annotations
+
+import enum
+import threading
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from tests.client.jobs import inc
+from trio_dask import Client, LocalCluster
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+#: What is no parameter of anything.
+STRANGE = [object(), 2**70, {1: 2}, [object()]]
+
+
+class Name(str, enum.Enum):  # noqa: UP042 - one that shows itself as something else
+    """Text of a type of its own, as that of numpy is."""
+
+    FIRST = "local-0"
+    KEY = "the-key"
+    TOPIC = "steps"
+
+
+class Count(enum.IntEnum):
+    """A number of a type of its own."""
+
+    ONE = 1
+
+
+@pytest.fixture(scope="module")
+def client() -> Iterator[Client]:
+    """With two workers in this process."""
+    with (
+        LocalCluster(n_workers=2, processes=False, dashboard_address=None) as cluster,
+        Client(cluster) as client,
+    ):
+        yield client
+
+
+@pytest.mark.parametrize(
+    "ask",
+    [
+        lambda client, odd: client.get_worker_logs(odd),
+        lambda client, odd: client.get_scheduler_logs(odd),
+        lambda client, odd: client.profile(odd),
+        lambda client, odd: client.get_events(odd),
+        lambda client, odd: client.log_event([odd], 1),
+        lambda client, odd: client.replicate([], n=odd),
+        lambda client, odd: client.retire_workers(n=odd),
+        lambda client, odd: client.subscribe_topic(odd, print),
+        lambda client, odd: client.has_what(odd),
+        lambda client, odd: client.scatter(1, broadcast=odd),
+        lambda client, odd: client.scatter(1, workers=odd),
+        lambda client, odd: client.submit(inc, 1, key=odd),
+        lambda client, odd: client.gather(object(), errors=odd),
+    ],
+)
+def test_what_cannot_be_sent_is_an_error_of_the_call(
+    client: Client, ask: Callable[[Client, Any], object]
+) -> None:
+    """The connection is everybody's: it goes on."""
+    for odd in STRANGE:
+        with pytest.raises((ValueError, TypeError)):
+            ask(client, odd)
+    assert client.submit(inc, 1).result() == 2
+
+
+def test_parameters_of_other_types_are_what_they_are(client: Client) -> None:
+    """Text and numbers of enumerations, or of numpy, do as well."""
+    assert len(client.get_worker_logs(Count.ONE)) == 2
+    assert client.submit(inc, 1, key=Name.KEY).key == "the-key"
+    assert [each.key for each in client.map(inc, [1], key=[Name.KEY])] == ["the-key"]
+    assert [each.key for each in client.map(inc, [1], key=Name.KEY)] == ["the-key-0"]
+    assert list(client.profile(workers=Name.FIRST)["children"]) == []
+    heard = threading.Event()
+    client.subscribe_topic(Name.TOPIC, lambda _: heard.set())
+    client.log_event(Name.TOPIC, 1)
+    assert heard.wait(30)
+    assert len(client.get_events(Name.TOPIC)) == 1
+    assert client.submit(inc, 1).result() == 2
+
+
+def test_a_topic_that_was_refused_is_not_listened_to(client: Client) -> None:
+    """The next handler is the first one."""
+    with pytest.raises(ValueError, match="topics"):
+        client.subscribe_topic(object(), print)  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match="does not listen"):
+        client.unsubscribe_topic(2**70)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("broadcast", [0, -1, 1.5, None, "all"])
+def test_broadcast_is_a_number_of_workers_or_all(client: Client, broadcast: Any) -> None:
+    """Anything else is named."""
+    with pytest.raises(ValueError, match="broadcast="):
+        client.scatter([1], broadcast=broadcast)
+
+
+def test_broadcast_to_so_many(client: Client) -> None:
+    """As with `replicate`: what is large enough to be anywhere is on as many workers."""
+    for broadcast, count in ((1, 1), (2, 2), (5, 2), (True, 2)):
+        future = client.scatter(bytes(100_000), broadcast=broadcast)
+        [places] = client.who_has(future).values()
+        assert len(places) == count, broadcast
+
+
+@pytest.mark.parametrize("reason", [None, 3, Name.KEY, object()])
+def test_a_reason_is_text_or_becomes_it(client: Client, reason: Any) -> None:
+    """It is shown to whoever waits."""
+    future = client.submit(inc, 1, workers="nobody")
+    client.cancel(future, reason=reason)
+    assert future.cancelled()
+    again = client.submit(inc, 1, workers="nobody")
+    again.cancel(reason)
+    assert again.cancelled()
+
+
+def test_gather_says_what_it_takes(client: Client) -> None:
+    """Neither a container nor an iterator."""
+    with pytest.raises(TypeError, match=r"gather takes futures, .* not 3"):
+        client.gather(3)
