@@ -392,6 +392,17 @@ def test_things_come_out_in_the_order_in_which_they_went_in() -> None:
     assert [thing.number for thing in things] == [2, 3, 4]
 
 
+def test_all_that_is_there_is_also_what_waits_for_room() -> None:
+    """Who wants it need not ask again, and who waited has put it."""
+    queues: Queues[Thing] = Queues()
+    for number in range(5):
+        queues.put(Ticket(1, number), "q", Thing(number), 2)
+    moves = queues.get(Ticket(2, 1), "q", 0, 2)
+    ((_, things),) = moves.got
+    assert [thing.number for thing in things] == [0, 1, 2, 3, 4]
+    assert moves.put == [Ticket(1, number) for number in (2, 3, 4)]
+
+
 def test_an_answer_is_bounded() -> None:
     """Who wants much gets what has room in one answer."""
     queues: Queues[Thing] = Queues()

@@ -69,11 +69,14 @@ def _end_tasks(runner: Runner) -> None:
     slots.stop()
     asked: set[Attempt] = set()
     began = monotonic()
-    while runner.at_work and (passed_s := monotonic() - began) < _ASK_S + _STRIKE_S:
+    while runner.at_work:
+        passed_s = monotonic() - began
         for attempt in filter(None, (*slots.strikes.current, *slots.coroutines())):
             if attempt not in asked:
                 asked.add(attempt)
                 slots.interrupt(attempt, strike=False)
             elif passed_s >= _ASK_S:
                 slots.interrupt(attempt, strike=True)
+        if passed_s >= _ASK_S + _STRIKE_S:
+            break
         sleep(_LOOK_S)
