@@ -182,6 +182,7 @@ def test_who_is_lost_waits_for_nothing(cluster: Driver) -> None:
     ask(cluster, C, "queue.get", token=2, name="empty", want=1)
     ask(cluster, C, "variable.get", token=3, name="v")
     ask(cluster, C, "event.wait", token=4, name="e")
+    ask(cluster, C, "topic.listen", topics=["t"])
     cluster.done(W, cluster.run(W))
     cluster.leave(C)
     assert not tasks, "its item was not in the queue"

@@ -392,6 +392,19 @@ def test_things_come_out_in_the_order_in_which_they_went_in() -> None:
     assert [thing.number for thing in things] == [2, 3, 4]
 
 
+def test_what_comes_back_is_before_what_somebody_has_set_aside() -> None:
+    """Who waits for several has not got any yet: he gets them in the order in which they went in."""
+    queues: Queues[Thing] = Queues()
+    queues.get(Ticket(1, 1), "q", 1, 0)
+    for number in range(2):
+        queues.put(Ticket(2, number), "q", Thing(number), 0)
+    assert queues.get(Ticket(3, 1), "q", 3, 0).got == []
+    moves, gone = queues.drop(Ticket(1, 1))
+    assert (moves.got, gone) == ([], [])
+    [(_, things)] = queues.put(Ticket(2, 2), "q", Thing(2), 0).got
+    assert [thing.number for thing in things] == [0, 1, 2]
+
+
 def test_all_that_is_there_is_also_what_waits_for_room() -> None:
     """Who wants it need not ask again, and who waited has put it."""
     queues: Queues[Thing] = Queues()

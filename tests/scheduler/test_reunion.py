@@ -305,6 +305,53 @@ def plugins_said(town: Reunion, peer: int) -> list[tuple[list[str], list[bytes]]
     return [(each.names, each.blobs) for each in town.heard(peer) if isinstance(each, Plugins)]
 
 
+def describes_with(town: Reunion, deadline: float) -> None:
+    """A client describes a task again of which so much time is left."""
+    town.tell(C, words.Functions([FIRST], ["inc"], [b"INC"]))
+    options = {"deadline": deadline}
+    town.tell(C, words.Submit(FIRST, [FIRST], [b"a"], [], [], [], [], True, options))
+    town.now += 1.0
+    town.tell(C, Announced(0, []))
+
+
+def is_over(town: Reunion, at: float) -> bool:
+    """Whether the client is told by then that the task's time is up."""
+    town.now = at
+    town.core.expire(at)
+    town.settle()
+    return any(isinstance(each, words.Failed) for each in town.heard(C))
+
+
+@pytest.mark.parametrize("looks", [False, True])
+def test_what_is_left_until_a_deadline_counts_from_when_it_was_told(
+    town: Reunion, *, looks: bool
+) -> None:
+    """Not from when the scheduler last had something to do, nor from when all were back."""
+    town.now = 2.0
+    describes_with(town, 5.0)
+    if looks:
+        town.tick(0.5)
+    town.now = 4.0
+    town.tell(A, Announced(0, []))
+    assert not town.core.state.reunion.open
+    assert town.core.state.now == 4.0
+    assert not is_over(town, 6.9)
+    assert is_over(town, 7.0)
+
+
+def test_the_deadlines_of_one_that_comes_back_late(town: Reunion) -> None:
+    """The same, when nobody else is waited for."""
+    town.tell(A, Announced(0, []))
+    town.leave(C)
+    town.tick(RESTART_S + 1)
+    assert not town.core.state.reunion.open
+    town.client_back()
+    begun = town.now = town.now + 2.0
+    describes_with(town, 5.0)
+    assert not is_over(town, begun + 4.9)
+    assert is_over(town, begun + 5.0)
+
+
 def test_plugins_are_adopted_from_workers_and_are_everywhere_again() -> None:
     """One that a worker lacks is set up there; where it cannot be, it is taken from all."""
     town = Reunion()

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import OrderedDict, deque
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import TYPE_CHECKING, Final, Generic, Protocol, TypeVar
 
 if TYPE_CHECKING:
@@ -122,6 +123,9 @@ class Queues(Generic[I]):
                 gone.append(found.putters.pop(ticket))
         if back:
             found = self._all.setdefault(name, _Queue())
+            for getter in islice(found.getters.values(), 1):  # what it has set aside came later
+                found.items.extendleft(reversed(getter.got))
+                getter.got, getter.nbytes = [], 0
             found.items.extendleft(reversed(back))
         return self._move(name), gone
 

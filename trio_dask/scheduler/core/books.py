@@ -43,6 +43,8 @@ class Report:
     who: Client | Worker
     cluster: str  # the name of the one that it was in
     messages: list[Message] = field(default_factory=list)
+    #: When submissions with a deadline came, by their first id: that counts from then on.
+    came: dict[int, float] = field(default_factory=dict)
     whole: bool = False
 
 

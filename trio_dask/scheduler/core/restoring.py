@@ -52,12 +52,14 @@ def restore(
     workers: list[tuple[Worker, list[Message]]] = []
     for peer, report in sorted(reports.items()):
         if isinstance(report.who, Client):
-            clients.told.append(_Told(peer, report.who, report.messages))
+            clients.told.append(_Told(peer, report.who, report.messages, report.came))
         else:
             workers.append((report.who, report.messages))
     clients.mute()
     clients.each(_expect)
+    now = state.now
     clients.each(_describe)
+    state.now = now
     _name(state, workers, [told.known for told in clients.told])
     recollecting.adopt(state, workers, anew=anew)
     clients.each(_want)
@@ -91,6 +93,7 @@ class _Told:
     peer: int
     client: Client
     messages: list[Message]
+    came: dict[int, float]
     known: Knowledge = field(default_factory=dict)
     misuse: Misuse | None = None
 
@@ -133,7 +136,10 @@ def _expect(state: ClusterState, told: _Told) -> None:
 
 
 def _describe(state: ClusterState, told: _Told) -> None:
-    """Its functions and tasks, and what it knows of the ends of these."""
+    """Its functions and tasks, and what it knows of the ends of these.
+
+    The time is when it told: what is left until a deadline was true then.
+    """
     client, messages, known = told.client, told.messages, told.known
     for message in messages:
         if isinstance(message, words.Known):
@@ -158,6 +164,7 @@ def _describe(state: ClusterState, told: _Told) -> None:
         if isinstance(message, tasks.Functions):
             functions.on_functions(state, client, message)
         elif isinstance(message, tasks.Submit):
+            state.now = told.came.get(message.first, state.now)
             for _ in intake.on_submit(state, client, message, again=True):
                 pass
 

@@ -152,6 +152,7 @@ def hear(  # noqa: C901 - a case for each message
     state: ClusterState, peer: int, message: Message, now: float
 ) -> bool:
     """Something is said while not all is as usual; whether that is all for now."""
+    state.now = now
     reunion = state.reunion
     report = reunion.reports.get(peer)
     if report is None or report.whole:
@@ -181,6 +182,8 @@ def hear(  # noqa: C901 - a case for each message
         report.messages.append(message)
     elif kind in (_OF_WORKER if isinstance(report.who, Worker) else _OF_CLIENT):
         report.messages.append(message)
+        if kind is tasks.Submit and "deadline" in message.options:  # type: ignore[attr-defined]
+            report.came[message.first] = now  # type: ignore[attr-defined]
     elif kind is not Heartbeat:
         raise Misuse(f"{kind.__name__} is nothing that one who is back tells first")
     return True

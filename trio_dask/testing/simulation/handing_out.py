@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from trio_dask.messages.session import Resumed
 from trio_dask.messages.tasks import Run
 from trio_dask.scheduler.core import state as st
-from trio_dask.testing.simulation.presence import connected
+from trio_dask.testing.simulation.presence import connected, is_said_again
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -43,8 +42,8 @@ def urgent_first(cluster: Cluster, said: list[tuple[int, list[Message]]]) -> Ite
         runs = [message for message in messages if isinstance(message, Run)]
         if not runs or not isinstance(worker, st.Worker):
             continue
-        if isinstance(messages[0], Resumed):
-            continue  # said again, as the worker had not heard it
+        if is_said_again(messages):
+            continue
         least = min(_urgency(cluster, args) for run in runs for args in run.args)
         for queue in _queues(state, worker):
             head = queue.peek()

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final
 from trio_dask.messages.fleet import Farewell
 from trio_dask.messages.tasks import Run
 from trio_dask.scheduler.core import state as st
+from trio_dask.testing.simulation.presence import is_said_again
 from trio_dask.testing.simulation.worker import LEAVE_S, MOVE_S
 from trio_dask.worker.core.draining import ANSWER_S, GIVE_BACK_S
 
@@ -24,11 +25,12 @@ _STALLED: Final = "stalled host"
 def nobody_gives_to_the_leaving(
     cluster: Cluster, said: list[tuple[int, list[Message]]]
 ) -> Iterator[str]:
-    """A worker that is to leave is given no task."""
+    """A worker that is to leave is given no task; one that it has not heard of is said again."""
     state = cluster.scheduler.core.state
     for peer, messages in said:
         worker = state.peers.get(peer)
         given = any(isinstance(message, Run) for message in messages)
+        given = given and not is_said_again(messages)
         if given and isinstance(worker, st.Worker) and worker.draining is not None:
             yield f"{worker.name}, which is to leave, is given a task"
 
@@ -38,7 +40,7 @@ def farewells_are_true(cluster: Cluster, said: list[tuple[int, list[Message]]]) 
     state = cluster.scheduler.core.state
     for peer, messages in said:
         worker = state.peers.get(peer)
-        for message in messages:
+        for message in [] if is_said_again(messages) else messages:
             if isinstance(worker, st.Worker) and isinstance(message, Farewell):
                 gone = {each for each in state.workers.values() if each.draining is not None}
                 only = [

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from trio_dask.messages.session import Resumed
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from trio_dask.messages import Message
     from trio_dask.scheduler.core.state import ClusterState, Worker
     from trio_dask.testing.simulation.client import SimClient
     from trio_dask.testing.simulation.cluster import Cluster
@@ -67,3 +70,8 @@ def is_present(cluster: Cluster, client: SimClient | SimNest) -> bool:
         peer = record.nest.worker.peer
     here = record is None or _is_taken_in(state, peer)
     return here and not client.dead and not client.core.away
+
+
+def is_said_again(messages: list[Message]) -> bool:
+    """Whether this is what one who is back had not heard: it was true when it was first said."""
+    return isinstance(messages[0], Resumed)
