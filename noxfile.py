@@ -35,10 +35,6 @@ ASYNCHRONOUS = re.compile(r"\b(async|await|trio|anyio|asyncio)\b")
 # Figures are compared over time: a new one is a decision.
 DISTRIBUTED = "distributed==2026.8.0"
 RAY = "ray==2.60.0"
-#: What Dask's own tests use where it is there; else they leave out what they have for it.
-DASKS_FRIENDS = (
-    "crick", "fastavro", "h5py", "scikit-image", "scipy", "sparse", "sqlalchemy", "tables", "zarr",
-)  # fmt: skip
 
 
 def install(session: nox.Session, *groups: str) -> None:
@@ -144,34 +140,15 @@ def beside_distributed(session: nox.Session) -> None:
 
 @nox.session(default=False)
 def dask_suite(session: nox.Session) -> None:
-    """Dask's own tests of its collections, computed by a client: two hours; what fails is listed.
+    """Dask's own tests of its collections, computed by a client: two hours; why each that fails does.
 
-    Some fail with every scheduler that pickles: those that look at what a function has changed,
-    ask whether a value is the same object, or count what Dask's own schedulers do. Warnings are
-    errors, as in Dask's own configuration: there are tests that wait for them.
+    With what that version of Dask was tested with. ``-- array dataframe/io --jobs 2`` is some of it,
+    in two processes; ``-- --resume`` goes on after an interruption.
     """
-    install(session, "test")
-    session.install(DISTRIBUTED, "xarray", "pytest-mock", "pytest-timeout", *DASKS_FRIENDS)
-    found = session.run(
-        "python", "-c", "import dask, pathlib; print(pathlib.Path(dask.__file__).parent)",
-        silent=True,
-    )  # fmt: skip
-    graphs = "delayed base expr composite_expr hlgexpr graph_manipulation task_spec traceback"
-    rooms = session.posargs or [
-        *(f"tests/test_{each}.py" for each in graphs.split()),
-        "bag",
-        "array",
-        "dataframe",
-    ]
-    plugin = {"PYTHONPATH": str(Path("tests/collections").resolve())}
-    # Marks of plugins that are not there, and a pandas that is newer than this Dask.
-    unknown = ("-W", "ignore::pytest.PytestUnknownMarkWarning")
-    newer = ("-W", "ignore::pandas.errors.Pandas4Warning")
-    session.run(
-        "pytest", "-q", "-c", "/dev/null", "-o", "addopts=", "-o", "xfail_strict=true",
-        "-W", "error", *unknown, *newer, "--tb=line", "--timeout=400", "--timeout-method=signal",
-        "-p", "dask_suite", *(f"{str(found).strip()}/{room}" for room in rooms), env=plugin,
-    )  # fmt: skip
+    session.install(".", "-r", "tests/collections/dask_suite.txt")
+    out = str(Path(session.create_tmp()) / "dask_suite")
+    run = ("python", "tests/collections/dask_suite_run.py", "--out", out)
+    session.run(*run, *session.posargs)
 
 
 @nox.session(python=OTHER_PYTHONS, default=False)

@@ -1,31 +1,108 @@
 """A plugin for pytest: dask's own tests, computed by a client instead of dask's schedulers.
 
-Most of them name a scheduler of dask's, or compute with the default one; both are replaced.
-Used by the nox session `dask_suite`.
+Most of them name a scheduler of dask's, or compute with the default one; all are replaced.
+`--computed-by` has something else compute, to tell why a test fails; `--failed FILE` writes down
+which did. Used by `dask_suite_run`, which the nox session `dask_suite` runs.
 """
 
 from __future__ import annotations
 
+from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
+
+#: What `--computed-by` takes; the first one is the default.
+COMPUTED_BY = ("client", "distributed", "threads")
+#: What Dask's checkout has pytest rewrite, for messages that say what was compared.
+REWRITTEN = ("dask.array.utils", "dask.dataframe.utils", "dask.bag.utils")
+
+pytest.register_assert_rewrite(*REWRITTEN)
 
 
-@pytest.fixture(scope="session", autouse=True)
-def a_client_computes() -> Iterator[None]:
-    """For all tests: one client, and its cluster in this process."""
-    import dask.base
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Who computes, and where to say what failed."""
+    group = parser.getgroup("dask_suite")
+    group.addoption("--computed-by", choices=COMPUTED_BY, default=COMPUTED_BY[0])
+    group.addoption("--failed", type=Path, help="a file for the names of what fails, one a line")
 
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Listen for failures where all reports come together, which is no process of xdist's."""
+    path = config.getoption("failed")
+    if path is not None and not hasattr(config, "workerinput"):
+        config.pluginmanager.register(Failures(path))
+
+
+class Failures:
+    """The names of tests that fail, also while they are set up or torn down."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.names: dict[str, None] = {}
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        """Keep the name, once."""
+        if report.failed:
+            self.names[report.nodeid] = None
+
+    def pytest_sessionfinish(self) -> None:
+        """Write them all down."""
+        self.path.write_text("".join(f"{name}\n" for name in self.names), encoding="utf-8")
+
+
+@contextmanager
+def ours() -> Iterator[Callable[..., Any]]:
+    """The client that is tested, and its cluster in this process."""
     from trio_dask import Client, LocalCluster
 
     with (
         LocalCluster(n_workers=2, threads_per_worker=1, processes=False) as cluster,
         Client(cluster) as client,
     ):
-        before: dict[str, Any] = dict(dask.base.named_schedulers)
-        dask.base.named_schedulers.update(dict.fromkeys(before, client.get))
-        yield
-        dask.base.named_schedulers.update(before)
+        yield client.get
+
+
+@contextmanager
+def distributeds() -> Iterator[Callable[..., Any]]:
+    """That of dask.distributed, whose workers are processes: only then all of it is pickled."""
+    from dask.distributed import Client, LocalCluster
+
+    with (
+        LocalCluster(
+            n_workers=2, threads_per_worker=1, processes=True, dashboard_address=None
+        ) as cluster,
+        Client(cluster) as client,
+    ):
+        yield client.get
+
+
+@contextmanager
+def replaced(get: Callable[..., Any]) -> Iterator[None]:
+    """Every scheduler that can be named is this one."""
+    import dask.base
+
+    before: dict[str, Any] = dict(dask.base.named_schedulers)
+    dask.base.named_schedulers.update(dict.fromkeys(before, get))
+    yield
+    dask.base.named_schedulers.update(before)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def who_computes(request: pytest.FixtureRequest) -> Iterator[None]:
+    """For all tests: one client and its cluster, or Dask's own schedulers."""
+    import dask
+
+    # As in Dask's checkout: an asynchronous client of dask.distributed is no default scheduler.
+    with dask.config.set({"admin.async-client-fallback": "sync"}):
+        who = request.config.getoption("computed_by")
+        if who == "threads":
+            yield
+            return
+        computing = ours if who == "client" else distributeds
+        with computing() as get, replaced(get):
+            yield

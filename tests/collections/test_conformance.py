@@ -293,6 +293,21 @@ def test_errors(client: Client) -> None:
         client.compute(total(), priority="high")
 
 
+@pytest.mark.parametrize("kind", ["frame", "merge", "array"])
+def test_the_shuffle_of_distributeds_workers_is_refused(kind: str, client: Client) -> None:
+    """Before anything is run, and with the name of what does it: tasks would fail obscurely."""
+    pytest.importorskip("distributed", reason="without dask.distributed nobody can choose it")
+    shuffled = {
+        "frame": lambda: frame().shuffle("b", shuffle_method="p2p"),
+        "merge": lambda: frame().merge(other(), shuffle_method="p2p", broadcast=False),
+        "array": lambda: da.ones((40, 40), chunks=(5, 40)).rechunk((40, 5), method="p2p"),
+    }
+    with pytest.raises(SubmitError, match=r"only workers of dask\.distributed .* choose 'tasks'"):
+        shuffled[kind]().compute()
+    with pytest.raises(SubmitError, match="choose 'tasks'"):
+        shuffled[kind]().persist()
+
+
 def test_large_things_are_sent_once(client: Client) -> None:
     """An argument of many tasks is stored; large graphs go in slices."""
     large = np.arange(100_000)

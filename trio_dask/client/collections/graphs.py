@@ -21,6 +21,8 @@ _OPTIONS: Final = {
     "priority": "priority",
     "retries": "retries",
 }
+#: Whose tasks talk with dask.distributed's own workers: its shuffle from peer to peer.
+_PEERS: Final = "distributed.shuffle."
 #: What is meant when nothing is said.
 DEFAULTS: Final[dict[str, Any]] = {
     "priority": 0,
@@ -87,7 +89,7 @@ def concrete(dsk: Any, keys: Iterable[Any]) -> Graph:
         keys: those whose values are wanted.
 
     Raises:
-        SubmitError: it is none of these, or does not have these keys.
+        SubmitError: it is none of these, does not have these keys, or is for dask.distributed only.
     """
     from dask._expr import Expr, HLGExpr, LLGExpr
     from dask._task_spec import GraphNode, convert_legacy_graph, cull
@@ -107,6 +109,13 @@ def concrete(dsk: Any, keys: Iterable[Any]) -> Graph:
     plain = all(isinstance(node, GraphNode) for node in layers.values())
     nodes = layers if plain else convert_legacy_graph(layers)
     nodes = cull(nodes, wanted)
+    if any(kind.__module__.startswith(_PEERS) for kind in set(map(type, nodes.values()))):
+        msg = (
+            "the graph shuffles by 'p2p', which only workers of dask.distributed can do: choose "
+            "'tasks', as shuffle_method= or method=, or as `dataframe.shuffle.method` and "
+            "`array.rechunk.method` of Dask's configuration"
+        )
+        raise SubmitError(msg)
     ranks = order(nodes)
     ordered = {key: nodes[key] for key in sorted(nodes, key=ranks.__getitem__)}
     meant = _aliases(ordered, set(wanted))
