@@ -56,7 +56,7 @@ class Failures:
 
 
 @contextmanager
-def ours() -> Iterator[Callable[..., Any]]:
+def ours() -> Iterator[Any]:
     """The client that is tested, and its cluster in this process."""
     from trio_dask import Client, LocalCluster
 
@@ -64,11 +64,11 @@ def ours() -> Iterator[Callable[..., Any]]:
         LocalCluster(n_workers=2, threads_per_worker=1, processes=False) as cluster,
         Client(cluster) as client,
     ):
-        yield client.get
+        yield client
 
 
 @contextmanager
-def distributeds() -> Iterator[Callable[..., Any]]:
+def distributeds() -> Iterator[Any]:
     """That of dask.distributed, whose workers are processes: only then all of it is pickled."""
     from dask.distributed import Client, LocalCluster
 
@@ -78,7 +78,7 @@ def distributeds() -> Iterator[Callable[..., Any]]:
         ) as cluster,
         Client(cluster) as client,
     ):
-        yield client.get
+        yield client
 
 
 @contextmanager
@@ -92,17 +92,26 @@ def replaced(get: Callable[..., Any]) -> Iterator[None]:
     dask.base.named_schedulers.update(before)
 
 
-@pytest.fixture(scope="session", autouse=True)
-def who_computes(request: pytest.FixtureRequest) -> Iterator[None]:
-    """For all tests: one client and its cluster, or Dask's own schedulers."""
-    import dask
+@pytest.fixture(scope="session")
+def configuration(request: pytest.FixtureRequest) -> Iterator[dict[str, Any]]:
+    """What Dask's configuration has to say, as long as the client and its cluster are there."""
+    import dask.config
 
     # As in Dask's checkout: an asynchronous client of dask.distributed is no default scheduler.
-    with dask.config.set({"admin.async-client-fallback": "sync"}):
-        who = request.config.getoption("computed_by")
-        if who == "threads":
-            yield
-            return
-        computing = ours if who == "client" else distributeds
-        with computing() as get, replaced(get):
-            yield
+    said: dict[str, Any] = {"admin.async-client-fallback": "sync"}
+    who = request.config.getoption("computed_by")
+    if who == "threads":
+        yield said
+        return
+    with (ours if who == "client" else distributeds)() as client, replaced(client.get):
+        shuffle = "dataframe.shuffle.method"  # the client's choice
+        yield said | {"scheduler": client, shuffle: dask.config.get(shuffle)}
+
+
+@pytest.fixture(autouse=True)
+def who_computes(configuration: dict[str, Any]) -> Iterator[None]:
+    """For each test anew: those of dask.distributed's tools clear Dask's whole configuration."""
+    import dask.config
+
+    with dask.config.set(configuration):
+        yield

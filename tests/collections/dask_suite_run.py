@@ -47,6 +47,9 @@ LONG = (
     "dataframe/tests/test_shuffle.py",
     "dataframe/tests/test_ufunc.py",
 )
+#: What pytest ends with if it has run all there is: all passed, some failed.
+_COMPLETE = (0, 1)
+_TRIES = 2
 
 
 @dataclass
@@ -81,29 +84,38 @@ class Runner:
     def run(self, who: str, part: str, names: list[str], again: str = "") -> Outcome:
         """One process of pytest, unless its results are there."""
         stem = f"{part.removesuffix('.py').replace('/', '.')}{again}.{who}"
-        report, failed = self.out / f"{stem}.xml", self.out / f"{stem}.failed"
         asked, tests = self.out / f"{stem}.asked", "".join(f"{self.dask / n}\n" for n in names)
+        report, failed = self.out / f"{stem}.xml", self.out / f"{stem}.failed"
         if not failed.exists() or asked.read_text(encoding="utf-8") != tests:
             failed.unlink(missing_ok=True)
             asked.write_text(tests, encoding="utf-8")
-            scratch = self.out / "scratch"
-            scratch.mkdir(exist_ok=True)
-            say(f"{who}: {part} {again}")
-            with (self.out / f"{stem}.log").open("wb") as log:
-                subprocess.run(
-                    [
-                        sys.executable, "-m", "pytest", "-v", "-c", HERE / "dask_suite.ini",
-                        "--rootdir", self.dask, "-p", "no:cacheprovider", "-p", "dask_suite",
-                        "--computed-by", who, "--failed", failed, "--junitxml", report,
-                        "-n", str(self.jobs), "--dist", "loadgroup", "--durations=10", "-rfEX",
-                        "--tb=short", f"@{asked}",
-                    ],
-                    cwd=scratch, stdout=log, stderr=subprocess.STDOUT, check=False,
-                    env={**os.environ, "PYTHONPATH": str(HERE), "PYTHONDONTWRITEBYTECODE": "1"},
-                )  # fmt: skip
-        if not failed.exists():
-            sys.exit(f"pytest did not come to its end: {self.out / stem}.log")
+            for _ in range(_TRIES):
+                say(f"{who}: {part} {again}")
+                if self._pytest(who, stem) in _COMPLETE:
+                    break
+                # It has not run them all: Python 3.11 may fail at parsing in two threads at once.
+                failed.unlink(missing_ok=True)
+            else:
+                sys.exit(f"pytest did not come to its end: {self.out / stem}.log")
         return read(report, failed)
+
+    def _pytest(self, who: str, stem: str) -> int:
+        out = self.out / stem
+        scratch = self.out / "scratch"
+        scratch.mkdir(exist_ok=True)
+        with Path(f"{out}.log").open("wb") as log:
+            done = subprocess.run(
+                [
+                    sys.executable, "-m", "pytest", "-v", "-c", HERE / "dask_suite.ini",
+                    "--rootdir", self.dask, "-p", "no:cacheprovider", "-p", "dask_suite",
+                    "--computed-by", who, "--failed", f"{out}.failed", "--junitxml", f"{out}.xml",
+                    "-n", str(self.jobs), "--dist", "loadgroup", "--durations=10", "-rfEX",
+                    "--tb=short", f"@{out}.asked",
+                ],
+                cwd=scratch, stdout=log, stderr=subprocess.STDOUT, check=False,
+                env={**os.environ, "PYTHONPATH": str(HERE), "PYTHONDONTWRITEBYTECODE": "1"},
+            )  # fmt: skip
+        return done.returncode
 
     def why(self, part: str, failed: list[str]) -> dict[str, str]:
         """For each of these, with whom it fails."""

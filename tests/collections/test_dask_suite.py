@@ -84,6 +84,35 @@ def test_a_failure_is_asked_of_others_in_turn(tmp_path: Path) -> None:
     assert player.why("a", []) == {}
 
 
+class Broken(Runner):
+    """Pytest ends by itself in the middle, so many times."""
+
+    def __init__(self, out: Path, times: int) -> None:
+        super().__init__(out, out, 1)
+        self.times = times
+
+    def _pytest(self, who: str, stem: str) -> int:
+        del who
+        self.times -= 1
+        (self.out / f"{stem}.failed").write_text("", encoding="utf-8")
+        (self.out / f"{stem}.xml").write_text("<testsuites/>", encoding="utf-8")
+        return 3 if self.times >= 0 else 0
+
+
+def test_half_a_part_is_no_result(tmp_path: Path) -> None:
+    """Pytest that breaks writes down what it has got: as if the rest were not there."""
+    with pytest.raises(SystemExit, match="did not come to its end"):
+        Broken(tmp_path, 2).run("client", "a", ["a"])
+    assert not (tmp_path / "a.client.failed").exists()
+    once = Broken(tmp_path, 1)
+    once.run("client", "a", ["a"])
+    assert once.times == -1
+    once.run("client", "a", ["a"])
+    assert once.times == -1, "what is there is not run again"
+    once.run("client", "a", ["a", "b"])
+    assert once.times == -2, "something else was asked for"
+
+
 def test_outcomes_are_read_as_pytest_writes_them(tmp_path: Path) -> None:
     """Expected failures are no skipped tests, and a test that breaks in its set-up has failed."""
     report, failed = tmp_path / "a.xml", tmp_path / "a.failed"
