@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 
+from tests.scheduler.conftest import Driver
 from trio_dask.messages import Message, decode, encode, nested, session, tasks as words
 from trio_dask.messages.ids import first_id
 from trio_dask.scheduler.core import Misuse, nests
 from trio_dask.scheduler.core.nests import NUMBERS_MAX
 from trio_dask.scheduler.inside import Inside
-
-if TYPE_CHECKING:
-    from tests.scheduler.conftest import Driver
 
 W, C, INSIDE = 10, 1, -1
 
@@ -69,6 +67,25 @@ def test_who_goes_on_counts_again(cluster: Driver) -> None:
     cluster.done(W, run)
     assert not worker.parked
     assert not worker.load
+
+
+def test_who_goes_on_may_be_one_too_many() -> None:
+    """What was given meanwhile is not asked back."""
+    cluster = Driver(window_max=1)
+    tid, run = parent(cluster)
+    first = join(cluster, run.attempts[0])
+    cluster.tell(W, nested.Parked(run.attempts, [1]))
+    cluster.submit(tid + 1, [b"parent, too"])
+    other = cluster.run(W)
+    join(cluster, other.attempts[0], INSIDE - 1)
+    cluster.tell(W, nested.Parked(other.attempts, [1]))
+    submit(cluster, first, [b"a"])
+    child = cluster.run_of(W)
+    cluster.tell(W, nested.Parked([*run.attempts, *other.attempts], [0, 0]))
+    worker = cluster.core.state.workers["tcp://host:10"]
+    assert list(worker.window) == [*run.attempts, *other.attempts, *child]
+    assert not worker.parked
+    assert not cluster.heard(W)
 
 
 @pytest.mark.parametrize("end", ["done", "failed", "died", "left"])

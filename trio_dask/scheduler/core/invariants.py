@@ -61,7 +61,9 @@ def _of_worker(state: ClusterState, worker: Worker) -> Iterator[str]:
         yield "what runs alone has nothing beside it"
     limit = max(worker.nthreads + 1, state.settings.window_max * worker.nthreads)
     waiting = sum(each not in worker.recalled for each in parked)
-    if len(window) - len(worker.recalled) - waiting > limit:
+    # Who has waited for his own tasks has a slot again, whatever was given meanwhile.
+    back = sum(each not in parked and each not in worker.recalled for each in worker.nested)
+    if len(window) - len(worker.recalled) - waiting > limit + back:
         yield "a window is bounded"
 
 
