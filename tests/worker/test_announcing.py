@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from tests.worker.worker_driver import FID, ME
 from trio_dask.messages import Message, nested, reunion, session, tasks as words
 from trio_dask.messages.fleet import Leave
 from trio_dask.messages.plugins import Plugins, PluginsDone
-from trio_dask.worker.core import Store, WorkerCore
+from trio_dask.worker.core import Store, WorkerCore, resuming
+
+if TYPE_CHECKING:
+    import pytest
 
 TASK, OTHER = 1001, 1002
 
@@ -78,6 +83,62 @@ def test_a_failure_before_what_runs_is_not_told() -> None:
     said = told(core)
     assert said[reunion.Attempts] == reunion.Attempts([2, 3], [TASK, OTHER], [1, 1])
     assert said[words.Done] == words.Done([3], [words.ERROR], [0.1], [9], [b"no"])
+
+
+def heard(core: WorkerCore) -> None:
+    """The scheduler has heard all that was said so far."""
+    assert core.state.bond is not None
+    core.on_scheduler(session.Heard(core.state.bond.lasting.said))
+
+
+def test_a_small_value_is_told_again() -> None:
+    """The last scheduler may have heard it, and died before it has told the client."""
+    core = lasting_core()
+    for attempt, status in ((1, words.OK_INLINE), (2, words.ERROR), (3, words.OK_HELD)):
+        given(core, attempt, 1000 + attempt)
+        ended(core, attempt, status, b"v")
+    heard(core)
+    said = told(core)
+    assert said[reunion.Attempts] == reunion.Attempts([1], [1001], [1])
+    assert said[words.Done] == words.Done([1], [words.OK_INLINE], [0.1], [9], [b"v"])
+    assert said[reunion.Holdings] == reunion.Holdings([1003], [9])
+    heard(core)
+    assert told(core)[words.Done] == said[words.Done], "another scheduler has died"
+
+
+def test_a_small_value_is_not_told_if_something_came_after_it() -> None:
+    """What counts is what the task came to in the end, and what runs."""
+    core = lasting_core()
+    for tid in (TASK, OTHER):
+        given(core, tid, tid)
+        ended(core, tid, words.OK_INLINE, b"v")
+    heard(core)
+    given(core, 1, TASK)
+    given(core, 2, OTHER)
+    ended(core, 2, words.ERROR, b"no")
+    said = told(core)
+    assert said[reunion.Attempts] == reunion.Attempts([1, 2], [TASK, OTHER], [1, 1])
+    assert said[words.Done] == words.Done([2], [words.ERROR], [0.1], [9], [b"no"])
+
+
+def test_of_small_values_the_last_are_remembered(monkeypatch: pytest.MonkeyPatch) -> None:
+    """So that what a worker remembers is bounded; but at least what was in one message."""
+    monkeypatch.setattr(resuming, "HEARD_ROWS_MAX", 2)
+    core = lasting_core()
+    for attempt in (1, 2, 3):
+        given(core, attempt, 1000 + attempt)
+        ended(core, attempt, words.OK_INLINE, b"%d" % attempt)
+        heard(core)
+    assert core.state.bond is not None
+    assert [tids for _, tids in core.state.bond.heard] == [[1002], [1003]]
+    for attempt in (4, 5, 6):
+        given(core, attempt, 1000 + attempt)
+    many = [4, 5, 6]
+    core.on_runner(1, words.Done(many, [words.OK_INLINE] * 3, [0.1] * 3, [9] * 3, [b"v"] * 3))
+    core.flush()
+    heard(core)
+    assert [tids for _, tids in core.state.bond.heard] == [[1004, 1005, 1006]]
+    assert told(core)[reunion.Attempts] == reunion.Attempts(many, [1004, 1005, 1006], [1] * 3)
 
 
 def test_who_is_disowned_does_not_take_the_value_along() -> None:

@@ -13,6 +13,8 @@ from trio_dask.worker.core.resuming import Bond, back
 from trio_dask.worker.core.stopping import disown
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
     from trio_dask.messages import Message
     from trio_dask.worker.core.state import WorkerState
 
@@ -46,6 +48,8 @@ def announcement(state: WorkerState, bond: Bond) -> list[Message]:
     last = _ended(state, bond)
     state.out.scheduler = []
     bond.ended.clear()
+    bond.heard.clear()
+    bond.heard_rows = 0
     state.inquired.clear()  # whoever has asked is gone
     out: list[Message] = [bond.memory.said(), *plugins.had(state), *mirroring.had(state)]
     runners = list(state.runners.values())
@@ -97,14 +101,18 @@ def _ended(state: WorkerState, bond: Bond) -> dict[int, tuple[Any, ...]]:
         for each in (*bond.before, *bond.lasting.unheard(), *state.out.scheduler)
         if type(each) is words.Done
     }
-    last: dict[int, tuple[Any, ...]] = {
-        tid: (*row, tid)
-        for done, tids in bond.ended.values()
-        if id(done) in unheard
-        for *row, tid in zip(*_columns(done), tids, strict=True)
-    }
+    # Small values also if they were heard: it may not have told those who wait for them, and what
+    # they were made of may be gone. Errors only if not: the task may have been retried since.
+    last = {row[-1]: row for row in _rows(bond.heard) if row[1] == words.OK_INLINE}
+    ended = [each for each in bond.ended.values() if id(each[0]) in unheard]
+    last.update((row[-1], row) for row in _rows(ended))
     told = (words.OK_INLINE, words.ERROR)
     return {tid: row for tid, row in last.items() if row[1] in told}
+
+
+def _rows(ended: Iterable[tuple[words.Done, list[int]]]) -> Iterator[tuple[Any, ...]]:
+    for done, tids in ended:
+        yield from zip(*_columns(done), tids, strict=True)
 
 
 def _parts(rows: list[Any]) -> list[list[Any]]:

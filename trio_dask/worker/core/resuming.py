@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections import deque
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from trio_dask.errors import RemoteProtocolError
 from trio_dask.messages import Lasting, Memory, reunion, session as hello, tasks as words
@@ -11,6 +12,10 @@ from trio_dask.messages import Lasting, Memory, reunion, session as hello, tasks
 if TYPE_CHECKING:
     from trio_dask.messages import Message
     from trio_dask.worker.core.state import WorkerState
+
+
+#: So many rows of results are remembered after the scheduler has heard them, or the last message.
+HEARD_ROWS_MAX: Final = 1000
 
 
 @dataclass(slots=True, eq=False)
@@ -27,6 +32,9 @@ class Bond:
     memory: Memory = field(default_factory=Memory)
     #: What has ended, by its first attempt, with the tasks of all: until that is heard.
     ended: dict[int, tuple[words.Done, list[int]]] = field(default_factory=dict)
+    #: The last of it that was heard: the scheduler may die before it has told the clients.
+    heard: deque[tuple[words.Done, list[int]]] = field(default_factory=deque)
+    heard_rows: int = 0
 
 
 def hears(state: WorkerState, message: Message) -> bool:
@@ -70,7 +78,16 @@ def _was_heard(bond: Bond, count: int) -> None:
         raise RemoteProtocolError(str(error)) from None
     for message in heard:
         if type(message) is words.Done and message.attempts:
-            bond.ended.pop(message.attempts[0], None)
+            _remember(bond, bond.ended.pop(message.attempts[0], None))
+
+
+def _remember(bond: Bond, ended: tuple[words.Done, list[int]] | None) -> None:
+    if ended is None or words.OK_INLINE not in ended[0].statuses:
+        return
+    bond.heard.append(ended)
+    bond.heard_rows += len(ended[1])
+    while bond.heard_rows > HEARD_ROWS_MAX and len(bond.heard) > 1:
+        bond.heard_rows -= len(bond.heard.popleft()[1])
 
 
 def lost(state: WorkerState) -> None:
