@@ -242,7 +242,9 @@ async def test_store_is_tried_again_and_given_up() -> None:
         (lambda client: client.submit(inc, 1, resources={"GPU": 10**400}), "resources="),
         (lambda client: client.submit(inc, 1, workers=3), "workers=3"),
         (lambda client: client.submit(inc, 1, executor=3), "executor=3: it is 'asyncio'"),
-        (lambda client: client.map(inc, [1], executor="process"), "executor='process'"),
+        (lambda client: client.map(inc, [1], executor="thread"), "executor='thread': .* 'process'"),
+        (lambda client: client.submit(dict, executor="process", actor=True), "actor=True with"),
+        (lambda client: client.submit(dict, executor="asyncio", actor=True), "actor=True with"),
         (lambda client: client.map(inc, [1], actor=True), "actor= is reserved"),
         (lambda client: client.submit(inc, 1, timeout=0), "timeout=0: .* above 0"),
         (lambda client: client.submit(inc, 1, timeout=-1.5), "timeout=-1.5"),
@@ -267,10 +269,14 @@ async def test_options_are_sent_if_they_say_something() -> None:
     async with open_client() as (client, fake):
         futures = client.map(inc, [1], priority=5, retries=2, workers="a", resources={"GPU": 1})
         futures.append(client.submit(inc, 1))
+        futures.append(client.submit(inc, 1, executor="process"))
+        futures += client.map(inc, [1], executor="process", retries=1)
         await client.gather(futures)
         assert [each.options for each in fake.told(tasks.Submit)] == [
             {"priority": 5, "retries": 2, "workers": ["a"], "resources": {"GPU": 1.0}},
             {},
+            {"apart": True},
+            {"retries": 1, "apart": True},
         ]
 
 

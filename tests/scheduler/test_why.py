@@ -229,6 +229,13 @@ def late(cluster: Driver, first: int) -> int:
     return first
 
 
+def sent_to_a_process_of_its_own(cluster: Driver, first: int) -> int:
+    """Sent, and what runs it is to be started."""
+    cluster.worker(A)
+    cluster.submit(first, [b"a"], apart=True)
+    return first
+
+
 def done(cluster: Driver, first: int) -> int:
     """Done."""
     cluster.worker(A)
@@ -323,6 +330,7 @@ TABLE: list[tuple[Callable[[Driver, int], int], str, list[str]]] = [
     (in_line_where_the_worker_is_to_leave, "at home", ["w10 is to leave"]),
     (to_run_alone, "alone", ["want of memory", "w10 is kept for it"]),
     (sent, "sent", ["w10 3.0 s ago", "runs, or is about to"]),
+    (sent_to_a_process_of_its_own, "sent", ["runs 1 task at once", "a process of its own there"]),
     (sent_behind_another, "sent", ["1 task given to that worker come before it"]),
     (a_plugin_is_being_set_up, "sent", ["not begun there waits for plugins: p (set up)"]),
     (asked_back, "sent", ["asked back, to run elsewhere", "1 task given to that worker come before it"]),

@@ -14,8 +14,10 @@ from hypothesis.stateful import (
 )
 
 from tests.worker.worker_driver import FID, ME, A, B, run
+from trio_dask.messages.apart import Reserve, Reserved, Vacate
 from trio_dask.messages.fleet import Copy, Leave, Uncopied
 from trio_dask.messages.inquiring import Told
+from trio_dask.messages.nested import Parked
 from trio_dask.messages.tasks import (
     HERE,
     OK_HELD,
@@ -51,6 +53,7 @@ from trio_dask.worker.core import (
     ToRunner,
     ToScheduler,
     WorkerCore,
+    apart,
 )
 from trio_dask.worker.core.invariants import violations
 
@@ -71,6 +74,8 @@ class RunnerWorld:
         self.values: set[int] = set()
         self.exports: list[Fetch] = []
         self.to_be_killed = False
+        self.asked: set[int] = set()  # slots that are to be kept,
+        self.kept: set[int] = set()  # and those that are
 
 
 class WorkerMachine(RuleBasedStateMachine):
@@ -85,6 +90,7 @@ class WorkerMachine(RuleBasedStateMachine):
         self.believed: set[int] = set()  # what the scheduler thinks we hold
         self.runners: dict[int, RunnerWorld] = {}
         self.starting: list[int] = []
+        self.alone: set[int] = set()  # runners for one attempt each
         self.last_runner = 0
         self.slots = 2  # as the scheduler knows them
         self.known: set[int] = set()  # functions
@@ -126,7 +132,9 @@ class WorkerMachine(RuleBasedStateMachine):
                 case Depart() | Spill():
                     assert isinstance(action, Depart), "no memory is short"
                     self.departed = True
-                case StartRunner(number, _):
+                case StartRunner(number, _, alone):
+                    if alone:
+                        self.alone.add(number)
                     assert number > self.last_runner, "numbers are used once"
                     self.last_runner = number
                     self.starting.append(number)
@@ -136,7 +144,7 @@ class WorkerMachine(RuleBasedStateMachine):
                     for message in messages:
                         self.scheduler_hears(message)
 
-    def runner_hears(self, number: int, message: Message) -> None:
+    def runner_hears(self, number: int, message: Message) -> None:  # noqa: C901 - a case for each
         runner = self.runners[number]
         match message:
             case Functions():
@@ -156,6 +164,14 @@ class WorkerMachine(RuleBasedStateMachine):
                 here = zip(message.dep_tids, message.dep_at, strict=True)
                 assert {tid for tid, at in here if at == HERE} <= runner.values
                 runner.queue += zip(message.attempts, message.tids, strict=True)
+                assert number not in self.alone or len(runner.queue) == 1, "one runs one alone"
+            case Reserve():
+                assert number not in self.alone, "who runs one task keeps no slots"
+                runner.asked.update(message.seats)
+            case Vacate():
+                assert set(message.seats) <= runner.asked | runner.kept, "they were asked for"
+                runner.asked.difference_update(message.seats)
+                runner.kept.difference_update(message.seats)
             case Interrupt():
                 begun = [attempt for attempt, _ in runner.queue[:2]]
                 unbegun = [each for each in message.attempts if each not in begun]
@@ -177,10 +193,12 @@ class WorkerMachine(RuleBasedStateMachine):
     def busy(self) -> list[int]:
         return [number for number, each in self.runners.items() if each.queue]
 
-    def scheduler_hears(self, message: Message) -> None:
+    def scheduler_hears(self, message: Message) -> None:  # noqa: C901 - a case for each
         match message:
             case Done() | Returned():
                 self.answered(message.attempts)
+            case Parked():
+                assert set(message.attempts) <= self.open
             case Unrunnable():
                 self.answered(list(dict.fromkeys(message.attempts)))
                 self.core.on_scheduler(
@@ -280,16 +298,48 @@ class WorkerMachine(RuleBasedStateMachine):
         self.core.on_scheduler(Functions([fid], ["f"], [b"f"]))
 
     @rule(
-        rows=st.lists(st.dictionaries(TIDS, PLACES, max_size=3), min_size=1, max_size=3), fid=FIDS
+        rows=st.lists(st.dictionaries(TIDS, PLACES, max_size=3), min_size=1, max_size=3),
+        fid=FIDS,
+        apart=st.sampled_from([0, 0, 1, 2]),
     )
-    def run_tasks(self, rows: list[dict[int, str]], fid: int) -> None:
+    def run_tasks(self, rows: list[dict[int, str]], fid: int, apart: int = 0) -> None:
+        """The first `apart` of them are to have runners of their own."""
         if fid not in self.known:
             self.teach(fid)
         attempts = range(self.last + 1, self.last + 1 + len(rows))
         self.last = attempts[-1]
         self.open.update(attempts)
         self.fid_of.update(dict.fromkeys(attempts, fid))
-        self.core.on_scheduler(run(*zip(attempts, rows, strict=True), fid=fid))
+        message = run(*zip(attempts, rows, strict=True), fid=fid)
+        message.apart = list(attempts[:apart])
+        self.core.on_scheduler(message)
+        self.act()
+
+    @precondition(lambda self: any(each.asked for each in self.runners.values()))
+    @rule(data=st.data())
+    def keep_slot(self, data: Any) -> None:
+        numbers = sorted(number for number, each in self.runners.items() if each.asked)
+        number = data.draw(st.sampled_from(numbers))
+        runner = self.runners[number]
+        seat = data.draw(st.sampled_from(sorted(runner.asked)))
+        runner.asked.remove(seat)
+        runner.kept.add(seat)
+        self.core.on_runner(number, Reserved([seat]))
+        self.act()
+        self.act()
+
+    @precondition(lambda self: any(each.to_be_killed for each in self.runners.values()))
+    @rule()
+    def end_killed(self) -> None:
+        for number in [each for each, runner in self.runners.items() if runner.to_be_killed]:
+            self.end(number, 2)
+
+    @precondition(lambda self: self.core.state.apart)
+    @rule(parked=st.integers(0, 1))
+    def wait_or_go_on(self, parked: int) -> None:
+        for number in sorted(self.alone & self.runners.keys()):
+            begun = [attempt for attempt, _ in self.runners[number].queue]
+            self.core.on_runner(number, Parked(begun, [parked] * len(begun)))
         self.act()
 
     @precondition(lambda self: self.open)
@@ -319,7 +369,9 @@ class WorkerMachine(RuleBasedStateMachine):
         for tid in tids:
             asked = any(tid in fetch.tids for fetch in self.fetches.values())
             in_line = (ME, tid) in self.core.state.store.inwards.waiting
-            assert tid not in self.copies or asked or in_line, "nobody was or will be asked"
+            want = self.core.state.wants.get(tid)
+            moving = want is not None and want.moving  # another runner of ours is asked
+            assert tid not in self.copies or asked or in_line or moving, "nobody will be asked"
 
     @rule(patient=st.booleans())
     def drain(self, *, patient: bool) -> None:
@@ -470,7 +522,10 @@ class WorkerMachine(RuleBasedStateMachine):
             given |= runner.given.keys() - runner.abandoned
             alone = {tid for tid in runner.held if not state.store.holds("me", tid)}
             assert alone <= self.believed, "the scheduler knows what it has to free"
-        assert given | state.waiting.keys() == self.open
+        assert given | state.waiting.keys() | set(apart.unbegun(state)) == self.open
+        for number, world in self.runners.items():
+            kept = {each.seat for each in state.apart.values() if each.keeper == number}
+            assert kept == world.asked | world.kept, "slots are kept as long as they are needed"
         assert self.slots == state.slots
 
     def teardown(self) -> None:
@@ -482,6 +537,7 @@ class WorkerMachine(RuleBasedStateMachine):
         self.act()
         while self.core.stopping and not self.core.draining:
             self.climb(31.0)
+        self.end_killed()
         for number, runner in list(self.runners.items()):
             while runner.queue:  # one that is to leave ends nothing by force
                 self.finish(number, held=False)

@@ -23,8 +23,8 @@ PRIORITY_MAX: Final = (1 << 17) - 1
 RESERVED: Final = ("actor",)
 #: What `on_cancel` may be, and how that is said.
 OnCancel: TypeAlias = Literal["cooperate", "interrupt", "kill"]
-#: On which loop a coroutine function runs; None for Trio.
-OnLoop: TypeAlias = Literal["asyncio"] | None
+#: What runs a task: a loop of asyncio, or a process of its own; None: as all others.
+TaskExecutor: TypeAlias = Literal["asyncio", "process"] | None
 WAYS: Final = {"cooperate": COOPERATE, "interrupt": INTERRUPT, "kill": KILL}
 
 
@@ -129,18 +129,35 @@ def _way(on_cancel: str) -> int:
     return way
 
 
-def on_loop(fn: Any, executor: object) -> Callable[..., Any]:
-    """The function that runs `fn` there.
+def run_by(executor: TaskExecutor, *, actor: bool = False) -> dict[str, bool]:
+    """The options of a submission, as they are sent, that say what runs it.
 
     Raises:
-        SubmitError: there is no such loop.
+        SubmitError: there is no such thing, or it does not run actors.
     """
-    if executor is None:
+    if executor not in (None, "asyncio", "process"):
+        msg = (
+            f"executor={executor!r}: it is 'asyncio', for coroutine functions, 'process', for a "
+            "process of its own, or left out"
+        )
+        raise SubmitError(msg)
+    if actor and executor is not None:
+        msg = f"actor=True with executor={executor!r}: an actor lives where other tasks run"
+        raise SubmitError(msg)
+    if actor:
+        return {"actor": True}
+    return {"apart": True} if executor == "process" else {}
+
+
+def on_loop(fn: Any, executor: TaskExecutor) -> Callable[..., Any]:
+    """The function that runs `fn` on its loop.
+
+    Raises:
+        SubmitError: it is no function.
+    """
+    if executor != "asyncio":
         own: Callable[..., Any] = fn
         return own
-    if executor != "asyncio":
-        msg = f"executor={executor!r}: it is 'asyncio', for coroutine functions, or left out"
-        raise SubmitError(msg)
     if not callable(fn):
         msg = f"{fn!r:.100} is no function"
         raise SubmitError(msg)

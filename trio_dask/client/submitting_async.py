@@ -8,7 +8,7 @@ from trio_dask.client import actors
 from trio_dask.client.base import BaseClient
 from trio_dask.client.futures import AsyncFuture
 from trio_dask.client.keys import chosen_keys
-from trio_dask.client.options import OnCancel, OnLoop, on_loop, task_options
+from trio_dask.client.options import OnCancel, TaskExecutor, on_loop, run_by, task_options
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Iterable, Mapping
@@ -35,7 +35,7 @@ class AsyncSubmitting(BaseClient):
         timeout: float | str | None = ...,
         deadline: float | str | None = ...,
         on_cancel: OnCancel = ...,
-        executor: OnLoop = ...,
+        executor: TaskExecutor = ...,
         actor: bool = ...,
         **kwargs: Any,
     ) -> AsyncFuture[T]: ...
@@ -56,7 +56,7 @@ class AsyncSubmitting(BaseClient):
         timeout: float | str | None = ...,
         deadline: float | str | None = ...,
         on_cancel: OnCancel = ...,
-        executor: OnLoop = ...,
+        executor: TaskExecutor = ...,
         actor: bool = ...,
         **kwargs: Any,
     ) -> AsyncFuture[T]: ...
@@ -76,7 +76,7 @@ class AsyncSubmitting(BaseClient):
         timeout: float | str | None = None,
         deadline: float | str | None = None,
         on_cancel: OnCancel = "interrupt",
-        executor: OnLoop = None,
+        executor: TaskExecutor = None,
         actor: bool = False,
         **kwargs: Any,
     ) -> AsyncFuture[Any]:
@@ -101,7 +101,10 @@ class AsyncSubmitting(BaseClient):
         `check_cancelled` (``"cooperate"``).
 
         An ``async def`` function runs on Trio; with ``executor="asyncio"`` on a loop of asyncio that
-        it has for itself, in a thread, as a plain function does.
+        it has for itself, in a thread, as a plain function does. With ``executor="process"`` a process
+        is started that runs nothing else, and ends with it: for code that leaks, spoils what others
+        use, or does not bear threads. It takes a slot, as any other; where workers have no processes
+        for tasks it runs as all others do.
 
         With `actor`, `fn` is a class: an object of it stays on a worker, and the future's result is
         something to call its methods of.
@@ -119,13 +122,11 @@ class AsyncSubmitting(BaseClient):
             timeout=timeout,
             deadline=deadline,
             on_cancel=on_cancel,
-        )
+        ) | run_by(executor, actor=actor)
         keys = chosen_keys(key, pure=pure, single=True)
         if actor:
             made = actors.made_by(fn, asynchronous=True)
-            return self._one(
-                made, (actors.maker(fn), args, kwargs), keys, options | {"actor": True}
-            )
+            return self._one(made, (actors.maker(fn), args, kwargs), keys, options)
         return self._one(AsyncFuture, (on_loop(fn, executor), args, kwargs), keys, options)
 
     @overload
@@ -144,7 +145,7 @@ class AsyncSubmitting(BaseClient):
         timeout: float | str | None = ...,
         deadline: float | str | None = ...,
         on_cancel: OnCancel = ...,
-        executor: OnLoop = ...,
+        executor: TaskExecutor = ...,
         **kwargs: Any,
     ) -> list[AsyncFuture[T]]: ...
 
@@ -164,7 +165,7 @@ class AsyncSubmitting(BaseClient):
         timeout: float | str | None = ...,
         deadline: float | str | None = ...,
         on_cancel: OnCancel = ...,
-        executor: OnLoop = ...,
+        executor: TaskExecutor = ...,
         **kwargs: Any,
     ) -> list[AsyncFuture[T]]: ...
 
@@ -183,7 +184,7 @@ class AsyncSubmitting(BaseClient):
         timeout: float | str | None = None,
         deadline: float | str | None = None,
         on_cancel: OnCancel = "interrupt",
-        executor: OnLoop = None,
+        executor: TaskExecutor = None,
         **kwargs: Any,
     ) -> list[AsyncFuture[Any]]:
         """Run `fn` for each row of the iterables, as `zip` pairs them: to the shortest.
@@ -199,6 +200,6 @@ class AsyncSubmitting(BaseClient):
             timeout=timeout,
             deadline=deadline,
             on_cancel=on_cancel,
-        )
+        ) | run_by(executor)
         keys = chosen_keys(key, pure=pure, single=False)
         return self._many(AsyncFuture, (on_loop(fn, executor), iterables, kwargs), keys, options)

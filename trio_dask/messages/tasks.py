@@ -42,8 +42,8 @@ class Submit(Message):
     whether the client holds futures for them. `options`: priority, retries,
     workers, allow_other_workers, resources, on_cancel, timeout (seconds of running),
     deadline (seconds from the arrival of this message), actor (its value is not to be made
-    twice) and trace (the context of a span that its attempts are children of); what is not there
-    has its default.
+    twice), apart (each attempt has a process of its own) and trace (the context of a span that
+    its attempts are children of); what is not there has its default.
     """
 
     first: int
@@ -200,7 +200,8 @@ class Run(Message):
     `large` has, for inputs of `LARGE_BYTES_MIN` that are elsewhere, id and bytes in turn.
     The three before it are empty, or have one each, where some of the attempts have a limit:
     seconds of running, seconds from now (worker → runner: a time on the clock of their host),
-    and the way in which it is stopped then. `inf` is no limit.
+    and the way in which it is stopped then. `inf` is no limit. `apart` are those of the attempts
+    that are to have a process of their own.
     """
 
     attempts: Ints
@@ -219,6 +220,7 @@ class Run(Message):
     deadlines: Floats = field(default_factory=list)
     ways: Ints = field(default_factory=list)
     large: Ints = field(default_factory=list)
+    apart: Ints = field(default_factory=list)
     PARALLEL: ClassVar = ("attempts", "tids", "fids", "ranks", "args")
 
 

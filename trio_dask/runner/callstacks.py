@@ -34,7 +34,9 @@ def running(slots: Slots) -> Iterator[tuple[Task, list[FrameType], bool]]:
     for row, attempt in enumerate(list(strikes.current)):
         seat = slots.seat_in(row) if attempt and attempt not in coroutines else None
         task = seat.task if seat is not None else None
-        if seat is not None and task is not None and task[2] == attempt:
+        if seat is None or task is None or task[4] is slots.reservations.function:
+            continue  # it has ended, or is no task but a place kept for one
+        if task[2] == attempt:
             yield task, _above(stacks.get(strikes.idents[row]), slots.call_code), seat.slot < 0
     for each in coroutines.values():
         yield each.task, _awaited(each, stacks), each.outcome is None

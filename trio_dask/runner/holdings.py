@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from trio_dask.errors import DataLost, TaskError
 from trio_dask.messages import payload_bytes
-from trio_dask.messages.payload import unpack, unpack_function, unpacked_bytes
+from trio_dask.messages.payload import pack, unpack, unpack_function, unpacked_bytes
 from trio_dask.store import Segment, map_privately
 
 if TYPE_CHECKING:
@@ -80,6 +80,26 @@ class Packed:
                 self._value = unpack(here)
                 self.buffer = None
             return self._value
+
+
+def packed_to_leave(value: Any) -> Packed:
+    """A result as it can be moved, for a process that ends with its task.
+
+    Raises:
+        TaskError: it cannot be pickled.
+    """
+    if type(value) is Packed:
+        return value
+    try:
+        payload = pack(value, ship_modules=False)
+    except BaseException as error:
+        kind = f"{type(value).__module__}.{type(value).__qualname__}".removeprefix("builtins.")
+        msg = (
+            f"the result of type {kind} cannot be pickled, and the process that has made it was for "
+            f"this task alone: {reason(error)}"
+        )
+        raise TaskError(msg) from error
+    return Packed(b"".join(payload) if isinstance(payload, list) else payload)
 
 
 class Missing:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from trio_dask.errors import RemoteProtocolError
 from trio_dask.messages import Handle, decode
+from trio_dask.messages.apart import Reserve, Vacate
 from trio_dask.messages.inquiring import CALL_STACK, Inquire, Told
 from trio_dask.messages.nested import Nested, NestedGot, Numbers
 from trio_dask.messages.plugins import Plugins
@@ -108,6 +109,8 @@ class Runner:
             NestedGot: self._on_got,
             Numbers: self.slots.numbers.arrived,
             Rewrite: self.slots.sealer.rewrite,
+            Reserve: self._on_reserve,
+            Vacate: self.slots.reservations.vacate,
             Inquire: self._on_inquire,
             Plugins: self._plugins.take,
             Stop: self._on_stop,
@@ -217,6 +220,11 @@ class Runner:
             )
         )
         self.slots.push(tasks)
+
+    def _on_reserve(self, message: Reserve) -> None:
+        serial = self._serial
+        self._serial += len(message.seats)
+        self.slots.push(self.slots.reservations.tasks(message, serial))
 
     def _on_traced(self, message: Traced) -> None:
         """Of some of them the `Run` may never come."""

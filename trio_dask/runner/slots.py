@@ -28,9 +28,10 @@ from trio_dask.messages.tasks import (
 from trio_dask.runner.asynchronous import PARKED, AsyncTask, AsyncTasks
 from trio_dask.runner.cancelling import Strikes
 from trio_dask.runner.failing import failure_of
-from trio_dask.runner.holdings import Function, check_room, reason, resolve
+from trio_dask.runner.holdings import Function, check_room, packed_to_leave, reason, resolve
 from trio_dask.runner.nests import ClientNumbers, Nest, closed, opened
 from trio_dask.runner.profiling import Sampler
+from trio_dask.runner.reserving import Reservations
 from trio_dask.runner.sealing import Sealer
 from trio_dask.runner.seats import Seat, Seats
 
@@ -122,10 +123,13 @@ class Slots:
     def __init__(self, settings: dict[str, Any], board: Board, outbox: Outbox) -> None:
         self.count: int = min(int(settings["nthreads"]), board.slots)
         self.queue = Queue()
+        self.reservations = Reservations(self.queue, outbox)
         self.held: dict[TaskId, Any] = {}
         self.settings = settings
         self._inline_bytes_max: int = settings["inline_bytes_max"]
         self._memory_limit: int = settings.get("memory_limit", 0)
+        #: The process ends with its one task: no value may stay in it.
+        self._leaves: bool = settings.get("one_task", False)
         self.board = board
         self.outbox = outbox
         self.sealer = Sealer(settings, outbox)
@@ -224,6 +228,7 @@ class Slots:
         for nest in list(self.nests.values()):  # what waits would do so for ever
             self.strikes.ask(nest.attempt)
             nest.cancel()
+        self.reservations.close()
         self.seats.stop()
 
     def close(self) -> None:
@@ -367,9 +372,18 @@ class Slots:
         packed = pack_small(value, self._inline_bytes_max)
         if packed is not None:
             return (attempt, OK_INLINE, seconds, len(packed), packed)
-        size = sizeof(value)
+        return self._held_row(task, value, seconds)
+
+    def _held_row(self, task: Task, value: Any, seconds: float) -> Row:
+        """The value stays here, or at least with the worker."""
+        attempt, size = task[2], sizeof(value)
         if size >= self.sealer.bytes_min:
             value = self.sealer.seal(attempt, task[3], value) or value
+        if self._leaves:
+            try:
+                value = packed_to_leave(value)
+            except TaskError as error:
+                return (attempt, ERROR, seconds, 0, failure_of(error, task, self.settings))
         self.held[task[3]] = value
         return (attempt, OK_HELD, seconds, size, b"")
 

@@ -38,6 +38,7 @@ from trio_dask.worker.core import (
 )
 from trio_dask.worker.coroner import Coroner
 from trio_dask.worker.devices import Devices, devices_here
+from trio_dask.worker.hosting import ProcessHost
 from trio_dask.worker.leaving import age, see_off
 from trio_dask.worker.link import Calling, keep_link, reach_scheduler
 from trio_dask.worker.nanny import Nannies
@@ -126,6 +127,7 @@ class Household:
             ),
             drain_rules=DrainRules(grace_s=settings.drain_grace_s, move_s=settings.drain_move_s),
             memory_rules=_memory_rules(settings),
+            processes=isinstance(self.host, ProcessHost),
         )
         told = core if self.log is None else RecordedCore(core, self.log, number)
         worker = Worker(told, scheduler, self.keys, self.neighbours)

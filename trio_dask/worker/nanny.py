@@ -13,11 +13,12 @@ import trio
 from trio_dask.comm import Connection, DescriptorStream, Hello, Limits
 from trio_dask.errors import CommError, RemoteProtocolError, TrioDaskError
 from trio_dask.messages.values import Prepare, Ready, Stop
-from trio_dask.worker.core import KillRunner, RecycleRules, certificate
+from trio_dask.worker.core import RecycleRules, certificate
 from trio_dask.worker.hosting import read_board
 
 if TYPE_CHECKING:
     from trio_dask.messages import Message
+    from trio_dask.worker.core import KillRunner, StartRunner
     from trio_dask.worker.coroner import Case, Coroner
     from trio_dask.worker.hosting import HostedRunner, RunnerHost
     from trio_dask.worker.worker import Worker
@@ -37,6 +38,8 @@ _CLIMB_S: Final = 0.05
 _LOOK_S: Final = 0.005
 #: A runner reads what it is sent whatever its tasks do, so its inputs may be of any size.
 _LIMITS: Final = Limits(outbox_bytes_max=1 << 62)
+#: What is different for one that runs a single task: it keeps no memory for results to come.
+_FOR_ONE_TASK: Final = {"nthreads": 1, "one_task": True, "pool_bytes_max": 0}
 
 logger: Final = logging.getLogger("trio_dask.worker")
 
@@ -61,7 +64,6 @@ class Nannies:
         self.host: Final = host
         self.coroner: Final = coroner
         self.settings: Final = settings
-        self.nthreads: Final[int] = settings["nthreads"]
         self.any_ready: Final = trio.Event()
         #: What became of the last death: the delay before another is started, or that none is.
         self.next_delay_s: float | None = None
@@ -86,12 +88,13 @@ class Nannies:
             self.worker.perform()
             await self._over.wait()
 
-    def start(self, number: int, delay_s: float) -> None:
+    def start(self, wish: StartRunner) -> None:
         """See `Keeper`."""
         if self.stopped:
             return
-        self.next_delay_s = delay_s
-        nanny = self._nannies[number] = Nanny(self, number, delay_s)
+        if not wish.alone:
+            self.next_delay_s = wish.delay_s
+        nanny = self._nannies[wish.runner] = Nanny(self, wish)
         if self._nursery is not None:
             self._nursery.start_soon(self._keep, nanny)
 
@@ -145,7 +148,9 @@ class Nannies:
 
     def metrics(self) -> dict[str, Any]:
         """What the runners use together; nothing if there is none."""
-        used = [found for nanny in self._nannies.values() if (found := nanny.metrics())]
+        # That of all others comes last: it is the one that is meant where one is named.
+        nannies = sorted(self._nannies.values(), key=lambda each: not each.alone)
+        used = [found for nanny in nannies if (found := nanny.metrics())]
         totals = {what: sum(each[what] for each in used) for what in ("rss", "cpu_s")}
         pids = [each["pid"] for each in used]
         return {"pid": pids[-1], "pids": pids, **totals} if used else {}
@@ -163,11 +168,14 @@ class Nannies:
 class Nanny:
     """One runner, from its start to its end."""
 
-    def __init__(self, nannies: Nannies, number: int, delay_s: float) -> None:
-        self.number: Final = number
+    def __init__(self, nannies: Nannies, wish: StartRunner) -> None:
+        self.number: Final = wish.runner
         self._nannies: Final = nannies
         self._worker: Final = nannies.worker
-        self._delay_s: Final = delay_s
+        self._delay_s: Final = wish.delay_s
+        self.alone: Final = wish.alone
+        self._settings: Final = nannies.settings | (_FOR_ONE_TASK if wish.alone else {})
+        self._nthreads: Final[int] = self._settings["nthreads"]
         self._hosted: HostedRunner | None = None
         self._case: Case | None = None
         self._ready = False
@@ -187,7 +195,7 @@ class Nanny:
         nannies, worker = self._nannies, self._worker
         board: list[tuple[int, float]] = []
         try:
-            self._hosted = hosted = nannies.host(nannies.nthreads)
+            self._hosted = hosted = nannies.host(self._nthreads)
         except OSError as error:
             death = certificate(
                 None, pid=0, host=nannies.coroner.hostname, lasted_s=0.0, rss=None,
@@ -195,7 +203,8 @@ class Nanny:
             )  # fmt: skip
         else:
             board, death = await self._live(hosted)
-        nannies.next_delay_s = None
+        if not self.alone:
+            nannies.next_delay_s = None
         worker.core.runner_died(self.number, [attempt for attempt, _ in board], death)
         worker.perform()
         if not nannies.stopped:
@@ -206,10 +215,11 @@ class Nanny:
         if nannies.given_up:
             msg = f"worker {name}: {nannies.given_up}; the last one: {why}"
             raise RunnerFailed(msg)
-        delay_s = nannies.next_delay_s
+        delay_s = None if self.alone else nannies.next_delay_s
         when = f" in {delay_s:g} s" if delay_s else ""
+        expected = logging.DEBUG if self.alone else logging.INFO
         logger.log(
-            logging.INFO if self._purpose else logging.WARNING,
+            expected if self._purpose else logging.WARNING,
             "The runner of worker %s has ended: %s%s",
             name, why, "" if delay_s is None else f"; starting another{when}",
         )  # fmt: skip
@@ -225,7 +235,7 @@ class Nanny:
         )
         fault = ""
         try:
-            connection.send(Prepare(self._nannies.settings))
+            connection.send(Prepare(self._settings))
             fault = await self._converse(hosted, connection)
         except BaseException:
             with trio.move_on_after(STOP_S + _KILLED_S + 1, shield=True):
@@ -235,7 +245,7 @@ class Nanny:
         hosted.kill()
         with trio.CancelScope(shield=True), trio.move_on_after(_KILLED_S):
             status = await hosted.wait()
-        board = read_board(hosted.board_fd, self._nannies.nthreads)
+        board = read_board(hosted.board_fd, self._nthreads)
         death = case.close(
             status, board, reason=fault or self._purpose or self._excess,
             on_purpose=bool(self._purpose), starved=bool(self._excess),
@@ -254,7 +264,7 @@ class Nanny:
                     if type(message) is Ready and not self._ready:
                         self._ready, self._since = True, trio.current_time()
                         ready_scope.deadline = float("inf")
-                        pool = self._nannies.settings.get("pool_bytes_max", 0)
+                        pool = self._settings.get("pool_bytes_max", 0)
                         worker.runner_is_there(number, connection, pool)
                         self._nannies.any_ready.set()
                     else:
@@ -359,7 +369,7 @@ class Nanny:
         """The attempts that run in it, and since when."""
         if self._hosted is None or not self._ready:
             return []
-        return read_board(self._hosted.board_fd, self._nannies.nthreads)
+        return read_board(self._hosted.board_fd, self._nthreads)
 
     def metrics(self) -> dict[str, Any]:
         """What the runner uses; also remembered for its death certificate."""

@@ -45,6 +45,7 @@ class RecordedCore:
             "drain_rules": asdict(state.drain_rules),
             "memory_rules": asdict(state.room.rules),
             "fetch_bytes_max": state.store.inwards.bytes_max,
+            "processes": state.processes,
         }
         made = hello.RegisterWorker(
             state.name,
@@ -251,7 +252,7 @@ def shown(action: Action) -> tuple[str, list[Message]]:  # noqa: C901 - a case f
         case AwaitDrain(session):
             what = f"await peer {session}"
         case StartRunner(runner, delay_s):
-            what = f"start runner {runner} in {delay_s:g} s"
+            what = f"start runner {runner} in {delay_s:g} s" + ", for one task" * action.alone
         case KillRunner(runner, reason, starved, gently):
             how = " in want" if starved else " gently" if gently else ""
             what = f"end runner {runner}{how}: {reason}"

@@ -102,6 +102,7 @@ def _rules(info: dict[str, Any]) -> dict[str, Any]:
             "rules": RestartRules(**info["rules"]),
             "drain_rules": DrainRules(**info["drain_rules"]),
             "memory_rules": MemoryRules(**info["memory_rules"]),
+            "processes": info["processes"] is True,
         }
     except (KeyError, TypeError) as error:
         msg = f"a worker with settings of another version: {error}"

@@ -70,7 +70,7 @@ class LocalSession:
 class Keeper(Protocol):
     """Whoever keeps the worker's runners."""
 
-    def start(self, number: int, delay_s: float) -> None:
+    def start(self, wish: StartRunner) -> None:
         """Have one, some time from now."""
 
     def end(self, wish: KillRunner) -> None:
@@ -218,8 +218,8 @@ class Worker:
     def _keep(self, action: StartRunner | KillRunner | GiveUp) -> None:
         assert self.keeper is not None, "nothing happens before the worker has one"
         match action:
-            case StartRunner(runner, delay_s):
-                self.keeper.start(runner, delay_s)
+            case StartRunner():
+                self.keeper.start(action)
             case KillRunner():
                 self.keeper.end(action)
             case GiveUp(reason):

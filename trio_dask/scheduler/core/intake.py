@@ -237,6 +237,7 @@ def _options(state: ClusterState, message: words.Submit) -> tuple[int, st.Spec]:
     timeout_s = options.pop("timeout", None)
     once = options.pop("actor", False)
     trace = options.pop("trace", "")
+    apart = options.pop("apart", False) is True
     options.pop("deadline", None)
     if options:
         raise Misuse(f"unknown option {min(options)!r}")
@@ -261,7 +262,7 @@ def _options(state: ClusterState, message: words.Submit) -> tuple[int, st.Spec]:
         requirement = state.requirements[key] = st.Requirement(*key)
     rank0 = (-priority << ORDER_BITS) + state.order
     return rank0, st.Spec(
-        None, requirement, retries, way, float(timeout_s or math.inf), once is True, trace
+        None, requirement, retries, way, float(timeout_s or math.inf), once is True, trace, apart
     )
 
 

@@ -146,6 +146,7 @@ class Spec:
     timeout_s: float = math.inf  # for which it may run, each time
     once: bool = False  # its value is an actor: made again it would be another
     trace: str = ""  # the span that submitted it
+    apart: bool = False  # each attempt has a process of its own
 
 
 class Task:

@@ -255,6 +255,9 @@ def _is_assigned(state: ClusterState, task: Task) -> Why:
     ago = f" {spent(sent_s)} ago" if sent_s is not None else ""
     slots = count(worker.slots, "task")
     lines = [f"It has been given to {worker.name}{ago}, which runs {slots} at once."]
+    if task.spec.apart:
+        facts["own_process"] = True
+        lines.append("It has a process of its own there, which is started when its turn comes.")
     if task.attempt in worker.parked:
         line = _is_parked(state, task, worker, facts)
     else:

@@ -41,7 +41,7 @@ def weed(state: ClusterState) -> None:
 
 def assign(state: ClusterState, worker: Worker, tasks: list[Task]) -> None:
     """Make an attempt at each of these ready tasks on `worker`."""
-    _prepare(state, worker, tasks)
+    apart = _prepare(state, worker, tasks)
     run = worker.out.run()
     window = worker.window
     attempt = state.attempt
@@ -72,25 +72,29 @@ def assign(state: ClusterState, worker: Worker, tasks: list[Task]) -> None:
             for name, units in spec.requirement.resources:
                 free = round(worker.free_resources[name] - units, RESOURCE_DIGITS)
                 worker.free_resources[name] = free
+    if apart:
+        run.apart += [task.attempt for task in tasks if task.spec.apart]
     worker.sent.add(state.attempt + 1, state.now)
     state.attempt = attempt
     worker.worst = max(worker.worst, *[task.rank for task in tasks])
     state.worst = max(state.worst, worker.worst)
 
 
-def _prepare(state: ClusterState, worker: Worker, tasks: list[Task]) -> None:
-    """Tell what is to be known before these attempts come."""
-    spec, traced = None, False
+def _prepare(state: ClusterState, worker: Worker, tasks: list[Task]) -> bool:
+    """Tell what is to be known before these attempts come; whether some have processes of their own."""
+    spec, traced, apart = None, False, False
     for task in tasks:
         if task.spec is not spec:
             spec = task.spec
             traced = traced or spec.trace != ""
+            apart = apart or spec.apart
             function = spec.function
             assert function is not None, "a value that was put here is never ready to run"
             if function.fid not in worker.functions:
                 _teach(state, worker, function)
     if traced:
         _trace(state, worker, tasks)
+    return apart
 
 
 def _unload(worker: Worker, task: Task) -> None:

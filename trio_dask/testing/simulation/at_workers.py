@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from trio_dask.testing.simulation.presence import connected, counted_on
+from trio_dask.worker.core.apart import unbegun
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -18,6 +19,9 @@ def one_live_attempt(cluster: Cluster) -> Iterator[str]:
     for worker, unheard in counted_on(cluster):
         state = worker.core.state
         waiting = [row.tid for row in state.waiting.values() if row.attempt not in unheard]
+        waiting += [
+            state.apart[attempt].row.tid for attempt in unbegun(state) if attempt not in unheard
+        ]
         given = [
             tid
             for runner in state.runners.values()
@@ -34,15 +38,15 @@ def slots_are_not_overcommitted(cluster: Cluster) -> Iterator[str]:
     """A runner runs no more tasks at a time than it has slots."""
     for worker in cluster.workers.values():
         for number, hosted in worker.runners.items():
-            if len(hosted.runner.running) > worker.plan.nthreads:
-                yield f"{worker.address} runs {len(hosted.runner.running)} tasks in runner {number}"
+            if hosted.runner.taken > worker.plan.nthreads:
+                yield f"{worker.address} runs {hosted.runner.taken} tasks in runner {number}"
 
 
 def books_agree_on_attempts(cluster: Cluster) -> Iterator[str]:
     """The scheduler's window of a worker is what that worker has been given and not answered."""
     for worker, record in connected(cluster):
         state = worker.core.state
-        there = set(state.waiting)
+        there = {*state.waiting, *unbegun(state)}
         for runner in state.runners.values():
             there |= runner.given.keys() - runner.abandoned  # which are reported before they end
         if there != record.window.keys():
@@ -152,7 +156,7 @@ def nothing_is_left_at_workers(cluster: Cluster) -> Iterator[str]:
         del books["functions"]
         runners = [hosted.runner for hosted in worker.runners.values()]
         books["runners"] = sum(
-            len(each.values) + len(each.running) + len(each.unbegun) for each in runners
+            len(each.values) + each.taken + len(each.unbegun) + len(each.asked) for each in runners
         )
         books["inside"] = sum(len(each.parked) + len(each.nests) for each in runners)
         books["store"] = len(worker.core.state.store)

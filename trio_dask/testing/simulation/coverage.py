@@ -48,7 +48,8 @@ TASKS: Final[tuple[Transition, ...]] = (
     ("done", "released"),
     ("failed", "released"),
 )
-#: What an attempt may go through at a worker: it waits for inputs, is with the runner, ends.
+#: What an attempt may go through at a worker: it waits for inputs, or for a process of its own,
+#: is with the runner, ends.
 ATTEMPTS: Final[tuple[Transition, ...]] = (
     ("new", "waiting"),
     ("new", "runner"),
@@ -143,7 +144,7 @@ class AttemptWatch:
     def does(self, actions: list[Action]) -> None:
         """The worker does this, having heard or seen something."""
         for attempt in [each for each in self._where if self._where[each] != "runner"]:
-            if attempt in self._state.waiting:
+            if attempt in self._state.waiting or attempt in self._state.apart:
                 self._move(attempt, "waiting")
         for action in actions:
             messages = action.messages if isinstance(action, ToRunner | ToScheduler) else []

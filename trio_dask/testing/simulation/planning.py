@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
 from trio_dask.testing.simulation.faults import (
@@ -12,7 +13,7 @@ from trio_dask.testing.simulation.faults import (
     some_spreading,
 )
 from trio_dask.testing.simulation.network import PROFILES
-from trio_dask.testing.simulation.plan import ClientPlan, Plan, Step, WorkerPlan
+from trio_dask.testing.simulation.plan import PINNED, ClientPlan, Plan, Step, WorkerPlan
 from trio_dask.testing.simulation.workloads import (
     MIXED,
     RESOURCE,
@@ -31,6 +32,8 @@ if TYPE_CHECKING:
 SCHEDULERS_DIE: Final = "schedulers die"
 #: Some clients begin within so long of the death of a scheduler, seconds.
 LATE_S: Final = 1.5
+#: So many submissions are of tasks with processes of their own.
+APART: Final = 0.15
 #: No two clocks show the same, seconds.
 OFFSETS: Final = (0.0, 1e6, 17.5, 3e4)
 
@@ -71,11 +74,12 @@ def make_plan(
         clients = max(clients, 2)
     graces = random.Random(f"{seed} graces")
     memories = random.Random(f"{seed} memories")
+    apart = random.Random(f"{seed} apart")
     begins = _beginnings(random.Random(f"{seed} begins"), clients, max(deaths, default=None))
     return Plan(
         seed=seed,
         workers=tuple(_worker(chance, number, graces, memories) for number in range(workers)),
-        clients=tuple(_client(make, workload, begin) for begin in begins),
+        clients=tuple(_some_apart(apart, _client(make, workload, begin)) for begin in begins),
         faults=planned,
         network=chance.choice(("mixed", "mixed", *PROFILES)),
         offset=random.Random(f"{seed} clock").choice(OFFSETS),
@@ -120,3 +124,17 @@ def _client(make: Maker, workload: str, begins: float) -> ClientPlan:
         work = some_workload(make.chance) if workload == MIXED else WORKLOADS[workload]
         steps += work(make)
     return ClientPlan(steps=tuple(steps), releases=make.chance.random() < 0.8, begins=begins)
+
+
+def _some_apart(chance: random.Random, plan: ClientPlan) -> ClientPlan:
+    """Some of its tasks have processes of their own, but for what makes or needs what cannot move."""
+    pinned: set[int] = set()
+    steps: list[Step] = []
+    for step in plan.steps:
+        pinned |= {task.number for task in step.tasks if task.value == PINNED}
+        bound = any(task.number in pinned or pinned.intersection(task.deps) for task in step.tasks)
+        if step.do == "submit" and not bound and chance.random() < APART:
+            steps.append(replace(step, options={**step.options, "apart": True}))
+        else:
+            steps.append(step)
+    return replace(plan, steps=tuple(steps))

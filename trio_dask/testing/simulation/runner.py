@@ -7,7 +7,15 @@ from functools import partial
 from heapq import heappop, heappush
 from typing import TYPE_CHECKING, Final
 
-from trio_dask.messages import inquiring, nested, plugins, sealing, tasks as words, values as data
+from trio_dask.messages import (
+    apart,
+    inquiring,
+    nested,
+    plugins,
+    sealing,
+    tasks as words,
+    values as data,
+)
 from trio_dask.testing.simulation.nest import SimNest
 from trio_dask.testing.simulation.plan import HELD, INLINE, PINNED
 from trio_dask.testing.simulation.truth import BOUND, FAILURE
@@ -69,7 +77,9 @@ class SimRunner:
         self._plan = plan
         self.truth = truth
         self.out = out
-        self._queue: list[tuple[int, int]] = []  # rank, attempt
+        self._queue: list[tuple[int, int]] = []  # rank, attempt; below 0: a slot to be kept
+        self.asked: set[int] = set()  # such slots,
+        self.kept: set[int] = set()  # and those that are
         self.unbegun: dict[int, Row] = {}
         self.functions: dict[int, bytes] = {}
         self.values: dict[int, Payload] = {}
@@ -117,6 +127,16 @@ class SimRunner:
                     self.out.send([words.Returned(unbegun)])
             case words.Interrupt():
                 self._on_interrupt(message)
+            case apart.Reserve():
+                self.asked.update(message.seats)
+                for seat, rank in zip(message.seats, message.ranks, strict=True):
+                    heappush(self._queue, (rank, -seat))
+                self._start()
+            case apart.Vacate():
+                assert self.asked | self.kept >= set(message.seats), "they were asked for"
+                self.asked.difference_update(message.seats)
+                self.kept.difference_update(message.seats)
+                self._start()
             case data.Fetch():
                 self._on_fetch(message)
             case inquiring.Inquire():
@@ -249,13 +269,23 @@ class SimRunner:
             heappush(self._queue, (row.rank, attempt))
         self._start()
 
+    @property
+    def taken(self) -> int:
+        """So many slots have a task, or are kept for one elsewhere."""
+        return len(self.running) + len(self.kept)
+
     def _start(self) -> None:
         if self.holds:
             return
-        while self._going and len(self.running) < self._plan.nthreads:
+        while self._going and self.taken < self._plan.nthreads:
             self._go_on(self._going.pop(0))
-        while self._queue and len(self.running) < self._plan.nthreads:
+        while self._queue and self.taken < self._plan.nthreads:
             _, attempt = heappop(self._queue)
+            if -attempt in self.asked:
+                self.asked.remove(-attempt)
+                self.kept.add(-attempt)
+                self.out.send([apart.Reserved([-attempt])])
+                continue
             row = self.unbegun.pop(attempt, None)
             if row is None:
                 continue  # recalled

@@ -65,11 +65,12 @@ class StartRunner:
     """Have a runner, after so many seconds.
 
     Answered by `WorkerCore.runner_ready` with this number, and in the end, also if it
-    could not be started, by `WorkerCore.runner_died`.
+    could not be started, by `WorkerCore.runner_died`. One that is `alone` runs one task.
     """
 
     runner: int
     delay_s: float
+    alone: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from trio_dask.messages import agreeing
 from trio_dask.messages.session import Heartbeat
+from trio_dask.worker.core import apart
 
 if TYPE_CHECKING:
     from trio_dask.worker.core.state import WorkerState
@@ -32,6 +33,7 @@ def on_recount(state: WorkerState, _: agreeing.Recount) -> None:
 def _unanswered(state: WorkerState) -> dict[int, int]:
     """Attempts and their tasks."""
     there = {row.attempt: row.tid for row in state.waiting.values()}
+    there |= {attempt: state.apart[attempt].row.tid for attempt in apart.unbegun(state)}
     for runner in state.runners.values():
         if not runner.forgotten:
             there |= runner.given

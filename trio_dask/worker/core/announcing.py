@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 from trio_dask.messages import Lasting, reunion, session as hello, tasks as words
 from trio_dask.messages.fleet import Leave
 from trio_dask.messages.nested import Numbers, NumbersWanted
-from trio_dask.worker.core import lingering, mirroring, plugins
+from trio_dask.worker.core import apart, lingering, mirroring, plugins
 from trio_dask.worker.core.resuming import Bond, back
 from trio_dask.worker.core.stopping import disown
 
@@ -69,6 +69,7 @@ def announcement(state: WorkerState, bond: Bond) -> list[Message]:
         if attempt not in runner.abandoned
     ]
     attempts += [(row.attempt, row.tid, 0) for row in state.waiting.values()]
+    attempts += [(each, state.apart[each].row.tid, 0) for each in apart.unbegun(state)]
     over = held.keys() | {row[1] for row in attempts}
     rows = [row for tid, row in last.items() if tid not in over]
     attempts += [(row[0], row[-1], 1) for row in rows]

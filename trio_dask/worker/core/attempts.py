@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from trio_dask.errors import RemoteProtocolError
 from trio_dask.messages import tasks as words
 from trio_dask.messages.tasks import HERE, INLINE, OK_HELD, Done, Free, Recall, Returned, Run
-from trio_dask.worker.core import condemning, inputs, limits, nested, room, sealing, stopping
+from trio_dask.worker.core import apart, condemning, inputs, limits, nested, room, sealing, stopping
 from trio_dask.worker.core.state import Row, Runner, WorkerState
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ def on_run(state: WorkerState, message: Run) -> None:
         return
     if message.ways:
         limits.anchor(message, state.now)
-    if not message.dep_counts:
+    if not message.dep_counts and not message.apart:
         runner = state.taking[0]
         _teach(state, runner, message.fids)
         runner.given.update(zip(message.attempts, message.tids, strict=True))
@@ -36,8 +36,15 @@ def on_run(state: WorkerState, message: Run) -> None:
                 limits.give(state, attempt, each)
         return
     large = inputs.sizes(message.large)
-    rows = _rows(message)
-    start(state, [row for row, places in rows if inputs.resolve(state, row, places, large)])
+    own = set(message.apart) if state.processes else ()
+    rows: list[Row] = []
+    for row, places in _rows(message):
+        if row.attempt in own:
+            apart.begin(state, row, places, large)
+        elif inputs.resolve(state, row, places, large):
+            rows.append(row)
+    start(state, rows)
+    state.traced.clear()
 
 
 def _check(state: WorkerState, message: Run) -> None:
@@ -65,9 +72,11 @@ def _check(state: WorkerState, message: Run) -> None:
         limits.check(message)
     if len(new) < len(attempts) or not (
         new.isdisjoint(state.waiting)
+        and new.isdisjoint(state.apart)
+        and new.issuperset(message.apart)
         and all(new.isdisjoint(each.given) for each in state.runners.values())
     ):
-        msg = "Run of attempts that were given before"
+        msg = "Run of attempts that were given before, or are not there"
         raise RemoteProtocolError(msg)
 
 
@@ -96,9 +105,16 @@ def _rows(message: Run) -> Iterator[tuple[Row, dict[int, str]]]:
 
 def start(state: WorkerState, rows: list[Row]) -> None:
     """Give a runner attempts all of whose inputs are with it."""
-    if not rows:
-        return
-    runner = state.taking[0]
+    for row in [row for row in rows if row.attempt in state.apart] if state.apart else ():
+        own = apart.reader(state, row.attempt)
+        own.out += apart.traces(state, row.attempt)
+        _start(state, own, [row])
+        rows.remove(row)
+    if rows:
+        _start(state, state.taking[0], rows)
+
+
+def _start(state: WorkerState, runner: Runner, rows: list[Row]) -> None:
     _teach(state, runner, [row.fid for row in rows])
     run = Run([], [], [], [], [], [], [], [], [], [], [])
     keys = any(row.key for row in rows)
@@ -149,6 +165,7 @@ def on_recall(state: WorkerState, message: Recall) -> None:
 
 def _there(state: WorkerState, attempts: list[int]) -> list[tuple[Runner, list[int]]]:
     """Which of the attempts are in which runner; those that wait here are given back."""
+    state.out.returned(apart.take_back(state, attempts))
     for attempt in attempts:
         row = state.waiting.get(attempt)
         if row is not None:
@@ -191,6 +208,7 @@ def on_traced(state: WorkerState, message: words.Traced) -> None:
     """Which of the attempts that follow are traced is the concern of whichever runner gets them."""
     for runner in state.taking:
         runner.out.append(message)
+    state.traced.append(message)  # and of those that will have their own
 
 
 def on_done(state: WorkerState, runner: Runner, message: Done) -> None:
@@ -223,7 +241,7 @@ def on_done(state: WorkerState, runner: Runner, message: Done) -> None:
         state.bond.ended[message.attempts[0]] = message, tids
     state.out.scheduler.append(message)
     if runner.condemned:
-        condemning.go_on(state, runner)
+        condemning.has_ended(state, runner)
 
 
 def _hold(state: WorkerState, runner: Runner, message: Done, tids: list[int]) -> None:
@@ -255,7 +273,7 @@ def on_returned(state: WorkerState, runner: Runner, message: Returned) -> None:
         stopping.let_go(runner)
     state.out.returned(said)
     if runner.condemned:
-        condemning.go_on(state, runner)
+        condemning.has_ended(state, runner)
 
 
 def on_functions(state: WorkerState, message: words.Functions) -> None:

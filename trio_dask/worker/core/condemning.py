@@ -12,7 +12,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from trio_dask.messages.tasks import Recall
-from trio_dask.worker.core import inputs, plugins, runners, serving
+from trio_dask.worker.core import apart, inputs, plugins, runners, serving
 from trio_dask.worker.core.state import VALUES_MAX
 
 if TYPE_CHECKING:
@@ -30,15 +30,15 @@ def condemn(state: WorkerState, runner: Runner, reason: str, running: Iterable[i
     """The runner takes nothing more; what is not in `running` goes back if it has not begun."""
     runner.condemned = reason
     plugins.runner_left(state, runner)
-    replaced = sum(bool(each.condemned) and each.replaced for each in state.runners.values())
+    shared = [each for each in state.runners.values() if not each.alone]
+    replaced = sum(bool(each.condemned) and each.replaced for each in shared)
     if not runner.replaced and replaced < CONDEMNED_MAX:
         runner.replaced = True
         runners.start(state)
     state.review()
+    state.out.returned(apart.keeper_left(state, runner))
     if not state.taking:
-        for row in list(state.waiting.values()):
-            inputs.forget(state, row)
-            state.out.returned([row.attempt])
+        state.out.returned(inputs.forget_all(state))
     unbegun = [attempt for attempt in runner.given if attempt not in set(running)]
     if unbegun:
         runner.out.append(Recall(unbegun))
@@ -51,6 +51,7 @@ def pardon(state: WorkerState, runner: Runner) -> None:
     """What did not stop has stopped after all, and nobody has taken the runner's place."""
     runner.condemned, runner.since = "", None
     state.review()
+    apart.keeper_ready(state)
 
 
 def recycle(state: WorkerState, runner: Runner, reason: str) -> None:
@@ -98,6 +99,13 @@ def seal(state: WorkerState, runner: Runner) -> None:
             serving.ask(state, runner, tid)
 
 
+def has_ended(state: WorkerState, runner: Runner) -> None:
+    """Something in a condemned runner is over."""
+    if runner.alone:
+        apart.ended(state, runner)
+    go_on(state, runner)
+
+
 def go_on(state: WorkerState, runner: Runner) -> None:
     """Have a runner replaced that is to be recycled, end a condemned one: if all is done for that."""
     seal(state, runner)
@@ -105,5 +113,5 @@ def go_on(state: WorkerState, runner: Runner) -> None:
         return
     if not runner.condemned:
         _succeed(state, runner)
-    elif runner.given.keys() <= runner.abandoned:
+    elif runner.given.keys() <= runner.abandoned and not apart.is_awaited(state, runner):
         runner.kill = runner.condemned

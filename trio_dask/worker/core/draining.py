@@ -69,10 +69,7 @@ def on_dismiss(state: WorkerState, message: Dismiss) -> None:
 
 
 def _give_back(state: WorkerState, reason: str, *, patient: bool) -> None:
-    state.draining = Draining(reason, patient, given_back=len(state.waiting))
-    for row in list(state.waiting.values()):
-        inputs.forget(state, row)
-        state.out.returned([row.attempt])
+    state.draining = Draining(reason, patient, given_back=inputs.give_back(state))
     for runner in state.runners.values():
         if runner.given:
             runner.out.append(Recall(list(runner.given)))

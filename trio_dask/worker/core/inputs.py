@@ -13,7 +13,7 @@ from trio_dask.errors import RemoteProtocolError
 from trio_dask.messages import Handle, Payload, payload_bytes
 from trio_dask.messages.tasks import Pinned, Unrunnable
 from trio_dask.messages.values import ABSENT, FOUND, UNPICKLABLE, Values
-from trio_dask.worker.core import attempts, copying, nested, serving
+from trio_dask.worker.core import apart, attempts, copying, nested, serving
 from trio_dask.worker.core.state import Request, Row, Runner, Want, WorkerState
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ def resolve(
     `places` has, for each input that does not come with the row, the addresses to ask, `large`
     the bytes of those that are large.
     """
-    runner = state.taking[0]
+    runner = apart.reader(state, row.attempt)
     missing = [tid for tid in places if not have(state, runner, tid)]
     if not missing:
         return True
@@ -111,7 +111,8 @@ def _readers(state: WorkerState, want: Want) -> list[Runner]:
     """The runners in which a value is waited for."""
     found: dict[Runner, None] = {}
     for who in want.waiting:
-        found[state.taking[0] if who >= 0 else state.nested.asked[who].runner] = None
+        reader = apart.reader(state, who) if who >= 0 else state.nested.asked[who].runner
+        found[reader] = None
     return list(found)
 
 
@@ -184,12 +185,24 @@ def _over(state: WorkerState, tid: int) -> None:
         state.store.inwards.over(state.address, tid)
 
 
-def moved(state: WorkerState, tid: int, payload: Payload | None) -> None:
-    """A runner of ours has given a value out, or cannot; it may have been asked for another."""
+def moved(
+    state: WorkerState, tid: int, payload: Payload | None, failure: bytes | None = None
+) -> None:
+    """A runner of ours has given a value out, or cannot; it may have been asked for another.
+
+    `failure` says why it never will.
+    """
     want = state.wants.get(tid)
     if want is None or not want.moving:
         return
     want.moving, want.moved = False, True
+    if failure is not None:
+        for who in [each for each in want.waiting if each < 0 or each in state.apart]:
+            del want.waiting[who]
+            if who < 0:
+                nested.known(state, who, tid, (UNPICKLABLE, failure))
+            else:
+                apart.fail(state, who, failure)
     if payload is None:
         _ask_next(state, tid, want)
     else:
@@ -213,6 +226,26 @@ def forget(state: WorkerState, row: Row, known: int | None = None) -> None:
         want = state.wants.get(tid)  # none yet where an earlier input could not be had
         if want is not None and tid != known:
             want.waiting.pop(row.attempt, None)
+    if state.apart:
+        apart.drop(state, row.attempt)
+
+
+def forget_all(state: WorkerState) -> list[int]:
+    """Those that wait for inputs of the runner that all share will not run; which they are."""
+    rows = [row for row in state.waiting.values() if row.attempt not in state.apart]
+    for row in rows:
+        forget(state, row)
+    return [row.attempt for row in rows]
+
+
+def give_back(state: WorkerState) -> int:
+    """Nothing that waits is to run here; how much that was."""
+    rows = list(state.waiting.values())
+    for row in rows:
+        forget(state, row)
+    back = [*(row.attempt for row in rows), *apart.take_back(state)]
+    state.out.returned(back)
+    return len(back)
 
 
 def _arrived(state: WorkerState, tid: int, want: Want) -> None:

@@ -33,7 +33,9 @@ def violations(state: WorkerState) -> list[str]:
     if not taking:
         told.append(state.nthreads * state.count)  # before the first, what was registered
     rule(state.slots in told, "so are the slots")
-    rule(taking or not state.waiting, "nothing waits where no runner takes tasks")
+    shared = state.waiting.keys() - state.apart.keys()
+    rule(taking or not shared, "nothing waits for a runner that all share where none takes tasks")
+    _of_runners_apart(state, rule)
     inquired = {number for each in state.inquired.values() for number in each.waiting}
     rule(inquired <= state.runners.keys(), "only who is there is to answer")
     plugging = {number for each in state.plugging.values() for number in each.waiting}
@@ -59,6 +61,22 @@ def violations(state: WorkerState) -> list[str]:
     rule(all(each.copies >= each.expected for each in sessions), "what is expected is a copy")
     rule(all(each.expected >= 0 for each in sessions), "no peer is owed less than nothing")
     return found
+
+
+def _of_runners_apart(state: WorkerState, rule: Callable[[object, str], None]) -> None:
+    """What is true of attempts that have runners of their own."""
+    for runner in state.runners.values():
+        rule(not runner.alone or runner.given.keys() <= {runner.alone}, "one runs one alone")
+    for attempt, apart in state.apart.items():
+        own, keeper = state.runners.get(apart.runner), state.runners.get(apart.keeper)
+        rule(bool(apart.runner) == (own is not None), "its runner is there")
+        rule(own is None or own.alone == attempt, "and for it alone")
+        rule(bool(apart.seat) == (keeper in state.taking), "who keeps its slot takes tasks")
+        rule(own is not None or apart.seat, "what has no runner has asked for a slot")
+        begun = own is not None and attempt in own.given
+        ready = own is not None and own.ready
+        waits = attempt in state.waiting
+        rule(ready == (waits or begun), "with a runner it runs, or waits for its inputs")
 
 
 def _of_inwards(state: WorkerState, rule: Callable[[object, str], None]) -> None:

@@ -9,6 +9,7 @@ from trio_dask.messages import (
     Memory,
     Message,
     agreeing as counting,
+    apart as places,
     fleet,
     inquiring as looking,
     nested as inner,
@@ -22,6 +23,7 @@ from trio_dask.messages import (
 from trio_dask.worker.core import (
     agreeing,
     announcing,
+    apart,
     attempts,
     condemning,
     copying,
@@ -84,6 +86,7 @@ _FROM_RUNNER: Final[dict[type[Message], Callable[[WorkerState, Runner, Any], Non
     values.Values: serving.on_values,
     seals.Sealed: sealing.on_sealed,
     seals.Slab: sealing.on_slab,
+    places.Reserved: apart.on_reserved,
     inner.Nested: nested.on_nested,
     inner.NumbersWanted: nested.on_numbers_wanted,
     inner.Parked: nested.on_parked,
@@ -118,14 +121,19 @@ class WorkerCore:
         rules: RestartRules = _RULES,
         drain_rules: DrainRules = DrainRules(),  # noqa: B008 - it cannot change
         memory_rules: MemoryRules = MemoryRules(),  # noqa: B008 - nor can this
+        processes: bool = True,
     ) -> None:
-        """With a secret the conversation with the scheduler outlasts its connection."""
+        """With a secret the conversation with the scheduler outlasts its connection.
+
+        Without `processes` there is no runner for one attempt alone: all run in the same.
+        """
         self.state = WorkerState(
             name, address, nthreads, 1, store, Restarts(rules), drain_rules, nthreads
         )
         if secret:
             self.state.bond = resuming.Bond(secret)
         self.state.room.rules = memory_rules
+        self.state.processes = processes
         runners.start(self.state)
 
     def on_scheduler(self, message: Message, now: float | None = None) -> None:
@@ -355,6 +363,7 @@ class WorkerCore:
         return {
             "in_runner": sum(len(each.given) for each in runners),
             "waiting": len(state.waiting),
+            "apart": len(state.apart),
             "wants": len(state.wants),
             "requests": len(state.requests),
             "exports": len(state.exports) + sum(len(each.exporting) for each in runners),

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final
 from trio_dask.errors import RemoteProtocolError
 from trio_dask.messages import nested as words, payload_bytes
 from trio_dask.messages.values import ABSENT, FOUND, UNPICKLABLE
-from trio_dask.worker.core import inputs, room
+from trio_dask.worker.core import apart, inputs, room
 from trio_dask.worker.core.nested_books import Asked, Line
 
 if TYPE_CHECKING:
@@ -130,6 +130,8 @@ def on_parked(state: WorkerState, runner: Runner, message: words.Parked) -> None
             books.parked[attempt] = None
         else:
             books.parked.pop(attempt, None)
+        if runner.alone:
+            apart.on_parked(state, attempt, parked=parked)
     if there:
         state.out.scheduler.append(words.Parked(*map(list, zip(*there, strict=True))))
 

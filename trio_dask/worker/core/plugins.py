@@ -51,7 +51,8 @@ def runner_ready(state: WorkerState, runner: Runner) -> None:
             runner.out.append(Plugins(0, [name], [blob]))
     for each in state.plugging.values():  # whoever has asked for these is to be answered
         runner.out.append(each.message)
-        each.waiting.add(runner.number)
+        if runner.takes_tasks:
+            each.waiting.add(runner.number)
 
 
 def runner_left(state: WorkerState, runner: Runner) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from trio_dask.messages.fleet import Renewed
-from trio_dask.worker.core import inputs, inquiring, limits, nested, plugins, room, serving
+from trio_dask.worker.core import apart, inputs, inquiring, limits, nested, plugins, room, serving
 
 if TYPE_CHECKING:
     from trio_dask.messages.fleet import Renew
@@ -28,6 +28,7 @@ def _forget(state: WorkerState, old: list[Runner]) -> None:
     state.functions.clear()
     for row in list(state.waiting.values()):
         inputs.forget(state, row)
+    apart.take_back(state)
     for want in state.wants.values():
         want.copy = False
     for runner in old:
@@ -40,6 +41,7 @@ def _forget(state: WorkerState, old: list[Runner]) -> None:
 
 def _empty(state: WorkerState, runner: Runner) -> None:
     nested.forget(state, runner.given)
+    state.apart.pop(runner.alone, None)
     limits.forget(state, runner.given)
     for books in (runner.given, runner.held, runner.functions, runner.stopping, runner.abandoned):
         books.clear()

@@ -260,9 +260,7 @@ def _pause(state: WorkerState, now: float) -> None:
 
 def _give_back(state: WorkerState) -> None:
     """What has not begun runs elsewhere, or later."""
-    for row in list(state.waiting.values()):
-        inputs.forget(state, row)
-        state.out.returned([row.attempt])
+    inputs.give_back(state)
     for runner in state.runners.values():
         if runner.given:
             runner.out.append(Recall(list(runner.given)))

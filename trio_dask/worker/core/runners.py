@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from trio_dask.messages import tasks as words
 from trio_dask.worker.core import (
+    apart,
     condemning,
     inputs,
     inquiring,
@@ -25,11 +26,12 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 
-def start(state: WorkerState, delay_s: float = 0.0) -> None:
-    """Have one more."""
+def start(state: WorkerState, delay_s: float = 0.0, *, alone: int = 0) -> Runner:
+    """Have one more; for one attempt alone, if that is said."""
     state.last_runner += 1
-    state.runners[state.last_runner] = Runner(state.last_runner)
-    state.out.runners.append(StartRunner(state.last_runner, delay_s))
+    made = state.runners[state.last_runner] = Runner(state.last_runner, alone=alone)
+    state.out.runners.append(StartRunner(made.number, delay_s, alone=bool(alone)))
+    return made
 
 
 def on_ready(state: WorkerState, runner: Runner) -> None:
@@ -37,8 +39,13 @@ def on_ready(state: WorkerState, runner: Runner) -> None:
     runner.ready = True
     plugins.runner_ready(state, runner)
     state.restarts.was_ready()
+    if runner.alone:
+        apart.own_ready(state, runner)
+        room.runner_is_there(state)
+        return
     condemning.on_ready(state, runner)
     state.review()
+    apart.keeper_ready(state)
     room.runner_is_there(state)
     renewing.on_ready(state)
 
@@ -61,6 +68,10 @@ def on_died(
     decision = state.restarts.ended(
         ready=runner.ready, answered=answered, lasted_s=certificate.get("lasted_s", 0.0)
     )
+    if runner.alone:
+        if not runner.ready:
+            apart.own_failed(state, runner, decision)
+        return
     if sum(not each.replaced for each in state.runners.values()) >= state.count:
         return  # another has taken its place before
     if isinstance(decision, GiveUp):
@@ -86,14 +97,16 @@ def _bury(
         del runner.given[attempt]
     doing = stopping.runner_died(state, runner, doing)
     queued = [*runner.given]
-    if not state.taking:
-        queued += state.waiting
-        for row in list(state.waiting.values()):
-            inputs.forget(state, row)
+    if runner.alone:
+        queued += apart.own_left(state, runner)
+    else:
+        queued += apart.keeper_left(state, runner)
+        queued += inputs.forget_all(state) if not state.taking else []
     lost = [
         tid
         for tid in runner.held
         if not state.store.holds(state.name, tid) and state.holder(tid) is None
     ]
-    state.out.scheduler.append(words.RunnerDied(doing, queued, lost, certificate))
+    if doing or queued or lost or not (runner.alone and certificate.get("on_purpose")):
+        state.out.scheduler.append(words.RunnerDied(doing, queued, lost, certificate))
     serving.runner_died(state, runner)

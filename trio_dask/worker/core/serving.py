@@ -217,7 +217,7 @@ def _exported(
 ) -> None:
     if payload is None and failure is None:
         payload = state.store.get(tid)
-    inputs.moved(state, tid, payload)
+    inputs.moved(state, tid, payload, failure)
     for answering, nbytes in state.exports.pop(tid):
         answering.exporting -= 1
         answering.session.expected -= nbytes

@@ -28,6 +28,8 @@ from trio_dask.worker.core.room_books import NONE, Room
 
 if TYPE_CHECKING:
     from trio_dask.messages import Message, Payload
+    from trio_dask.messages.tasks import Traced
+    from trio_dask.worker.core.apart import Apart
     from trio_dask.worker.core.draining import Draining, DrainRules
     from trio_dask.worker.core.inquiring import Inquired
     from trio_dask.worker.core.limits import Limited, Limits
@@ -119,7 +121,7 @@ class Outbox:
     def _take_lives(self, state: WorkerState) -> list[StartRunner | KillRunner | GiveUp]:
         for runner in state.runners.values():
             if runner.kill:
-                idle = bool(runner.recycled) and not runner.given
+                idle = bool(runner.recycled or runner.alone) and not runner.given
                 end = KillRunner(runner.number, runner.kill, runner.starved, gently=idle)
                 self.runners.append(end)
                 runner.kill = ""
@@ -210,6 +212,7 @@ class Runner:
     since: float | None = None  # since when what runs has limited time; None: it is in no hurry
     bound: set[int] = field(default_factory=set)  # values that cannot leave it
     recycled: str = ""  # why another is to take its place, in no hurry
+    alone: int = 0  # the one attempt that it is for; 0: it is for all others
     replaced: bool = False  # another has been started in its place,
     successor: int = 0  # which takes over when it is ready
     sealed: dict[int, Payload] = field(default_factory=dict)  # of attempts that are about to end
@@ -259,6 +262,9 @@ class WorkerState:
     last_runner: int = 0
     functions: dict[int, tuple[str, bytes]] = field(default_factory=dict)  # name, pickled
     waiting: dict[int, Row] = field(default_factory=dict)
+    apart: dict[int, Apart] = field(default_factory=dict)  # they have runners of their own
+    traced: list[Traced] = field(default_factory=list)  # said of the `Run` to come
+    processes: bool = True  # there can be such
     wants: dict[int, Want] = field(default_factory=dict)
     requests: dict[int, Request] = field(default_factory=dict)
     sessions: dict[int, Session] = field(default_factory=dict)

@@ -22,10 +22,10 @@ from trio_dask.messages.tasks import (
     RAISE,
     STOPPED,
 )
-from trio_dask.worker.core import condemning, draining, inputs, nested
+from trio_dask.worker.core import apart, condemning, draining, inputs, nested
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Collection, Iterable
 
     from trio_dask.worker.core.state import Runner, WorkerState
 
@@ -80,9 +80,10 @@ def on_disown(state: WorkerState, message: reunion.Disown) -> None:
     disown(state, message.attempts)
 
 
-def disown(state: WorkerState, attempts: Iterable[int]) -> None:
+def disown(state: WorkerState, attempts: Collection[int]) -> None:
     """These are stopped, and nothing is said about them."""
     asked: dict[Runner, dict[int, Stopping]] = {}
+    apart.take_back(state, attempts)
     for attempt in attempts:
         row, runner = state.waiting.get(attempt), state.given(attempt)
         if row is not None:
