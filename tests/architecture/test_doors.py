@@ -18,6 +18,7 @@ SIDE_DOORS = frozenset({
     "trio_dask.messages.cloud",
     "trio_dask.messages.culprit",
     "trio_dask.messages.agreeing",
+    "trio_dask.messages.apart",
     "trio_dask.messages.exceptions",
     "trio_dask.messages.failure",
     "trio_dask.messages.foreign",

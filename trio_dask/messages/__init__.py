@@ -5,6 +5,7 @@ Read `session`, `tasks`, `values` and `fleet` first: they are everything that is
 
 from trio_dask.messages import (
     agreeing,
+    apart,
     fleet,
     inquiring,
     kept,
@@ -41,6 +42,7 @@ __all__ = [
     "Payload",
     "Share",
     "agreeing",
+    "apart",
     "as_plain",
     "decode",
     "encode",
