@@ -178,7 +178,7 @@ def asks_others(depth: int) -> list[int]:
         found += inner.submit(
             asks_others, depth - 1, executor="process" if depth % 2 else None
         ).result()
-    print("depth", depth, get_worker().nthreads)
+    print("depth", depth, get_worker().nthreads)  # noqa: T201 - to be heard
     return found
 
 
