@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
 ENDS: Final = "its one task has ended"
 BACK: Final = "its one task was taken back"
+#: What has begun goes before all that has not: a rank.
+_AT_ONCE: Final = -(1 << 62)
 
 
 @dataclass(slots=True, eq=False)
@@ -100,10 +102,6 @@ def keeper_left(state: WorkerState, runner: Runner) -> list[int]:
     return back
 
 
-#: What has begun goes before all that has not.
-_AT_ONCE: Final = -(1 << 62)
-
-
 def on_parked(state: WorkerState, attempt: int, *, parked: int) -> None:
     """It waits for others, which may need its slot; or it goes on, and takes the next one."""
     apart = state.apart.get(attempt)
@@ -166,7 +164,7 @@ def reader(state: WorkerState, attempt: int) -> Runner:
 
 
 def drop(state: WorkerState, attempt: int) -> None:
-    """It has ended, or is not to run here: what was got for it goes, if it still runs by itself."""
+    """It has ended, or is not to run here: its slot is free, and a runner that it did not get to ends."""
     apart = state.apart.pop(attempt, None)
     if apart is None:
         return
@@ -177,7 +175,7 @@ def drop(state: WorkerState, attempt: int) -> None:
 
 
 def fail(state: WorkerState, attempt: int, failure: bytes) -> None:
-    """An input of it cannot leave the process that it is in, and so it can be nowhere else."""
+    """An input of it cannot leave the process that it is in, so it cannot run in another."""
     inputs.forget(state, state.waiting[attempt])
     state.out.scheduler.append(Done([attempt], [ERROR], [0.0], [0], [failure]))
 
