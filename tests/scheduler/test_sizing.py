@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from trio_dask.messages.session import Answer, Ask
-from trio_dask.scheduler.core.state import Client, ClusterState, CoreSettings
+from trio_dask.scheduler.core.settings import CoreSettings
+from trio_dask.scheduler.core.state import Client, ClusterState
 from trio_dask.scheduler.policies.sizing import answer, on_adapting, workers_wanted
 
 

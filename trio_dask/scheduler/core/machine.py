@@ -51,13 +51,14 @@ from trio_dask.scheduler.core.lifecycle import end_more, ripen, settle_more
 from trio_dask.scheduler.core.misuse import Misuse
 from trio_dask.scheduler.core.outbox import ClientOutbox
 from trio_dask.scheduler.core.shrinking import Shrinking
-from trio_dask.scheduler.core.state import Client, ClusterState, CoreSettings, Job, Worker
+from trio_dask.scheduler.core.state import Client, ClusterState, Job, Worker
 from trio_dask.scheduler.policies.proposals import follow
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator
 
     from trio_dask.messages import Message
+    from trio_dask.scheduler.core.settings import CoreSettings
     from trio_dask.scheduler.policies.proposals import Placement
 
 _FROM_CLIENT: Final[dict[type, Callable[..., Generator[None, None, None] | None]]] = {

@@ -6,7 +6,8 @@ import math
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
-    from trio_dask.scheduler.core.state import CoreSettings, Task, Worker
+    from trio_dask.scheduler.core.settings import CoreSettings
+    from trio_dask.scheduler.core.state import Task, Worker
 
 #: What a task of an unknown kind counts as when workers' loads are compared, seconds.
 UNKNOWN_S: Final = 0.1

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Final
 
-from trio_dask.scheduler.core.state import CoreSettings
+from trio_dask.scheduler.core.settings import CoreSettings
 from trio_dask.scheduler.policies.placement import home_of, load_s, worth_moving
 from trio_dask.scheduler.policies.views import TaskView, WorkerView
 
