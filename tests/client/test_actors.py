@@ -140,3 +140,11 @@ def test_an_actor_is_lost_with_its_process() -> None:
         with pytest.raises(DataLost, match="Counter-"):
             counter.add().result()
         assert client.submit(Counter, actor=True).result() is not None
+
+
+def test_calls_that_are_over_are_forgotten(client: Client) -> None:
+    """An actor lives long, and nobody knows of thousands of calls that nobody can ask for any more."""
+    counter: Any = client.submit(Counter, actor=True).result()
+    for number in range(1, 51):
+        assert counter.add().result() == number
+    assert client.task_counts()["released"] <= 2

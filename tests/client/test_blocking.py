@@ -484,3 +484,12 @@ def test_a_script_that_forgets_to_close_it_ends() -> None:
     )
     assert (run.returncode, run.stderr) == (0, "")
     assert run.stdout.splitlines()[:2] == ["2", "the client was closed"]
+
+
+def test_that_nobody_is_there_is_said_where_it_is_asked() -> None:
+    """Not how a loop in another thread came to know, nor what each layer calls it."""
+    with pytest.raises(SchedulerUnreachable, match=r"within 0 s: .*refused") as caught:
+        Client("tcp://127.0.0.1:1", timeout=0, config=CONFIG)
+    text = traceback.format_exception(caught.value)
+    assert caught.value.__cause__ is None
+    assert not [line for line in text if "loop_thread" in line or "direct cause" in line]

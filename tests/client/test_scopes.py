@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import threading
+import weakref
 from typing import Any
 
 import anyio
@@ -12,7 +13,7 @@ import pytest
 
 from tests.client.fake_cluster import on_loop, open_blocking, open_client
 from tests.client.jobs import fail, inc
-from trio_dask import CancelledError
+from trio_dask import CancelledError, Client, LocalCluster, get_client
 from trio_dask.errors import SchedulerUnreachable, TaskTimeout
 from trio_dask.messages import tasks
 
@@ -210,6 +211,34 @@ def test_a_blocking_scope_has_a_time_limit() -> None:
             assert over.wait(30)
         assert caught.group_contains(TaskTimeout)
         assert future.cancelled()
+
+
+def test_a_scope_that_was_left_keeps_nothing_until_its_time_is_over() -> None:
+    """Its futures, and with them the values, are released as soon as nobody holds them."""
+    with open_blocking() as (client, _):
+        gone = threading.Event()
+        with client.scope(timeout="1h") as scope:
+            future = scope.submit(inc, 1)
+        weakref.finalize(scope, gone.set)
+        del scope, future
+        assert gone.wait(30)
+
+
+def timers_after_scopes() -> int:
+    """Of a task: how many of its scopes' timers do not end."""
+    for _ in range(3):
+        with get_client().scope(timeout="1h") as scope:
+            scope.submit(int)
+    timers = [each for each in threading.enumerate() if isinstance(each, threading.Timer)]
+    for each in timers:
+        each.join(30)
+    return sum(each.is_alive() for each in timers)
+
+
+def test_a_scope_in_a_task_leaves_no_timer() -> None:
+    """There it is a thread."""
+    with LocalCluster(n_workers=1, processes=False) as cluster, Client(cluster) as client:
+        assert client.submit(timers_after_scopes).result() == 0
 
 
 def test_interrupting_a_blocking_scope() -> None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tests.client.jobs import inc
-from trio_dask import Client, LocalCluster
+from trio_dask import Client, LocalCluster, SubmitError, fire_and_forget, get_client, wait
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -123,3 +123,55 @@ def test_gather_says_what_it_takes(client: Client) -> None:
     """Neither a container nor an iterator."""
     with pytest.raises(TypeError, match=r"gather takes futures, .* not 3"):
         client.gather(3)
+
+
+@pytest.mark.parametrize("strange", [3, "a key", None, object()])
+def test_what_is_no_future_is_named(client: Client, strange: Any) -> None:
+    """Nothing would be cancelled, or moved, without a word."""
+    for ask in (client.cancel, client.retry, client.who_has, wait, fire_and_forget):
+        with pytest.raises(TypeError, match="what is meant are futures"):
+            ask(strange)
+
+
+def test_a_name_that_is_a_number_is_shown_as_text(client: Client) -> None:
+    """It is for logs."""
+    with Client(client.scheduler_address, name=5) as other:  # type: ignore[arg-type]
+        assert other.submit(inc, 1).result() == 2
+
+
+def test_a_client_that_is_closed_has_no_futures(client: Client) -> None:
+    """As it shows itself, though somebody may hold some of its."""
+    with Client(client.scheduler_address) as other:
+        future = other.submit(inc, 1)
+        assert repr(other).endswith("open, 1 future>")
+    assert repr(other) == f"<Client: {client.scheduler_address!r}, closed>"
+    del future
+
+
+def test_a_thread_of_a_task_is_told_where_a_client_is(client: Client) -> None:
+    """It is not the one that runs the task."""
+
+    def asks() -> str:
+        found: list[str] = []
+
+        def ask() -> None:
+            try:
+                get_client()
+            except ValueError as error:
+                found.append(str(error))
+
+        thread = threading.Thread(target=ask)
+        thread.start()
+        thread.join()
+        return found[0]
+
+    with LocalCluster(n_workers=1) as cluster, Client(cluster) as own:
+        assert "handed the task's own" in own.submit(asks).result()
+
+
+def test_a_client_is_not_sent(client: Client) -> None:
+    """Neither as an argument nor in what a function refers to: the error says what to do."""
+    with pytest.raises(SubmitError, match=r"get_client\(\)"):
+        client.submit(str, client)
+    with pytest.raises(SubmitError, match=r"get_client\(\)"):
+        client.submit(lambda: client)

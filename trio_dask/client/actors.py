@@ -72,7 +72,10 @@ class BaseActor:
         client: Any = cast("Any", self._future).client
         fn = call_actor_async if self._methods.get(method) else call_actor
         with self._lock:
-            done = client.submit(fn, self._future, (method, args, kwargs), self._before)
+            before = self._before
+            if before is not None and before.done():
+                before = None  # as an input it would be known for as long as this one is
+            done = client.submit(fn, self._future, (method, args, kwargs), before)
             self._before = done
         return client.submit(opened, done)
 

@@ -84,7 +84,7 @@ class AsyncClient(AsyncSubmitting, AsyncManaging, AsyncComputing, AsyncEverywher
         else:
             entrance = Entrance.unknown(config)
         self._settings = config, limit_s
-        name = name or client_name()
+        name = str(name or client_name())
         super().__init__(Live(entrance, self, dial, name=name, waits=LoopWaits(), on_loop=True))
         self._around: list[BaseClient | None] = []  # whose blocks ours are in
 

@@ -11,6 +11,7 @@ from trio_dask.client import currents, metering
 from trio_dask.client.collections.known import KnownKeys
 from trio_dask.client.core import ERROR, AllDone, Batch, group
 from trio_dask.client.describing import Describer
+from trio_dask.client.finding import futures_of
 from trio_dask.client.futures import BaseFuture
 from trio_dask.client.notebook import as_html
 from trio_dask.client.options import refuse_reserved, worker_names
@@ -58,8 +59,11 @@ class BaseClient:
         )
 
     def __repr__(self) -> str:
-        kind, count = type(self).__name__, len(self._core.table)
-        return f"<{kind}: {self.scheduler_address!r}, {self.live.state}, {count} futures>"
+        text = f"{type(self).__name__}: {self.scheduler_address!r}, {self.live.state}"
+        count = len(self._core.table)
+        if self.live.state != "closed":
+            text += f", {count} future{'' if count == 1 else 's'}"
+        return f"<{text}>"
 
     def __copy__(self) -> Self:
         return self  # there is one connection, and configurations that name it are copied
@@ -67,11 +71,16 @@ class BaseClient:
     def __deepcopy__(self, memo: object) -> Self:
         return self
 
+    def __reduce__(self) -> Any:
+        kind = "AsyncClient" if self.asynchronous else "Client"
+        msg = f"{kind} stays in its process; a task has one of its own, by get_client()"
+        raise SubmitError(msg)
+
     def _repr_html_(self) -> str:
         facts = {
             "Scheduler": self.scheduler_address,
             "State": self.live.state,
-            "Futures": f"{len(self._core.table):,}",
+            "Futures": f"{len(self._core.table) if self.live.state != 'closed' else 0:,}",
         }
         return as_html(type(self).__name__, facts, self.dashboard_link)
 
@@ -355,8 +364,8 @@ class BaseClient:
             await self.live.ask("retry", {"tids": tids})
 
     def _found(self, futures: Any) -> list[BaseFuture[Any]]:
-        found: list[BaseFuture[Any]] = []
-        futures_in(futures, found)
+        """Those of containers and of Dask's collections that were persisted."""
+        found: list[BaseFuture[Any]] = list(futures_of(futures))
         self._check_own(found)
         return found
 

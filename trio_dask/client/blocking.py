@@ -25,6 +25,7 @@ from trio_dask.client.reporting import Reporting
 from trio_dask.client.scopes import Scope
 from trio_dask.client.submitting import Submitting
 from trio_dask.config import load_config
+from trio_dask.errors import TrioDaskError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Iterable, Iterator
@@ -105,7 +106,7 @@ class Client(Submitting, Managing, Computing, Everywhere, Reporting):
             entrance = Entrance.find(
                 given, scheduler_file, config, waits.seconds_of(timeout), security=security
             )
-            name = name or client_name()
+            name = str(name or client_name())
             own_way = waits.ThreadWaits()
             live = Live(entrance, self, dial, name=name, waits=own_way, on_loop=False)
             super().__init__(live)
@@ -115,8 +116,10 @@ class Client(Submitting, Managing, Computing, Everywhere, Reporting):
             self._loop.start()
             try:
                 self._loop.start_task(self._host)
-            except BaseException:
+            except BaseException as error:
                 self._loop.stop()
+                if isinstance(error, TrioDaskError) and not entrance.full_tracebacks:
+                    error.__traceback__ = None  # how the loop came there is of no use to anybody
                 raise
         except BaseException:
             if self.cluster is not None:
@@ -237,14 +240,21 @@ class Client(Submitting, Managing, Computing, Everywhere, Reporting):
         """Call `settle` with the value of a task when it has ended, or with its error as `Failed`."""
         self.call_when_done(future, lambda done: self.run_blocking(self._outcome(done, settle)))
 
-    def after(self, seconds: float, call: Callable[[], None]) -> None:
-        """Have something called on the client's loop, unless the client is closed by then."""
+    def after(self, seconds: float, call: Callable[[], None]) -> Callable[[], None]:
+        """Have something called on the client's loop, unless the client is closed by then.
+
+        Returns:
+            What takes it back; until then whatever it refers to stays alive.
+        """
+        waiting = trio.CancelScope()
 
         async def later() -> None:
-            await trio.sleep(seconds)
-            call()
+            with waiting:
+                await trio.sleep(seconds)
+                call()
 
         self._loop.spawn(later)
+        return lambda: self._loop.soon(waiting.cancel)
 
     # ------------------------------------------------------------ values
 

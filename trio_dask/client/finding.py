@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterable
 from typing import Any, TypeAlias
 
 from trio_dask.client.futures import AsyncFuture, BaseFuture, Future
@@ -55,5 +56,9 @@ def of_one_kind(futures: list[Any]) -> list[AnyFuture]:
 
 
 def _listed(shape: Any) -> list[Any]:
-    one = isinstance(shape, BaseFuture) or ("dask.base" in sys.modules and _is_collection(shape))
-    return [shape] if one else list(shape)
+    if isinstance(shape, BaseFuture) or ("dask.base" in sys.modules and _is_collection(shape)):
+        return [shape]
+    if isinstance(shape, str | bytes) or not isinstance(shape, Iterable):
+        msg = f"what is meant are futures, in lists, tuples, sets or dicts, not {shape!r:.100}"
+        raise TypeError(msg)
+    return list(shape)

@@ -55,7 +55,9 @@ class NestedLive(Live):
             settings.get("scheduler_address", ""), Keys(b"", b"", b""), 0.0,
             config.argument_bytes_max, config.full_tracebacks, tracing=nest.traced,
         )  # fmt: skip
-        super().__init__(entrance, owner, dial, name=f"in {nest.key}", waits=waits, on_loop=True)
+        super().__init__(
+            entrance, owner, dial, name=f"in {nest.key}", waits=waits, on_loop=True, lasting=False
+        )
         number, first, cluster = nest.slots.numbers.take()
         self.owner: Final = owner
         self._nest: Final = nest
@@ -211,11 +213,12 @@ class TaskClient(Client):
         if self._callbacks is not None:
             self._callbacks.put(None)
 
-    def after(self, seconds: float, call: Callable[[], None]) -> None:
-        """Have something called in a while, unless the process ends before."""
-        timer = threading.Timer(seconds, call)
+    def after(self, seconds: float, call: Callable[[], None]) -> Callable[[], None]:
+        """Have something called in a while, unless it is taken back, or the process ends before."""
+        timer = threading.Timer(min(seconds, threading.TIMEOUT_MAX), call)
         timer.daemon = True
         timer.start()
+        return timer.cancel
 
     def scatter(self, data: Any, **options: Any) -> Any:
         """As `Client.scatter`, to the worker that runs the task."""
@@ -268,7 +271,14 @@ def get_client() -> Any:
     Raises:
         ValueError: there is none.
     """
-    return of_task() or currents.find(BaseClient)
+    own = of_task()
+    if own is not None:
+        return own
+    try:
+        return currents.find(BaseClient)
+    except ValueError as error:
+        msg = f"{error}; a thread that a task has started is to be handed the task's own"
+        raise ValueError(msg) from None
 
 
 def of_task() -> Any:

@@ -59,6 +59,7 @@ class Live:
         owner: the client; futures refer to it.
         waits: how its users wait.
         on_loop: whether they are on the loop themselves.
+        lasting: whether the conversation with the scheduler outlasts its connections.
     """
 
     def __init__(
@@ -70,9 +71,10 @@ class Live:
         name: str,
         waits: Waits,
         on_loop: bool,
+        lasting: bool = True,
     ) -> None:
         self.entrance = entrance
-        self.core: Final = ClientCore(name, owner, secrets.token_hex(16))
+        self.core: Final = ClientCore(name, owner, secrets.token_hex(16) if lasting else "")
         self.lock: Final = threading.RLock()
         self.waits: Final = waits
         #: Send what is to be sent, now or as soon as the loop comes to it.

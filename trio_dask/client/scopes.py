@@ -184,6 +184,7 @@ class BaseScope(Generic[F]):
         with live.lock:
             self._state = "left"
             live.core.unwatch(self._watch)
+            self._watch.let_go()  # else its futures were held until the next garbage collection
 
     def _result(self, error: BaseException | None) -> bool:
         """Raise what went wrong; whether an error of the block has been dealt with.
@@ -313,11 +314,12 @@ class Scope(BaseScope[Future[Any]]):
         self._map = client.map
         self._run = client.run_blocking
         self._after = client.after
+        self._in_time: Callable[[], None] | None = None
 
     def __enter__(self) -> Self:
         self._begin()
         if self._timeout_s is not None:
-            self._after(self._timeout_s, self._on_time)
+            self._in_time = self._after(self._timeout_s, self._on_time)
         return self
 
     def _on_time(self) -> None:
@@ -331,6 +333,8 @@ class Scope(BaseScope[Future[Any]]):
         traceback: TracebackType | None,
     ) -> bool:
         self._state = "leaving"
+        if self._in_time is not None:
+            self._in_time()  # its futures are not to wait for that
         try:
             if error is not None:
                 self.cancel(_why(error))

@@ -68,7 +68,7 @@ async def reach_scheduler(
             left = deadline - anyio.current_time()
             if left <= 0:
                 msg = f"no scheduler answers at {address} within {timeout_s:g} s: {error}"
-                raise SchedulerUnreachable(msg) from error
+                raise SchedulerUnreachable(msg) from None  # it says all that the others say
             why, now = str(error), anyio.current_time()
             if not quiet and (why != said or now >= said_at + _SAY_S):
                 said, said_at = why, now

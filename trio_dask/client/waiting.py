@@ -57,6 +57,9 @@ class DoneAndNotDone(NamedTuple):
 class _Nothing(DoneAndNotDone):
     """What there is to wait for where there are no futures: at once, or awaited."""
 
+    def __repr__(self) -> str:
+        return repr(DoneAndNotDone(*self))
+
     def __await__(self) -> Generator[Any, Any, DoneAndNotDone]:
         yield from ()
         return self
@@ -349,7 +352,8 @@ class as_completed(Generic[Y]):  # noqa: N801 - the name Dask and concurrent.fut
 
     def _check_kind(self, kind: type, instead: str) -> None:
         if self._first is not None and not issubclass(type(self._first), kind):
-            msg = f"these are futures of a {type(self._first.client).__name__}: use `{instead}`"
+            kind_of_client = type(self._first.client).__name__
+            msg = f"these futures are of the kind that {kind_of_client} makes: use `{instead}`"
             raise TypeError(msg)
 
     async def _next(self) -> Any:

@@ -64,6 +64,7 @@ class ClientCore:
         """With a secret the conversation with the scheduler outlasts its connection."""
         self.name: Final = name
         self._bond: Final = Bond(secret) if secret else None
+        self._cluster = ""  # where there is no bond
         self.number = 0  # 0: not registered yet
         #: Why nothing more will be heard of the scheduler; empty while it is there.
         self.ended = ""
@@ -131,7 +132,7 @@ class ClientCore:
     @property
     def cluster(self) -> str:
         """The cluster it belongs to."""
-        return self._bond.memory.cluster if self._bond is not None else ""
+        return self._bond.memory.cluster if self._bond is not None else self._cluster
 
     @property
     def away(self) -> bool:
@@ -196,8 +197,8 @@ class ClientCore:
 
     def adopt(self, number: int, first: int, cluster: str) -> None:
         """Inside a task nobody welcomes it: its number was given before, and its first id."""
-        if self._bond is not None:
-            self._bond.memory.cluster = cluster
+        assert self._bond is None, "what it says is not confirmed, nor does it come back"
+        self._cluster = cluster
         self.number = number
         self.table.begin(first)
         self._fids = first

@@ -69,6 +69,14 @@ class EachDone:
         """Wake: nothing more will come."""
         self._wake()
 
+    def let_go(self) -> None:
+        """Wake nobody any more: whoever was to be woken is no longer needed for it."""
+        self._wake = _nobody
+
+
+def _nobody() -> None:
+    pass
+
 
 class Watching:
     """Who waits for what, so that each can be told that all is over, or forgotten."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from trio_dask.scheduler.core import (
     copies,
@@ -31,6 +31,10 @@ if TYPE_CHECKING:
 
     from trio_dask.messages.session import RegisterWorker
     from trio_dask.scheduler.core.state import ClusterState, Worker
+
+#: Where nothing has ended for so long nothing is about to, whatever is expected: what is expected
+#: of a task grows while it runs, so that it would never be late.
+_LONG_S: Final = 0.5
 
 
 def refusal(state: ClusterState, message: RegisterWorker) -> str | None:
@@ -142,25 +146,38 @@ def relieve(state: ClusterState, now: float) -> None:
         lingering.expire(state, now)
     if len(state.anywhere.queue):
         return
-    idle = sum(max(0, worker.slots - busy(worker)) for worker in state.workers.values())
-    if not idle:
-        return
+    idle = {each: each.slots - busy(each) for each in state.workers.values()}
+    idle = {each: free for each, free in idle.items() if free > 0}
     horizon = state.settings.window_horizon_s
-    for worker in state.workers.values():
-        surplus = busy(worker) - worker.slots
+    for worker in state.workers.values() if idle else ():
+        waited = now - worker.last_done
         leaves = worker.draining is not None or worker.kept is not None
-        if surplus <= 0 or leaves or now - worker.last_done < horizon:
+        if busy(worker) <= worker.slots or leaves or waited < horizon:
             continue
         estimate = max((prefix.estimate_s() for prefix in worker.load), default=0.0)
-        if estimate >= 0 and now - worker.last_done < 4 * estimate:
+        late = waited >= 4 * estimate
+        if late or waited >= _LONG_S:
+            _recall_unbegun(state, worker, idle, late=late)
+
+
+def _recall_unbegun(
+    state: ClusterState, worker: Worker, idle: dict[Worker, int], *, late: bool
+) -> None:
+    """As many as there are free slots; where nothing is late yet, what is worth moving."""
+    given = (item for item in worker.window.items() if item[0] not in worker.parked)
+    attempts = sorted(given, key=lambda item: item[1].rank)
+    for _, task in attempts[worker.slots :]:
+        thief = next(iter(idle), None)
+        if thief is None:
+            return
+        bound = state.pinned and any(dep.tid in state.pinned for dep in task.deps)
+        if bound or not task.spec.requirement.open:
             continue
-        given = (item for item in worker.window.items() if item[0] not in worker.parked)
-        attempts = sorted(given, key=lambda item: item[1].rank)
-        for _, task in attempts[worker.slots :]:
-            bound = state.pinned and any(dep.tid in state.pinned for dep in task.deps)
-            if idle and task.spec.requirement.open and not bound:
-                recall(task, elsewhere=True)
-                idle -= 1
+        if late or state.worth_moving(task, worker, thief, state.settings):
+            recall(task, elsewhere=True)
+            idle[thief] -= 1
+            if not idle[thief]:
+                del idle[thief]
 
 
 def overdue(state: ClusterState, now: float) -> list[Worker]:
