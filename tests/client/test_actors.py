@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import os
 import signal
+from contextlib import suppress
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from trio_dask import AsyncClient, Client, DataLost, Future, LocalCluster, Queue, SubmitError
+from trio_dask.runner.actors import ActorCell, call_actor
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -88,6 +91,38 @@ def test_methods_and_attributes(client: Client) -> None:
     assert "add" in dir(counter)
     assert repr(counter) == f"<Actor: Counter, key: {future.key}>"
     assert future.key.startswith("Counter-")
+
+
+class Sourceless:
+    """The loader of a module that breaks when it is asked for the text of it."""
+
+    def get_source(self, name: str) -> str:
+        """No."""
+        raise ValueError(name)
+
+
+class Unnoted(LookupError):
+    """An error that takes no notes."""
+
+    def add_note(self, note: str, /) -> None:
+        """No."""
+        raise TypeError(note)
+
+
+@pytest.mark.parametrize("error", [LookupError, Unnoted])
+def test_a_call_fails_with_its_own_error_whatever_can_be_said_of_it(error: type) -> None:
+    """Else it would fail as a task, and so would all calls that come after it."""
+    module = {"__name__": "nowhere", "__loader__": Sourceless(), "error": error}
+    exec(compile("def fail():\n    raise error('no')\n", "nowhere.py", "exec"), module)
+    outcome = None
+    with suppress(ValueError, TypeError):  # pytest itself could not show these
+        cell = ActorCell(SimpleNamespace(fail=module["fail"]))
+        outcome = call_actor(cell, ("fail", (), {}), None)
+    assert outcome is not None
+    assert type(outcome.error) is error
+    notes = getattr(outcome.error, "__notes__", [])
+    assert all("cannot be had: ValueError" in note for note in notes)
+    assert bool(notes) is (error is LookupError)
 
 
 def test_tasks_use_it(client: Client) -> None:

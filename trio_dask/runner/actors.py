@@ -11,6 +11,7 @@ from __future__ import annotations
 import inspect
 import threading
 import traceback
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, NoReturn, TypeAlias
 
 if TYPE_CHECKING:
@@ -84,8 +85,13 @@ async def call_actor_async(cell: ActorCell, called: Called, before: Outcome | No
 
 
 def _noted(error: Exception, cell: ActorCell, name: str) -> Exception:
-    text = "".join(traceback.format_exception(error))
-    error.add_note(f"Raised by {type(cell.thing).__name__}.{name} of an actor:\n{text}")
+    # Sources and their loaders may be anything, and so may the error: it goes with less.
+    try:
+        text = "".join(traceback.format_exception(error))
+    except Exception as broken:  # noqa: BLE001
+        text = f"<its traceback cannot be had: {type(broken).__name__}>\n"
+    with suppress(Exception):
+        error.add_note(f"Raised by {type(cell.thing).__name__}.{name} of an actor:\n{text}")
     return error
 
 
