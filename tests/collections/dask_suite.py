@@ -7,7 +7,8 @@ which did. Used by `dask_suite_run`, which the nox session `dask_suite` runs.
 
 from __future__ import annotations
 
-from contextlib import contextmanager
+import warnings
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -74,7 +75,7 @@ def distributeds() -> Iterator[Any]:
 
     with (
         LocalCluster(
-            n_workers=2, threads_per_worker=1, processes=True, dashboard_address=None
+            n_workers=2, threads_per_worker=1, processes=True, dashboard_address=":0"
         ) as cluster,
         Client(cluster) as client,
     ):
@@ -103,9 +104,17 @@ def configuration(request: pytest.FixtureRequest) -> Iterator[dict[str, Any]]:
     if who == "threads":
         yield said
         return
-    with (ours if who == "client" else distributeds)() as client, replaced(client.get):
-        shuffle = "dataframe.shuffle.method"  # the client's choice
-        yield said | {"scheduler": client, shuffle: dask.config.get(shuffle)}
+    with ExitStack() as stack:
+        try:
+            with warnings.catch_warnings(action="ignore"):
+                client = stack.enter_context((ours if who == "client" else distributeds)())
+        except Exception as error:  # noqa: BLE001
+            # Else each test would be one that fails with this client.
+            pytest.exit(f"there is no cluster: {error!r}", returncode=pytest.ExitCode.USAGE_ERROR)
+        stack.enter_context(replaced(client.get))
+        # What the client has put there.
+        chosen = ("scheduler", "dataframe.shuffle.method")
+        yield said | {each: dask.config.get(each) for each in chosen}
 
 
 @pytest.fixture(autouse=True)
