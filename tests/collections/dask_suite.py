@@ -61,8 +61,11 @@ def ours() -> Iterator[Any]:
     """The client that is tested, and its cluster in this process."""
     from trio_dask import Client, LocalCluster
 
+    # Without a dashboard, whose port clusters of Dask's own tests want to have.
     with (
-        LocalCluster(n_workers=2, threads_per_worker=1, processes=False) as cluster,
+        LocalCluster(
+            n_workers=2, threads_per_worker=1, processes=False, dashboard_address=None
+        ) as cluster,
         Client(cluster) as client,
     ):
         yield client

@@ -4,7 +4,7 @@
 
 A room is a path below the installed package of Dask, as `array` or `dataframe/io/tests/test_csv.py`.
 Logs and results lie in DIR; `--resume` goes on with what is not there yet.
-What fails is run again by itself, then by Dask's threads, and what passes there by
+What fails is run again, without the rest, then by Dask's threads, and what passes there by
 dask.distributed's client, so that each failure has its kind. Run by the nox session `dask_suite`.
 """
 
@@ -122,7 +122,7 @@ class Runner:
         kinds = dict.fromkeys(failed, "ours alone")
         left = failed
         for who, again, kind in (
-            ("client", ".again", "not by itself"),
+            ("client", ".again", "not again"),
             ("threads", ".again", "with Dask's threads, too"),
             ("distributed", ".again", "with dask.distributed, too"),
         ):

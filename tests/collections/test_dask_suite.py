@@ -65,7 +65,7 @@ def test_what_is_run_is_there() -> None:
 
 
 def test_a_failure_is_asked_of_others_in_turn(tmp_path: Path) -> None:
-    """Only what we fail at by ourselves, and the others do not, is ours."""
+    """Only what we fail at twice, and the others do not, is ours."""
     fails = {
         "client": {"everywhere", "pickled", "ours"},
         "threads": {"everywhere"},
@@ -75,7 +75,7 @@ def test_a_failure_is_asked_of_others_in_turn(tmp_path: Path) -> None:
     kinds = player.why("a", ["everywhere", "once", "ours", "pickled"])
     assert kinds == {
         "everywhere": "with Dask's threads, too",
-        "once": "not by itself",
+        "once": "not again",
         "ours": "ours alone",
         "pickled": "with dask.distributed, too",
     }
