@@ -39,21 +39,29 @@ def pytest_configure(config: pytest.Config) -> None:
         config.pluginmanager.register(Failures(path))
 
 
+class NoCluster(Exception):
+    """Who should compute cannot: that tests fail then says nothing of them."""
+
+
 class Failures:
     """The names of tests that fail, also while they are set up or torn down."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
         self.names: dict[str, None] = {}
+        self.told_nothing = False
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         """Keep the name, once."""
         if report.failed:
             self.names[report.nodeid] = None
+            self.told_nothing |= NoCluster.__name__ in str(report.longrepr)
 
-    def pytest_sessionfinish(self) -> None:
-        """Write them all down."""
+    def pytest_sessionfinish(self, session: pytest.Session) -> None:
+        """Write them all down; pytest's exit code says whether they mean anything."""
         self.path.write_text("".join(f"{name}\n" for name in self.names), encoding="utf-8")
+        if self.told_nothing:
+            session.exitstatus = pytest.ExitCode.INTERNAL_ERROR
 
 
 @contextmanager
@@ -111,9 +119,8 @@ def configuration(request: pytest.FixtureRequest) -> Iterator[dict[str, Any]]:
         try:
             with warnings.catch_warnings(action="ignore"):
                 client = stack.enter_context((ours if who == "client" else distributeds)())
-        except Exception as error:  # noqa: BLE001
-            # Else each test would be one that fails with this client.
-            pytest.exit(f"there is no cluster: {error!r}", returncode=pytest.ExitCode.USAGE_ERROR)
+        except Exception as error:
+            raise NoCluster(who) from error
         stack.enter_context(replaced(client.get))
         # What the client has put there.
         chosen = ("scheduler", "dataframe.shuffle.method")
