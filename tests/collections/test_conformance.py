@@ -358,3 +358,15 @@ async def test_the_async_client(shared_client: Client, anyio_backend: str) -> No
         pending = await client.get({"x": (inc, 1)}, ["x"], sync=False)
         assert await pending[0] == 2
         del kept
+
+
+def test_what_is_asked_of_a_persisted_collection_is_asked_of_its_parts(client: Client) -> None:
+    """It is one thing to its user."""
+    waits = dask.persist(dask.delayed(int)(), workers=["nobody"])[0]
+    [future] = futures_of(waits)
+    assert not future.done()
+    client.cancel(waits)
+    assert future.cancelled()
+    done = client.persist(dask.delayed(bytes)(100_000))
+    wait(done)
+    assert list(client.who_has(done)) == [each.key for each in futures_of(done)]

@@ -9,7 +9,7 @@ from trio_dask.messages import tasks as words
 if TYPE_CHECKING:
     from tests.scheduler.conftest import Driver
 
-A, B = 10, 11
+A, B, C = 10, 11, 12
 
 
 def test_what_runs_for_longer_and_longer_does_not_hold_up_what_waits(cluster: Driver) -> None:
@@ -42,3 +42,21 @@ def test_what_waits_where_its_inputs_are_stays_if_they_take_longer(cluster: Driv
         cluster.tick(1.0)
     assert cluster.heard(A) == []
     assert len(run.attempts) == 2
+
+
+def test_what_only_some_may_run_goes_to_one_of_these(cluster: Driver) -> None:
+    """Named workers, and those with what it takes; nobody else is of use to it."""
+    first = cluster.client()
+    cluster.worker(A, resources={"GPU": 2})
+    cluster.submit(first, [b"long", b"behind"], workers=["w10", "w12"], resources={"GPU": 1})
+    run = cluster.run(A)
+    assert len(run.attempts) == 2
+    cluster.worker(B, resources={"GPU": 2})
+    cluster.tick(1.0)
+    assert cluster.heard(A) == [], "it is not meant"
+    cluster.worker(C, resources={"GPU": 2})
+    cluster.tick(1.0)
+    assert cluster.heard(A) == [words.Recall(run.attempts[1:])]
+    cluster.tell(A, words.Returned(run.attempts[1:]))
+    assert cluster.run(C).args == [b"behind"]
+    assert cluster.heard(B) == []

@@ -12,6 +12,7 @@ import trio
 
 from trio_dask.client import LoopThread, at_exit, not_at_exit, waker
 from trio_dask.config import forget_token, remember_token
+from trio_dask.errors import TrioDaskError
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -127,8 +128,10 @@ class Engine:
         try:
             self._start()
             self._opened.result()
-        except BaseException:
+        except BaseException as error:
             self.close()
+            if isinstance(error, TrioDaskError):
+                error.__traceback__ = None  # how the loop came there is of no use to anybody
             raise
 
     def close(self) -> None:

@@ -129,8 +129,20 @@ def _members(value: Any) -> Iterator[tuple[str, Any]]:
         yield "its function", value.func
         yield from ((argument_name(at), item) for at, item in enumerate(value.args))
         yield from ((argument_name(name), item) for name, item in value.keywords.items())
-    elif type(attributes := getattr(value, "__dict__", None)) is dict:
+    elif type(attributes := getattr(value, "__dict__", None)) is dict and not _refuses(value):
         yield from ((f"attribute {name!r}", item) for name, item in attributes.items())
+
+
+def _refuses(value: Any) -> bool:
+    """Whether a value says itself that it is not to be pickled, whatever it is made of."""
+    kind: Any = type(value)
+    if kind.__reduce__ is object.__reduce__ and kind.__reduce_ex__ is object.__reduce_ex__:
+        return False
+    try:
+        value.__reduce_ex__(5)
+    except Exception:  # noqa: BLE001 - so it does
+        return True
+    return False
 
 
 def _of_function(fn: types.FunctionType) -> Iterator[tuple[str, Any]]:

@@ -17,7 +17,7 @@ from trio_dask.scheduler.core import (
     state as st,
 )
 from trio_dask.scheduler.core.brief import MEMORY_MAX, NTHREADS_MAX, is_brief
-from trio_dask.scheduler.core.drawing import look_again
+from trio_dask.scheduler.core.drawing import candidates, look_again
 from trio_dask.scheduler.core.intake import SLICE, is_amount, place_put, replace_puts
 from trio_dask.scheduler.core.lifecycle import lose_copy, make_ready, recall, requeue
 from trio_dask.scheduler.core.nests import part_with_numbers
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from trio_dask.messages.session import RegisterWorker
-    from trio_dask.scheduler.core.state import ClusterState, Worker
+    from trio_dask.scheduler.core.state import ClusterState, Requirement, Task, Worker
 
 #: Where nothing has ended for so long nothing is about to, whatever is expected: what is expected
 #: of a task grows while it runs, so that it would never be late.
@@ -146,10 +146,10 @@ def relieve(state: ClusterState, now: float) -> None:
         lingering.expire(state, now)
     if len(state.anywhere.queue):
         return
-    idle = {each: each.slots - busy(each) for each in state.workers.values()}
-    idle = {each: free for each, free in idle.items() if free > 0}
+    free = {each: each.slots - busy(each) for each in state.workers.values()}
+    idle = _Idle(state, {each: count for each, count in free.items() if count > 0})
     horizon = state.settings.window_horizon_s
-    for worker in state.workers.values() if idle else ():
+    for worker in state.workers.values() if idle.free else ():
         waited = now - worker.last_done
         leaves = worker.draining is not None or worker.kept is not None
         if busy(worker) <= worker.slots or leaves or waited < horizon:
@@ -160,24 +160,44 @@ def relieve(state: ClusterState, now: float) -> None:
             _recall_unbegun(state, worker, idle, late=late)
 
 
-def _recall_unbegun(
-    state: ClusterState, worker: Worker, idle: dict[Worker, int], *, late: bool
-) -> None:
+class _Idle:
+    """Free slots by worker, and who of these may run what not everybody may."""
+
+    def __init__(self, state: ClusterState, free: dict[Worker, int]) -> None:
+        self._state = state
+        self.free = free
+        self._able: dict[Requirement, list[Worker]] = {}
+
+    def one_for(self, task: Task) -> Worker | None:
+        """A worker with a free slot for it."""
+        requirement = task.spec.requirement
+        if requirement.open:
+            return next(iter(self.free), None)
+        able = self._able.get(requirement)
+        if able is None:
+            able = self._able[requirement] = candidates(self._state, requirement)
+        return next((each for each in able if each in self.free), None)
+
+    def take(self, worker: Worker) -> None:
+        """One slot less."""
+        self.free[worker] -= 1
+        if not self.free[worker]:
+            del self.free[worker]
+
+
+def _recall_unbegun(state: ClusterState, worker: Worker, idle: _Idle, *, late: bool) -> None:
     """As many as there are free slots; where nothing is late yet, what is worth moving."""
     given = (item for item in worker.window.items() if item[0] not in worker.parked)
     attempts = sorted(given, key=lambda item: item[1].rank)
     for _, task in attempts[worker.slots :]:
-        thief = next(iter(idle), None)
-        if thief is None:
+        if not idle.free:
             return
-        bound = state.pinned and any(dep.tid in state.pinned for dep in task.deps)
-        if bound or not task.spec.requirement.open:
+        if state.pinned and any(dep.tid in state.pinned for dep in task.deps):
             continue
-        if late or state.worth_moving(task, worker, thief, state.settings):
+        thief = idle.one_for(task)
+        if thief is not None and (late or state.worth_moving(task, worker, thief, state.settings)):
             recall(task, elsewhere=True)
-            idle[thief] -= 1
-            if not idle[thief]:
-                del idle[thief]
+            idle.take(thief)
 
 
 def overdue(state: ClusterState, now: float) -> list[Worker]:
