@@ -253,17 +253,13 @@ _LOSE_NOTHING: Final = frozenset(
 )  # fmt: skip
 
 
-#: And what of that may lose what a process has made.
-_LOSE_RESULTS: Final = frozenset(("runner dies", "runner is recycled", "memory runs out"))
-
-
 def _was_brought_and_lost(cluster: Cluster, causes: dict[str, set[int]]) -> bool:
     """Whether it is made of a value that nobody can make again, and that may be gone.
 
     A worker may have lost it; or it was let go of, as what was made of it was there, and that is lost.
     """
     kinds = {fault.kind for fault in cluster.plan.faults}
-    kept = not causes["made"] or not kinds & _LOSE_RESULTS
+    kept = not causes["made"] or not cluster.truth.runners_ended
     harmless = kinds <= _LOSE_NOTHING and not cluster.begun_again and kept
     return bool(causes["scattered"]) and not harmless
 

@@ -40,6 +40,7 @@ class Truth:
         self.stopped: dict[int, None] = {}  # somebody cancelled them
         self.failed: Counter[int] = Counter()  # how often each failed, wherever it ran
         self.runner_deaths = 0
+        self.runners_ended = False  # some have, on purpose or not, with what they held
         self.starved: Counter[int] = Counter()  # how often each ran when memory ran out
         self.shared = Shared()
         self.restarted = False  # some client has had everything forgotten

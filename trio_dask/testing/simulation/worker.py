@@ -267,6 +267,7 @@ class SimWorker:
     def _end_runner(self, hosted: Hosted, known: dict[str, Any]) -> None:
         if self.alive and hosted.runner.alive:
             hosted.runner.alive = False
+            self.cluster.truth.runners_ended = True
             dead = partial(self._runner_is_dead, hosted, known)
             self._world.after(0.0005, f"{self.name} notices", dead)
 
