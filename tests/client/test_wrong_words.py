@@ -74,6 +74,12 @@ def test_parameters_of_other_types_are_what_they_are(client: Client) -> None:
     """Text and numbers of enumerations, or of numpy, do as well."""
     assert len(client.get_worker_logs(Count.ONE)) == 2
     assert client.submit(inc, 1, key=Name.KEY).key == "the-key"
+    assert client.submit(inc, 1, workers=Name.FIRST).result() == 2
+    assert client.gather(client.map(inc, [1], workers=[Name.FIRST])) == [2]
+    assert client.who_has(client.scatter(bytes(100_000), workers=Name.FIRST))
+    waits = client.submit(inc, 1, resources={Name.KEY: 1})
+    client.flush()
+    waits.release()
     assert [each.key for each in client.map(inc, [1], key=[Name.KEY])] == ["the-key"]
     assert [each.key for each in client.map(inc, [1], key=Name.KEY)] == ["the-key-0"]
     assert list(client.profile(workers=Name.FIRST)["children"]) == []
@@ -175,3 +181,9 @@ def test_a_client_is_not_sent(client: Client) -> None:
         client.submit(str, client)
     with pytest.raises(SubmitError, match=r"get_client\(\)"):
         client.submit(lambda: client)
+
+
+def test_no_retries_are_none(client: Client) -> None:
+    """As programs written for Dask say it."""
+    assert client.submit(inc, 1, retries=None).result() == 2
+    assert client.gather(client.map(inc, [1], retries=None)) == [2]

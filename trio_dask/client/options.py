@@ -31,7 +31,7 @@ WAYS: Final = {"cooperate": COOPERATE, "interrupt": INTERRUPT, "kill": KILL}
 def task_options(  # noqa: PLR0913 - options have names
     *,
     priority: int,
-    retries: int,
+    retries: int | None,
     resources: Mapping[str, float] | None,
     workers: str | Iterable[str] | None,
     allow_other_workers: bool,
@@ -52,7 +52,7 @@ def task_options(  # noqa: PLR0913 - options have names
             msg = f"priority={priority!r}: it is a whole number from -{PRIORITY_MAX} to {PRIORITY_MAX}"
             raise SubmitError(msg)
         options["priority"] = priority
-    if retries != 0:
+    if retries is not None and retries != 0:
         if type(retries) is not int or not 0 <= retries < 1 << 31:
             msg = f"retries={retries!r}: it is a whole number of times, 0 or more"
             raise SubmitError(msg)
@@ -118,7 +118,7 @@ def worker_names(workers: str | Iterable[str]) -> list[str]:
     if not names or not all(isinstance(name, str) and 0 < len(name) <= _NAME_MAX for name in names):
         msg = f"workers={workers!r:.200}: it is the name, address or host of a worker, or a list of such"
         raise SubmitError(msg)
-    return names
+    return [str.__str__(name) for name in names]  # of numpy and of enumerations, too
 
 
 def _way(on_cancel: str) -> int:
@@ -174,7 +174,7 @@ def _resources(resources: Any) -> dict[str, float]:
         if not named or not isinstance(amount, int | float) or not 0 <= amount <= _AMOUNT_MAX:
             msg = f'resources={resources!r:.200}: write them as in {{"GPU": 1}}'
             raise SubmitError(msg)
-        amounts[name] = float(amount)
+        amounts[str.__str__(name)] = float(amount)
     return amounts
 
 
