@@ -246,6 +246,10 @@ class AsyncClient(AsyncSubmitting, AsyncManaging, AsyncComputing, AsyncEverywher
         With ``progress=True`` it shows how many tasks are done, and how many values have
         come, in bytes, too: bars on a terminal or in a notebook, a line every five seconds
         elsewhere. A value counts when all of it is here.
+
+        Raises:
+            SchedulerUnreachable: the connection was lost before.
+            ValueError: some of them are another client's.
         """
         values = await self._gather(futures, errors, progress)
         if type(values) is Failed:

@@ -324,6 +324,10 @@ class Client(Submitting, Managing, Computing, Everywhere, Reporting):
         With ``progress=True`` it shows how many tasks are done, and how many values have
         come, in bytes, too: bars on a terminal or in a notebook, a line every five seconds
         elsewhere. A value counts when all of it is here.
+
+        Raises:
+            SchedulerUnreachable: the connection was lost before.
+            ValueError: some of them are another client's.
         """
         values = self.run_blocking(self._gather(futures, errors, progress))
         if type(values) is Failed:
