@@ -318,6 +318,50 @@ def test_its_death_is_that_of_what_ran_there() -> None:
     ]
 
 
+def fetching(core: WorkerCore) -> int:
+    """Its runner is there, and an input is on its way; the number of its slot."""
+    core.on_scheduler(apart((1, {50: A})))
+    [seat] = reserved(settled(core)).seats
+    core.on_runner(1, Reserved([seat]))
+    core.flush()
+    core.runner_ready(2)
+    settled(core)
+    return seat
+
+
+def test_its_runner_dies_before_it_has_come() -> None:
+    """Then it has not begun; what is fetched for it is for nobody."""
+    core = ready_core()
+    seat = fetching(core)
+    core.runner_died(2, [], {"signal": 9})
+    assert settled(core) == [
+        ToScheduler([RunnerDied([], [1], [], {"signal": 9})]),
+        ToRunner(1, [Vacate([seat])]),
+    ]
+    assert core.books()["waiting"] == core.books()["apart"] == 0
+
+
+def test_its_runner_is_not_ended_before_it_has_come() -> None:
+    """However often it is looked whether anything is to be stopped."""
+    core = ready_core()
+    seated(core)
+    settled(core)
+    core.climb([], 10.0)
+    assert settled(core) == []
+    core.on_scheduler(Recall([1]))
+    core.flush()
+    core.runner_ready(2)
+    core.runner_died(2, [], PURPOSE)
+    core.flush()
+    core.on_scheduler(apart((3, {50: A})))
+    core.on_runner(1, Reserved(reserved(settled(core)).seats))
+    core.flush()
+    core.runner_ready(3)
+    settled(core)
+    core.climb([], 11.0)
+    assert settled(core) == []
+
+
 def test_a_runner_that_does_not_start_is_tried_again() -> None:
     """Later and later, while somebody wants it."""
     core = ready_core()
