@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import collections
 import enum
 import threading
 from typing import TYPE_CHECKING, Any
@@ -187,3 +188,28 @@ def test_no_retries_are_none(client: Client) -> None:
     """As programs written for Dask say it."""
     assert client.submit(inc, 1, retries=None).result() == 2
     assert client.gather(client.map(inc, [1], retries=None)) == [2]
+
+
+class Row(list[Any]):
+    """A list with a name."""
+
+    name = ""
+
+
+def test_containers_of_other_types_keep_their_type(client: Client) -> None:
+    """What is in them is waited for like all else; what has no futures inside is the same object."""
+    futures = client.map(inc, [1, 2])
+    row, untouched = Row(futures), Row([1])
+    row.name = "first"
+    counts = collections.defaultdict(int, {"a": futures[0], "b": 5})
+    found = client.gather({"row": row, "counts": counts, "same": untouched})
+    assert found == {"row": [2, 3], "counts": {"a": 2, "b": 5}, "same": [1]}
+    assert type(found["row"]) is Row
+    assert found["row"].name == "first"
+    assert found["counts"].default_factory is int
+    assert found["same"] is untouched
+    assert row == futures
+    ordered = collections.OrderedDict(a=client.submit(int, "x"), b=futures[1])
+    assert client.gather(ordered, errors="skip") == collections.OrderedDict(b=3)
+    mixed: Any = ordered
+    assert wait(mixed).not_done == set()
