@@ -434,6 +434,23 @@ def test_a_pause_that_would_be_for_ever() -> None:
     assert look(core, 50, now=3.0) == [ToScheduler([Slots(2)]), ToRunner(1, [Pressure(0)])]
 
 
+def test_a_pause_in_which_a_process_cannot_write_files() -> None:
+    """It is not asked for ever, without a word from the scheduler: one task goes on, too."""
+    core = a_core()
+    asked = [*made(core, 1, nbytes=90), *look(core, 90, now=1000.0)]
+    messages = [
+        each for action in asked if isinstance(action, ToRunner) for each in action.messages
+    ]
+    [unload] = [each for each in messages if isinstance(each, Unload)]
+    core.on_runner(1, Values(unload.serial, unload.tids, [ABSENT], [], [], last=True))
+    core.flush()
+    assert core.state.room.full
+    assert not any(isinstance(a, ToScheduler) for a in look(core, 90, now=1000.1))
+    assert look(core, 90, now=1000.1 + VAIN_S) == [ToScheduler([Slots(1)])]
+    assert look(core, 90, now=1000.0 + FULL_S / 2) == []
+    assert not core.state.room.leaving
+
+
 @pytest.mark.parametrize("busy", ["running", "leaving"])
 def test_a_pause_that_may_help(busy: str) -> None:
     """Something runs, or is on its way to a file."""

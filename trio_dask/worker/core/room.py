@@ -205,7 +205,7 @@ def on_values(state: WorkerState, runner: Runner, message: Values) -> None:
 def on_memory(state: WorkerState, used: int, own: dict[int, int], now: float) -> None:
     """The worker uses so much; of this the end of each runner would give back what is `own`."""
     room, rules = state.room, state.room.rules
-    room.used = used
+    room.used, state.now = used, now  # a worker that takes nothing may hear nothing for long
     if not rules.limit:
         return
     if room.full and now >= room.full_until:
