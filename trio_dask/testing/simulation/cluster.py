@@ -127,7 +127,8 @@ class Cluster:
             each.forget_neighbour(worker)
         if not others:
             self._stores.pop(process, None)
-        if not others or worker.hurries_since is None:  # else its process is about to end
+        hurry = [each.hurries_since is not None for each in (worker, *others)]
+        if not others or not all(hurry):  # else its process is about to end
             again = f"{worker.name} comes again"
             self.world.after(worker.returns_after, again, partial(self.start, process))
 
