@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from tests.worker.test_announcing import lasting_core, told as told_anew
 from tests.worker.test_stopping import board, done
 from tests.worker.worker_driver import FID, ME, A, after, found, ready_core, run
 from trio_dask.errors import RemoteProtocolError
@@ -14,6 +15,7 @@ from trio_dask.messages.apart import Reserve, Reserved, Vacate
 from trio_dask.messages.fleet import Leave, Renew
 from trio_dask.messages.nested import Parked
 from trio_dask.messages.plugins import Plugins
+from trio_dask.messages.reunion import Attempts
 from trio_dask.messages.tasks import (
     ERROR,
     HERE,
@@ -46,6 +48,7 @@ from trio_dask.worker.core import (
     WorkerCore,
 )
 from trio_dask.worker.core.apart import BACK, ENDS
+from trio_dask.worker.core.condemning import CONDEMNED_MAX
 from trio_dask.worker.core.invariants import violations
 from trio_dask.worker.core.stopping import WHY
 
@@ -450,6 +453,37 @@ def test_it_is_on_the_books() -> None:
     core.on_scheduler(Recount(0))
     assert settled(core) == [ToScheduler([Counted(0, [1], [1001])])]
     assert core.books()["apart"] == 1
+
+
+def test_a_scheduler_that_knows_nothing_is_told_of_it() -> None:
+    """As of something that has not begun, until its runner has been given it."""
+    core = lasting_core()
+    core.on_scheduler(apart((1, {}), (3, {})))
+    seats = [
+        seat
+        for message in told(after(core), 1)
+        if isinstance(message, Reserve)
+        for seat in message.seats
+    ]
+    core.on_runner(1, Reserved(seats[:1]))
+    core.flush()
+    core.runner_ready(2)
+    core.flush()
+    said = told_anew(core)[Attempts]
+    assert said == Attempts([1, 3], [1001, 1003], [1, 0])
+
+
+def test_however_many_run_apart_a_runner_is_replaced() -> None:
+    """They are no runners that do not stop."""
+    core = ready_core()
+    for number in range(CONDEMNED_MAX + 1):
+        begun(core, 10 + number, 2 + number)
+    core.on_scheduler(run((1, {}), (3, {})))
+    core.on_scheduler(Interrupt([1], [KILL]))
+    core.on_runner(1, Interrupting([1]))
+    core.flush()
+    core.climb(board(1, 3), 10.0)
+    assert StartRunner(3 + CONDEMNED_MAX, 0.0) in settled(core)
 
 
 def test_where_there_are_no_processes_it_runs_as_others_do() -> None:
