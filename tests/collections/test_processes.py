@@ -8,6 +8,7 @@ dask = pytest.importorskip("dask", reason="the extra `dask` is not installed")
 dd = pytest.importorskip("dask.dataframe", reason="dask[dataframe] is not installed")
 
 from trio_dask import Client  # noqa: E402 - after it is known that there is something to test
+from trio_dask.errors import SubmitError  # noqa: E402
 
 
 def nested(count: int) -> tuple[int, str]:
@@ -38,3 +39,26 @@ def test_a_shuffle_and_nested_tasks() -> None:
         assert sorted(again.b.compute()) == [0, 1, 2, 3, 4]  # each is in one partition
         assert client.submit(nested, 20).result() == (20, "TaskClients")
         assert dask.delayed(nested)(10).compute() == (10, "TaskClients")
+
+
+@pytest.mark.processes
+def test_tasks_of_graphs_with_processes_of_their_own() -> None:
+    """Those of a layer that says so, or all; a graph has nothing for asyncio."""
+
+    def pid(*_: object) -> int:
+        import os
+
+        return os.getpid()
+
+    with Client(n_workers=1, threads_per_worker=1) as client:
+        shared = client.submit(pid).result()
+        with dask.annotate(executor="process"):
+            own = dask.delayed(pid)()
+        found = dask.delayed(lambda *pids: pids)(own, dask.delayed(pid)()).compute()
+        assert found[0] != shared
+        assert found[1] == shared
+        every = dask.compute(*[dask.delayed(pid)(own) for _ in range(2)], executor="process")
+        assert len({*every, shared}) == 3
+        for how in ("asyncio", "threads"):
+            with pytest.raises(SubmitError, match=f"executor='{how}'"):
+                client.compute(dask.delayed(pid)(), executor=how)

@@ -241,7 +241,7 @@ class AsyncComputing(BaseClient):
 
         Keys may be in nested lists; then the values are, too. With ``sync=False`` there are
         futures in the place of values. `options` are `workers`, `allow_other_workers`,
-        `resources`, `priority` and `retries`, for all of the graph.
+        `resources`, `priority`, `retries` and `executor`, for all of the graph.
         """
         futures: list[Any]
         futures, shape = _futures(self, AsyncGraphFuture, dsk, keys, options=options)
@@ -297,7 +297,7 @@ class Computing(BaseClient):
 
         Keys may be in nested lists; then the values are, too. With ``sync=False`` there are
         futures in the place of values. `options` are `workers`, `allow_other_workers`,
-        `resources`, `priority` and `retries`, for all of the graph.
+        `resources`, `priority`, `retries` and `executor`, for all of the graph.
         """
         inner = _of_task(self)
         if inner is not None:

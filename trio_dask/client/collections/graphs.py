@@ -20,6 +20,7 @@ _OPTIONS: Final = {
     "resources": "resources",
     "priority": "priority",
     "retries": "retries",
+    "executor": "executor",
 }
 #: Whose tasks talk with dask.distributed's own workers: its shuffle from peer to peer.
 _PEERS: Final = "distributed.shuffle."
@@ -33,6 +34,7 @@ DEFAULTS: Final[dict[str, Any]] = {
     "timeout": None,
     "deadline": None,
     "on_cancel": "interrupt",
+    "executor": None,
 }
 
 

@@ -14,7 +14,8 @@ from trio_dask.client.collections.packing import Packer
 from trio_dask.client.core import Rows
 from trio_dask.client.describing import NAME_MAX
 from trio_dask.client.keys import KEY_MAX
-from trio_dask.client.options import task_options
+from trio_dask.client.options import run_by, task_options
+from trio_dask.errors import SubmitError
 from trio_dask.messages.foreign import by_value
 from trio_dask.messages.payload import input_value, pack
 
@@ -205,7 +206,7 @@ class GraphSubmission:
         token = repr(sorted(chosen.items())) if chosen else ""
         made = self._known_options.get(token)
         if made is None:
-            made = task_options(**DEFAULTS | _plain(chosen)) | self._traced
+            made = _made(DEFAULTS | _plain(chosen)) | self._traced
             self._known_options[token] = made
         return made
 
@@ -221,6 +222,19 @@ class _Packed:
     inputs: tuple[Any, ...]
     extra: list[TaskId]
     options: dict[str, Any]
+
+
+def _made(chosen: dict[str, Any]) -> dict[str, Any]:
+    """The options of nodes as they are sent.
+
+    Raises:
+        SubmitError: one makes no sense, or not for nodes of a graph.
+    """
+    executor = chosen.pop("executor")
+    if executor == "asyncio":
+        msg = "executor='asyncio' is for coroutine functions; for graphs it is 'process', or left out"
+        raise SubmitError(msg)
+    return task_options(**chosen) | run_by(executor)
 
 
 def _plain(options: dict[str, Any]) -> dict[str, Any]:
