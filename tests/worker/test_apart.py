@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 
+from tests.worker.apart_driver import apart, asked, begun, here, reserved, seated, settled, told
 from tests.worker.test_announcing import lasting_core, told as told_anew
 from tests.worker.test_stopping import board, done
 from tests.worker.worker_driver import FID, ME, A, after, found, ready_core, run
@@ -37,7 +38,7 @@ from trio_dask.messages.tasks import (
     Slots,
     Traced,
 )
-from trio_dask.messages.values import UNPICKLABLE, Fetch, Give, Values
+from trio_dask.messages.values import UNPICKLABLE, Give, Values
 from trio_dask.worker.core import (
     FetchFrom,
     KillRunner,
@@ -49,76 +50,10 @@ from trio_dask.worker.core import (
 )
 from trio_dask.worker.core.apart import BACK, ENDS
 from trio_dask.worker.core.condemning import CONDEMNED_MAX
-from trio_dask.worker.core.invariants import violations
 from trio_dask.worker.core.stopping import WHY
-
-if TYPE_CHECKING:
-    from trio_dask.messages import Message
-    from trio_dask.worker.core import Action
 
 URGENT = -(1 << 62)
 PURPOSE = {"on_purpose": True}
-
-
-def apart(*rows: tuple[int, dict[int, str]]) -> Run:
-    """A `Run` whose attempts are all to have runners of their own."""
-    message = run(*rows)
-    message.apart = list(message.attempts)
-    return message
-
-
-def here(attempt: int, **columns: Any) -> Run:
-    """The same attempt as its runner is given it."""
-    given = run((attempt, {}))
-    for name, column in columns.items():
-        setattr(given, name, column)
-    return given
-
-
-def told(actions: list[Action], runner: int) -> list[Message]:
-    """What a runner is told."""
-    found = [each for each in actions if isinstance(each, ToRunner) and each.runner == runner]
-    return [message for each in found for message in each.messages]
-
-
-def reserved(actions: list[Action], runner: int = 1) -> Reserve:
-    """What the runner is asked to keep, of which there is one."""
-    [message] = [each for each in told(actions, runner) if isinstance(each, Reserve)]
-    assert len(message.seats) == 1
-    return message
-
-
-def asked(actions: list[Action], runner: int) -> Fetch:
-    """Which values the runner is asked for."""
-    [message] = [each for each in told(actions, runner) if isinstance(each, Fetch)]
-    return message
-
-
-def seated(core: WorkerCore, attempt: int = 1) -> int:
-    """The attempt has come, and its slot; the number of that."""
-    core.on_scheduler(apart((attempt, {})))
-    kept = reserved(after(core))
-    assert kept.ranks == [attempt]
-    core.on_runner(1, Reserved(kept.seats))
-    return kept.seats[0]
-
-
-def begun(core: WorkerCore, attempt: int = 1, runner: int = 2) -> int:
-    """It runs in this runner; the number of its slot."""
-    seat = seated(core, attempt)
-    assert after(core) == [StartRunner(runner, 0.0, alone=True)]
-    core.runner_ready(runner)
-    assert after(core) == [
-        ToRunner(runner, [Functions([FID], ["f"], [b"f"]), here(attempt)]),
-    ]
-    return seat
-
-
-def settled(core: WorkerCore) -> list[Action]:
-    """What it wants done; its rules hold."""
-    found = after(core)
-    assert violations(core.state) == []
-    return found
 
 
 def test_it_runs_by_itself_and_its_runner_ends_with_it() -> None:
