@@ -20,6 +20,7 @@ from trio_dask.client.core import (
 )
 from trio_dask.errors import RemoteProtocolError
 from trio_dask.messages import Message, session, tasks as words, values
+from trio_dask.messages.apart import Reserve, Reserved
 from trio_dask.messages.ids import first_id
 from trio_dask.messages.inquiring import Told
 from trio_dask.worker.core import (
@@ -54,12 +55,12 @@ class Surroundings:
 
     def __init__(self) -> None:
         self.core = WorkerCore("me", ME, 2, Store())
-        self.queue: dict[int, int] = {}  # in the runner
+        self.queue: dict[int, tuple[int, int]] = {}  # which runner has it, and the task
         self.answered: list[int] = []  # as the scheduler hears it
         self.told: dict[int, list[int]] = {}  # to the honest peer, by serial
         self.runner_answers = True
         self.sources_answer = True
-        self.runner = 1  # its number
+        self.runner = 1  # the number of that which all share
         self.core.runner_ready(self.runner)
         self.core.peer_joined(HONEST, may_store=True)
 
@@ -83,8 +84,8 @@ class Surroundings:
                 return
             for action in actions:
                 match action:
-                    case ToRunner(_, messages):
-                        self._runner(list(heard(said(messages))))
+                    case ToRunner(number, messages):
+                        self._runner(number, list(heard(said(messages))))
                     case ToScheduler(messages):
                         self._scheduler(list(heard(said(messages))))
                     case ToPeer(number, messages):
@@ -95,16 +96,17 @@ class Surroundings:
                         self._fetch(address, serial, tids)
                     case AwaitDrain(number):
                         self.core.drained(number)
-                    case KillRunner():
-                        running = list(self.queue)
-                        self.queue.clear()
-                        self.core.runner_died(self.runner, running, {"on_purpose": True})
+                    case KillRunner(number):
+                        running = [each for each, (at, _) in self.queue.items() if at == number]
+                        for attempt in running:
+                            del self.queue[attempt]
+                        self.core.runner_died(number, running, {"on_purpose": True})
                     case LookUp(serial):
                         self.core.told(Told(serial, ok=True, said=[b"looked up"]))
-                    case StartRunner(self.runner, _):
-                        pass  # the first, which is there
-                    case StartRunner(number, _):
-                        self.runner = number
+                    case StartRunner(1, _):
+                        pass  # it is there
+                    case StartRunner(number, _, alone):
+                        self.runner = self.runner if alone else number
                         self.core.runner_ready(number)
                     case GiveUp(reason):
                         raise AssertionError(reason)
@@ -113,32 +115,35 @@ class Surroundings:
         msg = "it never comes to rest"
         raise AssertionError(msg)
 
-    def _runner(self, messages: list[Message]) -> None:
+    def _runner(self, number: int, messages: list[Message]) -> None:
         for message in messages:
             match message:
                 case words.Run():
-                    self.queue.update(zip(message.attempts, message.tids, strict=True))
+                    for attempt, tid in zip(message.attempts, message.tids, strict=True):
+                        self.queue[attempt] = number, tid
                 case words.Recall():
                     back = [each for each in message.attempts if self.queue.pop(each, None)]
                     if self.runner_answers:
-                        self.core.on_runner(self.runner, words.Returned(back))
+                        self.core.on_runner(number, words.Returned(back))
+                case Reserve() if self.runner_answers:
+                    self.core.on_runner(number, Reserved(message.seats))
                 case values.Fetch() if self.runner_answers:
                     found = [values.FOUND] * len(message.tids)
                     payloads: list[Payload] = [b"v"] * len(message.tids)
                     answer = values.Values(
                         message.serial, message.tids, found, [], payloads, last=True
                     )
-                    self.core.on_runner(self.runner, answer)
+                    self.core.on_runner(number, answer)
                 case _:
                     pass
 
     def work(self) -> None:
         """The runner ends all it has."""
         while self.queue:
-            attempt, tid = self.queue.popitem()
+            attempt, (number, tid) = self.queue.popitem()
             status = words.OK_HELD if tid % 2 else words.OK_INLINE
             done = words.Done([attempt], [status], [0.1], [1], [b""])
-            self.core.on_runner(self.runner, done)
+            self.core.on_runner(number, done)
         self.act()
 
     def _scheduler(self, messages: list[Message]) -> None:

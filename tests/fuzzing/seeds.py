@@ -14,6 +14,7 @@ from trio_dask.comm.chunks import LZ4, PLAIN, ZSTD, chunk_head
 from trio_dask.messages import (
     Message,
     agreeing,
+    apart,
     encode,
     fleet,
     inquiring,
@@ -195,6 +196,9 @@ def to_worker() -> list[Message]:
             [6, 7], [106, 107], [FID] * 2, [6, 7], [b"x"] * 2, [], [], [], [], [], [], [],
             [1.5, float("inf")], [float("inf"), 60.0], [words.INTERRUPT, words.KILL],
         ),
+        words.Run(
+            [8, 9], [108, 109], [FID] * 2, [8, 9], [b"x"] * 2, [], [], [], [], [], [], apart=[9]
+        ),
         reunion.Disown([1, 5, 9]),
         reunion.Mirror(
             5, anew=True, ids=[1, 2], heads={"of": [["flag", "e"], ["item"]]}, blobs=[b"", b"x"],
@@ -218,6 +222,7 @@ def of_runner() -> list[Message]:
         sealing.Sealed([0, 3], [1002, 1003], [-1, -2], [b"on disk", b"at once"]),
         sealing.Slab([1002, 1003, 1009], [3, 3, 0], [b"onetwo"]),
         words.Returned([6]),
+        apart.Reserved([1, 77]),
         words.Interrupting([1, 3]),
         plugins.PluginsDone(3, [b"why", b""]),
         nested.NumbersWanted(2),
@@ -311,6 +316,8 @@ ELSEWHERE: Final[tuple[Message, ...]] = (
     values.Ready(77),
     values.Give([1, 2], [b"one", b"two"]),
     values.Stop("enough"),
+    apart.Reserve([1, 2], [7, -3]),
+    apart.Vacate([1, 2]),
     nested.NestedJoin(3, 5),
     nested.NestedGot(3, 1, [1, 2], [values.FOUND, values.UNPICKLABLE], [b"why"]),
     recorded.Recording(1, "2026.11.0", "worker", "c", 1, {"nworkers": 2}),
