@@ -232,7 +232,9 @@ def _made(chosen: dict[str, Any]) -> dict[str, Any]:
     """
     executor = chosen.pop("executor")
     if executor == "asyncio":
-        msg = "executor='asyncio' is for coroutine functions; for graphs it is 'process', or left out"
+        msg = (
+            "executor='asyncio' is for coroutine functions; for graphs it is 'process', or left out"
+        )
         raise SubmitError(msg)
     return task_options(**chosen) | run_by(executor)
 
