@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import threading
 import time
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -13,7 +14,7 @@ import pytest
 import trio
 import trio.lowlevel
 
-from tests.system.conftest import open_cluster
+from tests.system.conftest import PATIENCE_S, open_cluster
 from tests.system.test_cancelling import Gate, begin, hold, inc, loop, stubborn
 from trio_dask import AsyncClient, Client, KilledWorker, TaskTimeout, get_client, get_worker
 from trio_dask.errors import TaskError
@@ -69,18 +70,11 @@ def is_spoilt() -> bool:
     return "SPOILT" in os.environ
 
 
-def alive(number: int) -> bool:
-    """Whether a process is there, and has not ended."""
-    try:
-        return bool(psutil.Process(number).status() != psutil.STATUS_ZOMBIE)
-    except psutil.NoSuchProcess:
-        return False
-
-
-def wait_until(condition: Callable[[], bool]) -> None:
-    """Until it is so; whoever waits for ever is ended by the runner of tests."""
-    while not condition():
-        pass
+def wait_for_the_end(*numbers: int) -> None:
+    """Until these processes have ended, where they are there at all."""
+    for number in numbers:
+        with suppress(psutil.NoSuchProcess):
+            psutil.Process(number).wait(PATIENCE_S)
 
 
 def test_each_has_a_process_that_nobody_else_has(client: Client) -> None:
@@ -90,7 +84,7 @@ def test_each_has_a_process_that_nobody_else_has(client: Client) -> None:
     own.append(client.submit(pid_later, executor="process").result())
     own.append(client.submit(spoil, executor="process").result())
     assert len({*own, shared}) == 8
-    wait_until(lambda: not any(map(alive, own)))
+    wait_for_the_end(*own)
     assert client.submit(is_spoilt).result() is False
     assert client.submit(pid).result() == shared
 
@@ -212,7 +206,7 @@ def test_the_process_of_the_others_dies_beside_it(
     busy = client.submit(hold_politely, gate.path, str(tmp_path / "end"), executor="process")
     gate.wait()
     psutil.Process(shared).kill()
-    wait_until(lambda: not alive(shared))
+    wait_for_the_end(shared)
     (tmp_path / "end").touch()
     assert busy.result() is None
     assert client.submit(pid).result() != shared
@@ -239,7 +233,7 @@ def test_a_worker_that_leaves_lets_it_end(tmp_path: Any, gate: Gate) -> None:
             assert busy.result() is None
             done.join()
             assert first.wait() == 0
-            wait_until(lambda: not any(alive(each.pid) for each in processes))
+            wait_for_the_end(*(each.pid for each in processes))
 
 
 async def test_an_async_client_can(worker: Cluster) -> None:
