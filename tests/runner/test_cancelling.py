@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import threading
@@ -12,7 +13,7 @@ import cloudpickle
 import pytest
 import trio
 
-from tests.runner.runner_driver import Held, Runner, run_of
+from tests.runner.runner_driver import PATIENCE_S, Held, Runner, run_of
 from tests.runner.runner_tasks import inc
 from trio_dask import TaskCancelled, check_cancelled
 from trio_dask.messages.payload import unpack
@@ -106,6 +107,29 @@ def log_lock_is_free() -> bool:
     return free[0]
 
 
+def closes_slowly(begun: str) -> None:
+    """The file that it has in hand is closed for as long as nobody reads what is in it."""
+    pipe = os.open(f"{begun}.pipe", os.O_RDWR | os.O_NONBLOCK)
+    with contextlib.suppress(BlockingIOError):
+        while os.write(pipe, bytes(4096)):
+            pass
+    os.set_blocking(pipe, True)
+    with_the_rest(pipe).write(never(begun))
+
+
+def never(begun: str) -> bytes:
+    """What would come after a loop without an end."""
+    loop(begun)
+    return b""
+
+
+def with_the_rest(pipe: int) -> Any:
+    """A file that has something to write yet."""
+    file = open(pipe, "wb")  # noqa: SIM115
+    file.write(b"the rest")
+    return file
+
+
 def in_a_call(begun: str) -> None:
     """As an executor calls it, or joblib."""
     chunks.call(loop, begun)
@@ -155,15 +179,18 @@ def begin(runner: Runner, fn: Callable[..., Any], tmp_path: Any, attempt: int = 
     begun = tmp_path / f"{fn.__name__}{attempt}"
     runner.function(attempt, fn)
     runner.run(attempt, fid=attempt, args=[str(begun)])
+    until = time.monotonic() + PATIENCE_S
     while not begun.exists():
-        time.monotonic()
+        assert time.monotonic() < until
 
 
 def stop(runner: Runner, attempt: int, *, strike: bool) -> Done:
     """Stop it; what the runner reports."""
     runner.say(Interrupt([attempt], [ASK]))
     heard = runner.hear()
+    until = time.monotonic() + PATIENCE_S
     while isinstance(heard, Interrupting):
+        assert time.monotonic() < until
         if strike and heard.attempts == [attempt]:
             runner.say(Interrupt([attempt], [RAISE]))  # as a worker does, now and then
         heard = runner.hear()
@@ -223,6 +250,30 @@ def test_other_slots_are_interrupted_in_python_code(tmp_path: Any) -> None:
         for attempt in (3, 1, 2):
             done = stop(runner, attempt, strike=True)
             assert (done.attempts, done.statuses) == ([attempt], [STOPPED])
+        assert alive(runner)
+
+
+def test_what_is_struck_again_while_it_leaves_leaves(tmp_path: Any) -> None:
+    """Closing a file lets others go on: what they raise comes when the function is over."""
+    os.mkfifo(tmp_path / "closes_slowly2.pipe")
+    reader = os.open(tmp_path / "closes_slowly2.pipe", os.O_RDONLY | os.O_NONBLOCK)
+    with Runner(2) as runner, os.fdopen(reader, "rb") as pipe:
+        begin(runner, loop, tmp_path, other := 1)
+        if runner.board.idle(0):  # the main thread is the one that is not looked at
+            begin(runner, loop, tmp_path, other := 3)
+            assert stop(runner, 1, strike=True).statuses == [STOPPED]
+        begin(runner, closes_slowly, tmp_path, 2)
+        runner.say(Interrupt([2], [ASK]))
+        for _ in range(50):
+            assert runner.expect(Interrupting).attempts == [2]
+            runner.say(Interrupt([2], [RAISE]))
+        while not (pipe.read(1 << 20) or b"").endswith(b"the rest"):
+            pass
+        last = [runner.hear(), runner.hear()]
+        assert {type(each) for each in last} == {Interrupting, Done}
+        ((attempts, statuses),) = [(e.attempts, e.statuses) for e in last if isinstance(e, Done)]
+        assert (attempts, statuses) == ([2], [STOPPED])
+        assert stop(runner, other, strike=True).statuses == [STOPPED]
         assert alive(runner)
 
 

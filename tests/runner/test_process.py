@@ -10,7 +10,8 @@ import subprocess
 import sys
 import threading
 import time
-from typing import TYPE_CHECKING
+from contextlib import ExitStack
+from typing import TYPE_CHECKING, Any
 
 import pytest
 import trio
@@ -51,6 +52,38 @@ def test_the_board_shows_what_runs(gate: Path) -> None:
             assert before <= began <= time.monotonic()
         assert runner.outcomes(1) == {1 << 45: b""}
         assert runner.board.running() == []
+
+
+def break_slots() -> None:
+    """From now on the end of a task ends the thread that ran it."""
+    from trio_dask.runner.slots import Slots
+
+    def row(*_: object) -> None:
+        raise MemoryError
+
+    Slots._row = row  # type: ignore[assignment,method-assign]
+
+
+@pytest.mark.parametrize("nthreads", [1, 3])
+@pytest.mark.parametrize("hosted", [False, True])
+def test_it_ends_when_a_slot_has(
+    nthreads: int, hosted: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nobody is to wait for tasks that no thread runs any more."""
+    from trio_dask.runner.slots import Slots
+
+    monkeypatch.setattr(Slots, "_row", Slots._row)  # put back
+    monkeypatch.setattr(sys, "excepthook", lambda *_: None)
+    with ExitStack() as stack:
+        said = stack.enter_context((tmp_path / "said").open("wb"))
+        streams: dict[str, Any] = {} if hosted else {"stderr": said}
+        runner = stack.enter_context(Runner(nthreads, hosted=hosted, **streams))
+        runner.function(1, break_slots)
+        runner.run(*range(1, 9))
+        with pytest.raises(EOFError):
+            runner.outcomes(9)
+        assert runner.wait() == (None if hosted else 1)
+    assert hosted or "MemoryError" in (tmp_path / "said").read_text()
 
 
 @pytest.mark.parametrize("how", ["exit", "kill"])

@@ -177,7 +177,12 @@ class Strikes:
             self.shields.pop(attempt, None)
 
     def settle(self, slot: int) -> None:
-        """The slot runs nothing: what was still meant for it arrives now, and is dropped."""
+        """The slot runs nothing: what was still meant for it arrives now, and is dropped.
+
+        It may have been struck again while it left its function: where that closes a file or
+        frees memory, other threads go on, and nothing raised in it arrives until it is out.
+        So there are two at most, of which one may come before anything here has begun.
+        """
         attempt = self.struck[slot]
         while True:
             try:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+from contextlib import suppress
 from heapq import heappop, heappush
 from math import inf
 from threading import Lock, Thread
@@ -120,7 +122,13 @@ class Queue:
 class Slots:
     """All slots of a runner: what their threads share, and the loop each of them runs."""
 
-    def __init__(self, settings: dict[str, Any], board: Board, outbox: Outbox) -> None:
+    def __init__(
+        self,
+        settings: dict[str, Any],
+        board: Board,
+        outbox: Outbox,
+        on_failure: Callable[[], object] = lambda: None,
+    ) -> None:
         self.count: int = min(int(settings["nthreads"]), board.slots)
         self.queue = Queue()
         self.reservations = Reservations(self.queue, outbox)
@@ -148,12 +156,28 @@ class Slots:
         self.limits: dict[Attempt, Limit] = {}
         #: Of attempts that are traced, while they run.
         self.spans: dict[Attempt, TaskSpan] = {}
+        #: Whether a thread of these has ended by an error of its own.
+        self.failed = False
+        self._on_failure = on_failure
         opened(self)
 
     # ------------------------------------------------------------ threads
 
     def run(self, row: int) -> None:
-        """Run tasks, one after the other, until the queue stops."""
+        """Run tasks, one after the other, until the queue stops.
+
+        What goes wrong in here, and not in a task, ends the runner: without this thread it would
+        be waited for tasks that nobody runs.
+        """
+        try:
+            self._run(row)
+        except BaseException:  # noqa: BLE001 - no task's
+            self.failed = True
+            with suppress(Exception):
+                sys.excepthook(*sys.exc_info())
+            self._on_failure()
+
+    def _run(self, row: int) -> None:
         outbox, queue, seats, seat = self.outbox, self.queue, self.seats, self._seats[row]
         heap, start, rows, going = queue.heap, queue.waiting.pop, outbox.rows, seats.going
         absent: Any = object()
@@ -308,22 +332,22 @@ class Slots:
         seat.task = task
         value: Any = None
         error: BaseException | None = None
-        called = False
-        while True:
+        try:
             try:
-                if not called:
-                    strikes.current[row] = attempt
-                    try:
-                        value = self._call(task, began, limit)
-                    except BaseException as raised:  # noqa: BLE001 - whatever it raises is its result
-                        error = raised
-                    called = True
+                strikes.current[row] = attempt
+                try:
+                    value = self._call(task, began, limit)
+                except BaseException as raised:  # noqa: BLE001 - whatever it raises is its result
+                    error = raised
                 strikes.current[row] = 0
-                if strikes.struck[row]:
+                if strikes.struck[row] or attempt in strikes.hit:
                     strikes.settle(row)
-                break
             except TaskCancelled as raised:  # it came too late for the function, perhaps again
-                error, called = error or raised, True
+                strikes.current[row] = 0
+                error = error or raised
+                strikes.settle(row)
+        except TaskCancelled:  # the last that there can be, at the first moment of settling
+            pass
         seconds = monotonic() - began
         seat.task = None
         if traced is not None:
