@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from dask import delayed
 
 from tests.client.jobs import inc
 from trio_dask import (
@@ -23,6 +24,8 @@ from trio_dask import (
 )
 
 pytestmark = pytest.mark.network
+
+LEFT = 'style="text-align:left"'
 
 
 def fail(client: Client, futures: list[Any]) -> None:
@@ -46,11 +49,25 @@ def test_of_code_that_blocks(tmp_path: Path) -> None:
         shown = futures[-1]._repr_html_() + client._repr_html_() + cluster._repr_html_()
         assert "divmod-" in shown
         assert shown.count(cluster.dashboard_link) == 4
+        total = client.compute(delayed(inc)(1))
+        assert repr(total).startswith("<Future: ")
+        assert total._repr_html_().startswith("<div><b>Future</b>")
     page = file.read_text()
     assert "Of mine" in page
     assert "<td class=num>30</td>" in page
     assert "ZeroDivisionError" in page
     assert 'href="http' not in cluster._repr_html_()
+
+
+def test_a_client_of_its_own_cluster_shows_what_that_has() -> None:
+    """Workers and threads, as long as it is open."""
+    with Client(
+        n_workers=2, threads_per_worker=3, processes=False, dashboard_address=None
+    ) as client:
+        shown = client._repr_html_()
+        assert f">Workers</th><td {LEFT}>2</td>" in shown
+        assert f">Threads</th><td {LEFT}>6</td>" in shown
+    assert "Workers" not in client._repr_html_()
 
 
 async def test_of_code_that_awaits(tmp_path: Path) -> None:

@@ -77,9 +77,13 @@ class BaseClient:
         raise SubmitError(msg)
 
     def _repr_html_(self) -> str:
+        # What a cluster of its own has is known without asking anybody.
+        own = getattr(self, "cluster", None) if self.live.state == "open" else None
         facts = {
             "Scheduler": self.scheduler_address,
             "State": self.live.state,
+            "Workers": "" if own is None else f"{own.n_workers:,}",
+            "Threads": "" if own is None else own.n_threads or "",
             "Futures": f"{len(self._core.table) if self.live.state != 'closed' else 0:,}",
         }
         return as_html(type(self).__name__, facts, self.dashboard_link)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import sys
-from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar, cast
 
 from trio_dask.client.attaching import reduce_future
 from trio_dask.client.core import (
@@ -50,6 +50,8 @@ class BaseFuture(Generic[T]):
     """
 
     __slots__ = ("__weakref__", "_batch", "_tid")
+    #: What people know it as, whatever its class is.
+    _title: ClassVar[str] = "Future"
 
     def __init__(self, batch: Batch, tid: TaskId) -> None:
         self._batch = batch
@@ -59,10 +61,10 @@ class BaseFuture(Generic[T]):
         self._batch.drops.append(self._tid)
 
     def __repr__(self) -> str:
-        return f"<{type(self).__name__}: {self.status}, key: {self.key}>"
+        return f"<{self._title}: {self.status}, key: {self.key}>"
 
     def _repr_html_(self) -> str:
-        return as_html(type(self).__name__, {"Key": self.key, "Status": self.status})
+        return as_html(self._title, {"Key": self.key, "Status": self.status})
 
     def __reduce_ex__(self, protocol: object) -> Any:
         return reduce_future(
@@ -115,6 +117,7 @@ class AsyncFuture(BaseFuture[T]):
     """A task of an `AsyncClient`. Await it for its value."""
 
     __slots__ = ()
+    _title = "AsyncFuture"
 
     @property
     def client(self) -> AsyncClient:

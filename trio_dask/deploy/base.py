@@ -106,6 +106,12 @@ class ClusterBase:
         return len(self.workers)
 
     @property
+    def n_threads(self) -> int | None:
+        """How many tasks they run at a time; None where that is not known."""
+        cores = self._engine.plan.worker_size.cores
+        return len(self.workers) * cores if cores else None
+
+    @property
     def status(self) -> str:
         """``created``, ``running``, ``closed``, or ``failed:`` and why."""
         handle = self._engine.handle
@@ -169,8 +175,8 @@ class ClusterBase:
         handle = self._engine.handle
         if handle is not None:
             parts += [repr(handle.scheduler_address), f"workers={len(self.workers)}"]
-            cores = self._engine.plan.worker_size.cores
-            parts += [f"threads={len(self.workers) * cores}"] if cores else []
+            threads = self.n_threads
+            parts += [] if threads is None else [f"threads={threads}"]
         return f"{type(self).__name__}({', '.join(parts)}, status={self.status!r})"
 
     def _repr_html_(self) -> str:
