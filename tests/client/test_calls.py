@@ -285,11 +285,30 @@ async def test_keys() -> None:
     async with open_client() as (client, _):
         assert client.submit(inc, 1).key.startswith("inc-")
         assert client.submit(inc, 1, key="mine").key == "mine"
-        assert [each.key for each in client.map(inc, [1, 2], key="p")] == ["p-0", "p-1"]
+        assert [each.key for each in client.map(inc, [1, 2], key=["a", "b"])] == ["a", "b"]
         one, same = client.submit(inc, 1, pure=True), client.submit(inc, 1, pure=True)
         assert one.key == same.key != client.submit(inc, 2, pure=True).key
         assert client.map(inc, [1], pure=True)[0].key == one.key
         assert client.submit(add, 1, pure=True).key != one.key
+
+
+@pytest.mark.parametrize("installed", [True, False])
+async def test_keys_with_a_prefix(monkeypatch: pytest.MonkeyPatch, installed: bool) -> None:
+    """Each map has its own, as the same key is the same task; a pure one those of its calls."""
+    monkeypatch.setattr("trio_dask.client.keys.find_spec", lambda _: installed or None)
+    if installed:
+        pytest.importorskip("dask", reason="its tokens are used")
+    async with open_client() as (client, _):
+
+        def keys(numbers: list[int], **options: Any) -> list[str]:
+            return [each.key for each in client.map(inc, numbers, key="p", **options)]
+
+        found = keys([1, 2]) + keys([1, 2]) + keys([1, 2], pure=True)
+        assert len(set(found)) == len(found)
+        assert all(each.startswith("p-") for each in found)
+        assert keys([2, 1], pure=True) == found[:-3:-1]
+        with pytest.raises(SubmitError, match="string of 1 to"):
+            client.map(inc, [1], key="p" * 4096)
 
 
 @pytest.mark.parametrize("installed", [True, False])

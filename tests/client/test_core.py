@@ -65,6 +65,16 @@ def test_calls_join_until_they_do_not_fit() -> None:
     ]
 
 
+def test_a_key_that_was_let_go_is_used_again() -> None:
+    """The scheduler hears of its release first: else it would take both for one task."""
+    core = new_core()
+    [first] = submitted(core, 1, keys=["k"])
+    core.table.drops.append(first)
+    submitted(core, 1, keys=["k"])
+    kinds = [type(each) for each in told(core) if not isinstance(each, tasks.Functions)]
+    assert kinds == [tasks.Submit, tasks.Release, tasks.Submit]
+
+
 def test_same_function_is_sent_once() -> None:
     """And forgotten with the last of its tasks."""
     core = new_core()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import operator
 import pickle
 import warnings
@@ -273,6 +274,18 @@ def test_low_level_graphs(client: Client) -> None:
     with pytest.raises(SubmitError, match="none"):
         client.persist([7])
     assert client.persist([]) == []
+
+
+def test_a_key_of_a_low_level_graph_is_used_again(client: Client) -> None:
+    """Its futures end with the last reference, so that the next one is another task."""
+    gc.disable()  # which would end what refers to itself, sooner or later
+    try:
+        for number in range(3):
+            nested = client.get({"x": (inc, number)}, [["x"], "x"], sync=False)
+            assert client.gather(nested) == [[number + 1], number + 1]
+            del nested
+    finally:
+        gc.enable()
 
 
 def test_keys_of_one_graph_that_look_the_same(client: Client) -> None:

@@ -161,6 +161,38 @@ def test_a_key_is_made_anew_where_only_its_description_is_left(cluster: Driver) 
     assert cluster.at_rest()
 
 
+@pytest.mark.parametrize("how", ["waits", "runs", "lost"])
+def test_a_key_that_was_cancelled_or_lost_is_made_anew(cluster: Driver, *, how: str) -> None:
+    """Who holds the old one keeps its end; who submits the key again has a task that runs."""
+    first, second = cluster.client(1), cluster.client(2)
+    if how != "waits":
+        cluster.worker(A)
+    cluster.submit(first, [b"a"], keys=["x"], **({"actor": True} if how == "lost" else {}))
+    if how == "lost":
+        cluster.done(A, cluster.run(A), None)
+        cluster.leave(A)
+    else:
+        cluster.tell(CLIENT, words.Cancel([first], "enough"))
+    old = cluster.heard(A)
+    cluster.worker(B)
+    cluster.submit(second, [b"b"], keys=["x"], peer=2)
+    cluster.submit(first + 1, [b"b"], keys=["x"])  # now it is one task again
+    run = cluster.run_last(B)
+    assert (run.tids, run.keys) == ([second], ["x"])
+    cluster.done(B, run)
+    if how == "runs":
+        [begun] = [each for each in old if isinstance(each, words.Run)]
+        cluster.tell(A, words.Returned(begun.attempts))
+    said = cluster.heard(CLIENT)
+    [told] = [each for each in said if isinstance(each, words.Finished) and each.tids != [first]]
+    assert told.tids == [first + 1]
+    cancelled = [each.tids for each in said if isinstance(each, words.Cancelled)]
+    assert cancelled == ([] if how == "lost" else [[first]])
+    cluster.leave(CLIENT)
+    cluster.leave(2)
+    assert cluster.at_rest()
+
+
 def test_fire_and_forget(cluster: Driver) -> None:
     """A kept task runs though nobody wants it, and is forgotten when it ended."""
     first = cluster.client()

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
+import secrets
 from collections.abc import Callable
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
@@ -19,6 +21,8 @@ Keys: TypeAlias = Callable[[Function, Rows], list[str]]
 Add: TypeAlias = "Callable[[Rows, tuple[Any, ...], Mapping[str, Any]], None]"
 
 KEY_MAX: Final = 4096
+#: What is added to a prefix is not longer than this.
+_ADDED_MAX: Final = 64
 
 
 def chosen_keys(key: str | list[str] | None, *, pure: bool, single: bool) -> Keys | None:
@@ -32,20 +36,26 @@ def chosen_keys(key: str | list[str] | None, *, pure: bool, single: bool) -> Key
     if single:
         one = [_checked_key(key)]
         return lambda _, rows: one
-    checked = _checked_key(key) if isinstance(key, str) else key
-    return lambda _, rows: _many_keys(checked, len(rows.args))
+    if not isinstance(key, str):
+        return lambda _, rows: _many_keys(key, len(rows.args))
+    prefix = _checked_key(key, KEY_MAX - _ADDED_MAX)
+    return _pure(prefix) if pure else lambda _, rows: _prefixed(prefix, len(rows.args))
 
 
-def _checked_key(key: Any) -> str:
-    if not isinstance(key, str) or not 0 < len(key) <= KEY_MAX:
-        msg = f"key={key!r:.100}: a key is a string of 1 to {KEY_MAX} characters"
+def _checked_key(key: Any, length_max: int = KEY_MAX) -> str:
+    if not isinstance(key, str) or not 0 < len(key) <= length_max:
+        msg = f"key={key!r:.100}: a key is a string of 1 to {length_max} characters"
         raise SubmitError(msg)
     return str.__str__(key)  # of numpy and of enumerations, too, as it is said to the scheduler
 
 
-def _many_keys(key: str | list[str], count: int) -> list[str]:
-    if isinstance(key, str):
-        return [f"{key}-{row}" for row in range(count)]
+def _prefixed(prefix: str, count: int) -> list[str]:
+    """Others than those of any other call: the same key would be the same task."""
+    lead = f"{prefix}-{secrets.token_hex(6)}"
+    return [f"{lead}-{row}" for row in range(count)]
+
+
+def _many_keys(key: list[str], count: int) -> list[str]:
     keys = [_checked_key(each) for each in key]
     if len(keys) != count:
         msg = f"key= has {len(keys)} keys for {count} calls"
@@ -57,18 +67,22 @@ def _many_keys(key: str | list[str], count: int) -> list[str]:
     return keys
 
 
-def _pure() -> Keys:
+def _pure(prefix: str = "") -> Keys:
     """How equal calls get equal keys: as Dask has it where that is installed."""
-    return Tokens() if find_spec("dask") is not None else pure_keys
+    if find_spec("dask") is not None:
+        return Tokens(prefix)
+    return functools.partial(pure_keys, prefix=prefix)
 
 
 class Tokens:
     """Keys made by Dask's `tokenize` of function and arguments: the same in every process.
 
-    A future in the arguments is the same as itself only.
+    A future in the arguments is the same as itself only. They begin with `prefix`, or with the
+    function's name.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, prefix: str = "") -> None:
+        self._prefix = prefix
         self._found: list[str] = []
 
     def note(self, fn: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> None:
@@ -89,11 +103,11 @@ class Tokens:
     def __call__(self, function: Function, rows: Rows) -> list[str]:
         """The keys of the calls that were noted."""
         assert len(self._found) == len(rows.args)
-        return [f"{function.name}-{token}" for token in self._found]
+        return [f"{self._prefix or function.name}-{token}" for token in self._found]
 
 
-def pure_keys(function: Function, rows: Rows) -> list[str]:
-    """Keys made from what is called: the function's name, and a digest of both pickles.
+def pure_keys(function: Function, rows: Rows, *, prefix: str = "") -> list[str]:
+    """Keys made from what is called: `prefix` or the function's name, and a digest of both pickles.
 
     Equal calls have equal keys as far as their pickles are equal. They are for functions
     that can be imported, with plain arguments. They are not, which costs sharing and
@@ -106,5 +120,5 @@ def pure_keys(function: Function, rows: Rows) -> list[str]:
     for blob in rows.args:
         digest = lead.copy()
         digest.update(blob)
-        keys.append(f"{function.name}-{digest.hexdigest()[:32]}")
+        keys.append(f"{prefix or function.name}-{digest.hexdigest()[:32]}")
     return keys

@@ -189,7 +189,9 @@ class Submitting(BaseClient):
     ) -> list[Future[Any]]:
         """Run `fn` for each row of the iterables, as `zip` pairs them: to the shortest.
 
-        `key` is a prefix for all keys, or a list of them. Everything else is as for `submit`.
+        `key` is a list of keys, or a prefix for all of them: what follows it makes them others
+        than those of any other call, or with `pure` the same for the same call. Everything else
+        is as for `submit`.
         """
         options = task_options(
             priority=priority,

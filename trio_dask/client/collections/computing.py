@@ -359,12 +359,16 @@ def _futures(
     def before(future: F) -> bool:
         return future._tid < first  # noqa: SLF001
 
-    def filled(each: Any) -> Any:
-        return [filled(key) for key in each] if isinstance(each, list) else futures[each]
-
     # A key may be that of a future which somebody else holds.
     mine = [each for each in futures.values() if not before(each)]
-    return mine, filled(keys)
+    return mine, _filled(keys, futures)
+
+
+def _filled(keys: Any, futures: Mapping[Any, F]) -> Any:
+    """Not inside the other: a function that refers to itself would keep futures until it is collected."""
+    if isinstance(keys, list):
+        return [_filled(each, futures) for each in keys]
+    return futures[keys]
 
 
 def _release(client: BaseClient, futures: list[Any]) -> None:

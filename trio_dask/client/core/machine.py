@@ -261,6 +261,8 @@ class ClientCore:
         """New tasks. Returns their batch and the first one's id; the others follow."""
         count, first = len(rows.args), self.table.next_tid
         function.uses += 1  # it may have none left when a batch before this one is done with
+        if rows.keys:
+            self.drop()  # a key that is let go is not what it was if it is used again
         batch = self.table.add(count, function.name, rows.keys or None, function)
         function.uses -= 1
         if count >= SHARED_ROWS:

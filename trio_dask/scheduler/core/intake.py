@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Final
 from trio_dask.messages import tasks as words
 from trio_dask.messages.ids import client_of
 from trio_dask.scheduler.core import copies, limits, state as st
-from trio_dask.scheduler.core.expiring import joined as on_joined
 from trio_dask.scheduler.core.failures import packed
 from trio_dask.scheduler.core.hosts import meant
+from trio_dask.scheduler.core.joining import is_known, join
 from trio_dask.scheduler.core.lifecycle import (
     KEPT,
     MOVES_MAX,
@@ -45,8 +45,6 @@ if TYPE_CHECKING:
 
 #: A context of a span is no longer, in characters.
 _TRACE_MAX: Final = 1024
-#: So many tasks and inputs are looked at to see whether a task can still be made.
-_LOOK: Final = 64
 #: Columns of a submission that have a row for each task, or none at all.
 _OPTIONAL: Final = ("dep_counts", "keys", "orders")
 SLICE: Final = 1000  # rows of a large message between two looks at other peers
@@ -75,7 +73,7 @@ def on_submit(
             early = st.Task(tid, one or specs[message.fids[row]], args, rank0 + row)
             yield from inputs.connect_many(state, early, message.dep_tids[deps_at:after])
         if (again and _want_again(state, tid)) or (
-            message.keys and _is_known(state, message, row, joined, again=again, limit=limit)
+            message.keys and is_known(state, message, row, joined, again=again, limit=limit)
         ):
             if early is not None:
                 inputs.disconnect(state, early)
@@ -121,40 +119,6 @@ def _close(state: ClusterState, message: words.Submit, limit: Limit | None) -> N
     if not message.wanted:  # they were described for others of this message
         tids = range(message.first, message.first + len(message.args))
         settle(state, [state.tasks[tid] for tid in tids if tid in state.tasks])
-
-
-def _is_known(
-    state: ClusterState,
-    message: words.Submit,
-    row: int,
-    joined: dict[int, Task],
-    *,
-    again: bool,
-    limit: Limit | None,
-) -> bool:
-    """Whether there is a task with this row's key; then it is wanted, or noted in `joined`."""
-    known = state.keys.get(message.keys[row])
-    if known is not None and message.wanted and not again and not _may_be_made(known):
-        return False  # it is kept for what came of it, and its inputs are gone; this one has others
-    if known is not None and message.wanted:
-        _join(state, known, message.first + row, limit)
-    elif known is not None:
-        joined[message.first + row] = known
-    return known is not None
-
-
-def _may_be_made(task: Task) -> bool:
-    """Whether it has a value, or what it takes to make it, as far as a short look tells."""
-    look, looked = [task] if task.state == st.RELEASED else [], 0
-    while look:
-        each = look.pop()
-        looked += len(each.deps) + 1
-        if each.args is None or looked > _LOOK:
-            return False
-        if any(dep.state == st.LOST for dep in each.deps):
-            return False
-        look += [dep for dep in each.deps if dep.state == st.RELEASED]
-    return True
 
 
 def _want_again(state: ClusterState, tid: int) -> bool:
@@ -281,20 +245,6 @@ def is_amount(units: object) -> bool:
     return type(units) in (int, float) and 0 <= units < math.inf  # type: ignore[operator]
 
 
-def _join(state: ClusterState, task: Task, tid: int, limit: Limit | None = None) -> None:
-    """The client wants, as `tid`, a task that exists already."""
-    state.tasks[tid] = task
-    if task.also is None:
-        task.also = {}
-    task.also[tid] = None
-    if limit is not None or state.limits or state.late:
-        on_joined(state, task, tid, limit)
-    if task.state == st.RELEASED:
-        require(state, [task])
-    elif task.state not in st.PENDING:
-        tell(state, task, tid)
-
-
 # ---------------------------------------------------------------- wants
 
 
@@ -313,7 +263,7 @@ def on_want(
         if task is None:
             client.out.lost(tid, "nobody held a future of it any more")
         else:
-            _join(state, task, tid)
+            join(state, task, tid)
 
 
 def on_release(
