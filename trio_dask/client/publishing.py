@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import ast
-from typing import TYPE_CHECKING, Any, Final
+from collections.abc import Mapping, MutableMapping
+from typing import TYPE_CHECKING, Any, Final, NoReturn, cast
 
 from trio_dask.client import sharing, topics
 from trio_dask.client.inquiring import AsyncInquiring, Inquiring
@@ -83,23 +84,49 @@ def _untagged(name: str) -> Any:
     return name[1:] if name.startswith("s") else ast.literal_eval(name[1:])
 
 
+def _by_name(args: tuple[Any, ...], named: dict[str, Any], name: Any) -> dict[Any, Any]:
+    """What is to be published under which names.
+
+    Raises:
+        ValueError: that cannot be told.
+    """
+    if name is not None:
+        if not args:
+            msg = "name= is the name of one value, and there is none"
+            raise ValueError(msg)
+        return {name: args[0] if len(args) == 1 else args, **named}
+    if not args:
+        return dict(named)
+    if len(args) == 1 and isinstance(args[0], Mapping):
+        return {**args[0], **named}
+    msg = (
+        "publish_dataset takes values with name=, values as keyword arguments, or a dictionary of "
+        "names and values"
+    )
+    raise ValueError(msg)
+
+
 async def publish(
-    client: BaseClient, args: tuple[Any, ...], named: dict[Any, Any], *, name: Any, override: bool
+    client: BaseClient, args: tuple[Any, ...], named: dict[str, Any], *, name: Any, override: bool
 ) -> None:
     """Keep values under names."""
-    if args and (len(args) != 1 or name is None):
-        msg = "publish_dataset takes one value with name=, or values as keyword arguments"
-        raise ValueError(msg)
-    if not args and name is not None:
-        msg = "name= is the name of one value, and there is none"
-        raise ValueError(msg)
-    for each, value in {**({name: args[0]} if args else {}), **named}.items():
-        params = {"name": _tagged(each), "override": override}
+    wanted = {_tagged(each): (each, value) for each, value in _by_name(args, named, name).items()}
+    if len(wanted) > 1 and not override:  # all or none, as far as can be told
+        there = (await client.live.ask("dataset.list", {}))["names"]
+        for tagged in there:
+            if tagged in wanted:
+                _refuse(wanted[tagged][0])
+    for tagged, (each, value) in wanted.items():
+        params = {"name": tagged, "override": override}
         params |= client.describer.kept(value, f"data set {each!r}", DATASET_BYTES_MAX)
         answer = await client.live.ask("dataset.publish", params)
         if not answer["published"]:
-            msg = f"there is a data set {each!r} already: unpublish it, or say override=True"
-            raise KeyError(msg)
+            _refuse(each)
+
+
+def _refuse(name: Any) -> NoReturn:
+    msg = f"there is a data set {name!r} already: unpublish it, or say override=True"
+    raise KeyError(msg)
 
 
 async def get_dataset(client: BaseClient, name: Any, default: Any) -> Any:
@@ -120,16 +147,20 @@ async def list_datasets(client: BaseClient) -> tuple[Any, ...]:
     return tuple(map(_untagged, (await client.live.ask("dataset.list", {}))["names"]))
 
 
-async def unpublish(client: BaseClient, name: Any) -> None:
-    """Do not keep it any more."""
-    answer = await client.live.ask("dataset.unpublish", {"name": _tagged(name)})
-    if not answer["found"]:
-        msg = f"there is no data set {name!r}"
-        raise KeyError(msg)
+async def unpublish(client: BaseClient, name: Any) -> bool:
+    """Do not keep it any more, or all of a list of names; whether there was something."""
+    found = False
+    for each in name if isinstance(name, list) else [name]:
+        answer = await client.live.ask("dataset.unpublish", {"name": _tagged(each)})
+        found |= answer["found"]
+    return found
 
 
-class Datasets:
-    """The data sets of a cluster as a mapping, for code that blocks."""
+class Datasets(MutableMapping[Any, Any]):
+    """The data sets of a cluster as a mapping, for code that blocks.
+
+    What is there is not replaced: delete it first.
+    """
 
     def __init__(self, client: Publishing) -> None:
         self._client = client
@@ -141,9 +172,12 @@ class Datasets:
         self._client.publish_dataset(value, name=name)
 
     def __delitem__(self, name: Any) -> None:
-        self._client.unpublish_dataset(name)
+        client = cast("Any", self._client)
+        if not client.run_blocking(unpublish(client, name)):
+            msg = f"there is no data set {name!r}"
+            raise KeyError(msg)
 
-    def __contains__(self, name: Any) -> bool:
+    def __contains__(self, name: object) -> bool:
         return name in self._client.list_datasets()
 
     def __iter__(self) -> Iterator[Any]:
@@ -270,7 +304,8 @@ class AsyncPublishing(AsyncInquiring):
         """Keep a value under a name, or several, as long as the cluster lives.
 
         Futures in it keep their tasks wanted. ``publish_dataset(value, name="x")`` is the same as
-        ``publish_dataset(x=value)``.
+        ``publish_dataset(x=value)`` and as ``publish_dataset({"x": value})``. Several values with
+        one `name` are a tuple.
 
         Raises:
             KeyError: there is one of this name; with `override` it is replaced.
@@ -291,10 +326,9 @@ class AsyncPublishing(AsyncInquiring):
         return await list_datasets(self)
 
     async def unpublish_dataset(self, name: Any) -> None:
-        """Do not keep it any more.
+        """Do not keep it any more, or all of a list of names.
 
-        Raises:
-            KeyError: there is none.
+        If there is none that is all right, too: a task that does so may run twice.
         """
         await unpublish(self, name)
 
@@ -352,7 +386,8 @@ class Publishing(Inquiring):
         """Keep a value under a name, or several, as long as the cluster lives.
 
         Futures in it keep their tasks wanted. ``publish_dataset(value, name="x")`` is the same as
-        ``publish_dataset(x=value)``.
+        ``publish_dataset(x=value)`` and as ``publish_dataset({"x": value})``. Several values with
+        one `name` are a tuple.
 
         Raises:
             KeyError: there is one of this name; with `override` it is replaced.
@@ -374,10 +409,9 @@ class Publishing(Inquiring):
         return found
 
     def unpublish_dataset(self, name: Any) -> None:
-        """Do not keep it any more.
+        """Do not keep it any more, or all of a list of names.
 
-        Raises:
-            KeyError: there is none.
+        If there is none that is all right, too: a task that does so may run twice.
         """
         self.run_blocking(unpublish(self, name))
 
