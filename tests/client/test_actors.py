@@ -10,7 +10,17 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from trio_dask import AsyncClient, Client, DataLost, Future, LocalCluster, Queue, SubmitError
+from trio_dask import (
+    AsyncClient,
+    Client,
+    DataLost,
+    Future,
+    LocalCluster,
+    Queue,
+    SubmitError,
+    TaskError,
+    as_completed,
+)
 from trio_dask.runner.actors import ActorCell, call_actor
 
 if TYPE_CHECKING:
@@ -35,6 +45,10 @@ class Counter:
     def fail(self, why: str) -> None:
         """An error of its own."""
         raise LookupError(why)
+
+    def _twice(self, number: int) -> int:
+        """Not for everybody."""
+        return 2 * number
 
     async def later(self, number: int) -> int:
         """A coroutine."""
@@ -135,6 +149,51 @@ def test_tasks_use_it(client: Client) -> None:
     assert counter.n == 61
 
 
+def use_several(counters: list[Any], *, more: Any) -> int:
+    """A task that is given the futures of actors."""
+    return int(sum(each.add(separate_thread=False).result() for each in [*counters, more]))
+
+
+def test_its_future_as_an_argument(cluster: LocalCluster, client: Client) -> None:
+    """A task gets the actor, wherever in its arguments the future of it is."""
+    name = next(iter(cluster.workers))
+    first, second, third = (client.submit(Counter, actor=True, workers=name) for _ in range(3))
+    assert client.submit(use, first, 2).result() == [1, 2]
+    assert client.submit(use_several, [first, second], more=third).result() == 3 + 1 + 1
+    assert first.result().n == 3
+
+
+def test_gathered(client: Client) -> None:
+    """With other values, in any container, as they are done; its type is that of the object."""
+    future, other = client.submit(Counter, 3, actor=True), client.submit(pow, 2, 2)
+    found = client.gather({"actor": future, "rest": [other, future]})
+    assert found["actor"].add().result() == 4
+    assert found["rest"][0] == 4
+    assert found["rest"][1].n == 4
+    [(_, actor)] = as_completed([future], with_results=True)
+    assert actor.n == 4
+    assert future.type is Counter
+    failed = client.submit(Counter, 1, 2, actor=True)
+    [_, error] = client.gather([future, failed], errors="return")
+    assert isinstance(error, TypeError)
+    assert failed.type is None
+
+
+def test_map(client: Client) -> None:
+    """An actor for each row, on all workers."""
+    counters: list[Any] = client.gather(client.map(Counter, range(6), actor=True))
+    assert [each.add().result() for each in counters] == list(range(1, 7))
+    with pytest.raises(SubmitError, match="object of a class"):
+        client.map(use, range(3), actor=True)
+
+
+def test_names_that_begin_with_an_underscore(client: Client) -> None:
+    """Methods may be called; what shows objects finds nothing more, without asking the cluster."""
+    counter: Any = client.submit(Counter, actor=True).result()
+    assert counter._twice(4, separate_thread=True).result() == 8
+    assert not hasattr(counter, "_repr_html_")
+
+
 def test_through_a_queue(client: Client, cluster: LocalCluster) -> None:
     """Another client uses it, and it lives as long as somebody can."""
     queue = Queue("actors")
@@ -150,13 +209,24 @@ def test_what_cannot_be(client: Client) -> None:
         client.submit(use, actor=True)
     with pytest.raises(TypeError):
         client.submit(Counter, 1, 2, actor=True).result()
+    with pytest.raises(SubmitError, match="the option is actor=True"):
+        client.submit(Counter, actors=True)
+    with pytest.raises(SubmitError, match="no actors"):
+        client.get({"x": (Counter,)}, "x", actors=True)
+    counter = client.submit(Counter, actor=True)
+    with pytest.raises(TaskError, match=r"pass on what result\(\) of its future gives"):
+        client.submit(lambda value: value, counter).result()
 
 
 @pytest.mark.anyio
 async def test_awaited(cluster: LocalCluster) -> None:
     """On both loops; attributes are awaited, too."""
     async with AsyncClient(cluster) as client:
-        counter: Any = await client.submit(Counter, actor=True)
+        future = client.submit(Counter, actor=True)
+        counter: Any = await future
+        assert await future.type is Counter
+        more: list[Any] = await client.gather(client.map(Counter, [5], actor=True))
+        assert await more[0].n == 5
         assert await counter.add() == 1
         assert await counter.later(1) == 2
         assert await counter.n == 2

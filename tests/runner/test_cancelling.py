@@ -166,7 +166,7 @@ def in_an_actor(begun: str) -> None:
 
 def in_an_actor_here(begun: str) -> None:
     """As a method that a task calls of an actor in its own process."""
-    actors.ActorHere(actors.ActorCell(Busy())).work(begun)
+    actors.ActorCell(Busy()).work(begun)
 
 
 def runner_value(done: Done) -> Any:

@@ -9,13 +9,16 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from trio_dask.client.futures import AsyncFuture, BaseFuture, Future
 from trio_dask.errors import SubmitError
-from trio_dask.runner import ActorCell, ActorHere, ActorMaker, call_actor, call_actor_async, opened
+from trio_dask.runner import ActorCell, ActorMaker, call_actor, call_actor_async, opened
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Awaitable, Callable
+    from typing import TypeAlias
 
     from trio_dask.client.core import Batch
     from trio_dask.messages.ids import TaskId
+
+    Kind: TypeAlias = type[Any]  # in a class that has a `type` this is another word
 
 T = TypeVar("T")
 
@@ -44,7 +47,7 @@ def methods_of(kind: type) -> dict[str, bool]:
 def rebuilt(target: Any, name: str, methods: dict[str, bool]) -> Any:
     """An actor where it was sent to: in a task, or out of a queue."""
     if isinstance(target, ActorCell):
-        return ActorHere(target)
+        return target
     return (AsyncActor if isinstance(target, AsyncFuture) else Actor)(target, name, methods)
 
 
@@ -70,6 +73,7 @@ class BaseActor:
     def _call(self, method: str, /, *args: Any, **kwargs: Any) -> Any:
         """Have the method called, or an attribute read, after all that was called before."""
         client: Any = cast("Any", self._future).client
+        kwargs.pop("separate_thread", None)  # a choice that there is not
         fn = call_actor_async if self._methods.get(method) else call_actor
         with self._lock:
             before = self._before
@@ -80,10 +84,12 @@ class BaseActor:
         return client.submit(opened, done)
 
     def __getattr__(self, name: str) -> Any:
-        if name.startswith("_"):
+        if name.startswith("__"):
             raise AttributeError(name)
         if name in self._methods:
             return partial(self._call, name)
+        if name.startswith("_"):  # whoever looks at an object to show it would have the task asked
+            raise AttributeError(name)
         return self._read(name)
 
     def _read(self, name: str) -> Any:
@@ -109,16 +115,27 @@ class ActorFuture(Future[T]):
 
     __slots__ = ("_kind",)
 
+    stays = True
+
     def __init__(self, kind: type, batch: Batch, tid: TaskId) -> None:
         super().__init__(batch, tid)
         self._kind = kind
+
+    def stand_in(self) -> Actor:
+        """What there is here for the actor."""
+        return Actor(self, self._kind.__name__, methods_of(self._kind))
 
     def result(self, timeout: float | str | None = None) -> T:
         """The actor, when it has been made, or the error that making it raised."""
         error = self.exception(timeout)
         if error is not None:
             raise error
-        return cast("T", Actor(self, self._kind.__name__, methods_of(self._kind)))
+        return cast("T", self.stand_in())
+
+    @property
+    def type(self) -> Kind | None:
+        """The class of the actor; None while it has not been made."""
+        return self._kind if self.status == "finished" else None
 
 
 class AsyncActorFuture(AsyncFuture[T]):
@@ -126,16 +143,30 @@ class AsyncActorFuture(AsyncFuture[T]):
 
     __slots__ = ("_kind",)
 
+    stays = True
+
     def __init__(self, kind: type, batch: Batch, tid: TaskId) -> None:
         super().__init__(batch, tid)
         self._kind = kind
+
+    def stand_in(self) -> AsyncActor:
+        """What there is here for the actor."""
+        return AsyncActor(self, self._kind.__name__, methods_of(self._kind))
 
     async def result(self, timeout: float | str | None = None) -> T:  # noqa: ASYNC109 - as in Dask
         """The actor, when it has been made, or the error that making it raised."""
         error = await self.exception(timeout)
         if error is not None:
             raise error
-        return cast("T", AsyncActor(self, self._kind.__name__, methods_of(self._kind)))
+        return cast("T", self.stand_in())
+
+    @property
+    def type(self) -> Awaitable[Kind | None]:
+        """The class of the actor, to be awaited; None while it has not been made."""
+        return self._type()
+
+    async def _type(self) -> Kind | None:
+        return self._kind if self.status == "finished" else None
 
 
 def made_by(kind: Callable[..., Any], *, asynchronous: bool) -> Callable[[Batch, TaskId], Any]:

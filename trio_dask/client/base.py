@@ -14,7 +14,7 @@ from trio_dask.client.describing import Describer
 from trio_dask.client.finding import futures_of
 from trio_dask.client.futures import BaseFuture
 from trio_dask.client.notebook import as_html
-from trio_dask.client.options import refuse_reserved, worker_names
+from trio_dask.client.options import refuse_old_names, worker_names
 from trio_dask.client.outcomes import Failed
 from trio_dask.client.shapes import futures_in, refill
 from trio_dask.client.topics import Listening
@@ -121,7 +121,7 @@ class BaseClient:
     ) -> F:
         """One call, described and submitted."""
         self.live.check_open()
-        refuse_reserved(called[2])
+        refuse_old_names(called[2])
         options = self.live.within(options)
         if self.tracing is None:
             batch, first = self.describer.submit(*self.describer.call(*called, keys), options)
@@ -144,7 +144,7 @@ class BaseClient:
         if not called[1]:
             msg = "map needs at least one iterable; for a single call there is submit"
             raise SubmitError(msg)
-        refuse_reserved(called[2])
+        refuse_old_names(called[2])
         function, rows = self.describer.calls(*called, keys)
         count = len(rows.args)
         if not count:

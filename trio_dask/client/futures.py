@@ -53,6 +53,9 @@ class BaseFuture(Generic[T]):
     #: What people know it as, whatever its class is.
     _title: ClassVar[str] = "Future"
 
+    #: The value stays where it is, and here is what stands for it.
+    stays: ClassVar[bool] = False
+
     def __init__(self, batch: Batch, tid: TaskId) -> None:
         self._batch = batch
         self._tid = tid
@@ -107,6 +110,10 @@ class BaseFuture(Generic[T]):
     def cancelled(self) -> bool:
         """Whether it was cancelled, or released here."""
         return self._code in (CANCELLED, RELEASED)
+
+    def stand_in(self) -> Any:
+        """What stands here for a value that stays where it is."""
+        raise NotImplementedError
 
     def release(self) -> None:
         """Let go of the task now. What nobody else wants is not run, or its value is freed."""

@@ -18,9 +18,6 @@ from trio_dask.runner import OnAsyncio
 _NAME_MAX: Final = 1000
 _AMOUNT_MAX: Final = sys.float_info.max
 PRIORITY_MAX: Final = (1 << 17) - 1
-#: Names of options to come: a function's keyword argument of this name would change its
-#: meaning then, so it is refused now.
-RESERVED: Final = ("actor",)
 #: What `on_cancel` may be, and how that is said.
 OnCancel: TypeAlias = Literal["cooperate", "interrupt", "kill"]
 #: What runs a task: a loop of asyncio, or a process of its own; None: as all others.
@@ -178,13 +175,12 @@ def _resources(resources: Any) -> dict[str, float]:
     return amounts
 
 
-def refuse_reserved(kwargs: Mapping[str, Any]) -> None:
-    """Keyword arguments for the function must not look like options to come.
+def refuse_old_names(kwargs: Mapping[str, Any]) -> None:
+    """Keyword arguments for the function must not be what Dask takes for an option of another name.
 
     Raises:
-        SubmitError: one does.
+        SubmitError: one is.
     """
-    for name in RESERVED:
-        if name in kwargs:
-            msg = f"{name}= is reserved for an option that this version does not have"
-            raise SubmitError(msg)
+    if kwargs.get("actors") is True:
+        msg = "actors=True would go to the function: the option is actor=True"
+        raise SubmitError(msg)

@@ -153,6 +153,9 @@ class Results:
         """
         groups = group((future._batch, future._tid) for future in futures)  # noqa: SLF001
         fetched: dict[TaskId, Any] = {}
+        kinds: set[type[BaseFuture[Any]]] = set(map(type, futures))
+        if any(kind.stays for kind in kinds):
+            fetched = {f._tid: f.stand_in() for f in futures if f.stays}  # noqa: SLF001
         ends: list[tuple[int, bytes | str | None]] | None = None
         while ends is None:
             await self.done(groups, stop_on_failure=errors == "raise", meter=meter)

@@ -146,6 +146,7 @@ class AsyncSubmitting(BaseClient):
         deadline: float | str | None = ...,
         on_cancel: OnCancel = ...,
         executor: TaskExecutor = ...,
+        actor: bool = ...,
         **kwargs: Any,
     ) -> list[AsyncFuture[T]]: ...
 
@@ -166,6 +167,7 @@ class AsyncSubmitting(BaseClient):
         deadline: float | str | None = ...,
         on_cancel: OnCancel = ...,
         executor: TaskExecutor = ...,
+        actor: bool = ...,
         **kwargs: Any,
     ) -> list[AsyncFuture[T]]: ...
 
@@ -185,6 +187,7 @@ class AsyncSubmitting(BaseClient):
         deadline: float | str | None = None,
         on_cancel: OnCancel = "interrupt",
         executor: TaskExecutor = None,
+        actor: bool = False,
         **kwargs: Any,
     ) -> list[AsyncFuture[Any]]:
         """Run `fn` for each row of the iterables, as `zip` pairs them: to the shortest.
@@ -202,6 +205,9 @@ class AsyncSubmitting(BaseClient):
             timeout=timeout,
             deadline=deadline,
             on_cancel=on_cancel,
-        ) | run_by(executor)
+        ) | run_by(executor, actor=actor)
         keys = chosen_keys(key, pure=pure, single=False)
+        if actor:
+            made = actors.made_by(fn, asynchronous=True)
+            return self._many(made, (actors.maker(fn), iterables, kwargs), keys, options)
         return self._many(AsyncFuture, (on_loop(fn, executor), iterables, kwargs), keys, options)

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any, Final
 if TYPE_CHECKING:
     from trio_dask.runner.actors import (
         ActorCell as ActorCell,
-        ActorHere as ActorHere,
         ActorMaker as ActorMaker,
         call_actor as call_actor,
         call_actor_async as call_actor_async,
@@ -40,7 +39,6 @@ if TYPE_CHECKING:
 
 _HOMES: Final[dict[str, str]] = {
     "ActorCell": "actors",
-    "ActorHere": "actors",
     "ActorMaker": "actors",
     "Board": "board",
     "Callback": "plugin_kinds",
@@ -66,7 +64,6 @@ _HOMES: Final[dict[str, str]] = {
 
 __all__ = [
     "ActorCell",
-    "ActorHere",
     "ActorMaker",
     "Board",
     "Callback",

@@ -35,18 +35,41 @@ class ActorMaker:
 
 
 class ActorCell:
-    """Holds the object. Plain methods run one at a time."""
+    """Holds the object, and is the actor of all tasks here that have it as an input.
+
+    They just call it, in its own process. Plain methods run one at a time.
+    """
 
     def __init__(self, thing: Any) -> None:
-        self.thing = thing
-        self.lock = threading.RLock()
+        self._thing = thing
+        self._lock = threading.RLock()
+
+    def __repr__(self) -> str:
+        return f"<Actor: {type(self._thing).__name__}, here>"
 
     def __reduce_ex__(self, protocol: object) -> NoReturn:
         msg = (
-            f"the actor {type(self.thing).__name__} stays in the process where it is: call its "
-            "methods, or take it as an argument"
+            f"the actor {type(self._thing).__name__} stays in the process where it is: pass on "
+            "what result() of its future gives, and call its methods; two actors in one task "
+            "have to be in one process"
         )
         raise TypeError(msg)
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("__") or name in {"_thing", "_lock"}:
+            raise AttributeError(name)
+        with self._lock:
+            found = getattr(self._thing, name)
+        if not callable(found):
+            return found
+
+        def method(*args: Any, separate_thread: bool = True, **kwargs: Any) -> Answer:
+            del separate_thread  # there is nothing to choose
+            if inspect.iscoroutinefunction(found):
+                return Answer(found(*args, **kwargs))
+            return Answer(call_actor(self, (name, args, kwargs), None))
+
+        return method
 
 
 class Outcome:
@@ -67,8 +90,8 @@ def call_actor(cell: ActorCell, called: Called, before: Outcome | None) -> Outco
     del before
     name, args, kwargs = called
     try:
-        with cell.lock:
-            found = getattr(cell.thing, name)
+        with cell._lock:  # noqa: SLF001 - its names are those of the object
+            found = getattr(cell._thing, name)  # noqa: SLF001
             return Outcome(found(*args, **kwargs) if callable(found) else found)
     except Exception as error:  # noqa: BLE001 - it is the caller's
         return Outcome(error=_noted(error, cell, name))
@@ -79,7 +102,7 @@ async def call_actor_async(cell: ActorCell, called: Called, before: Outcome | No
     del before
     name, args, kwargs = called
     try:
-        return Outcome(await getattr(cell.thing, name)(*args, **kwargs))
+        return Outcome(await getattr(cell._thing, name)(*args, **kwargs))  # noqa: SLF001
     except Exception as error:  # noqa: BLE001 - it is the caller's
         return Outcome(error=_noted(error, cell, name))
 
@@ -91,7 +114,8 @@ def _noted(error: Exception, cell: ActorCell, name: str) -> Exception:
     except Exception as broken:  # noqa: BLE001
         text = f"<its traceback cannot be had: {type(broken).__name__}>\n"
     with suppress(Exception):
-        error.add_note(f"Raised by {type(cell.thing).__name__}.{name} of an actor:\n{text}")
+        kind = type(cell._thing).__name__  # noqa: SLF001
+        error.add_note(f"Raised by {kind}.{name} of an actor:\n{text}")
     return error
 
 
@@ -100,31 +124,6 @@ def opened(outcome: Outcome) -> Any:
     if outcome.error is not None:
         raise outcome.error
     return outcome.value
-
-
-class ActorHere:
-    """An actor in a task that has it as an argument: in the same process, so it is just called."""
-
-    def __init__(self, cell: ActorCell) -> None:
-        self._cell = cell
-
-    def __repr__(self) -> str:
-        return f"<Actor: {type(self._cell.thing).__name__}, here>"
-
-    def __getattr__(self, name: str) -> Any:
-        if name.startswith("__"):
-            raise AttributeError(name)
-        with self._cell.lock:
-            found = getattr(self._cell.thing, name)
-        if not callable(found):
-            return found
-
-        def method(*args: Any, **kwargs: Any) -> Answer:
-            if inspect.iscoroutinefunction(found):
-                return Answer(found(*args, **kwargs))
-            return Answer(call_actor(self._cell, (name, args, kwargs), None))
-
-        return method
 
 
 class Answer:

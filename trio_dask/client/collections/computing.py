@@ -76,6 +76,12 @@ def submit_graph(
     from trio_dask.client.collections.submitting import GraphSubmission
 
     client.live.check_open()
+    if options.get("actors"):
+        msg = (
+            "graphs make no actors: make one with client.submit(Class, actor=True), and have the "
+            "graph's functions take what its result() gives"
+        )
+        raise SubmitError(msg)
     wanted = list(dict.fromkeys(keys))
     graph = concrete(dsk, wanted)
     with client.live.lock:
