@@ -10,14 +10,14 @@ import trio_dask
 import trio_dask.deploy
 from trio_dask import Client, LocalCluster
 from trio_dask.cli import main
-from trio_dask.cli.migrating import (
+from trio_dask.cli.migrating import MISSING, OTHER, SAME, uses
+from trio_dask.cli.migrating_words import (
+    CLIENT_INSIDES,
     CLIENT_METHODS,
+    CLUSTER_INSIDES,
     ELSEWHERE,
-    MISSING,
     OPTIONS,
-    OTHER,
-    SAME,
-    uses,
+    OTHERS,
 )
 
 if TYPE_CHECKING:
@@ -121,6 +121,57 @@ def test_a_program_with_classes() -> None:
         (25, "client.gather"): (SAME, ""),
         (25, "client.gather(direct=)"): (MISSING, OPTIONS["gather"]["direct"]),
     }
+
+
+LESSONS = """
+from dask.distributed import Client, LocalCluster
+from dask_ml.model_selection import HyperbandSearchCV, train_test_split
+from xgboost import dask as dxgb
+import xgboost.dask
+import joblib
+
+own = LocalCluster(n_workers=4)
+c = await Client(asynchronous=True)
+pids = [each.pid for each in own.scheduler.workers.values()]
+len(own.workers), own.scale(3), c.cluster.scheduler
+c.sync(work), c.scheduler.address, c.gather([])
+work.scheduler, work.cluster.sync
+with joblib.parallel_backend("dask"):
+    fit()
+with joblib.parallel_config(backend="dask"), joblib.parallel_config(backend="loky"):
+    joblib.Parallel(backend="dask"), joblib.Parallel("dask")
+"""
+
+
+def test_what_notebooks_do() -> None:
+    """The insides of clients and clusters, joblib, and packages that look for a client themselves."""
+    found = {(each.line, each.name): (each.state, each.note) for each in uses(LESSONS)}
+    of_scheduler = (MISSING, CLUSTER_INSIDES["scheduler"])
+    backend = (OTHER, 'it is "trio_dask"')
+    hyperband = "dask_ml.model_selection.HyperbandSearchCV"
+    assert found == {
+        (2, "Client"): (SAME, ""),
+        (2, "LocalCluster"): (SAME, ""),
+        (3, hyperband): (MISSING, OTHERS[hyperband]),
+        (4, "xgboost.dask"): (MISSING, OTHERS["xgboost.dask"]),
+        (5, "xgboost.dask"): (MISSING, OTHERS["xgboost.dask"]),
+        (9, "Client(asynchronous=True)"): (
+            OTHER,
+            "it is `async with AsyncClient(…) as client:`",
+        ),
+        (10, "cluster.scheduler"): of_scheduler,
+        (11, "cluster.workers"): (OTHER, CLUSTER_INSIDES["workers"]),
+        (11, "cluster.scheduler"): of_scheduler,
+        (12, "client.sync"): (MISSING, CLIENT_INSIDES["sync"]),
+        (12, "client.scheduler"): (MISSING, CLIENT_INSIDES["scheduler"]),
+        (12, "client.gather"): (SAME, ""),
+        (14, 'parallel_backend("dask")'): backend,
+        (16, 'parallel_config("dask")'): backend,
+        (17, 'Parallel("dask")'): backend,
+    }
+    assert uses("import joblib\njoblib.parallel_backend('dask')")
+    assert not any(hasattr(Client, name) for name in CLIENT_INSIDES)
+    assert [name for name in CLUSTER_INSIDES if hasattr(LocalCluster, name)] == ["workers"]
 
 
 def test_options_that_are_missing_are() -> None:

@@ -8,6 +8,14 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
+from trio_dask.cli.migrating_words import (
+    CLIENT_INSIDES,
+    CLIENT_METHODS,
+    CLUSTER_INSIDES,
+    ELSEWHERE,
+    OPTIONS,
+    OTHERS,
+)
 from trio_dask.config import equivalent
 
 if TYPE_CHECKING:
@@ -22,86 +30,6 @@ MISSING: Final = "missing"
 
 #: What IPython understands, and Python does not.
 _MAGIC: Final = re.compile(r"^(\s*)(?:[%!?].*|.*\?)$")
-_DEPLOY: Final = "from trio_dask.deploy"
-#: What is here under another name, or in another way.
-ELSEWHERE: Final = {
-    "SSHCluster": _DEPLOY,
-    "SLURMCluster": _DEPLOY,
-    "PBSCluster": _DEPLOY,
-    "SGECluster": _DEPLOY,
-    "LSFCluster": _DEPLOY,
-    "TimeoutError": "it is Python's own",
-    "__version__": "trio_dask.__version__, which counts otherwise",
-    "default_client": "Client.current()",
-    "Adaptive": "cluster.adapt(…)",
-    "Actor": "submit(…, actor=True)",
-    "ActorFuture": "methods of actors give futures",
-    "NannyPlugin": "WorkerPlugin: nannies run no code of users",
-    "UploadFile": "client.upload_file(…)",
-    "Environ": "a WorkerPlugin, as in the how-to on plugins",
-    "PipInstall": "a WorkerPlugin that calls pip",
-    "Worker": "`trio-dask worker`, `trio-dask spec` or LocalCluster",
-    "Nanny": "`trio-dask worker`, `trio-dask spec` or LocalCluster",
-    "Scheduler": "`trio-dask scheduler`, `trio-dask spec` or LocalCluster",
-}
-#: Methods of clients that there are in Dask: which of them are here is looked up there.
-CLIENT_METHODS: Final = frozenset(
-    """
-    submit map gather scatter compute persist get cancel retry get_executor run run_on_scheduler
-    who_has has_what nthreads ncores processing nbytes rebalance replicate retire_workers
-    upload_file call_stack profile get_versions get_worker_logs get_scheduler_logs get_metadata
-    set_metadata publish_dataset get_dataset list_datasets unpublish_dataset register_plugin
-    unregister_worker_plugin unregister_scheduler_plugin register_worker_callbacks log_event
-    get_events subscribe_topic unsubscribe_topic get_task_stream forward_logging
-    unforward_logging dump_cluster_state story benchmark_hardware restart restart_workers
-    wait_for_workers shutdown close scheduler_info write_scheduler_file as_current
-    normalize_collection futures_of recreate_error_locally recreate_task_locally
-    """.split()  # noqa: SIM905 - as many are easier to read so
-)
-
-
-#: Options of them that are not here, and what is instead.
-OPTIONS: Final[dict[str, dict[str, str]]] = {
-    "Client": dict.fromkeys(
-        (
-            "connection_limit",
-            "deserializers",
-            "direct_to_workers",
-            "extensions",
-            "heartbeat_interval",
-            "serializers",
-        ),
-        "nothing of that is needed",
-    ),
-    "submit": {"fifo_timeout": "it would go to the function"},
-    "map": dict.fromkeys(("batch_size", "fifo_timeout"), "it would go to the function"),
-    "gather": {"direct": "it always is, if that can be"},
-    "scatter": {"direct": "it always is", "timeout": ""},
-    "compute": {"fifo_timeout": "", "actors": "submit(…, actor=True)"},
-    "persist": {"fifo_timeout": "", "actors": "submit(…, actor=True)"},
-    "get": {"fifo_timeout": "", "actors": "submit(…, actor=True)"},
-    "cancel": {"force": "what others want goes on for them", "msg": "reason="},
-    "run": dict.fromkeys(("nanny", "wait"), "it would go to the function"),
-    "close": {"timeout": "it is bounded"},
-    "retire_workers": dict.fromkeys(("key", "attribute", "target"), ""),
-    "get_worker_logs": {"nanny": "it is in the worker"},
-    "profile": dict.fromkeys(("plot", "filename", "server", "scheduler"), "the dashboard has it"),
-    "replicate": {"branching_factor": "receivers fetch from those who hold it"},
-    "get_task_stream": dict.fromkeys(
-        ("plot", "filename", "bokeh_resources"), "performance_report has the picture"
-    ),
-    "LocalCluster": dict.fromkeys(
-        (
-            "blocked_handlers",
-            "interface",
-            "protocol",
-            "scheduler_kwargs",
-            "worker_class",
-            "worker_dashboard_address",
-        ),
-        "there is no such thing",
-    ),
-}
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -188,6 +116,7 @@ class _Reader:
         self._tree = tree
         self._modules = dict.fromkeys(MODULES, "")  # what modules are called here
         self._clients = {"client", "self.client", "self._client"}
+        self._clusters = {"cluster", "self.cluster", "self._cluster"}
         self._imported = False
 
     def found(self) -> Iterator[Use]:
@@ -198,6 +127,7 @@ class _Reader:
                 yield from self._names(node)
             elif isinstance(node, ast.Import):
                 self._import(node)
+        yield from _around(nodes)
         if not self._imported:
             return
         for node in nodes:
@@ -239,6 +169,8 @@ class _Reader:
         found: list[ast.expr] = []
         if isinstance(node, ast.Assign) and _is_client(node.value):
             found += node.targets
+        elif isinstance(node, ast.Assign) and _is_cluster(node.value):
+            self._clusters.update(ast.unparse(each) for each in node.targets)
         elif isinstance(node, ast.AnnAssign) and _is_kind_of_client(node.annotation):
             found.append(node.target)
         elif isinstance(node, ast.arg) and _is_kind_of_client(node.annotation):
@@ -259,6 +191,18 @@ class _Reader:
             yield judged(node.attr, node.lineno)
         elif owner in self._clients and node.attr in CLIENT_METHODS:
             yield judged_method(node.attr, node.lineno)
+        elif owner in self._clients and node.attr in CLIENT_INSIDES:
+            yield Use(node.lineno, f"client.{node.attr}", MISSING, CLIENT_INSIDES[node.attr])
+        elif node.attr in CLUSTER_INSIDES and self._is_cluster(node.value):
+            state = OTHER if node.attr == "workers" else MISSING
+            yield Use(node.lineno, f"cluster.{node.attr}", state, CLUSTER_INSIDES[node.attr])
+
+    def _is_cluster(self, node: ast.expr) -> bool:
+        of_client = isinstance(node, ast.Attribute) and node.attr == "cluster"
+        owner = ast.unparse(node)
+        return owner in self._clusters or (
+            of_client and owner.removesuffix(".cluster") in self._clients
+        )
 
     def _call(self, node: ast.Call) -> Iterator[Use]:
         owner, _, name = ast.unparse(node.func).rpartition(".")
@@ -270,10 +214,41 @@ class _Reader:
             option = each.arg or ""
             true = isinstance(each.value, ast.Constant) and each.value.value is True
             if option == "asynchronous" and true and not method:
-                yield Use(node.lineno, f"{name}(asynchronous=True)", OTHER, f"it is Async{name}")
+                note = f"it is `async with Async{name}(…) as {name[-7:].lower()}:`"
+                yield Use(node.lineno, f"{name}(asynchronous=True)", OTHER, note)
             elif option in OPTIONS.get(name, {}):
                 called = f"client.{name}" if method else name
                 yield Use(each.value.lineno, f"{called}({option}=)", MISSING, OPTIONS[name][option])
+
+
+def _around(nodes: list[ast.AST]) -> Iterator[Use]:
+    """What has to do with it without naming it: also of programs that get their client elsewhere."""
+    for node in nodes:
+        if isinstance(node, ast.Import | ast.ImportFrom):
+            yield from _of_others(node)
+        elif isinstance(node, ast.Call):
+            yield from _of_joblib(node)
+
+
+def _of_others(node: ast.Import | ast.ImportFrom) -> Iterator[Use]:
+    """Imports of what looks for Dask's client itself."""
+    module = f"{node.module}." if isinstance(node, ast.ImportFrom) and node.module else ""
+    for each in node.names:
+        name = f"{module}{each.name}"
+        for other in (name, module.removesuffix(".")):
+            if other in OTHERS:
+                yield Use(node.lineno, other, MISSING, OTHERS[other])
+
+
+def _of_joblib(node: ast.Call) -> Iterator[Use]:
+    """Joblib's backend by its name."""
+    name = ast.unparse(node.func).rpartition(".")[2]
+    if name not in ("parallel_backend", "parallel_config", "Parallel"):
+        return
+    given = [each.value for each in node.keywords if each.arg == "backend"]
+    given += node.args[:1] if name != "Parallel" else []
+    if any(isinstance(each, ast.Constant) and each.value == "dask" for each in given):
+        yield Use(node.lineno, f'{name}("dask")', OTHER, 'it is "trio_dask"')
 
 
 def _settings(node: ast.Call) -> Iterator[Use]:
@@ -308,6 +283,12 @@ def _is_kind_of_client(annotation: ast.expr | None) -> bool:
         str(annotation.value) if isinstance(annotation, ast.Constant) else ast.unparse(annotation)
     )
     return any(part.rpartition(".")[2].strip() == "Client" for part in text.split("|"))
+
+
+def _is_cluster(node: ast.AST) -> bool:
+    if isinstance(node, ast.Await):
+        node = node.value
+    return isinstance(node, ast.Call) and ast.unparse(node.func).endswith("Cluster")
 
 
 def _is_client(node: ast.AST) -> bool:

@@ -155,7 +155,8 @@ def _without_dasks(options: dict[str, Any], *, asynchronous: bool) -> dict[str, 
     rest = dict(options)
     wanted = rest.pop("asynchronous", asynchronous)
     if bool(wanted) is not asynchronous:
-        blocks, awaits = "Client is the one that blocks", "AsyncClient is the one to await"
+        blocks = "Client is the one that blocks"
+        awaits = "AsyncClient is the one to await, in `async with AsyncClient(…) as client:`"
         msg = f"asynchronous={wanted!r}: {blocks if asynchronous else awaits}"
         raise ConfigError(msg)
     for name in rest:
