@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import pickle
 import threading
+from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -104,7 +105,7 @@ def test_a_lock_is_not_had_twice(client: Client) -> None:
     one.release()
     with pytest.raises(RuntimeError, match="is not held here"):
         one.release()
-    assert other.acquire(timeout=PATIENCE_S)
+    assert other.acquire(timeout=timedelta(seconds=PATIENCE_S))  # type: ignore[arg-type]
     other.release()
     assert not one.locked()
     copy = pickle.loads(pickle.dumps(Lock(("a", 1))))
@@ -141,6 +142,8 @@ def test_a_semaphore_counts(client: Client) -> None:
         semaphore.release()
     with pytest.raises(ValueError, match="max_leases=0"):
         Semaphore(0)
+    assert semaphore.acquire()
+    assert semaphore.release()
     assert semaphore.acquire()
     semaphore.close()
     assert semaphore.get_value() == 0
@@ -201,8 +204,9 @@ def test_a_queue_has_bounds_and_batches(client: Client) -> None:
         queue.put(3, timeout=SHORT_S)
     assert queue.get(batch=True) == [1, None]
     assert queue.get(batch=True) == []
-    with pytest.raises(TimeoutError, match=r"nothing came within 0\.05 s"):
-        queue.get(timeout=SHORT_S)
+    for limit in (SHORT_S, "50ms", timedelta(milliseconds=50)):
+        with pytest.raises(TimeoutError, match=r"nothing came within 0\.05 s"):
+            queue.get(timeout=limit)  # type: ignore[arg-type]
     thread = threading.Thread(target=lambda: list(map(queue.put, range(5))))
     thread.start()
     assert queue.get(batch=5, timeout=PATIENCE_S) == list(range(5))
@@ -229,7 +233,7 @@ def test_a_variable(client: Client, cluster: LocalCluster) -> None:
     with Client(cluster) as other:
         Variable("v", client=other).set([other.submit(pow, 3, 3)])
     assert variable.get()[0].result() == 27
-    variable.set("text")
+    variable.set("text", timeout=PATIENCE_S)
     assert variable.get() == "text"
     variable.delete()
     with pytest.raises(TypeError, match="AsyncVariable needs a AsyncClient"):

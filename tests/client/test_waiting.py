@@ -87,6 +87,19 @@ async def test_as_completed_gives_the_order() -> None:
         assert steps.is_empty()
 
 
+async def test_as_completed_says_how_many_are_left() -> None:
+    """When it is shown."""
+    async with open_client() as (client, fake):
+        fake.held = True
+        steps = as_completed(client.map(inc, range(3)))
+        await client.flush()
+        assert repr(steps) == "<as_completed: waiting=3 done=0>"
+        fake.run(2)
+        _ = await anext(steps)
+        assert repr(steps) == "<as_completed: waiting=1 done=1>"
+        fake.run()
+
+
 async def test_as_completed_with_results() -> None:
     """Pairs; errors raised, or in place of the value; large values fetched."""
     async with open_client() as (client, _):

@@ -45,6 +45,8 @@ def test_a_blocking_cluster_is_there_when_it_is_made() -> None:
         assert client.submit(pow, 2, 10).result() == 1024
     cluster.close()
     assert (cluster.status, cluster.workers) == ("closed", {})
+    with pytest.raises(RuntimeError, match=r"status='closed'\) is closed: there is nothing"):
+        cluster.get_client()
     cluster.close()
     assert family() == before
     assert cluster_threads() == []

@@ -114,6 +114,20 @@ def test_shares_of_the_memory_have_the_names_that_dask_gives_them() -> None:
     assert plan.plan_local(1, max_spill=False).config.worker.memory.max_spill == 0
 
 
+def test_what_is_so_anyway_may_be_asked_for() -> None:
+    """Programs for Dask say it: no loop, no class of workers, no interface, the protocol there is."""
+    made = plan.plan_local(
+        1, asynchronous=False, loop=None, worker_class=None, interface=None, start=None,
+        blocked_handlers=None, scheduler_kwargs={}, worker_dashboard_address=None,
+        protocol="tcp://", host="tcp://127.0.0.2",
+    )  # fmt: skip
+    assert made.config.scheduler.host == made.config.worker.host == "127.0.0.2"
+    assert plan.plan_local(1, host=None, protocol="tcp").config.worker.host == plan.LOOPBACK
+    for refused in ("tls", "inproc://"):
+        with pytest.raises(ConfigError, match="with security= it is tls, else tcp"):
+            plan.plan_local(1, protocol=refused)
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [

@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from trio_dask.client.notebook import as_html
     from trio_dask.client.topics import print, warn  # noqa: A004 - as in Dask
     from trio_dask.client.waiting import DoneAndNotDone, as_completed, fire_and_forget, wait
+    from trio_dask.client.waits import seconds_of
 
 _HOMES: Final[dict[str, str]] = {
     "AsyncClient": "async_client",
@@ -67,6 +68,7 @@ _HOMES: Final[dict[str, str]] = {
     "print": "topics",
     "progress": "bars",
     "refuse_running_loop": "loops",
+    "seconds_of": "waits",
     "wait": "waiting",
     "waker": "loops",
     "warn": "topics",
@@ -102,6 +104,7 @@ __all__ = [
     "print",
     "progress",
     "refuse_running_loop",
+    "seconds_of",
     "wait",
     "waker",
     "warn",

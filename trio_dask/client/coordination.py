@@ -308,13 +308,14 @@ class Semaphore(_SemaphoreParts):
         client = self._find(Client)
         return client.run_blocking(self._acquire(client, seconds_of(timeout)))
 
-    def release(self) -> None:
-        """Give one lease back, the oldest of this object's.
+    def release(self) -> bool:
+        """Give one lease back, the oldest of this object's: True, as in Dask.
 
         Raises:
             RuntimeError: this object has none.
         """
         self._release()
+        return True
 
     def get_value(self) -> int:
         """How many leases are held, by whomever."""
@@ -345,13 +346,14 @@ class AsyncSemaphore(_SemaphoreParts):
         """
         return await self._acquire(self._find(AsyncClient), seconds_of(timeout))
 
-    async def release(self) -> None:
-        """Give one lease back, the oldest of this object's.
+    async def release(self) -> bool:
+        """Give one lease back, the oldest of this object's: True, as in Dask.
 
         Raises:
             RuntimeError: this object has none.
         """
         self._release()
+        return True
 
     async def get_value(self) -> int:
         """How many leases are held, by whomever."""

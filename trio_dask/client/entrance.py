@@ -65,6 +65,7 @@ class Entrance:
         Raises:
             ConfigError: there is no address, or it is none; or there is no such file.
             AuthenticationError: there is no token.
+            RuntimeError: it is a cluster that was closed.
         """
         token = ""
         if scheduler_file is not None:
@@ -75,6 +76,9 @@ class Entrance:
             given, token = file.address, file.token
         elif given is None:
             given = config.scheduler_address
+        if getattr(given, "status", "") == "closed":
+            msg = f"{given!r} is closed: there is nothing to connect to"
+            raise RuntimeError(msg)
         address = getattr(given, "scheduler_address", given)
         token = token or getattr(given, "token", "")  # a cluster knows its own
         if not isinstance(address, str) or not address:

@@ -8,14 +8,14 @@ from trio_dask.client import sharing
 from trio_dask.client.async_client import AsyncClient
 from trio_dask.client.blocking import Client
 from trio_dask.client.coordination import Named
-from trio_dask.client.waits import seconds_of
+from trio_dask.client.waits import TimeIsUp, seconds_of
 
 if TYPE_CHECKING:
     from trio_dask.client.base import BaseClient
 
 
 def _late(what: Named, timeout: float | str | None, why: str) -> TimeoutError:
-    return TimeoutError(f"{what!r}: {why} within {timeout} s")
+    return TimeoutError(f"{what!r}: {why} within {seconds_of(timeout):g} s")
 
 
 class _EventParts(Named):
@@ -203,9 +203,12 @@ class AsyncQueue(_QueueParts):
 class _VariableParts(Named):
     """One value under a name."""
 
-    async def _set(self, client: BaseClient, value: Any) -> None:
-        kept = client.describer.kept(value, repr(self))
-        await self._ask(client, "variable.set", **kept)
+    async def _set(self, client: BaseClient, value: Any, limit: float | str | None) -> None:
+        params = {"name": self.name} | client.describer.kept(value, repr(self))
+        try:
+            await client.live.ask("variable.set", params, limit_s=seconds_of(limit))
+        except TimeIsUp:
+            raise _late(self, limit, "the scheduler has not answered") from None
 
     async def _get(self, client: BaseClient, limit: float | str | None) -> Any:
         params = {"name": self.name}
@@ -221,14 +224,15 @@ class _VariableParts(Named):
 class Variable(_VariableParts):
     """One value under a name, in the whole cluster. A future in it keeps its task wanted."""
 
-    def set(self, value: Any) -> None:
+    def set(self, value: Any, timeout: float | str | None = None) -> None:
         """Give it a value, instead of the one that it has.
 
         Raises:
             SubmitError: it cannot be pickled, or is larger than a megabyte.
+            TimeoutError: the scheduler has not said within `timeout` seconds that it has it.
         """
         client = self._find(Client)
-        client.run_blocking(self._set(client, value))
+        client.run_blocking(self._set(client, value, timeout))
 
     def get(self, timeout: float | str | None = None) -> Any:
         """Its value, as soon as it has one.
@@ -248,13 +252,14 @@ class Variable(_VariableParts):
 class AsyncVariable(_VariableParts):
     """`Variable` for code that awaits."""
 
-    async def set(self, value: Any) -> None:
+    async def set(self, value: Any, timeout: float | str | None = None) -> None:  # noqa: ASYNC109
         """Give it a value, instead of the one that it has.
 
         Raises:
             SubmitError: it cannot be pickled, or is larger than a megabyte.
+            TimeoutError: the scheduler has not said within `timeout` seconds that it has it.
         """
-        await self._set(self._find(AsyncClient), value)
+        await self._set(self._find(AsyncClient), value, timeout)
 
     async def get(self, timeout: float | str | None = None) -> Any:  # noqa: ASYNC109
         """Its value, as soon as it has one.

@@ -7,6 +7,7 @@ import sys
 import time
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
+from datetime import timedelta
 from numbers import Real
 from typing import Any, Final, Literal, TypeAlias
 
@@ -77,7 +78,7 @@ def _limits(timeout: float | str | None, deadline: float | str | None) -> dict[s
 
 
 def limit_s(name: str, limit: object) -> float:
-    """A time limit in seconds, as a user gives it: a number, or text such as ``"2s"``.
+    """A time limit in seconds, as a user gives it: a number, text such as ``"2s"``, or a timedelta.
 
     A timeout of 0 makes no sense; a deadline of 0 does: it may be what is left of another.
 
@@ -85,6 +86,8 @@ def limit_s(name: str, limit: object) -> float:
         SubmitError: it is none.
     """
     seconds = math.nan
+    if isinstance(limit, timedelta):
+        limit = limit.total_seconds()
     if isinstance(limit, str):
         with suppress(ConfigError):
             seconds = parse_seconds(limit)

@@ -262,6 +262,10 @@ class as_completed(Generic[Y]):  # noqa: N801 - the name Dask and concurrent.fut
         for client, watch in self._clients.items():
             client.live.forget(watch)
 
+    def __repr__(self) -> str:
+        self._collect()
+        return f"<as_completed: waiting={self._pending} done={len(self._ready)}>"
+
     def add(self, future: AnyFuture) -> None:
         """One more. A future that is added twice comes twice."""
         self.update([future])

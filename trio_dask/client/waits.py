@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 import threading
 import time
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 import anyio
@@ -24,12 +25,14 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 
-def seconds_of(timeout: float | str | None) -> float | None:
-    """A time limit as a user gives it: a number of seconds, or text such as ``"2s"``, or None.
+def seconds_of(timeout: float | str | timedelta | None) -> float | None:
+    """A time limit as a user gives it: a number of seconds, text such as ``"2s"``, a timedelta, or None.
 
     Raises:
         ValueError: it is none.
     """
+    if isinstance(timeout, timedelta):
+        timeout = timeout.total_seconds()
     if timeout is None or (isinstance(timeout, int | float) and not math.isnan(timeout)):
         return None if timeout is None else max(0.0, timeout)
     try:

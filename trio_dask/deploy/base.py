@@ -7,7 +7,7 @@ import sys
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, ClassVar, Final, Self
 
-from trio_dask.client import as_html, refuse_running_loop
+from trio_dask.client import as_html, refuse_running_loop, seconds_of
 from trio_dask.deploy.adaptive import AdaptiveSettings
 from trio_dask.deploy.control import control_link
 
@@ -254,7 +254,7 @@ class BlockingCluster(ClusterBase):
         """
         self._adapt(minimum=minimum, maximum=maximum, **options)
 
-    def wait_for_workers(self, n: int | None = None, timeout: float | None = None) -> None:
+    def wait_for_workers(self, n: int | None = None, timeout: float | str | None = None) -> None:
         """Wait until there are at least `n` workers, or as many as `scale` has asked for.
 
         Raises:
@@ -264,7 +264,7 @@ class BlockingCluster(ClusterBase):
         """
         name = type(self).__name__
         refuse_running_loop(f"{name}.wait_for_workers", f"Async{name}")
-        self._engine.call(self._live_handle.wait_for_workers, n, timeout)
+        self._engine.call(self._live_handle.wait_for_workers, n, seconds_of(timeout))
 
     def close(self) -> None:
         """End all of it, and wait until that is done. Any thread may, as often as it likes.
@@ -314,10 +314,10 @@ class AsyncCluster(ClusterBase):
     async def wait_for_workers(
         self,
         n: int | None = None,
-        timeout: float | None = None,  # noqa: ASYNC109 - Dask's name
+        timeout: float | str | None = None,  # noqa: ASYNC109 - Dask's name
     ) -> None:
         """Wait until there are enough workers: see `BlockingCluster.wait_for_workers`."""
-        await self._engine.call_async(self._live_handle.wait_for_workers, n, timeout)
+        await self._engine.call_async(self._live_handle.wait_for_workers, n, seconds_of(timeout))
 
     async def close(self) -> None:
         """End all of it, and wait until that is done; a cancellation does not cut it short."""

@@ -27,7 +27,7 @@ class _LocalCluster(ClusterBase):
         dashboard_address: str | None = DASHBOARD,
         security: Security | bool | None = None,
         scheduler_port: int | str = 0,
-        host: str = LOOPBACK,
+        host: str | None = LOOPBACK,
         name: str | int | None = None,
         start_timeout_s: float = START_S,
         silence_logs: int | str | bool = logging.WARNING,
@@ -79,7 +79,7 @@ class LocalCluster(_LocalCluster, BlockingCluster):
             cluster alone. The cluster's token is needed in any case.
         scheduler_port: where the scheduler listens; 0: any free port; of a range, as
             ``"8786:8790"``, the first that is free.
-        host: on which interface; by default nobody outside this machine gets in.
+        host: on which interface; by default, and with None, nobody outside this machine gets in.
         name: what the workers' names begin with, as ``name-0``.
         start_timeout_s: how long the start may take.
         silence_logs: the least important lines of the servers' logs to show on stderr, as a level

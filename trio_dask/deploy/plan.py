@@ -73,6 +73,18 @@ _ELSEWHERE: Final = {
     "silence_log": "it is silence_logs",
     "timeout": "it is start_timeout_s here",
 }
+#: Arguments of Dask's for which there is nothing here, and what asks for what is the case anyway.
+_WITHOUT: Final[dict[str, tuple[object, ...]]] = {
+    "asynchronous": (False,),
+    "blocked_handlers": (None,),
+    "interface": (None,),
+    "loop": (None,),
+    "protocol": (None,),
+    "scheduler_kwargs": (None, {}),
+    "start": (None,),
+    "worker_class": (None,),
+    "worker_dashboard_address": (None,),
+}
 _LEVELS: Final = ("debug", "info", "warning", "error")
 
 
@@ -115,7 +127,7 @@ def plan_local(  # noqa: PLR0913 - the arguments of a cluster
     dashboard_address: str | None = DASHBOARD,
     security: object = None,
     scheduler_port: int | str = 0,
-    host: str = LOOPBACK,
+    host: str | None = LOOPBACK,
     name: str | int | None = None,
     start_timeout_s: float = START_S,
     silence_logs: int | str | bool = logging.WARNING,
@@ -127,7 +139,16 @@ def plan_local(  # noqa: PLR0913 - the arguments of a cluster
         ConfigError: an option is unknown, or its value is none.
     """
     certificates = checked_security(security)
+    worker_options = {
+        option: value
+        for option, value in worker_options.items()
+        if value not in _WITHOUT.get(option, ())
+    }
+    protocol = "tls" if certificates else "tcp"
+    if worker_options.get("protocol") in (protocol, f"{protocol}://"):
+        del worker_options["protocol"]
     _refuse_unknown(worker_options)
+    host = (LOOPBACK if host is None else host).removeprefix(f"{protocol}://")
     options = dict(map(_setting, worker_options.items()))
     options = {name: value for name, value in options.items() if value is not None}
     workers, threads = _sizes(n_workers, threads_per_worker, processes=processes)
