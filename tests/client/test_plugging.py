@@ -6,7 +6,7 @@ import os
 import sys
 import zipfile
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -121,6 +121,24 @@ def test_a_failure_is_raised_and_it_is_nowhere(client: Client, tmp_path: Path) -
     assert "is registered no longer" in notes
     client.register_worker_callbacks(Note(str(tmp_path)).setup)
     assert said(tmp_path) == dict.fromkeys(["w-0", "w-1"], "up")
+
+
+def test_what_callbacks_take(client: Client, tmp_path: Path) -> None:
+    """The worker, by any name or none; or nothing, as in Dask."""
+
+    def alone() -> None:
+        (tmp_path / "alone").touch()
+
+    def named(*, dask_worker: Any) -> None:
+        (tmp_path / f"named {dask_worker.name}").touch()
+
+    def given(worker: Any) -> None:
+        (tmp_path / f"given {worker.name}").touch()
+
+    for setup in (alone, named, given):
+        client.register_worker_callbacks(setup)
+    found = {path.name for path in tmp_path.iterdir()}
+    assert found == {"alone", "named w-0", "named w-1", "given w-0", "given w-1"}
 
 
 @pytest.mark.parametrize(

@@ -92,6 +92,29 @@ async def test_the_real_runner(tmp_path: Path, host: RunnerHost) -> None:
             assert not each.is_alive()
 
 
+async def test_what_a_process_for_tasks_begins_with(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One seed for all of them, and libraries that start no threads, unless the worker has others."""
+    monkeypatch.delenv("PYTHONHASHSEED", raising=False)
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    monkeypatch.setenv("MKL_NUM_THREADS", "3")
+    names = ("PYTHONHASHSEED", "OMP_NUM_THREADS", "MKL_NUM_THREADS")
+    async with fake_scheduler() as scheduler, trio.open_nursery() as nursery:
+        config = settings(tmp_path, nworkers=2)
+        nursery.start_soon(run_worker, config, scheduler.address, KEYS)
+        await scheduler.wait_for(2)
+        found: list[object] = []
+        for talk in scheduler.talks.values():
+            boss = Boss(talk)
+            variables = await boss.call(lambda: [os.environ.get(name) for name in names])
+            assert unpack(variables.values[0]) == ["0", "1", "3"]
+            done = await boss.call(hash, "text")
+            found.append(unpack(done.values[0]))
+        assert found[0] == found[1]
+        nursery.cancel_scope.cancel()
+
+
 @pytest.mark.slow
 async def test_the_real_runner_is_killed_while_it_works(tmp_path: Path) -> None:
     """It tells on its board what it was doing, and its successor works."""

@@ -112,8 +112,11 @@ class AsyncPlugging(AsyncPublishing):
         """
         return await unregister(self, name)
 
-    async def register_worker_callbacks(self, setup: Callable[[Any], Any]) -> dict[str, Any]:
-        """Call a function with the worker, now and as each process that runs tasks starts."""
+    async def register_worker_callbacks(self, setup: Callable[..., Any]) -> dict[str, Any]:
+        """Call a function now, and as each process that runs tasks starts.
+
+        With the worker, as `dask_worker` if it has that name for it, unless it takes nothing.
+        """
         return await register(self, Callback(setup), None)
 
     async def upload_file(
@@ -162,8 +165,11 @@ class Plugging(Publishing):
         done: dict[str, Any] = self.run_blocking(unregister(self, name))
         return done
 
-    def register_worker_callbacks(self, setup: Callable[[Any], Any]) -> dict[str, Any]:
-        """Call a function with the worker, now and as each process that runs tasks starts."""
+    def register_worker_callbacks(self, setup: Callable[..., Any]) -> dict[str, Any]:
+        """Call a function now, and as each process that runs tasks starts.
+
+        With the worker, as `dask_worker` if it has that name for it, unless it takes nothing.
+        """
         done: dict[str, Any] = self.run_blocking(register(self, Callback(setup), None))
         return done
 

@@ -13,6 +13,7 @@ import trio
 
 from trio_dask.config import ports_text
 from trio_dask.deploy.children import Child, open_child
+from trio_dask.deploy.dasks import dasks_settings
 from trio_dask.errors import SchedulerUnreachable
 from trio_dask.messages.tie import (
     DASHBOARD,
@@ -55,6 +56,7 @@ class Outside:
         self._on_line: Final = on_line
         self._workers: Child | None = None
         self._tls: dict[str, str] = {}
+        self._dask: Final = dasks_settings()
 
     async def run(self) -> None:
         """Until cancelled. What goes wrong is the cluster's failure."""
@@ -177,7 +179,9 @@ class Outside:
         words = [word for option in options.items() for word in option]
         async with open_child(
             "worker", words,
-            environ={**self._environ(), **self._plan.worker_environ, _ADDRESS: ""},
+            environ={
+                **self._environ(), **self._dask, **self._plan.worker_environ, _ADDRESS: ""
+            },
             on_line=self._on_line, on_news=on_news,
         ) as child:  # fmt: skip
             self._workers = child

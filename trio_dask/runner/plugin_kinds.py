@@ -30,14 +30,22 @@ class WorkerPlugin:
 
 
 class Callback(WorkerPlugin):
-    """A function to be called as each process starts."""
+    """A function to be called as each process starts: with the worker, unless it takes nothing."""
 
-    def __init__(self, function: Callable[[Any], Any]) -> None:
+    def __init__(self, function: Callable[..., Any]) -> None:
         self._function = function
 
     def setup(self, worker: Any) -> Any:
-        """Call it."""
-        return self._function(worker)
+        """Call it; as `dask_worker` where it has that name for it."""
+        import inspect
+
+        try:
+            taken = inspect.signature(self._function).parameters
+        except (TypeError, ValueError):  # it is not written in Python
+            return self._function(worker)
+        if "dask_worker" in taken:
+            return self._function(dask_worker=worker)
+        return self._function(worker) if taken else self._function()
 
 
 class UploadFile(WorkerPlugin):

@@ -24,6 +24,15 @@ if TYPE_CHECKING:
 
 #: What a task must never see.
 _SECRETS: Final = ("TRIO_DASK_TOKEN",)
+#: What tasks' processes have unless our own environment says otherwise. With one seed `hash` of a
+#: text is the same in all of them, so that tasks may part things by it; and each task is one
+#: thread's work, where libraries for linear algebra would start one for each processor.
+_DEFAULTS: Final = {
+    "PYTHONHASHSEED": "0",
+    "MKL_NUM_THREADS": "1",
+    "OMP_NUM_THREADS": "1",
+    "OPENBLAS_NUM_THREADS": "1",
+}
 _SLOT: Final = struct.Struct("<qd")
 _numbers: Final = itertools.count(1)
 _MAXRSS_UNIT: Final = 1 if sys.platform == "darwin" else 1024
@@ -86,7 +95,7 @@ class RunnerProcess:
                     stderr=self.output.ends[1],
                     pass_fds=(child.fileno(), self.board_fd),
                     start_new_session=True,
-                    env=kept | {MARK: self._mark},
+                    env=_DEFAULTS | kept | {MARK: self._mark},
                 )
             self.output.started()
             self._looked_after: Final = undo.enter_context(contextlib.ExitStack())
