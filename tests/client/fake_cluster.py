@@ -28,6 +28,10 @@ ANSWERS: dict[str, tuple[bool, dict[str, Any]]] = {
     "flush": (True, {}),
     "info": (True, {"n_workers": 2}),
     "nthreads": (True, dict.fromkeys(WORKERS, 1)),
+    "why": (
+        True,
+        {"key": "x", "state": "waiting", "lines": [b"Nobody is here."], "facts": {}, "error": b""},
+    ),
     "nonsense": (False, {"error": "what?"}),
 }
 CONFIG = Config(token="0123456789abcdef" * 4, client=ClientConfig(reconnect_s=0.0))
@@ -54,6 +58,7 @@ class FakeCluster:
         self.runs: list[str] = []  # names of the functions that were run
         self.ran: dict[str, int] = {}  # by key
         self.store_errors: deque[str] = deque()
+        self.puts: list[tuple[AnyioConnection, tasks.Put]] = []  # for workers that are not there
 
     # ------------------------------------------------------------ network
 
@@ -127,10 +132,20 @@ class FakeCluster:
         connection.send(tasks.Cancelled(gone, message.reason))
 
     def on_put(self, connection: AnyioConnection, message: tasks.Put) -> None:
-        """To the first worker, or those that were named."""
+        """To the first worker, or those whose addresses were named; names are of no worker here."""
+        if message.workers == ["nobody"]:
+            self.puts.append((connection, message))
+            return
         targets = message.workers or WORKERS[:1]
         at = [row for row in range(len(targets)) for _ in message.tids]
         connection.send(tasks.PutAt(message.tids * len(targets), at, list(targets)))
+
+    def place(self) -> None:
+        """The first worker is the one that values have waited for."""
+        for connection, message in self.puts:
+            here = [0] * len(message.tids)
+            connection.send(tasks.PutAt(message.tids, here, WORKERS[:1]))
+        self.puts = []
 
     def on_submit(self, connection: AnyioConnection, message: tasks.Submit) -> None:
         """Queue the tasks; run them unless they are to be held."""

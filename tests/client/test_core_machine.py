@@ -379,7 +379,7 @@ class ClientMachine(World):
         assert len(table) == 0
         assert [len(batch) for batch in table.batches if not batch.open] == []
         core.end("over")
-        left = (core._unheld, core._asked, core._storer._puts, core._storer._lines)
+        left = (core._unheld, core._asked, core.storing._puts, core.storing._lines)
         assert not any(left)
         assert not core.watching._watched
         assert not core._fetcher._fetching

@@ -52,6 +52,22 @@ def a_value_under_way(cluster: Driver, first: int) -> int:
     return a_value_without_worker(cluster, first)
 
 
+def a_value_for_workers_that_are_not_here(cluster: Driver, first: int) -> int:
+    """A value for workers that are not here."""
+    cluster.worker(A)
+    cluster.tell(C, words.Put([first], [10], ["x", "y"], broadcast=False))
+    return first
+
+
+def a_value_whose_worker_is_to_leave(cluster: Driver, first: int) -> int:
+    """A value whose worker is to leave."""
+    cluster.worker(A)
+    cluster.worker(B)
+    cluster.tell(A, fleet.Leave("it is told to", at_once=False))
+    cluster.tell(C, words.Put([first], [10], ["w10"], broadcast=False))
+    return first
+
+
 def no_worker(cluster: Driver, first: int) -> int:
     """No worker."""
     return cluster.submit(first, [b"a"])[0]
@@ -314,6 +330,8 @@ TABLE: list[tuple[Callable[[Driver, int], int], str, list[str]]] = [
     (waiting_for_a_running_input, "inputs", ["2 inputs", "(assigned)", "(waiting)", "In the end"]),
     (a_value_without_worker, "awaited", ["no worker yet"]),
     (a_value_under_way, "awaited", ["bringing this value to w10"]),
+    (a_value_for_workers_that_are_not_here, "awaited", ["Only x, y may keep this value", "none of these is here: w10."]),
+    (a_value_whose_worker_is_to_leave, "awaited", ["all who may keep it are to leave: w10"]),
     (no_worker, "no workers", ["no worker at all"]),
     (workers_asked_for_are_not_here, "no worker may", ["Only x, y may run it", "w10: is not among"]),
     (a_resource_that_nobody_has, "no worker may", ["no worker has that much", "GPU=1 in all", "w10: has no GPU"]),

@@ -58,7 +58,7 @@ OPTIONS: Final[dict[str, dict[str, str]]] = {
     "submit": {"fifo_timeout": "it would go to the function"},
     "map": dict.fromkeys(("batch_size", "fifo_timeout"), "it would go to the function"),
     "gather": {"direct": "it always is, if that can be"},
-    "scatter": {"direct": "it always is", "timeout": ""},
+    "scatter": {"direct": "it always is"},
     "compute": {"fifo_timeout": "", "actors": "submit(…, actor=True)"},
     "persist": {"fifo_timeout": "", "actors": "submit(…, actor=True)"},
     "get": {"fifo_timeout": "", "actors": "submit(…, actor=True)"},

@@ -17,6 +17,7 @@ from trio_dask.client.loops import dial as dial_here
 from trio_dask.client.managing import AsyncManaging
 from trio_dask.client.outcomes import Failed
 from trio_dask.client.reporting import AsyncReporting
+from trio_dask.client.scattering import scatter
 from trio_dask.client.scopes import AsyncScope
 from trio_dask.client.submitting_async import AsyncSubmitting
 from trio_dask.client.waits import LoopWaits, seconds_of
@@ -265,6 +266,7 @@ class AsyncClient(AsyncSubmitting, AsyncManaging, AsyncComputing, AsyncEverywher
         workers: str | Iterable[str] | None = ...,
         broadcast: bool | int = ...,
         hash: bool = ...,
+        timeout: float | str | None = ...,  # noqa: ASYNC109 - as in Dask
         progress: bool | Console = ...,
     ) -> list[AsyncFuture[T]]: ...
 
@@ -276,6 +278,7 @@ class AsyncClient(AsyncSubmitting, AsyncManaging, AsyncComputing, AsyncEverywher
         workers: str | Iterable[str] | None = ...,
         broadcast: bool | int = ...,
         hash: bool = ...,
+        timeout: float | str | None = ...,  # noqa: ASYNC109 - as in Dask
         progress: bool | Console = ...,
     ) -> tuple[AsyncFuture[T], ...]: ...
 
@@ -287,6 +290,7 @@ class AsyncClient(AsyncSubmitting, AsyncManaging, AsyncComputing, AsyncEverywher
         workers: str | Iterable[str] | None = ...,
         broadcast: bool | int = ...,
         hash: bool = ...,
+        timeout: float | str | None = ...,  # noqa: ASYNC109 - as in Dask
         progress: bool | Console = ...,
     ) -> set[AsyncFuture[T]]: ...
 
@@ -298,6 +302,7 @@ class AsyncClient(AsyncSubmitting, AsyncManaging, AsyncComputing, AsyncEverywher
         workers: str | Iterable[str] | None = ...,
         broadcast: bool | int = ...,
         hash: bool = ...,
+        timeout: float | str | None = ...,  # noqa: ASYNC109 - as in Dask
         progress: bool | Console = ...,
     ) -> dict[K, AsyncFuture[T]]: ...
 
@@ -309,6 +314,7 @@ class AsyncClient(AsyncSubmitting, AsyncManaging, AsyncComputing, AsyncEverywher
         workers: str | Iterable[str] | None = ...,
         broadcast: bool | int = ...,
         hash: bool = ...,
+        timeout: float | str | None = ...,  # noqa: ASYNC109 - as in Dask
         progress: bool | Console = ...,
     ) -> AsyncFuture[T]: ...
 
@@ -319,6 +325,7 @@ class AsyncClient(AsyncSubmitting, AsyncManaging, AsyncComputing, AsyncEverywher
         workers: str | Iterable[str] | None = None,
         broadcast: bool | int = False,
         hash: bool = False,  # noqa: A002 - as in Dask
+        timeout: float | str | None = None,  # noqa: ASYNC109 - as in Dask
         progress: bool | Console = False,
     ) -> Any:
         """Store values on workers, and return futures for them when they are there.
@@ -332,10 +339,18 @@ class AsyncClient(AsyncSubmitting, AsyncManaging, AsyncComputing, AsyncEverywher
 
         With ``progress=True`` it shows how many values are pickled, and how many are stored, in
         bytes, too, as `gather` does.
+
+        Where no worker may have them, as none is there, or none that is named, it waits for one,
+        `timeout` seconds at most, and for ever without; the log says so after a while.
+
+        Raises:
+            TimeoutError: there was none in time; nothing of it is stored.
+            ValueError: an option makes no sense.
         """
-        return await self._scatter(
-            AsyncFuture, data, workers, broadcast=broadcast, by_content=hash, progress=progress
-        )
+        return await scatter(
+            self, AsyncFuture, data, workers, broadcast=broadcast, by_content=hash,
+            progress=progress, limit_s=seconds_of(timeout),
+        )  # fmt: skip
 
     async def cancel(self, futures: Any, *, reason: str = "") -> None:
         """Stop tasks, and wait until all of these are over.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import logging
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, ClassVar, Final, Self, TypeVar
@@ -14,7 +13,7 @@ from trio_dask.client.describing import Describer
 from trio_dask.client.finding import futures_of
 from trio_dask.client.futures import BaseFuture
 from trio_dask.client.notebook import as_html
-from trio_dask.client.options import refuse_old_names, worker_names
+from trio_dask.client.options import refuse_old_names
 from trio_dask.client.outcomes import Failed
 from trio_dask.client.shapes import futures_in, refill
 from trio_dask.client.topics import Listening
@@ -241,72 +240,6 @@ class BaseClient:
         if plain and errors != "skip":
             return values
         return refill(futures, iter(values))
-
-    async def _scatter(
-        self,
-        make: Callable[[Batch, TaskId], F],
-        data: Any,
-        workers: str | Iterable[str] | None,
-        *,
-        broadcast: bool | int,
-        by_content: bool = False,
-        progress: bool | Console = False,
-    ) -> Any:
-        if by_content:
-            msg = "scatter(hash=True): keys are not made of values; scatter once, and pass the future on"
-            raise ValueError(msg)
-        if type(broadcast) is not bool and not (type(broadcast) is int and 0 < broadcast < 1 << 31):
-            msg = f"broadcast={broadcast!r:.100}: it is True, False, or how many workers are to have it"
-            raise ValueError(msg)
-        if progress is False:
-            return await self._stored(make, data, workers, broadcast=broadcast)
-        meter = metering.Scattering(broadcast=broadcast is not False)
-        with metering.shown(meter, "scatter", where=progress):
-            return await self._stored(make, data, workers, broadcast=broadcast, meter=meter)
-
-    async def _stored(
-        self,
-        make: Callable[[Batch, TaskId], F],
-        data: Any,
-        workers: str | Iterable[str] | None,
-        *,
-        broadcast: bool | int,
-        meter: metering.Scattering | None = None,
-    ) -> Any:
-        self.live.check_open()
-        names = [] if workers is None else worker_names(workers)
-        kind = type(data)
-        whole = kind not in (list, tuple, set, frozenset, dict)
-        items = [data] if whole else list(data.values() if kind is dict else data)
-        if meter is None:
-            payloads = [self.describer.value(item) for item in items]
-        else:
-            payloads = list(meter.packed(map(self.describer.value, items), len(items)))
-        with self.live.lock:
-            placed = self._core.put(payloads, workers=names, broadcast=broadcast is True)
-        futures = [make(batch, tid) for batch, tid in placed]
-        if meter is not None:
-            meter.stores(placed)
-        del items, payloads
-        await self.live.values.done(group(placed))
-        if broadcast is not False:
-            await self._copied(futures, workers, None if broadcast is True else broadcast)
-            if meter is not None:
-                meter.copied()
-        if whole:
-            return futures[0]
-        if kind is dict:
-            return dict(zip(data, futures, strict=True))
-        return kind(futures)
-
-    async def _copied(
-        self, futures: list[F], workers: str | Iterable[str] | None, n: int | None
-    ) -> None:
-        """Wait until `n` of the workers, or all, have passed the values on to each other."""
-        from trio_dask.client.spreading import spread  # it is above this module
-
-        with contextlib.suppress(ValueError):  # one that was named is not there: the others are
-            await spread(self, "replicate", futures, workers, n=n)
 
     async def _cancel(self, futures: Any, reason: object) -> None:
         found = self._found(futures)

@@ -15,12 +15,11 @@ from trio_dask.client.collections import defaults
 from trio_dask.client.collections.computing import Computing
 from trio_dask.client.entrance import Entrance, client_name, own_cluster
 from trio_dask.client.everywhere import Everywhere
-from trio_dask.client.futures import BaseFuture, Future
 from trio_dask.client.live import Live
 from trio_dask.client.loop_thread import LoopThread, at_exit, not_at_exit
 from trio_dask.client.loops import dial as dial_here, refuse_running_loop
 from trio_dask.client.managing import Managing
-from trio_dask.client.outcomes import Failed
+from trio_dask.client.moving import Moving
 from trio_dask.client.reporting import Reporting
 from trio_dask.client.scopes import Scope
 from trio_dask.client.submitting import Submitting
@@ -28,25 +27,23 @@ from trio_dask.config import load_config
 from trio_dask.errors import TrioDaskError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine, Iterable, Iterator
+    from collections.abc import Callable, Coroutine
     from types import TracebackType
 
-    from rich.console import Console
-
     from trio_dask.client.base import BaseClient
+    from trio_dask.client.futures import BaseFuture
     from trio_dask.client.session import Dial
     from trio_dask.comm import Security
     from trio_dask.config import Config
     from trio_dask.deploy import LocalCluster
 
 T = TypeVar("T")
-K = TypeVar("K")
 
 #: All that are open, for the moment in which the process forks.
 _open: Final[weakref.WeakSet[Client]] = weakref.WeakSet()
 
 
-class Client(Submitting, Managing, Computing, Everywhere, Reporting):
+class Client(Submitting, Moving, Managing, Computing, Everywhere, Reporting):
     """A connection to a cluster, for code that blocks; any number of threads may use it.
 
     It is open from the start until `close`, or the end of its ``with`` block. A script that
@@ -256,166 +253,7 @@ class Client(Submitting, Managing, Computing, Everywhere, Reporting):
         self._loop.spawn(later)
         return lambda: self._loop.soon(waiting.cancel)
 
-    # ------------------------------------------------------------ values
-
-    @overload
-    def gather(
-        self, futures: Future[T], errors: Literal["raise"] = ..., *, progress: bool | Console = ...
-    ) -> T: ...
-
-    @overload
-    def gather(
-        self,
-        futures: list[Future[T]],
-        errors: Literal["raise", "skip"] = ...,
-        *,
-        progress: bool | Console = ...,
-    ) -> list[T]: ...
-
-    @overload
-    def gather(
-        self,
-        futures: set[Future[T]],
-        errors: Literal["raise", "skip"] = ...,
-        *,
-        progress: bool | Console = ...,
-    ) -> set[T]: ...
-
-    @overload
-    def gather(
-        self,
-        futures: dict[K, Future[T]],
-        errors: Literal["raise", "skip"] = ...,
-        *,
-        progress: bool | Console = ...,
-    ) -> dict[K, T]: ...
-
-    @overload
-    def gather(
-        self,
-        futures: Iterator[Future[T]],
-        errors: Literal["raise", "skip"] = ...,
-        *,
-        progress: bool | Console = ...,
-    ) -> list[T]: ...
-
-    @overload
-    def gather(
-        self,
-        futures: Any,
-        errors: Literal["raise", "skip", "return"] = ...,
-        *,
-        progress: bool | Console = ...,
-    ) -> Any: ...
-
-    def gather(
-        self,
-        futures: Any,
-        errors: Literal["raise", "skip", "return"] = "raise",
-        *,
-        progress: bool | Console = False,
-    ) -> Any:
-        """Wait for the values of futures in nested lists, tuples, sets and dicts.
-
-        They come in the same shape. The first task that fails raises its error at once; with
-        ``errors="skip"`` failed ones are left out, with ``"return"`` the errors are in the
-        place of values. An iterator gives a list.
-
-        With ``progress=True`` it shows how many tasks are done, and how many values have
-        come, in bytes, too: bars on a terminal or in a notebook, a line every five seconds
-        elsewhere. A value counts when all of it is here.
-
-        Raises:
-            SchedulerUnreachable: the connection was lost before.
-            ValueError: some of them are another client's.
-        """
-        values = self.run_blocking(self._gather(futures, errors, progress))
-        if type(values) is Failed:
-            raise values.error
-        return values
-
-    # What is a list is also anything: of two that suit, the first one counts.
-    @overload
-    def scatter(  # type: ignore[overload-overlap]
-        self,
-        data: list[T],
-        *,
-        workers: str | Iterable[str] | None = ...,
-        broadcast: bool | int = ...,
-        hash: bool = ...,
-        progress: bool | Console = ...,
-    ) -> list[Future[T]]: ...
-
-    @overload
-    def scatter(  # type: ignore[overload-overlap]
-        self,
-        data: tuple[T, ...],
-        *,
-        workers: str | Iterable[str] | None = ...,
-        broadcast: bool | int = ...,
-        hash: bool = ...,
-        progress: bool | Console = ...,
-    ) -> tuple[Future[T], ...]: ...
-
-    @overload
-    def scatter(  # type: ignore[overload-overlap]
-        self,
-        data: set[T],
-        *,
-        workers: str | Iterable[str] | None = ...,
-        broadcast: bool | int = ...,
-        hash: bool = ...,
-        progress: bool | Console = ...,
-    ) -> set[Future[T]]: ...
-
-    @overload
-    def scatter(  # type: ignore[overload-overlap]
-        self,
-        data: dict[K, T],
-        *,
-        workers: str | Iterable[str] | None = ...,
-        broadcast: bool | int = ...,
-        hash: bool = ...,
-        progress: bool | Console = ...,
-    ) -> dict[K, Future[T]]: ...
-
-    @overload
-    def scatter(
-        self,
-        data: T,
-        *,
-        workers: str | Iterable[str] | None = ...,
-        broadcast: bool | int = ...,
-        hash: bool = ...,
-        progress: bool | Console = ...,
-    ) -> Future[T]: ...
-
-    def scatter(
-        self,
-        data: Any,
-        *,
-        workers: str | Iterable[str] | None = None,
-        broadcast: bool | int = False,
-        hash: bool = False,  # noqa: A002 - as in Dask
-        progress: bool | Console = False,
-    ) -> Any:
-        """Store values on workers, and return futures for them when they are there.
-
-        A list, tuple, set or dict gives futures in the same shape; anything else, also a
-        subclass of these, one future. ``broadcast=True`` puts a copy on each worker, a number
-        on so many; they pass it on to one another, and it is waited for.
-
-        `hash` is there for programs written for Dask, and can be False only: each value has a key
-        of its own, whatever is in it.
-
-        With ``progress=True`` it shows how many values are pickled, and how many are stored, in
-        bytes, too, as `gather` does.
-        """
-        return self.run_blocking(
-            self._scatter(
-                Future, data, workers, broadcast=broadcast, by_content=hash, progress=progress
-            )
-        )
+    # ------------------------------------------------------------ stopping
 
     def cancel(self, futures: Any, *, reason: str = "") -> None:
         """Stop tasks, and wait until all of these are over.

@@ -47,8 +47,14 @@ class Explanation(str):
         return str(self)
 
 
-async def explain(client: BaseClient, task: BaseFuture[Any] | str) -> Explanation:
-    """What the scheduler says of it, or the client, where only that knows."""
+async def explain(
+    client: BaseClient, task: BaseFuture[Any] | str, *, limit_s: float | None = None
+) -> Explanation:
+    """What the scheduler says of it, or the client, where only that knows.
+
+    Raises:
+        TimeIsUp: nothing, within `limit_s` seconds.
+    """
     if isinstance(task, BaseFuture):
         client._check_own([task])  # noqa: SLF001 - part of it
         if task._code == RELEASED:  # noqa: SLF001 - a future is a view
@@ -60,7 +66,7 @@ async def explain(client: BaseClient, task: BaseFuture[Any] | str) -> Explanatio
         raise TypeError(msg)
     else:
         params = {"key": task}
-    answer = await client.live.ask("why", params)
+    answer = await client.live.ask("why", params, limit_s=limit_s)
     key = task.key if isinstance(task, BaseFuture) else str(answer["key"])
     lines = [line.decode(errors="surrogatepass") for line in answer["lines"]]
     facts: dict[str, Any] = answer["facts"]

@@ -94,7 +94,7 @@ class ClientCore:
         self._others: dict[int, int] = {}  # tasks that others have made, by ids of ours
         self._unheld: dict[int, None] = {}  # values to be released once they are stored
         self._fetcher: Final = Fetcher(self._send_data, self._serial, self._on_unfetchable)
-        self._storer: Final = Storer(self._send, self._send_data, self._serial, self._on_unstorable)
+        self.storing: Final = Storer(self._send, self._send_data, self._serial, self._on_unstorable)
         self._handlers: Final[dict[type[Message], Callable[[Any], None]]] = {
             Welcome: self._on_welcome,
             Finished: self._on_finished,
@@ -102,7 +102,7 @@ class ClientCore:
             Cancelled: self.table.on_cancelled,
             Lost: self.table.on_lost,
             Again: self.table.on_again,
-            PutAt: self._storer.on_put_at,
+            PutAt: self.storing.on_put_at,
             Answer: self._on_answer,
             Said: self._on_said,
         }
@@ -210,7 +210,7 @@ class ClientCore:
         self._out.begin_again()
         everything = Everything(
             self._bond.memory, self.table, self.descriptions, self._by_fid, self._fetcher,
-            self._keeping, self._cancelling, self._others, self._holdings, self._storer,
+            self._keeping, self._cancelling, self._others, self._holdings, self.storing,
         )  # fmt: skip
         for message in said_again(everything):
             self._out.append(message)
@@ -224,7 +224,7 @@ class ClientCore:
         if not self.ended:
             self.ended = reason
             self.table.drops.end()
-            self._storer.clear()
+            self.storing.clear()
             self._asked, asked = {}, self._asked
             for serial, (_, _, answered) in asked.items():
                 answered(Answer(serial, ok=False, data={"error": reason}))
@@ -318,7 +318,7 @@ class ClientCore:
         placed = [
             (self.table.add(1, DATA, None, None), first + row) for row in range(len(payloads))
         ]
-        self._storer.put(first, payloads, workers or [], broadcast=broadcast)
+        self.storing.put(first, payloads, workers or [], broadcast=broadcast)
         return placed
 
     def want(self, targets: list[int], keys: list[str]) -> list[tuple[Batch, int]]:
@@ -369,7 +369,7 @@ class ClientCore:
             return
         released, pending = self.table.release(tids)
         for tid in pending:
-            self._storer.forget(tid)
+            self.storing.forget(tid)
             self._unheld.pop(tid, None)
             self._cancelling.pop(tid, None)
             self._keeping.pop(tid, None)
@@ -398,7 +398,7 @@ class ClientCore:
     def _on_settled(self, batch: Batch, rows: list[int]) -> None:
         """Some tasks have ended: what was kept for their sake can go."""
         for row in rows:
-            self._storer.forget(batch.first + row)
+            self.storing.forget(batch.first + row)
         if self._cancelling or self._keeping:
             for row in rows:
                 self._cancelling.pop(batch.first + row, None)
@@ -475,13 +475,13 @@ class ClientCore:
             if isinstance(message, Values):
                 self._fetcher.on_values(address, message)
             elif isinstance(message, StoreDone):
-                self._storer.on_store_done(address, message)
+                self.storing.on_store_done(address, message)
 
     def data_lost(self, address: str, reason: str) -> None:
         """A worker's data listener cannot be reached, or the connection has ended."""
         if not self.ended:
             self._fetcher.on_lost(address)
-            self._storer.on_lost(address, reason)
+            self.storing.on_lost(address, reason)
 
     def _on_unfetchable(self, tid: int, address: str) -> None:
         batch = self.table.find(tid)

@@ -30,6 +30,7 @@ class _Put:
     broadcast: bool
     tries: int = 1
     at: str = ""  # the worker that says it has it, before the scheduler says so
+    nowhere: bool = True  # the scheduler has not said where it should be
 
 
 @dataclass(slots=True)
@@ -80,6 +81,11 @@ class Storer:
         if self._puts:
             self._puts.pop(tid, None)
 
+    def is_nowhere(self, tid: int) -> bool:
+        """Whether there is no worker yet to send it to."""
+        put = self._puts.get(tid)
+        return put is not None and put.nowhere
+
     def on_put_at(self, message: PutAt) -> None:
         """The scheduler's answer: send each value where it belongs."""
         touched: dict[str, None] = {}
@@ -89,6 +95,7 @@ class Storer:
                 line = self._lines.setdefault(address, _Line())
                 small = payload_bytes(self._puts[tid].payload) < SMALL_BYTES
                 (line.small if small else line.large).append(tid)
+                self._puts[tid].nowhere = False
                 touched[address] = None
         for address in touched:
             self._go_on(address)
@@ -118,6 +125,7 @@ class Storer:
         """Another scheduler is to say where the values should be, if no worker has them yet."""
         for tid, put in self._puts.items():
             nbytes = payload_bytes(put.payload)
+            put.nowhere = not put.at
             yield Put([tid], [nbytes], put.workers, put.broadcast)
 
     def clear(self) -> None:
@@ -154,7 +162,7 @@ class Storer:
         put = self._puts.get(tid)
         if put is None:
             return
-        put.at = ""
+        put.at, put.nowhere = "", True
         put.tries += 1
         if put.tries > TRIES:
             self._give_up(tid, f"it could not be stored: {reason}")

@@ -17,8 +17,8 @@ from trio_dask.messages.fleet import Dismiss, Farewell
 from trio_dask.scheduler.core import copies, mirroring
 from trio_dask.scheduler.core.chronicle import WORKER, note
 from trio_dask.scheduler.core.drawing import look_again
-from trio_dask.scheduler.core.intake import replace_puts
 from trio_dask.scheduler.core.lifecycle import make_ready
+from trio_dask.scheduler.core.putting import replace_puts
 from trio_dask.scheduler.core.windows import touch
 from trio_dask.scheduler.policies.leaving import free_bytes, move_order
 

@@ -18,10 +18,11 @@ from trio_dask.scheduler.core import (
 )
 from trio_dask.scheduler.core.brief import MEMORY_MAX, NTHREADS_MAX, is_brief
 from trio_dask.scheduler.core.drawing import candidates, look_again
-from trio_dask.scheduler.core.intake import SLICE, is_amount, place_put, replace_puts
+from trio_dask.scheduler.core.intake import SLICE, is_amount
 from trio_dask.scheduler.core.lifecycle import lose_copy, make_ready, recall, requeue
 from trio_dask.scheduler.core.nests import part_with_numbers
 from trio_dask.scheduler.core.outbox import WorkerOutbox
+from trio_dask.scheduler.core.putting import place_waiting, replace_puts
 from trio_dask.scheduler.core.questions import answer_waiting
 from trio_dask.scheduler.core.windows import busy, touch, vacate
 
@@ -82,12 +83,7 @@ def worker_joined(state: ClusterState, peer: int, message: RegisterWorker, now: 
     mirroring.unsettle(state)
     touch(state, worker)
     look_again(state)
-    waiting, state.waiting_puts = state.waiting_puts, []
-    state.waiting_puts += [
-        (client, put)
-        for client, put in waiting
-        if client.number in state.clients and not place_put(state, client, put)
-    ]
+    place_waiting(state)
     answer_waiting(state)
     return worker
 

@@ -8,9 +8,10 @@ from trio_dask.messages import tasks as words
 from trio_dask.messages.ids import client_of
 from trio_dask.scheduler.core import state as st
 from trio_dask.scheduler.core.functions import on_forget_functions
-from trio_dask.scheduler.core.intake import SLICE, is_awaited, unwant
+from trio_dask.scheduler.core.intake import SLICE, unwant
 from trio_dask.scheduler.core.lifecycle import end, interrupt, is_needed
 from trio_dask.scheduler.core.nests import give_back
+from trio_dask.scheduler.core.putting import is_awaited
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterator

@@ -37,6 +37,7 @@ from trio_dask.scheduler.core import (
     mirroring,
     nested,
     plugins,
+    putting,
     questions,
     restarting,
     returning,
@@ -69,7 +70,7 @@ _FROM_CLIENT: Final[dict[type, Callable[..., Generator[None, None, None] | None]
     words.Want: intake.on_want,
     words.Cancel: intake.on_cancel,
     words.Keep: intake.on_keep,
-    words.Put: intake.on_put,
+    words.Put: putting.on_put,
     words.Unreachable: intake.on_unreachable,
     session.Ask: questions.on_ask,
 }

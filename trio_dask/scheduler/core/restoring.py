@@ -19,6 +19,7 @@ from trio_dask.scheduler.core import (
     intake,
     lingering,
     plugins,
+    putting,
     recollecting,
     state as st,
 )
@@ -132,7 +133,7 @@ def _expect(state: ClusterState, told: _Told) -> None:
     """Values that it is about to bring; a worker may have got one meanwhile."""
     for message in told.messages:
         if isinstance(message, tasks.Put):
-            intake.expect_values(state, told.client, message.tids)
+            putting.expect_values(state, told.client, message.tids)
 
 
 def _describe(state: ClusterState, told: _Told) -> None:
@@ -325,7 +326,7 @@ def _bring(state: ClusterState, told: _Told) -> None:
     """The values that it was about to bring, and that no worker has."""
     for message in told.messages:
         if isinstance(message, tasks.Put):
-            intake.on_put(state, told.client, message)
+            putting.on_put(state, told.client, message)
 
 
 def _cancel(state: ClusterState, told: _Told) -> None:

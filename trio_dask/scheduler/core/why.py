@@ -87,11 +87,23 @@ def _is_unknown(state: ClusterState, key: str) -> Why:
 
 
 def _waits_for_client(state: ClusterState, task: Task) -> Why:
-    facts = {"phase": "awaited"}
+    facts: dict[str, Any] = {"phase": "awaited"}
     if not state.workers:
         return Why(["A client brings this value, and there is no worker yet to keep it."], facts)
     where = state.puts.get(task.tid)
-    return Why([f"A client is bringing this value{f' to {where.name}' if where else ''}."], facts)
+    if where is not None:
+        return Why([f"A client is bringing this value to {where.name}."], facts)
+    asked = next((put.workers for _, put in state.waiting_puts if task.tid in put.tids), None)
+    if asked is None:
+        return Why(["A client is bringing this value."], facts)
+    facts["asked_for"] = list(asked[:NAMED])
+    here = list(dict.fromkeys(worker for name in asked for worker in meant(state, name)))
+    if asked and not here:
+        names = named(worker.name for worker in state.workers.values())
+        line = f"Only {named(asked)} may keep this value, and none of these is here: {names}."
+        return Why([line], facts)
+    leaving = named(worker.name for worker in here or state.workers.values())
+    return Why([f"A client brings this value; all who may keep it are to leave: {leaving}."], facts)
 
 
 def _waits(state: ClusterState, task: Task) -> Why:
