@@ -58,7 +58,7 @@ async def test_a_scheduler_that_is_away_is_told_of(monkeypatch: pytest.MonkeyPat
     async with open_client() as (client, _):
         monkeypatch.setattr(type(client._core), "away", True)
         with pytest.raises(TimeoutError, match="The scheduler cannot be reached at the moment"):
-            await client.scatter(5, workers="nobody", timeout=0)
+            _ = await client.scatter(5, workers="nobody", timeout=0)
 
 
 @pytest.mark.anyio
@@ -67,7 +67,7 @@ async def test_a_scheduler_that_does_not_answer(monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr(scattering, "ANSWER_S", 0.0)
     async with open_client() as (client, _):
         with pytest.raises(TimeoutError, match="The scheduler does not say why"):
-            await client.scatter(5, workers="nobody", timeout=0)
+            _ = await client.scatter(5, workers="nobody", timeout=0)
 
 
 def test_blocking_as_well() -> None:
@@ -76,7 +76,7 @@ def test_blocking_as_well() -> None:
         with pytest.raises(TimeoutError, match="a value found no worker within 0 s"):
             client.scatter(5, workers="nobody", timeout="0s")
         with pytest.raises(ValueError, match="timeout='soon'"):
-            client.scatter(5, timeout="soon")  # type: ignore[call-overload]
+            client.scatter(5, timeout="soon")
         assert not any(fake.stores.values())
 
 

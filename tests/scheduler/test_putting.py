@@ -43,4 +43,5 @@ def test_what_is_wanted_waits_beside_what_was_given_up(cluster: Driver) -> None:
             cluster.tell(C, words.Release([tid]))
     cluster.worker(B)
     (placed,) = cluster.heard(C)
+    assert isinstance(placed, words.PutAt)
     assert placed.tids == [tid for tid in range(first, first + 100) if not tid % 2]

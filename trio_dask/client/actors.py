@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import inspect
 import threading
+from collections import deque
 from functools import partial
-from typing import TYPE_CHECKING, Any, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Final, TypeVar, cast
 
 from trio_dask.client.futures import AsyncFuture, BaseFuture, Future
 from trio_dask.errors import SubmitError
@@ -21,6 +22,9 @@ if TYPE_CHECKING:
     Kind: TypeAlias = type[Any]  # in a class that has a `type` this is another word
 
 T = TypeVar("T")
+
+#: Of so many calls of one object the end of one is heard of, if nobody waits for any.
+_MARK: Final = 16
 
 
 def maker(kind: Any) -> ActorMaker:
@@ -59,6 +63,8 @@ class BaseActor:
         self._name = name
         self._methods = methods
         self._before: BaseFuture[Any] | None = None
+        self._marks: deque[BaseFuture[Any]] = deque()  # calls under way whose ends are heard of
+        self._calls = 0
         self._lock = threading.Lock()
 
     def __repr__(self) -> str:
@@ -72,16 +78,31 @@ class BaseActor:
 
     def _call(self, method: str, /, *args: Any, **kwargs: Any) -> Any:
         """Have the method called, or an attribute read, after all that was called before."""
-        client: Any = cast("Any", self._future).client
         kwargs.pop("separate_thread", None)  # a choice that there is not
         fn = call_actor_async if self._methods.get(method) else call_actor
         with self._lock:
             before = self._before
             if before is not None and before.done():
                 before = None  # as an input it would be known for as long as this one is
-            done = client.submit(fn, self._future, (method, args, kwargs), before)
+            done = self._submit(fn, self._future, (method, args, kwargs), before)
+            self._mark(done)
             self._before = done
-        return client.submit(opened, done)
+        return self._submit(opened, done)
+
+    def _submit(self, fn: Callable[..., Any], *args: Any) -> BaseFuture[Any]:
+        """A task that is never run a second time."""
+        client: Any = cast("Any", self._future).client
+        make = AsyncFuture if client.asynchronous else Future
+        future: BaseFuture[Any] = client.submit_one(make, (fn, args, {}), {"once": True})
+        return future
+
+    def _mark(self, done: BaseFuture[Any]) -> None:
+        """Now and then a call is waited for, which says that all before it are over."""
+        self._calls += 1
+        while self._marks and self._marks[0].done():
+            self._marks.popleft()
+        if not self._calls % _MARK:
+            self._marks.append(done)
 
     def __getattr__(self, name: str) -> Any:
         if name.startswith("__"):

@@ -397,6 +397,8 @@ class ClientCore:
 
     def _on_settled(self, batch: Batch, rows: list[int]) -> None:
         """Some tasks have ended: what was kept for their sake can go."""
+        if self.descriptions.once:
+            self.descriptions.on_over(batch.first + row for row in rows)
         for row in rows:
             self.storing.forget(batch.first + row)
         if self._cancelling or self._keeping:

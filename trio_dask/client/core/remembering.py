@@ -7,12 +7,17 @@ or a message that is kept has one of its tasks as an input.
 
 Values that were stored, and tasks of others, have no description here. Which of them are inputs
 is known, as they are to be named again even when nobody has a future of them any more.
+
+Calls of an actor are never made again. Each has the one before it as an input, for the sake of the
+order: so one that is over says that all before it are. What these were made of need not be
+described for their sake; else a long row of calls would be kept from its first one on.
 """
 
 from __future__ import annotations
 
 from bisect import bisect_right
 from collections import deque
+from itertools import islice
 from operator import attrgetter
 from typing import TYPE_CHECKING, Final
 
@@ -21,7 +26,7 @@ from trio_dask.messages import decode, encode
 from trio_dask.messages.tasks import Submit
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
     from trio_dask.client.core.batch import Batch, Function
     from trio_dask.client.core.table import Table
@@ -35,7 +40,10 @@ _FRESH_ROWS_MAX: Final = 16
 class Kept:
     """One message with descriptions."""
 
-    __slots__ = ("count", "first", "functions", "inputs", "live", "needed", "outside", "said")
+    __slots__ = (
+        "count", "deps", "first", "functions", "inputs", "live", "needed", "outside", "said",
+        "under_way",
+    )  # fmt: skip
 
     def __init__(self, message: Submit) -> None:
         self.first = message.first
@@ -46,6 +54,9 @@ class Kept:
         self.outside: tuple[int, ...] = ()  # inputs that are not described here
         self.live = 0  # batches that are held
         self.needed = 0  # messages that have its tasks as inputs
+        #: Of tasks that are never made again, those that are not known to be over: their inputs.
+        self.under_way = _inputs(message) if message.options.get("once") else None
+        self.deps = tuple(dict.fromkeys(message.dep_tids)) if self.under_way else ()
 
     @property
     def blob(self) -> bytes:
@@ -56,6 +67,12 @@ class Kept:
     def pack(self) -> None:
         """Keep it encoded."""
         self.said = self.blob if self.said is not None else None
+
+
+def _inputs(message: Submit) -> dict[int, list[int]]:
+    """Of each task the tasks that are its inputs."""
+    counts, deps = message.dep_counts or [0] * len(message.args), iter(message.dep_tids)
+    return {message.first + row: list(islice(deps, count)) for row, count in enumerate(counts)}
 
 
 class Descriptions:
@@ -73,6 +90,7 @@ class Descriptions:
         self._unuse = unuse
         self._unneeded = unneeded
         self.outside: dict[int, int] = {}  # inputs without descriptions: of how many messages
+        self.once = False  # whether there ever was one that is never made again
         self._kept: list[Kept] = []
         self._fresh: deque[Kept] = deque()  # not encoded
 
@@ -97,6 +115,7 @@ class Descriptions:
         kept.live = len(batches)
         for batch in batches:
             batch.kept.append(kept)
+        self.once = self.once or bool(kept.under_way)
         for fid in dict.fromkeys(message.fids):
             function = functions[fid]
             function.uses += 1
@@ -145,6 +164,30 @@ class Descriptions:
             each.needed += 1
         for tid in outside:
             self.outside[tid] = self.outside.get(tid, 0) + 1
+
+    def on_over(self, tids: Iterable[int]) -> None:
+        """These have come to an end, and with them, if they are never made again, their inputs."""
+        todo = list(tids)
+        while todo:
+            tid = todo.pop()
+            at = bisect_right(self._kept, tid, key=_first) - 1
+            kept = self._kept[at] if at >= 0 else None
+            if kept is not None and kept.under_way and tid in kept.under_way:
+                todo += kept.under_way.pop(tid)
+                if not kept.under_way:
+                    self._part_with_inputs(kept)
+
+    def _part_with_inputs(self, kept: Kept) -> None:
+        inputs, kept.inputs = kept.inputs, []
+        for each in inputs:
+            each.needed -= 1
+        inside = range(kept.first, kept.first + kept.count)
+        known = {*kept.outside, *inside}
+        more = [tid for tid in kept.deps if tid not in known]
+        kept.outside += tuple(more)
+        for tid in more:
+            self.outside[tid] = self.outside.get(tid, 0) + 1
+        self._let_go(inputs)
 
     def on_gone(self, batch: Batch) -> None:
         """Nobody holds a future of the batch any more."""

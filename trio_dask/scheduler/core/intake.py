@@ -198,7 +198,7 @@ def _options(state: ClusterState, message: words.Submit) -> tuple[int, st.Spec]:
     resources = options.pop("resources", None) or {}
     way = options.pop("on_cancel", words.INTERRUPT)
     timeout_s = options.pop("timeout", None)
-    once = options.pop("actor", False)
+    once = any([options.pop("actor", False) is True, options.pop("once", False) is True])
     trace = options.pop("trace", "")
     apart = options.pop("apart", False) is True
     options.pop("deadline", None)
@@ -225,7 +225,7 @@ def _options(state: ClusterState, message: words.Submit) -> tuple[int, st.Spec]:
         requirement = state.requirements[key] = st.Requirement(*key)
     rank0 = (-priority << ORDER_BITS) + state.order
     return rank0, st.Spec(
-        None, requirement, retries, way, float(timeout_s or math.inf), once is True, trace, apart
+        None, requirement, retries, way, float(timeout_s or math.inf), once, trace, apart
     )
 
 

@@ -218,6 +218,8 @@ def finish(  # noqa: C901, PLR0912 - once for each task: a call would cost more 
         dep.needed -= 1
         if not dep.needed:
             ended.append(dep)
+    if task.spec.once:
+        _part_with_inputs(task)
     if task.also:
         task.also.pop(KEPT, None)
         mirroring.ended(state, task)
@@ -225,6 +227,14 @@ def finish(  # noqa: C901, PLR0912 - once for each task: a call would cost more 
         ended.append(task)
     if ended:
         settle(state, ended)
+
+
+def _part_with_inputs(task: Task) -> None:
+    """It is never made again, so what it was made of is not known for its sake any longer."""
+    for dep in task.deps:
+        if dep.dependents is not None:
+            dep.dependents.pop(task, None)
+    task.deps = ()
 
 
 def _inform_many(state: ClusterState, dependents: dict[Task, None]) -> None:

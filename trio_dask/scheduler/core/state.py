@@ -145,7 +145,7 @@ class Spec:
     retries: int
     way: int = INTERRUPT  # in which it is stopped while it runs
     timeout_s: float = math.inf  # for which it may run, each time
-    once: bool = False  # its value is an actor: made again it would be another
+    once: bool = False  # it is never made again: an actor would be another, a call be done twice
     trace: str = ""  # the span that submitted it
     apart: bool = False  # each attempt has a process of its own
 
