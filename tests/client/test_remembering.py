@@ -50,6 +50,23 @@ def test_what_is_let_go_of_soon_is_encoded_once(monkeypatch: pytest.MonkeyPatch)
     assert 80 <= len(encoded) < 100
 
 
+def test_a_deadline_is_said_again_as_what_is_left_of_what_was_asked_for() -> None:
+    """Near ones travel together, and each time what was asked for is the same."""
+    core = open_core()
+    for number in range(3):
+        options = {"deadline": 5.0 + number / 1000, "asked": 60.0 - number / 1000}
+        core.submit(core.function("f", b"code"), Rows([b"x"]), options)
+    core.submit(core.function("f", b"code"), Rows([b"x"]), {"deadline": 5.004, "asked": 3.0})
+    for now in (1.0, 4.0):
+        near, other = (each for each in core.flush(now)[0] if isinstance(each, words.Submit))
+        assert len(near.args) == 3
+        assert near.options == {"deadline": 5.002 - now, "asked": 59.998}
+        assert other.options == {"deadline": 5.004 - now, "asked": 3.0}
+        core.lost()
+        core.resume()
+        core.handle([session.Resumed(-1), session.Welcome(1, "cluster", 2)])
+
+
 def test_all_are_said_again_as_they_were() -> None:
     """However many, and whatever has become of the messages in which they were sent."""
     core = open_core()

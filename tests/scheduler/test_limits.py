@@ -78,6 +78,19 @@ def test_what_waits_is_over_at_its_deadline(cluster: Driver, how: str) -> None:
     assert cluster.core.due_at == math.inf
 
 
+def test_what_was_asked_for_is_named(cluster: Driver) -> None:
+    """Though less was left when the scheduler, or another one, heard of it."""
+    first, attempt = running(cluster, deadline=2.0, asked=60.0)
+    cluster.submit(first + 1, [b"b"], [[first]])
+    expire(cluster, 2.0)
+    cluster.tell(A, ended(attempt, words.OVERDUE))
+    found = errors(cluster.heard(CLIENT))
+    assert "within its deadline of 60 s: it had run for 0.50 s" in str(found[first])
+    cluster.submit(first + 2, [b"c"], workers=["w11"], deadline=0.0, asked=0.025)
+    expire(cluster, 1.0)
+    assert "its deadline of 0.025 s was over" in str(errors(cluster.heard(CLIENT))[first + 2])
+
+
 def test_nothing_is_there_for_tasks_without_limits(cluster: Driver) -> None:
     """No table has a row, no message a column, nobody is woken."""
     first = cluster.client()
@@ -142,12 +155,13 @@ def test_the_heap_does_not_keep_what_has_ended(cluster: Driver) -> None:
     [
         {"timeout": 0}, {"timeout": -1.0}, {"timeout": "5s"}, {"timeout": math.inf},
         {"deadline": -1.0}, {"deadline": math.nan}, {"deadline": True}, {"deadline": math.inf},
+        {"deadline": 1.0, "asked": -1.0}, {"deadline": 1.0, "asked": "5s"},
     ],
 )  # fmt: skip
 def test_limits_are_checked(cluster: Driver, options: dict[str, Any]) -> None:
     """A client that says such a thing is let go."""
     first = cluster.client()
-    with pytest.raises(Misuse, match=min(options)):
+    with pytest.raises(Misuse, match=max(options, key=len)):
         cluster.submit(first, [b"a"], **options)
 
 

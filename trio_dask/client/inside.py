@@ -74,11 +74,9 @@ class NestedLive(Live):
     def within(self, options: dict[str, Any]) -> dict[str, Any]:
         """The options of a submission: it has no more time than the task."""
         end = self._nest.ends_at
-        return (
-            options
-            if end == inf
-            else options | {"deadline": min(options.get("deadline", inf), end)}
-        )
+        if options.get("deadline", inf) <= end:
+            return options
+        return options | {"deadline": end, "asked": max(0.0, end - monotonic())}
 
     # ------------------------------------------------------------ saying
 

@@ -39,7 +39,8 @@ def task_options(  # noqa: PLR0913 - options have names
 ) -> dict[str, Any]:
     """The options of a submission as they are sent: what has its default is not there.
 
-    But for the deadline: that is a time on our own monotonic clock until it is sent.
+    But for the deadline: that is a time on our own monotonic clock until it is sent, and with it
+    goes what was asked for, as errors have it.
 
     Raises:
         SubmitError: one of them makes no sense; the message names it.
@@ -74,6 +75,7 @@ def _limits(timeout: float | str | None, deadline: float | str | None) -> dict[s
         options["timeout"] = timeout_s
     if deadline is not None and (deadline_s := limit_s("deadline", deadline)) < math.inf:
         options["deadline"] = time.monotonic() + deadline_s
+        options["asked"] = deadline_s
     return options
 
 

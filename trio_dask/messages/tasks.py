@@ -41,8 +41,9 @@ class Submit(Message):
     it ranks the tasks of this message among each other, lowest first. `wanted` says
     whether the client holds futures for them. `options`: priority, retries,
     workers, allow_other_workers, resources, on_cancel, timeout (seconds of running),
-    deadline (seconds from the arrival of this message), actor (its value is not to be made
-    twice), apart (each attempt has a process of its own) and trace (the context of a span that
+    deadline (seconds from the arrival of this message), asked (the deadline that errors name,
+    as it was asked for), actor (its value is not to be made twice), once (nor is that of a call
+    of one), apart (each attempt has a process of its own) and trace (the context of a span that
     its attempts are children of); what is not there has its default.
     """
 

@@ -307,11 +307,7 @@ class ClientCore:
         self.descriptions.on_gone(batch)
 
     def put(
-        self,
-        payloads: list[Payload],
-        *,
-        workers: list[str] | None = None,
-        broadcast: bool = False,
+        self, payloads: list[Payload], *, workers: list[str] | None = None, broadcast: bool = False
     ) -> list[tuple[Batch, int]]:
         """Values to store on workers."""
         first = self.table.next_tid

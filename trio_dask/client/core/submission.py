@@ -85,7 +85,10 @@ def _are_alike(later: dict[str, Any], options: dict[str, Any]) -> bool:
     if "deadline" not in later or "deadline" not in options:
         return later == options
     near = 0 <= later["deadline"] - options["deadline"] <= TOGETHER_S
-    return near and later == {**options, "deadline": later["deadline"]}
+    near = near and abs(later.get("asked", 0.0) - options.get("asked", 0.0)) <= TOGETHER_S
+    return near and {**later, "deadline": 0.0, "asked": 0.0} == {
+        **options, "deadline": 0.0, "asked": 0.0
+    }  # fmt: skip
 
 
 def cut(first: int, fids: list[int], rows: Rows, options: dict[str, Any]) -> Iterator[Submit]:

@@ -79,7 +79,6 @@ def out_of_time(
     """
     what, allowed_s = limit
     origin: dict[str, Any] = {"key": key, "limit": what, "phase": "queued", "ran_for": 0.0}
-    # What is told is what was left on arrival: a little less than what was asked for.
     allowed = f"{allowed_s:.{2 if allowed_s >= 0.1 else 4}f}".rstrip("0").rstrip(".")
     message = f"{key} had not begun when its {what} of {allowed} s was over"
     if worker is not None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from trio_dask.messages import tasks as words
 from trio_dask.messages.ids import client_of
@@ -164,7 +164,12 @@ def _limit(state: ClusterState, message: words.Submit) -> Limit | None:
         return None
     if not is_amount(deadline_s):
         raise Misuse(f"deadline {deadline_s!r} is not a number of seconds")
-    return limits.limit_for(state, message.first, len(message.args), float(deadline_s))
+    asked_s: Any = message.options.get("asked", deadline_s)
+    if not is_amount(asked_s):
+        raise Misuse(f"a deadline of {asked_s!r} is not a number of seconds")
+    return limits.limit_for(
+        state, message.first, len(message.args), float(deadline_s), asked_s=float(asked_s)
+    )
 
 
 def _specs(
@@ -202,6 +207,7 @@ def _options(state: ClusterState, message: words.Submit) -> tuple[int, st.Spec]:
     trace = options.pop("trace", "")
     apart = options.pop("apart", False) is True
     options.pop("deadline", None)
+    options.pop("asked", None)
     if options:
         raise Misuse(f"unknown option {min(options)!r}")
     if type(priority) is not int or not -PRIORITY_MAX < priority < PRIORITY_MAX:

@@ -23,18 +23,20 @@ class Limit:
     """The deadline of the tasks of one submission."""
 
     when: float
-    seconds: float  # as it was asked for
+    seconds: float  # as it was asked for, when that was
     first: int
     count: int
     live: int = 0  # of the tasks, those for which it still counts
 
 
-def limit_for(state: ClusterState, first: int, count: int, seconds: float) -> Limit:
+def limit_for(
+    state: ClusterState, first: int, count: int, left_s: float, *, asked_s: float
+) -> Limit:
     """A limit for tasks that are about to be made; `complete` says that they are."""
     if len(state.due) > 2 * len(state.limits) + _STALE_MAX:
         state.due = [entry for entry in state.due if entry[2].live]
         heapify(state.due)
-    limit = Limit(state.now + seconds, seconds, first, count, live=1)
+    limit = Limit(state.now + left_s, asked_s, first, count, live=1)
     heappush(state.due, (limit.when, first, limit))
     return limit
 
