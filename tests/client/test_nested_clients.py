@@ -6,10 +6,12 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from trio_dask import Client, LocalCluster, get_client
+from trio_dask import AsyncClient, AuthenticationError, Client, LocalCluster, get_client
+from trio_dask.config import Config, token
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
 
 def double(x: int) -> int:
@@ -33,6 +35,37 @@ def all_at_once(count: int) -> int:
     """A parent of many."""
     client = get_client()
     return sum(client.gather(client.map(double, range(count))))
+
+
+def opens_one(address: str) -> None:
+    """A task that does as programs do."""
+    Client(address, config=Config(token="0123456789abcdef" * 4))
+
+
+async def opens_one_awaited(address: str) -> None:
+    """The same in async code, without any token."""
+    async with AsyncClient(address, config=Config()):
+        pass
+
+
+@pytest.mark.parametrize("task", [opens_one, opens_one_awaited])
+def test_a_client_in_a_task_that_has_no_token(
+    task: Callable[..., Any], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Tasks are not given the cluster's; what they have instead is said."""
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
+    with (
+        LocalCluster(n_workers=1, processes=False, dashboard_address=None) as cluster,
+        Client(cluster) as client,
+    ):
+        # It is known where the cluster was started; here tasks run in just that process.
+        monkeypatch.setattr(token, "_own", {})
+        with pytest.raises(AuthenticationError) as caught:
+            client.submit(task, cluster.scheduler_address).result()
+        assert any("get_client() gives it a client" in note for note in caught.value.__notes__)
+    with pytest.raises(AuthenticationError) as caught:
+        Client("tcp://127.0.0.1:1", config=Config())
+    assert not any("get_client()" in note for note in getattr(caught.value, "__notes__", ()))
 
 
 @pytest.mark.parametrize(

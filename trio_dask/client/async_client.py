@@ -9,7 +9,7 @@ import anyio
 
 from trio_dask.client import currents
 from trio_dask.client.collections.computing import AsyncComputing
-from trio_dask.client.entrance import Entrance, client_name, own_cluster
+from trio_dask.client.entrance import Entrance, advised, client_name, own_cluster
 from trio_dask.client.everywhere import AsyncEverywhere
 from trio_dask.client.futures import AsyncFuture, BaseFuture
 from trio_dask.client.live import Live
@@ -81,7 +81,10 @@ class AsyncClient(AsyncSubmitting, AsyncManaging, AsyncComputing, AsyncEverywher
             security=security,
         )  # fmt: skip
         if self.cluster is None:
-            entrance = Entrance.find(address, scheduler_file, config, limit_s, security=security)
+            with advised():
+                entrance = Entrance.find(
+                    address, scheduler_file, config, limit_s, security=security
+                )
         else:
             entrance = Entrance.unknown(config)
         self._settings = config, limit_s
@@ -97,7 +100,8 @@ class AsyncClient(AsyncSubmitting, AsyncManaging, AsyncComputing, AsyncEverywher
 
     async def _begin(self) -> None:
         if self.cluster is None:
-            await self.live.open()
+            with advised():
+                await self.live.open()
             return
         async with AsyncExitStack() as stack:
             await stack.enter_async_context(self.cluster)

@@ -13,7 +13,7 @@ import trio
 from trio_dask.client import currents, waits
 from trio_dask.client.collections import defaults
 from trio_dask.client.collections.computing import Computing
-from trio_dask.client.entrance import Entrance, client_name, own_cluster
+from trio_dask.client.entrance import Entrance, advised, client_name, own_cluster
 from trio_dask.client.everywhere import Everywhere
 from trio_dask.client.live import Live
 from trio_dask.client.loop_thread import LoopThread, at_exit, not_at_exit
@@ -93,16 +93,16 @@ class Client(Submitting, Moving, Managing, Computing, Everywhere, Reporting):
     ) -> None:
         refuse_running_loop("Client", "AsyncClient")
         config = load_config() if config is None else config
+        limit_s = waits.seconds_of(timeout)
         #: The cluster that this client has started, and closes; None where it was given one.
         self.cluster: LocalCluster | None = own_cluster(
             address, scheduler_file, config, cluster_options, asynchronous=False,
             security=security,
         )  # fmt: skip
+        given = address if self.cluster is None else self.cluster
         try:
-            given = address if self.cluster is None else self.cluster
-            entrance = Entrance.find(
-                given, scheduler_file, config, waits.seconds_of(timeout), security=security
-            )
+            with advised():
+                entrance = Entrance.find(given, scheduler_file, config, limit_s, security=security)
             name = str(name or client_name())
             own_way = waits.ThreadWaits()
             live = Live(entrance, self, dial, name=name, waits=own_way, on_loop=False)
@@ -112,7 +112,8 @@ class Client(Submitting, Moving, Managing, Computing, Everywhere, Reporting):
             self._loop = LoopThread(f"trio-dask {name}")
             self._loop.start()
             try:
-                self._loop.start_task(self._host)
+                with advised():
+                    self._loop.start_task(self._host)
             except BaseException as error:
                 self._loop.stop()
                 if isinstance(error, TrioDaskError) and not entrance.full_tracebacks:

@@ -5,13 +5,17 @@ from __future__ import annotations
 import os
 import secrets
 import socket
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final, Self
+from typing import TYPE_CHECKING, Any, Final, Self
 
 from trio_dask.comm import Keys, Security, checked_security, own_keys, parse_contact
 from trio_dask.config import Config, SchedulerFile, find_token, known_token, read_scheduler_file
-from trio_dask.errors import ConfigError
+from trio_dask.errors import AuthenticationError, ConfigError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 PORT: Final = 8786
 
@@ -28,6 +32,26 @@ _DASKS: Final = dict.fromkeys(
     ),
     _NOT_NEEDED,
 )
+
+
+_IN_A_TASK: Final = (
+    "This is inside a task: get_client() gives it a client of its own cluster, without an address "
+    "and a token, which tasks are not given. For another cluster, give its scheduler_file= or "
+    "config=Config(token=…)."
+)
+
+
+@contextmanager
+def advised() -> Iterator[None]:
+    """An error of the token says what there is instead, where it is inside a task."""
+    try:
+        yield
+    except AuthenticationError as error:
+        from trio_dask.runner import task_here  # clients elsewhere need nothing of runners
+
+        if task_here() is not None:
+            error.add_note(_IN_A_TASK)
+        raise
 
 
 @dataclass(frozen=True, slots=True)

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
         rejoin as rejoin,
         secede as secede,
     )
-    from trio_dask.runner.nests import Nest as Nest, current as current
+    from trio_dask.runner.nests import Nest as Nest, current as current, task_here as task_here
     from trio_dask.runner.on_asyncio import OnAsyncio as OnAsyncio
     from trio_dask.runner.plugin_kinds import (
         Callback as Callback,
@@ -59,6 +59,7 @@ _HOMES: Final[dict[str, str]] = {
     "resolve": "holdings",
     "secede": "inside",
     "shield": "shielding",
+    "task_here": "nests",
     "when_imported": "afterimport",
 }
 
@@ -84,6 +85,7 @@ __all__ = [
     "resolve",
     "secede",
     "shield",
+    "task_here",
     "when_imported",
 ]
 
