@@ -69,6 +69,34 @@ def test_a_picture_fits(width: int, workers: int, functions: int) -> None:
         assert re.search(r"and 9\d\d more", shown)
 
 
+@pytest.mark.parametrize("width", [32, 40, 60, 70, 80, 120])
+def test_only_names_are_shortened(width: int) -> None:
+    """No number and no title is cut, however narrow the screen: what has no room is left out."""
+    mirror = mirror_of(3, 3)
+    names = ["process_all_the_partitions_of_it", "größe_" + "数" * 20]
+    mirror.take(
+        Event("update", "2", {
+            "t": 4001.0,
+            "groups": {
+                "new": dict(enumerate(names, 7)),
+                "set": {at: [222_222, 0, 0, 200_000, 12_345, 0, 0, 0, 0, 1_012_345, 1, 0.6] for at in (7, 8)},
+            },
+        })
+    )  # fmt: skip
+    lines = text_of(mirror, width, 24).splitlines()
+    assert all(each.count("…") <= 1 for each in lines)
+    assert sum("1,012,345/1,234,567" in each for each in lines) == 2
+    assert any(each.split() == ["worker", "tasks", "cpu", "memory"] for each in lines) == (
+        width < 70
+    )
+    if width >= 70:
+        assert any(each.split() == ["function", "done", "failed", "each"] for each in lines)
+        assert sum(each.endswith("  12,345    0.0 ms") for each in map(str.rstrip, lines)) == 2
+        assert any(each.endswith("values  status") for each in map(str.rstrip, lines))
+    assert sum(" █" in each for each in lines) >= 2 * (width >= 60)
+    assert "…" not in "".join(each for each in lines if not each.startswith(("proc", "größ")))
+
+
 def test_without_a_height_all_is_there() -> None:
     """As for a file."""
     shown = text_of(mirror_of(300, 60), 120, None)

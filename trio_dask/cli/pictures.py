@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
+from rich.cells import cell_len
 from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
     from rich.console import RenderableType
 
@@ -18,6 +20,11 @@ if TYPE_CHECKING:
 _UNITS: Final = ("B", "KiB", "MiB", "GiB", "TiB", "PiB")
 _BAR: Final = 24
 _NARROW: Final = 70
+_BAR_MIN: Final = 6
+#: Between two columns.
+_GAP: Final = 2
+#: So much of a name is to be seen before other columns are.
+_NAME_MIN: Final = 12
 #: Lines beside the tables.
 _AROUND: Final = 7
 
@@ -95,70 +102,103 @@ def _number(totals: dict[str, Any], name: str) -> str:
 
 def progress_table(rows: list[Progress], width: int, *, ascii_only: bool, most: int) -> Table:
     """A line for each function, those at work first if there are too many."""
-    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), show_header=width >= _NARROW)
-    table.add_column("function", overflow="ellipsis", no_wrap=True, ratio=1)
-    table.add_column("", no_wrap=True)
-    table.add_column("done", justify="right", no_wrap=True)
-    table.add_column("failed", justify="right", no_wrap=True)
-    if width >= _NARROW:
-        table.add_column("each", justify="right", no_wrap=True)
     left_out = len(rows) - most
     if left_out > 0:
         keep = sorted(range(len(rows)), key=lambda at: (not rows[at].pending, -at))[:most]
         rows = [rows[at] for at in sorted(keep)]
-    room = _BAR if width >= _NARROW else max(6, width // 5)
-    for row in rows:
-        parts = [(row.done, "cyan"), (row.failed, "red")]
-        cells: list[RenderableType] = [
-            row.name,
-            bar(parts, row.total, room, ascii_only=ascii_only),
-            f"{row.done + row.failed:,}/{row.total:,}",
-            Text(f"{row.failed:,}" if row.failed else "", "red"),
+    names = _Column("function", [row.name for row in rows])
+    done = [f"{row.done + row.failed:,}/{row.total:,}" for row in rows]
+    failed = [Text(f"{row.failed:,}" if row.failed else "", "red") for row in rows]
+    columns = [_Column("done", done, right=True, kept=3)]
+    if width >= _NARROW or any(row.failed for row in rows):
+        columns.append(_Column("failed", failed, right=True, kept=2))
+    if width >= _NARROW:
+        each = [time_of(row.seconds / row.runs) if row.runs else "" for row in rows]
+        columns.append(_Column("each", each, right=True, kept=1))
+    header = width >= _NARROW
+    left = width - sum(each.width(header=header) + _GAP for each in columns)
+    room = min(_BAR, left - _GAP - min(names.width(header=header), left // 2))
+    if room >= _BAR_MIN:
+        bars = [
+            bar([(e.done, "cyan"), (e.failed, "red")], e.total, room, ascii_only=ascii_only)
+            for e in rows
         ]
-        if width >= _NARROW:
-            cells.append(time_of(row.seconds / row.runs) if row.runs else "")
-        table.add_row(*cells)
-    if left_out > 0:
-        table.add_row(Text(f"and {left_out} more", "dim"))
-    return table
+        columns.insert(0, _Column("", bars))
+    return _table([names, *columns], width, header=header, left_out=left_out)
 
 
 def worker_table(mirror: Mirror, width: int, *, ascii_only: bool, most: int) -> Table:
     """A line for each worker, those with most to do first if there are too many."""
-    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
-    table.add_column("worker", overflow="ellipsis", no_wrap=True, ratio=1)
-    table.add_column("tasks", justify="right", no_wrap=True)
-    table.add_column("cpu", justify="right", no_wrap=True)
-    table.add_column("memory", justify="right", no_wrap=True)
-    if width >= _NARROW:
-        table.add_column("", no_wrap=True)
-        table.add_column("values", justify="right", no_wrap=True)
-        table.add_column("status", no_wrap=True)
     workers = sorted(mirror.workers.values(), key=lambda each: _natural(str(each["name"])))
     left_out = len(workers) - most
     if left_out > 0:
         workers.sort(key=lambda each: (-each["processing"], -each["memory"]))
         workers = workers[:most]
-    for each in workers:
-        used, limit = each["memory"], each["memory_limit"]
-        level = used / limit if limit else 0.0
-        style = "cyan" if level < 0.6 else "yellow" if level < 0.8 else "red"
-        silent = f"silent {time_of(each['silent_s'])}" if each["silent_s"] else str(each["status"])
-        cells: list[RenderableType] = [
-            str(each["name"]),
-            f"{each['processing']:,}/{each['slots']}",
-            f"{each['cpu']} %",
-            size(used << 20),
+    tasks = [f"{each['processing']:,}/{each['slots']}" for each in workers]
+    columns = [
+        _Column("worker", [str(each["name"]) for each in workers]),
+        _Column("tasks", tasks, right=True, kept=6),
+        _Column("cpu", [f"{each['cpu']} %" for each in workers], right=True, kept=4),
+        _Column("memory", [size(each["memory"] << 20) for each in workers], right=True, kept=5),
+    ]
+    if width >= _NARROW:
+        columns += [
+            _Column("", [_memory(each, ascii_only=ascii_only) for each in workers], kept=1),
+            _Column("values", [f"{each['held']:,}" for each in workers], right=True, kept=2),
+            _Column("status", [_status(each) for each in workers], kept=3),
         ]
-        if width >= _NARROW:
-            cells += [
-                bar([(used, style)], limit, 12, ascii_only=ascii_only),
-                f"{each['held']:,}",
-                Text(silent, "" if silent == "running" else "red"),
-            ]
+    return _table(columns, width, header=True, left_out=left_out)
+
+
+def _memory(worker: dict[str, Any], *, ascii_only: bool) -> Text:
+    used, limit = worker["memory"], worker["memory_limit"]
+    level = used / limit if limit else 0.0
+    style = "cyan" if level < 0.6 else "yellow" if level < 0.8 else "red"
+    return bar([(used, style)], limit, 12, ascii_only=ascii_only)
+
+
+def _status(worker: dict[str, Any]) -> Text:
+    silent_s = worker["silent_s"]
+    status = f"silent {time_of(silent_s)}" if silent_s else str(worker["status"])
+    return Text(status, "" if status == "running" else "red")
+
+
+@dataclass(frozen=True, slots=True)
+class _Column:
+    """What is below each other; that with the least `kept` goes where there is no room for all."""
+
+    title: str
+    cells: Sequence[str | Text]
+    right: bool = False
+    kept: int = 0
+
+    def width(self, *, header: bool) -> int:
+        """What it takes to show all of it."""
+        widths = (
+            each.cell_len if isinstance(each, Text) else cell_len(each) for each in self.cells
+        )
+        return max(widths, default=0) if not header else max(len(self.title), *widths, 0)
+
+
+def _table(columns: list[_Column], width: int, *, header: bool, left_out: int) -> Table:
+    """Names are shortened where they are too long, and nothing else is."""
+    names, *others = columns
+    taken = {each.title: each.width(header=header) for each in others}
+    more = f"and {left_out:,} more" if left_out > 0 else ""
+    longest = max(names.width(header=header), len(more))
+    least = min(longest, max(_NAME_MIN, len(more)))
+    while len(others) > 1 and sum(_GAP + taken[e.title] for e in others) + least > width:
+        others.remove(min(others, key=lambda each: each.kept))
+    left = max(1, width - sum(_GAP + taken[each.title] for each in others))
+    table = Table(box=None, pad_edge=False, padding=(0, _GAP, 0, 0), show_header=header)
+    table.add_column(names.title, overflow="ellipsis", no_wrap=True, width=min(left, longest))
+    for each in others:
+        justify: Any = "right" if each.right else "left"
+        table.add_column(each.title, justify=justify, no_wrap=True, width=taken[each.title])
+    for cells in zip(names.cells, *(each.cells for each in others), strict=True):
         table.add_row(*cells)
-    if left_out > 0:
-        table.add_row(Text(f"and {left_out:,} more", "dim"))
+    if more:
+        table.add_row(Text(more, "dim"))
     return table
 
 
