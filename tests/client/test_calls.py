@@ -232,6 +232,7 @@ async def test_store_is_tried_again_and_given_up() -> None:
         (lambda client: client.map(inc, [1, 2], key=["a"]), "1 keys for 2 calls"),
         (lambda client: client.submit(inc, 1, key=""), "1 to 4096"),
         (lambda client: client.submit(inc, 1, priority="high"), "priority='high'"),
+        (lambda client: client.submit(inc, 1, priority=1.5), "priority=1.5: .* whole number"),
         (lambda client: client.submit(inc, 1, priority=1 << 40), "priority="),
         (lambda client: client.submit(inc, 1, retries=-1), "retries=-1"),
         (lambda client: client.submit(inc, 1, workers=[]), "workers="),
@@ -267,7 +268,10 @@ async def test_what_cannot_be_submitted_is_refused(call: Any, words: str) -> Non
 async def test_options_are_sent_if_they_say_something() -> None:
     """Defaults are left out."""
     async with open_client() as (client, fake):
-        futures = client.map(inc, [1], priority=5, retries=2, workers="a", resources={"GPU": 1})
+        priority: Any = 5.0  # as annotations of Dask have it
+        futures = client.map(
+            inc, [1], priority=priority, retries=2, workers="a", resources={"GPU": 1}
+        )
         futures.append(client.submit(inc, 1))
         futures.append(client.submit(inc, 1, executor="process"))
         futures += client.map(inc, [1], executor="process", retries=1)

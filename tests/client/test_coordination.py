@@ -270,7 +270,7 @@ async def test_all_of_them_awaited(cluster: LocalCluster) -> None:
     """On both loops, from the client and from coroutines in tasks."""
     async with AsyncClient(cluster) as client:
         futures: list[AsyncFuture[int]] = client.map(awaits, range(8))
-        queue = AsyncQueue("q")
+        queue = await AsyncQueue("q")  # as programs for Dask do, without need
         got = [await queue.get(PATIENCE_S) for _ in range(8)]
         assert sorted(got) == list(range(8))
         await AsyncEvent("go").set()
@@ -280,7 +280,7 @@ async def test_all_of_them_awaited(cluster: LocalCluster) -> None:
             assert await AsyncLock("b").locked()
             assert not await AsyncLock("b").acquire(timeout=SHORT_S)
             assert not await locks.acquire(blocking=False)
-        variable = AsyncVariable("v")
+        variable = await AsyncVariable("v")
         await variable.set(client.submit(pow, 2, 2))
         assert await (await variable.get()) == 4
         await variable.delete()

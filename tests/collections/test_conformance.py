@@ -358,14 +358,16 @@ def test_compute_inside_a_task(client: Client) -> None:
 @pytest.mark.anyio
 @pytest.mark.parametrize("anyio_backend", ["trio", "asyncio"])
 async def test_the_async_client(shared_client: Client, anyio_backend: str) -> None:
-    """It has the same methods, to be awaited; dask's own way of computing refuses it."""
+    """It has the same methods, to be awaited where they wait; dask's own way of computing refuses it."""
     async with AsyncClient(shared_client.scheduler_address) as client:
         with pytest.raises(RuntimeError, match="asynchronous Client"):
             array().sum().compute(scheduler=client)
         assert await client.compute(array().sum(), sync=True) == 4950
-        future = await client.compute(total())
-        assert await future == 21
-        kept = await client.persist(array())
+        assert await client.compute(total()) == 21
+        futures = client.compute([total(), array().sum(), 3])
+        assert await client.gather(futures[:2]) == [21, 4950]
+        assert await client.compute([total(), 3], sync=True) == [21, 3]
+        kept = client.persist(array())
         assert await client.compute(kept.sum(), sync=True) == 4950
         assert await client.get({"x": (inc, 1)}, ["x"]) == [2]
         pending = await client.get({"x": (inc, 1)}, ["x"], sync=False)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -167,7 +167,8 @@ def test_a_key_that_was_cancelled_or_lost_is_made_anew(cluster: Driver, *, how: 
     first, second = cluster.client(1), cluster.client(2)
     if how != "waits":
         cluster.worker(A)
-    cluster.submit(first, [b"a"], keys=["x"], **({"actor": True} if how == "lost" else {}))
+    options: dict[str, Any] = {"actor": True} if how == "lost" else {}
+    cluster.submit(first, [b"a"], keys=["x"], **options)
     if how == "lost":
         cluster.done(A, cluster.run(A), None)
         cluster.leave(A)

@@ -262,7 +262,7 @@ async def test_what_only_tasks_need_outlives_the_scheduler(
         one = client.submit(after, through, scattered)
         large = client.submit(after, through, np.ones(3_000_000))
         graph = dask.delayed(after)(through, dask.delayed(np.arange)(100))
-        computed = await client.compute(graph)
+        computed = client.compute(graph)
         del scattered
         await client.flush()
         cluster.scheduler.end(signal.SIGKILL)

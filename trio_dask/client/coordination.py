@@ -17,7 +17,7 @@ from trio_dask.client.inside import of_task
 from trio_dask.client.waits import seconds_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Generator, Iterable
 
     from trio_dask.client.base import BaseClient
 
@@ -65,6 +65,15 @@ class Named:
 
     async def _ask(self, client: BaseClient, topic: str, **params: Any) -> dict[str, Any]:
         return await client.live.ask(topic, {"name": self.name, **params})
+
+
+class Awaited:
+    """What may be awaited without need: programs for Dask do so with what they have just made."""
+
+    def __await__(self) -> Generator[Any, None, Self]:
+        """Itself, at once."""
+        yield from ()
+        return self
 
 
 # ---------------------------------------------------------------- locks
@@ -155,7 +164,7 @@ class Lock(_LockParts):
         self.release()
 
 
-class AsyncLock(_LockParts):
+class AsyncLock(Awaited, _LockParts):
     """`Lock` for code that awaits."""
 
     async def acquire(self, blocking: bool = True, timeout: float | str | None = None) -> bool:  # noqa: ASYNC109, FBT001, FBT002
@@ -233,7 +242,7 @@ class MultiLock(_MultiLockParts):
         self.release()
 
 
-class AsyncMultiLock(_MultiLockParts):
+class AsyncMultiLock(Awaited, _MultiLockParts):
     """`MultiLock` for code that awaits."""
 
     async def acquire(
@@ -335,7 +344,7 @@ class Semaphore(_SemaphoreParts):
         self.release()
 
 
-class AsyncSemaphore(_SemaphoreParts):
+class AsyncSemaphore(Awaited, _SemaphoreParts):
     """`Semaphore` for code that awaits."""
 
     async def acquire(self, timeout: float | str | None = None) -> bool:  # noqa: ASYNC109

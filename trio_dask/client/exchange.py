@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from trio_dask.client import sharing
 from trio_dask.client.async_client import AsyncClient
 from trio_dask.client.blocking import Client
-from trio_dask.client.coordination import Named
+from trio_dask.client.coordination import Awaited, Named
 from trio_dask.client.waits import TimeIsUp, seconds_of
 
 if TYPE_CHECKING:
@@ -54,7 +54,7 @@ class Event(_EventParts):
         return client.run_blocking(self._is_set(client))
 
 
-class AsyncEvent(_EventParts):
+class AsyncEvent(Awaited, _EventParts):
     """`Event` for code that awaits."""
 
     async def wait(self, timeout: float | str | None = None) -> bool:  # noqa: ASYNC109
@@ -164,7 +164,7 @@ class Queue(_QueueParts):
         client.run_blocking(self._close(client))
 
 
-class AsyncQueue(_QueueParts):
+class AsyncQueue(Awaited, _QueueParts):
     """`Queue` for code that awaits."""
 
     async def put(self, value: Any, timeout: float | str | None = None) -> None:  # noqa: ASYNC109
@@ -249,7 +249,7 @@ class Variable(_VariableParts):
         client.run_blocking(self._delete(client))
 
 
-class AsyncVariable(_VariableParts):
+class AsyncVariable(Awaited, _VariableParts):
     """`Variable` for code that awaits."""
 
     async def set(self, value: Any, timeout: float | str | None = None) -> None:  # noqa: ASYNC109

@@ -47,15 +47,9 @@ def task_options(  # noqa: PLR0913 - options have names
     """
     options: dict[str, Any] = {}
     if priority != 0:
-        if type(priority) is not int or abs(priority) > PRIORITY_MAX:
-            msg = f"priority={priority!r}: it is a whole number from -{PRIORITY_MAX} to {PRIORITY_MAX}"
-            raise SubmitError(msg)
-        options["priority"] = priority
+        options["priority"] = _priority(priority)
     if retries is not None and retries != 0:
-        if type(retries) is not int or not 0 <= retries < 1 << 31:
-            msg = f"retries={retries!r}: it is a whole number of times, 0 or more"
-            raise SubmitError(msg)
-        options["retries"] = retries
+        options["retries"] = _retries(retries)
     if on_cancel != "interrupt":
         options["on_cancel"] = _way(on_cancel)
     if timeout is not None or deadline is not None:
@@ -67,6 +61,30 @@ def task_options(  # noqa: PLR0913 - options have names
     if allow_other_workers:
         options["allow_other_workers"] = _where_else(workers)
     return options
+
+
+def _priority(priority: Any) -> int:
+    number = _whole(priority)
+    if number is None or abs(number) > PRIORITY_MAX:
+        msg = f"priority={priority!r}: it is a whole number from -{PRIORITY_MAX} to {PRIORITY_MAX}"
+        raise SubmitError(msg)
+    return number
+
+
+def _retries(retries: Any) -> int:
+    number = _whole(retries)
+    if number is None or not 0 <= number < 1 << 31:
+        msg = f"retries={retries!r}: it is a whole number of times, 0 or more"
+        raise SubmitError(msg)
+    return number
+
+
+def _whole(number: object) -> int | None:
+    """A whole number, also as numpy has it or as 2.0; None: it is none."""
+    if isinstance(number, int):
+        return None if isinstance(number, bool) else int(number)
+    value = float(number) if isinstance(number, Real) else math.nan
+    return int(value) if value.is_integer() else None
 
 
 def _limits(timeout: float | str | None, deadline: float | str | None) -> dict[str, float]:

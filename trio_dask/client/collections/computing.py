@@ -258,7 +258,7 @@ class AsyncComputing(BaseClient):
         finally:
             _release(self, futures)
 
-    async def compute(
+    def compute(
         self,
         collections: Any,
         *,
@@ -267,20 +267,20 @@ class AsyncComputing(BaseClient):
         traverse: bool = True,
         **options: Any,
     ) -> Any:
-        """Compute collections of dask's: a future for each; with `sync`, its value.
+        """Compute collections of dask's: a future for each, at once; with `sync`, its value, to be awaited.
 
-        Collections in a list give a list; what is no collection stays as it is. With
-        `traverse` those inside containers are found.
+        So ``await client.compute(x)`` is the value of one collection, and
+        ``await client.compute([x, y], sync=True)`` a list of values. Collections in a list give a
+        list; what is no collection stays as it is. With `traverse` those inside containers are
+        found.
         """
         shape = computed(
             self, AsyncGraphFuture, collections, options,
             optimize_graph=optimize_graph, traverse=traverse,
         )  # fmt: skip
-        return await self.gather(shape) if sync else shape
+        return self.gather(shape) if sync else shape
 
-    async def persist(
-        self, collections: Any, *, optimize_graph: bool = True, **options: Any
-    ) -> Any:
+    def persist(self, collections: Any, *, optimize_graph: bool = True, **options: Any) -> Any:
         """Compute collections of dask's, and leave their parts where they are made.
 
         The result is a collection of the same kind, or a list of such: it is there at once, and
