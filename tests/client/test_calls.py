@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import gc
 import threading
+import weakref
 from typing import Any, NamedTuple
 
 import pytest
 
 from tests.client.fake_cluster import client_of, open_client
 from tests.client.jobs import Sealed, add, fail, inc, size, total, zeros
+from trio_dask.client import as_completed
 from trio_dask.errors import CancelledError, SubmitError
 from trio_dask.messages import tasks
 
@@ -284,6 +286,30 @@ async def test_options_are_sent_if_they_say_something() -> None:
         ]
 
 
+async def test_annotations_around_a_call() -> None:
+    """What `dask.annotate` says holds for single calls, too, but for what they say themselves."""
+    dask = pytest.importorskip("dask", reason="its annotations are looked at")
+    async with open_client() as (client, fake):
+        with dask.annotate(workers="a", allow_other_workers=True, retries=2.0, foo="bar"):
+            futures = [client.submit(inc, 1), *client.map(inc, [1], workers="b", priority=1)]
+        with dask.annotate(resources={"GPU": 1}, executor="process"):
+            futures.append(client.submit(inc, 1))
+        futures.append(client.submit(inc, 1))
+        await client.gather(futures)
+        common = {"retries": 2, "allow_other_workers": True}
+        assert [each.options for each in fake.told(tasks.Submit)] == [
+            {**common, "workers": ["a"]},
+            {**common, "workers": ["b"], "priority": 1},
+            {"resources": {"GPU": 1.0}, "apart": True},
+            {},
+        ]
+        with (
+            dask.annotate(workers=lambda key: "a"),
+            pytest.raises(SubmitError, match="is for graphs; here say workers="),
+        ):
+            client.map(inc, [1])
+
+
 async def test_keys() -> None:
     """Automatic, chosen, prefixed, and the same for the same call where it is pure."""
     async with open_client() as (client, _):
@@ -294,6 +320,34 @@ async def test_keys() -> None:
         assert one.key == same.key != client.submit(inc, 2, pure=True).key
         assert client.map(inc, [1], pure=True)[0].key == one.key
         assert client.submit(add, 1, pure=True).key != one.key
+
+
+@pytest.mark.parametrize("way", ["await", "gather", "as_completed", "exception"])
+async def test_an_error_does_not_keep_its_future(way: str) -> None:
+    """What has failed is let go of with its last reference, and with it what it was made of."""
+    gc.disable()  # which would end what refers to itself, sooner or later
+    try:
+        async with open_client() as (client, _):
+            future = client.submit(fail, "a")
+            kept = weakref.ref(future)
+            if way == "exception":
+                future.release()
+                await client.flush()
+            try:
+                if way == "gather":
+                    await client.gather([future])
+                elif way == "as_completed":
+                    async for _each in as_completed([future], with_results=True):
+                        pass
+                elif way == "exception":
+                    await future.exception()
+                else:
+                    await future.result()
+            except (ValueError, CancelledError):
+                del future
+            assert kept() is None
+    finally:
+        gc.enable()
 
 
 @pytest.mark.parametrize("installed", [True, False])

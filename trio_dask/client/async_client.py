@@ -258,7 +258,7 @@ class AsyncClient(AsyncSubmitting, AsyncManaging, AsyncComputing, AsyncEverywher
         """
         values = await self._gather(futures, errors, progress)
         if type(values) is Failed:
-            raise values.error
+            raise values.take()
         return values
 
     # What is a list is also anything: of two that suit, the first one counts.

@@ -47,18 +47,20 @@ async def _run(
             allow_other_workers=False, timeout=None, deadline=None, on_cancel="interrupt",
         )  # fmt: skip
         futures[address] = client.submit_one(make, called, options)
-    values = await client.gathered(list(futures.values()), "return")
-    found = dict(zip(futures, values, strict=True))
-    failed = {
-        address: value
-        for address, value in found.items()
-        if isinstance(value, BaseException) and futures[address].status != "finished"
-    }
+    outcomes = {address: await _outcome(client, future) for address, future in futures.items()}
+    failed = [each for each in outcomes.values() if type(each) is Failed]
     if failed and on_error == "raise":
-        return Failed(next(iter(failed.values())))
+        return failed[0]
     if on_error == "ignore":
-        return {address: value for address, value in found.items() if address not in failed}
-    return found
+        return {address: each for address, each in outcomes.items() if type(each) is not Failed}
+    return {
+        address: each.error if type(each) is Failed else each for address, each in outcomes.items()
+    }
+
+
+async def _outcome(client: BaseClient, future: BaseFuture[Any]) -> Any:
+    """What it gave, which may be an exception; `Failed` if it raised one, or cannot be had."""
+    return await client.live.values.one(future._batch, future._tid, None)  # noqa: SLF001
 
 
 def _meant(known: dict[str, Any], names: list[str]) -> list[str]:
@@ -147,7 +149,7 @@ class AsyncEverywhere(BaseClient):
             self, AsyncFuture, (fn, args, kwargs), workers=workers, on_error=on_error
         )
         if isinstance(found, Failed):
-            raise found.error
+            raise found.take()
         return found
 
     async def get_versions(
@@ -199,7 +201,7 @@ class Everywhere(BaseClient):
             _run(self, Future, (fn, args, kwargs), workers=workers, on_error=on_error)
         )
         if isinstance(found, Failed):
-            raise found.error
+            raise found.take()
         values: dict[str, Any] = found
         return values
 

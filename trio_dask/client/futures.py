@@ -146,7 +146,7 @@ class AsyncFuture(BaseFuture[T]):
         """
         outcome = await self.client.live.values.one(self._batch, self._tid, seconds_of(timeout))
         if type(outcome) is Failed:
-            raise outcome.error
+            raise outcome.take()
         return cast("T", outcome)
 
     async def exception(self, timeout: float | str | None = None) -> BaseException | None:  # noqa: ASYNC109
@@ -232,7 +232,7 @@ class Future(BaseFuture[T]):
             client.live.values.one(self._batch, self._tid, seconds_of(timeout))
         )
         if type(outcome) is Failed:
-            raise outcome.error
+            raise outcome.take()
         return cast("T", outcome)
 
     def exception(self, timeout: float | str | None = None) -> BaseException | None:

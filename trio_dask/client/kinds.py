@@ -32,7 +32,7 @@ async def kind_of(client: BaseClient, future: BaseFuture[Any]) -> type | None:
     if isinstance(value, bytes):
         value = await client.live.values.one(batch, tid, None)
         if type(value) is Failed:
-            raise value.error
+            raise value.take()
         return type(value)
     options = task_options(
         priority=_PRIORITY, retries=0, resources=None, workers=None, allow_other_workers=False,
@@ -41,6 +41,6 @@ async def kind_of(client: BaseClient, future: BaseFuture[Any]) -> type | None:
     asked = client.submit_one(type(future), (_kind, (future,), {}), options)
     outcome = await client.live.values.one(asked._batch, asked._tid, None)  # noqa: SLF001
     if type(outcome) is Failed:
-        raise outcome.error
+        raise outcome.take()
     found: type = outcome
     return found

@@ -99,7 +99,7 @@ class Moving(BaseClient):
         """
         values = self.run_blocking(self._gather(futures, errors, progress))
         if type(values) is Failed:
-            raise values.error
+            raise values.take()
         return values
 
     # What is a list is also anything: of two that suit, the first one counts.

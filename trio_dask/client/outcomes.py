@@ -29,6 +29,14 @@ class Failed:
     def __init__(self, error: BaseException) -> None:
         self.error = error
 
+    def take(self) -> BaseException:
+        """The error, to be raised where this stays: a frame that refers to what it has raised is
+        kept by it, with the future, until the garbage is collected.
+        """
+        error = self.error
+        del self.error
+        return error
+
 
 def error_of(batch: Batch, tid: TaskId, *, full: bool = False) -> BaseException:
     """The error of a task that did not end well: a new one each time, so none gathers tracebacks."""

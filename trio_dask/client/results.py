@@ -138,10 +138,10 @@ class Results:
         status = batch.status[tid - batch.first]
         if status in (PENDING, FINISHED):
             return None
-        error = self.error_of(batch, tid)
-        if isinstance(error, CancelledError) and status != ERROR:
-            raise error
-        return error
+        found = Failed(self.error_of(batch, tid))
+        if isinstance(found.error, CancelledError) and status != ERROR:
+            raise found.take()
+        return found.error
 
     async def many(
         self, futures: Sequence[BaseFuture[Any]], errors: str, meter: Gathering | None = None

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, overload
 
 from trio_dask.client import actors
 from trio_dask.client.base import BaseClient
+from trio_dask.client.collections.annotating import annotated
 from trio_dask.client.futures import Future
 from trio_dask.client.keys import chosen_keys
 from trio_dask.client.options import OnCancel, TaskExecutor, on_loop, run_by, task_options
@@ -126,8 +127,8 @@ class Submitting(BaseClient):
         keys = chosen_keys(key, pure=pure, single=True)
         if actor:
             made = actors.made_by(fn, asynchronous=False)
-            return self._one(made, (actors.maker(fn), args, kwargs), keys, options)
-        return self._one(Future, (on_loop(fn, executor), args, kwargs), keys, options)
+            return self._one(made, (actors.maker(fn), args, kwargs), keys, annotated(options))
+        return self._one(Future, (on_loop(fn, executor), args, kwargs), keys, annotated(options))
 
     @overload
     def map(
@@ -209,5 +210,7 @@ class Submitting(BaseClient):
         keys = chosen_keys(key, pure=pure, single=False)
         if actor:
             made = actors.made_by(fn, asynchronous=False)
-            return self._many(made, (actors.maker(fn), iterables, kwargs), keys, options)
-        return self._many(Future, (on_loop(fn, executor), iterables, kwargs), keys, options)
+            return self._many(made, (actors.maker(fn), iterables, kwargs), keys, annotated(options))
+        return self._many(
+            Future, (on_loop(fn, executor), iterables, kwargs), keys, annotated(options)
+        )

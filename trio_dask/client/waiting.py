@@ -334,7 +334,7 @@ class as_completed(Generic[Y]):  # noqa: N801 - the name Dask and concurrent.fut
         if found is None:
             raise StopAsyncIteration
         if type(found) is Failed:
-            raise found.error
+            raise found.take()
         return cast("Y", found)
 
     def __iter__(self) -> Iterator[Y]:
@@ -347,7 +347,7 @@ class as_completed(Generic[Y]):  # noqa: N801 - the name Dask and concurrent.fut
         if found is None:
             raise StopIteration
         if type(found) is Failed:
-            raise found.error
+            raise found.take()
         return cast("Y", found)
 
     def next(self) -> Y:
@@ -402,7 +402,7 @@ class as_completed(Generic[Y]):  # noqa: N801 - the name Dask and concurrent.fut
         for client, own in _by_client(ready).items():
             values = await client.live.values.many(own, self._errors)
             if isinstance(values, Failed):
-                raise values.error
+                raise values.take()
             pairs += zip(own, values, strict=True)
         return pairs
 

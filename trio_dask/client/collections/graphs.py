@@ -140,6 +140,15 @@ def common_options(options: Mapping[str, Any]) -> dict[str, Any]:
     return chosen
 
 
+def plain(options: dict[str, Any]) -> dict[str, Any]:
+    """Numbers as dask's annotations have them, as whole ones."""
+    for name in ("priority", "retries"):
+        number = options.get(name)
+        if isinstance(number, float) and number.is_integer():
+            options[name] = int(number)
+    return options
+
+
 def _chosen(annotations: Mapping[str, Mapping[Any, Any]]) -> dict[str, dict[Any, Any]]:
     found: dict[str, dict[Any, Any]] = {}
     for name, by_key in annotations.items():

@@ -9,7 +9,7 @@ from itertools import groupby
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any, Final, cast
 
-from trio_dask.client.collections.graphs import DEFAULTS, common_options
+from trio_dask.client.collections.graphs import DEFAULTS, common_options, plain
 from trio_dask.client.collections.packing import Packer
 from trio_dask.client.core import Rows
 from trio_dask.client.describing import NAME_MAX
@@ -206,7 +206,7 @@ class GraphSubmission:
         token = repr(sorted(chosen.items())) if chosen else ""
         made = self._known_options.get(token)
         if made is None:
-            made = _made(DEFAULTS | _plain(chosen)) | self._traced
+            made = _made(DEFAULTS | plain(chosen)) | self._traced
             self._known_options[token] = made
         return made
 
@@ -237,12 +237,3 @@ def _made(chosen: dict[str, Any]) -> dict[str, Any]:
         )
         raise SubmitError(msg)
     return task_options(**chosen) | run_by(executor)
-
-
-def _plain(options: dict[str, Any]) -> dict[str, Any]:
-    """Numbers as dask's annotations have them, as whole ones."""
-    for name in ("priority", "retries"):
-        number = options.get(name)
-        if isinstance(number, float) and number.is_integer():
-            options[name] = int(number)
-    return options
