@@ -176,6 +176,23 @@ class SlowAsker:
         return self._answers[topic]
 
 
+async def test_who_has_been_let_go_of_is_known_with_the_number() -> None:
+    """Never the number alone: others would have to leave."""
+    handle = ClusterHandle(plan_local(4, 1, processes=False))
+    gone: list[tuple[set[str], int]] = []
+    handle.obey(lambda _: None, lambda names: gone.append((names, handle.wanted)))
+    for number in range(4):
+        handle.worker_changed(f"w-{number}", f"tcp://{number}")
+    handle.adapt(settings := AdaptiveSettings(maximum=9, wait_count=1))
+    answers: dict[str, dict[str, Any]] = {
+        "workers_wanted": {"wanted": 2, "idle": 4},
+        "retire_workers": {"workers": {"tcp://0": {}, "tcp://3": {}}},
+    }
+    await _look(handle, SlowAsker(handle, answers, ""), Sizing(settings))  # type: ignore[arg-type]
+    assert gone == [({"w-0", "w-3"}, 4)]
+    assert handle.wanted == 2
+
+
 @pytest.mark.parametrize(
     ("at", "orders"), [("workers_wanted", [4, 1]), ("retire_workers", [4, 1, 1])]
 )

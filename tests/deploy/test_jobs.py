@@ -84,6 +84,25 @@ def test_workers_that_have_left_by_themselves_are_not_made_up_for_by_others() ->
     assert made.look(2, {"w-0", "w-2"}, None) == []
 
 
+def test_who_has_been_let_go_of_is_not_counted_though_still_seen() -> None:
+    """What was here a moment ago may be what is known now."""
+    made = books(3)
+    here = {"w-0", "w-1", "w-2"}
+    assert made.look(3, here, None) == []
+    made.gone({"w-0", "x-1"})
+    assert made.look(2, here, None) == []
+    assert made.look(3, here, None) == [Submit(3)]
+    pairs = JobBooks("w", 2)
+    both = {"w-0-0", "w-0-1", "w-1-0", "w-1-1"}
+    assert pairs.look(4, set(), None) == [Submit(0), Submit(1)]
+    pairs.submitted(0, "100"), pairs.submitted(1, "101")
+    assert pairs.look(4, both, None) == []
+    pairs.gone({"w-0-0"})  # the other one stays, and so does the job
+    assert pairs.look(3, both, None) == []
+    pairs.gone({"w-0-1"})
+    assert pairs.look(2, both, None) == []
+
+
 def test_jobs_that_come_to_nothing() -> None:
     """So many in a row are enough; one with a worker is a fresh start."""
     made = JobBooks("w")

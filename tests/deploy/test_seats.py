@@ -69,10 +69,25 @@ def test_who_leaves_in_good_order_is_not_called_back() -> None:
     assert seats.look(2, now=100.0) == ([0], [])
 
 
+def test_who_has_been_let_go_of_is_not_counted_though_it_has_not_ended() -> None:
+    """One process ends before the others: nobody else has to leave for those."""
+    seats = Seats(4)
+    at_work(seats, 4)
+    for at in (0, 1, 2):
+        seats.leaves(at)
+    seats.ended(0, now=1.0, died=False)
+    assert seats.look(1, now=1.0) == ([], [])
+    assert seats.look(2, now=1.0) == ([0], [])
+    seats.ended(1, now=2.0, died=False)
+    assert seats.look(3, now=2.0) == ([1], [])
+    seats.leaves(1)  # it has not come yet
+    assert seats.look(3, now=2.0) == ([], [])
+
+
 @given(
     together=st.integers(1, 3),
     steps=st.lists(
-        st.tuples(st.integers(0, 12), st.sampled_from("jed"), st.integers(0, 3), st.booleans())
+        st.tuples(st.integers(0, 12), st.sampled_from("jedg"), st.integers(0, 3), st.booleans())
     ),
 )
 def test_never_more_than_there_shall_be(
@@ -89,6 +104,8 @@ def test_never_more_than_there_shall_be(
             seats.ended(at, now=now, died=died)
         elif what == "d":
             seats.ordered()
+        elif what == "g":
+            seats.leaves(at)
         before = Counter(seat.place for seat in seats._seats)
         starting, leaving = seats.look(wanted, now=now)
         places = [seat.place for seat in seats._seats]

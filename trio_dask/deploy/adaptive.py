@@ -207,13 +207,15 @@ async def _look(handle: ClusterHandle, asker: Asker, sizing: Sizing) -> None:
         if together > 1:
             going = groups[: (now - count) // together]
             chosen = {"workers": [address for each in going for address in each]}
-        left = await asker.ask("retire_workers", chosen)
-        gone = len(left["workers"])
+        names = {address: name for name, address in handle.workers.items()}
+        left = (await asker.ask("retire_workers", chosen))["workers"]
+        gone = {names[address] for address in left if address in names}
         if _is_fixed(handle):
+            handle.retired(gone, handle.wanted)
             handle.order(handle.wanted)  # a number has been given meanwhile: it is made up for
-        elif gone:
-            _say(now - gone, now)
-            handle.wanted -= gone
+        elif left:
+            _say(now - len(left), now)
+            handle.retired(gone, handle.wanted - len(left))
 
 
 def _is_fixed(handle: ClusterHandle) -> bool:

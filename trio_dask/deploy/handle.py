@@ -52,6 +52,7 @@ class ClusterHandle:
         self.adaptive: AdaptiveSettings | None = None
         self._workers: dict[str, str] = {}
         self._give_order: Callable[[int], None] | None = None
+        self._gone: Callable[[set[str]], object] = lambda _: None
         self._changed = trio.Event()
 
     def __repr__(self) -> str:
@@ -153,6 +154,11 @@ class ClusterHandle:
             self._give_order(n)
         self._change()
 
+    def retired(self, names: set[str], wanted: int) -> None:
+        """These are about to be gone, and so many there shall be: both is known at the same moment."""
+        self._gone(names)
+        self.wanted = wanted
+
     async def next_change(self) -> None:
         """Wait until something is different."""
         await self._changed.wait()
@@ -162,9 +168,17 @@ class ClusterHandle:
         self.scheduler_address = address
         self._change()
 
-    def obey(self, give_order: Callable[[int], None] | None) -> None:
-        """From now on tell this one how many workers there shall be; None: nobody can be told."""
-        self._give_order = give_order
+    def obey(
+        self,
+        give_order: Callable[[int], None] | None,
+        gone: Callable[[set[str]], object] = lambda _: None,
+    ) -> None:
+        """From now on tell this one how many workers there shall be; None: nobody can be told.
+
+        And tell `gone` the names of those that have been let go of: not to be taken for some that
+        are still there, in whose place others would have to leave.
+        """
+        self._give_order, self._gone = give_order, gone
         if give_order is not None:
             give_order(self.wanted)
 

@@ -61,6 +61,7 @@ class Job:
     unlisted: int = 0  # looks in a row
     absent: int = 0  # the same, without a worker of it
     here: int = 0
+    gone: set[str] = field(default_factory=set)  # of its workers, for good
 
 
 @dataclass(slots=True)
@@ -136,6 +137,12 @@ class JobBooks:
                 cancelled.append(job.id)
         wishes: list[Wish] = [Retire(tuple(retired), tuple(with_them))] if retired else []
         return [*wishes, Cancel(tuple(cancelled))] if cancelled else wishes
+
+    def gone(self, names: set[str]) -> None:
+        """Workers have been let go of: the jobs that have no others are about to end."""
+        for job in self.jobs.values():
+            job.gone |= names.intersection(job.names)
+            job.leaving = job.leaving or len(job.gone) == len(job.names)
 
     def submitted(self, number: int, job_id: str) -> list[Wish]:
         """The system has taken it. If it is not wanted any more, it is to be cancelled."""

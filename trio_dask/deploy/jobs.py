@@ -133,7 +133,7 @@ class JobKeeper:
         handle = self._handle
         while not handle.scheduler_address:
             await handle.next_change()
-        handle.obey(lambda _: self._ordered.set())
+        handle.obey(lambda _: self._ordered.set(), self._books.gone)
         try:
             while handle.status == "running":
                 try:

@@ -78,6 +78,11 @@ class Seats:
             if seat.place is Place.LEFT:
                 seat.place = Place.FREE
 
+    def leaves(self, at: int) -> None:
+        """Its workers have been let go of: the process is about to end, and not counted any more."""
+        if self._seats[at].place is Place.HERE:
+            self._seats[at].place = Place.LEAVING
+
     def joined(self, at: int) -> None:
         """The workers of a process are there."""
         seat = self._seats[at]

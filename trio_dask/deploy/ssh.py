@@ -103,7 +103,7 @@ class SeatKeeper:
         Raises:
             SchedulerUnreachable: a process did not start while the cluster does.
         """
-        self._handle.obey(self._obey)
+        self._handle.obey(self._obey, self._gone)
         try:
             async with trio.open_nursery() as nursery:
                 while True:
@@ -124,6 +124,12 @@ class SeatKeeper:
     def _obey(self, _count: int) -> None:
         self._seats.ordered()
         self._look.set()
+
+    def _gone(self, names: set[str]) -> None:
+        for at in range(len(self._plan.hosts)):
+            there = self._handle.workers.keys() & set(self._names(at))
+            if there and there <= names:
+                self._seats.leaves(at)
 
     async def _host(self, at: int) -> None:
         """The life of a worker process."""
