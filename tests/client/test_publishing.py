@@ -107,6 +107,19 @@ def test_what_tasks_print_is_printed_here(client: Client) -> None:
     client.unsubscribe_topic("print")
 
 
+def test_what_a_task_of_this_process_prints_is_there_once(
+    client: Client, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The task has printed it here already; of one elsewhere the client prints it."""
+    heard: SimpleQueue[Any] = SimpleQueue()
+    client.submit(printing, 1).result()
+    client.log_event("print", {"text": "from elsewhere\n", "error": False})
+    client.subscribe_topic("after", heard.put)
+    client.log_event("after", None)
+    heard.get(timeout=PATIENCE_S)  # handlers are called in order
+    assert capsys.readouterr().out == "number=1!\nfrom elsewhere\n"
+
+
 def test_what_tasks_warn_of_is_a_warning_here(client: Client) -> None:
     """With its category."""
     heard: SimpleQueue[Any] = SimpleQueue()
@@ -114,7 +127,12 @@ def test_what_tasks_warn_of_is_a_warning_here(client: Client) -> None:
     with warnings.catch_warnings(record=True):  # the task runs in this process
         warnings.simplefilter("always")
         client.submit(warning).result()
-        assert heard.get(timeout=PATIENCE_S) == {"text": "careful", "category": RuntimeWarning}
+        said = heard.get(timeout=PATIENCE_S)
+        line = warning.__code__.co_firstlineno + 2
+        assert said == {
+            "text": "careful", "category": RuntimeWarning, "file": __file__, "line": line,
+        }  # fmt: skip
+    client.unsubscribe_topic("warn")
 
 
 @pytest.mark.anyio

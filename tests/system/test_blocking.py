@@ -195,3 +195,31 @@ def test_the_address_of_a_cluster_of_ones_own_is_enough() -> None:
     with LocalCluster(n_workers=1, processes=False) as cluster:
         with Client(cluster.scheduler_address) as client:
             assert client.submit(inc, 1).result() == 2
+
+
+PRINTING = """
+import contextlib, io, sys, threading
+from trio_dask import Client, print as say
+
+def work(number):
+    say("said", number)
+    say("wrong", number, file=sys.stderr)
+
+with Client(n_workers=1, threads_per_worker=1) as client:
+    heard = threading.Event()
+    client.subscribe_topic("after", lambda event: heard.set())
+    for number, into in enumerate((contextlib.nullcontext(), contextlib.redirect_stdout(io.StringIO()))):
+        with into as caught:
+            client.submit(work, number).result()
+            heard.clear()
+            client.log_event("after", None)
+            heard.wait()  # handlers are called in order
+    print("caught", repr(caught.getvalue()))
+"""
+
+
+def test_what_tasks_print_is_in_the_output_of_their_script_once() -> None:
+    """The worker has written it there; the client does so where that is another place."""
+    done = run_script(PRINTING)
+    assert sorted(done.stdout.splitlines()) == ["caught 'said 1\\n'", "said 0", "said 1"], done
+    assert sorted(done.stderr.splitlines()) == ["wrong 0", "wrong 1"], done

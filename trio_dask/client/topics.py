@@ -10,11 +10,13 @@ import warnings
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
+from trio_dask.config import STDERR, STDOUT, is_seen, places
 from trio_dask.messages.kept import EVENT_BYTES_MAX, PRINT, WARN
 from trio_dask.messages.payload import pack, unpack
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
+    from types import FrameType
 
     from trio_dask.client.base import BaseClient
     from trio_dask.messages import Payload
@@ -98,14 +100,20 @@ def print(  # noqa: A001 - as in Dask
 ) -> None:
     """`print`, also at all clients: inside a task it is written where they run, too.
 
-    Only what goes to ``sys.stdout`` or ``sys.stderr`` is. Elsewhere it is the `print` that it is.
+    A client that writes to the very terminal, notebook or file that the worker writes to leaves
+    it at that: it is there once. Only what goes to ``sys.stdout`` or ``sys.stderr`` is. Elsewhere it is the `print` that it is.
     """
     builtins.print(*args, sep=sep, end=end, file=file, flush=flush)
     client = _client_of_task()
     if client is None or file not in (None, sys.stdout, sys.stderr):
         return
     text = (" " if sep is None else sep).join(map(str, args)) + ("\n" if end is None else end)
-    say(client, [PRINT], {"text": text[:_TEXT_MAX], "error": file is sys.stderr})
+    from trio_dask.runner import passed_on  # which is loaded, as this is a task
+
+    error = file is sys.stderr
+    number, stream = (STDERR, sys.stderr) if error else (STDOUT, sys.stdout)
+    seen = places(number, stream, passed_on)
+    say(client, [PRINT], {"text": text[:_TEXT_MAX], "error": error, "seen": seen})
 
 
 def warn(
@@ -116,7 +124,17 @@ def warn(
     client = _client_of_task()
     if client is not None:
         kind = type(message) if isinstance(message, Warning) else category
-        say(client, [WARN], {"text": str(message)[:_TEXT_MAX], "category": kind})
+        file, line = _caller(stacklevel + 1)
+        text = str(message)[:_TEXT_MAX]
+        say(client, [WARN], {"text": text, "category": kind, "file": file, "line": line})
+
+
+def _caller(depth: int) -> tuple[str, int]:
+    """File and line of who has called, so many calls up."""
+    frame: FrameType | None = sys._getframe()  # noqa: SLF001 - documented
+    while frame is not None and depth:
+        frame, depth = frame.f_back, depth - 1
+    return ("<unknown>", 0) if frame is None else (frame.f_code.co_filename, frame.f_lineno)
 
 
 def _client_of_task() -> Any:
@@ -127,15 +145,21 @@ def _client_of_task() -> Any:
 
 def _on_print(event: Any) -> None:
     said = event[1]
-    file = sys.stderr if said["error"] else sys.stdout
+    number, file = (STDERR, sys.stderr) if said["error"] else (STDOUT, sys.stdout)
+    if is_seen(said.get("seen"), number, file):
+        return  # the worker writes to the same terminal, notebook or file
     builtins.print(said["text"], end="", file=file, flush=True)
 
 
 def _on_warn(event: Any) -> None:
     said = event[1]
-    warnings.warn(said["text"], said["category"], stacklevel=1)
+    warnings.warn_explicit(
+        said["text"], said["category"], said["file"], said["line"], registry=_warned
+    )
 
 
+#: What was warned of here: of one line once, if nothing else is said.
+_warned: Final = dict[Any, Any]()
 _DEFAULTS: Final[dict[str, tuple[Callable[[Any], Any], ...]]] = {
     PRINT: (_on_print,),
     WARN: (_on_warn,),

@@ -11,6 +11,14 @@ from trio_dask.config.loading import (
     near_hint,
 )
 from trio_dask.config.machine import cpu_count, memory_bytes
+from trio_dask.config.outputs import (
+    STDERR,
+    STDOUT,
+    errors_are_ours,
+    is_seen,
+    places,
+    to_tell,
+)
 from trio_dask.config.ports import Ports, parse_ports, port_choices, ports_text
 from trio_dask.config.private_files import read_private, write_private
 from trio_dask.config.scheduler_file import (
@@ -45,6 +53,8 @@ from trio_dask.config.units import format_bytes, parse_bytes, parse_seconds
 
 __all__ = [
     "AUTO",
+    "STDERR",
+    "STDOUT",
     "ClientConfig",
     "CommConfig",
     "Config",
@@ -62,9 +72,11 @@ __all__ = [
     "cpu_count",
     "ensure_token",
     "equivalent",
+    "errors_are_ours",
     "find_token",
     "forget_token",
     "format_bytes",
+    "is_seen",
     "known_settings",
     "known_token",
     "load_config",
@@ -75,6 +87,7 @@ __all__ = [
     "parse_bytes",
     "parse_ports",
     "parse_seconds",
+    "places",
     "port_choices",
     "ports_text",
     "read_private",
@@ -82,6 +95,7 @@ __all__ = [
     "read_tokens",
     "remember_token",
     "replace_token",
+    "to_tell",
     "token_path",
     "write_private",
     "write_scheduler_file",

@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING, Final
 
 import trio
 
-from trio_dask.config import ports_text
+from trio_dask.config import errors_are_ours, ports_text
 from trio_dask.deploy.children import Child, open_child
 from trio_dask.deploy.dasks import dasks_settings
 from trio_dask.errors import SchedulerUnreachable
+from trio_dask.messages.speech import OUTPUTS
 from trio_dask.messages.tie import (
     DASHBOARD,
     JOINED,
@@ -180,7 +181,8 @@ class Outside:
         async with open_child(
             "worker", words,
             environ={
-                **self._environ(), **self._dask, **self._plan.worker_environ, _ADDRESS: ""
+                **self._environ(), **self._dask, **self._plan.worker_environ, _ADDRESS: "",
+                OUTPUTS: "" if self._on_line is None else errors_are_ours(),
             },
             on_line=self._on_line, on_news=on_news,
         ) as child:  # fmt: skip

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from typing import Any
 
+#: In this variable a process for tasks is told where stdout and stderr end: two names of places.
+OUTPUTS: Final = "_TRIO_DASK_OUTPUTS"
 #: Where a line comes from: messages have its number.
 STREAMS: Final = ("stdout", "stderr", "warning", "log")
 STDOUT, STDERR, WARNING, LOG = range(len(STREAMS))

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from trio_dask.runner.afterimport import when_imported as when_imported
     from trio_dask.runner.board import Board as Board
     from trio_dask.runner.cancelling import check_cancelled as check_cancelled
+    from trio_dask.runner.hearing import passed_on as passed_on
     from trio_dask.runner.holdings import resolve as resolve
     from trio_dask.runner.hosting import host_runner as host_runner
     from trio_dask.runner.inside import (
@@ -55,6 +56,7 @@ _HOMES: Final[dict[str, str]] = {
     "get_worker": "inside",
     "host_runner": "hosting",
     "opened": "actors",
+    "passed_on": "hearing",
     "rejoin": "inside",
     "resolve": "holdings",
     "secede": "inside",
@@ -81,6 +83,7 @@ __all__ = [
     "get_worker",
     "host_runner",
     "opened",
+    "passed_on",
     "rejoin",
     "resolve",
     "secede",

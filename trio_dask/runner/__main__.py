@@ -12,9 +12,10 @@ from functools import partial
 from typing import Any, Final, NoReturn
 
 from trio_dask.errors import RemoteProtocolError
+from trio_dask.messages.speech import OUTPUTS
 from trio_dask.runner.board import Board
 from trio_dask.runner.collections import be_default
-from trio_dask.runner.hearing import listen
+from trio_dask.runner.hearing import listen, passed_on
 from trio_dask.runner.preloading import preload
 from trio_dask.runner.runner import Runner
 
@@ -44,6 +45,7 @@ def main(arguments: list[str]) -> NoReturn:
     signal.signal(signal.SIGINT, runner.slots.strikes.on_signal)
     os.register_at_fork(after_in_child=runner.outbox.forked)
     listen()
+    passed_on.extend(os.environ.pop(OUTPUTS, "").split())
     if not _preloaded(runner):
         _leave(1)
     runner.start(range(1, runner.slots.count), read=partial(_read, runner, parent))

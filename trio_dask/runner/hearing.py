@@ -29,6 +29,8 @@ _LAST_S: Final = 0.1
 _WARNINGS: Final = ("warnings", "_py_warnings")
 _LINE: Final = logging.Formatter("%(name)s - %(levelname)s - %(message)s")
 
+#: Where our worker writes what we write to the two streams, if we are a process of its own.
+passed_on: Final = list[str]()
 #: How many runners of this process listen; none in a child that a task has forked.
 _listeners = 0
 _told_at = 0.0

@@ -16,6 +16,8 @@ from typing import TYPE_CHECKING, Final, Protocol
 
 import trio
 
+from trio_dask.config import to_tell
+from trio_dask.messages.speech import OUTPUTS
 from trio_dask.worker.orphans import MARK, end_orphans, looked_after
 from trio_dask.worker.output import Output
 
@@ -87,6 +89,7 @@ class RunnerProcess:
             undo.callback(self.output.close)
             self._mark: Final = f"{os.getpid()}-{next(_numbers)}"
             kept = {name: value for name, value in os.environ.items() if name not in _SECRETS}
+            told = {MARK: self._mark, OUTPUTS: to_tell(os.environ.get(OUTPUTS, ""))}
             with child:
                 self._process = subprocess.Popen(
                     [*command, str(child.fileno()), str(self.board_fd)],
@@ -95,7 +98,7 @@ class RunnerProcess:
                     stderr=self.output.ends[1],
                     pass_fds=(child.fileno(), self.board_fd),
                     start_new_session=True,
-                    env=_DEFAULTS | kept | {MARK: self._mark},
+                    env=_DEFAULTS | kept | told,
                 )
             self.output.started()
             self._looked_after: Final = undo.enter_context(contextlib.ExitStack())
