@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Self
 
+from trio_dask.client import cells
 from trio_dask.comm import Keys, Security, checked_security, own_keys, parse_contact
 from trio_dask.config import Config, SchedulerFile, find_token, known_token, read_scheduler_file
 from trio_dask.errors import AuthenticationError, ConfigError
@@ -162,8 +163,12 @@ def own_cluster(
         # Here and below, nowhere else, the client looks up: what starts clusters is above it.
         from trio_dask.deploy import AsyncLocalCluster, LocalCluster
 
-        kind = AsyncLocalCluster if asynchronous else LocalCluster
-        return kind(security=security, **options)
+        if asynchronous:
+            return AsyncLocalCluster(security=security, **options)
+        cells.make_room()
+        cluster = LocalCluster(security=security, **options)
+        cells.started(cluster)
+        return cluster
     if options:
         names = ", ".join(f"{name}=" for name in options)
         msg = f"{names} would be for a cluster of the client's own, but a scheduler is given"
