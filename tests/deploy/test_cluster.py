@@ -63,6 +63,7 @@ def test_what_a_cluster_has_logged() -> None:
         assert len(joined) == 2
         assert lines.index(joined[0]) < len(lines) - 1  # the newest is the last, this client
         assert all(found[each] for each in addresses)
+        assert found._repr_html_().count("<details>") == len(found)
         assert list(cluster.get_logs(workers=False)) == ["Scheduler"]
         assert list(cluster.get_logs(scheduler=False, workers=addresses[:1])) == addresses[:1]
         with pytest.raises(ValueError, match="there is no worker 'nobody'"):

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from trio_dask.client.inside import get_client, worker_client
     from trio_dask.client.loop_thread import LoopThread, at_exit, not_at_exit
     from trio_dask.client.loops import refuse_running_loop, waker
-    from trio_dask.client.notebook import as_html
+    from trio_dask.client.notebook import Logs, as_html
     from trio_dask.client.topics import print, warn  # noqa: A004 - as in Dask
     from trio_dask.client.waiting import DoneAndNotDone, as_completed, fire_and_forget, wait
     from trio_dask.client.waits import seconds_of
@@ -59,6 +59,7 @@ _HOMES: Final[dict[str, str]] = {
     "Semaphore": "coordination",
     "Variable": "exchange",
     "as_completed": "waiting",
+    "Logs": "notebook",
     "as_html": "notebook",
     "at_exit": "loop_thread",
     "fire_and_forget": "waiting",
@@ -89,6 +90,7 @@ __all__ = [
     "Event",
     "Future",
     "Lock",
+    "Logs",
     "LoopThread",
     "MultiLock",
     "Queue",

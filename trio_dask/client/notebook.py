@@ -28,6 +28,21 @@ def as_html(title: str, facts: Mapping[str, object], link: str = "") -> str:
     return f"<div><b>{escape(title)}</b><table>{''.join(rows)}</table></div>"
 
 
+class Logs(dict[str, str]):
+    """What each server has logged, as text; in a notebook what one wants to see is unfolded."""
+
+    def _repr_html_(self) -> str:
+        """Each of them under its name.
+
+        >>> Logs({"Scheduler": "INFO - a < b"})._repr_html_()
+        '<details><summary>Scheduler</summary><pre>INFO - a &lt; b</pre></details>'
+        """
+        return "".join(
+            f"<details><summary>{escape(name)}</summary><pre>{escape(text)}</pre></details>"
+            for name, text in self.items()
+        )
+
+
 def bars_as_html(rows: Iterable[tuple[str, int, int, str, str]]) -> str:
     """A bar for each row of name, how much is done, of how much, and what else there is to say.
 

@@ -7,7 +7,7 @@ import sys
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, ClassVar, Final, Self
 
-from trio_dask.client import as_html, refuse_running_loop, seconds_of
+from trio_dask.client import Logs, as_html, refuse_running_loop, seconds_of
 from trio_dask.deploy.adaptive import AdaptiveSettings
 from trio_dask.deploy.control import control_link
 
@@ -151,7 +151,7 @@ class ClusterBase:
         wanted = workers if isinstance(workers, bool) else list(workers)
         if self.asynchronous:
             return self._await_logs(wanted=wanted, scheduler=scheduler)
-        found = dict[str, str]()
+        found = Logs()
         with self.get_client(set_as_default=False) as client:
             if scheduler:
                 found[_SCHEDULER] = _text(client.get_scheduler_logs())
@@ -160,8 +160,8 @@ class ClusterBase:
                 found |= {address: _text(lines) for address, lines in said.items()}
         return found
 
-    async def _await_logs(self, *, wanted: bool | list[str], scheduler: bool) -> dict[str, str]:
-        found = dict[str, str]()
+    async def _await_logs(self, *, wanted: bool | list[str], scheduler: bool) -> Logs:
+        found = Logs()
         async with self.get_client(set_as_default=False) as client:
             if scheduler:
                 found[_SCHEDULER] = _text(await client.get_scheduler_logs())
