@@ -21,7 +21,7 @@ from trio_dask.cli import main
 from trio_dask.cli.following import find_source
 from trio_dask.cli.pictures import picture, size, time_of
 from trio_dask.cli.progress import is_over, line
-from trio_dask.dashboard import Event, Follower, Mirror, Progress, Source
+from trio_dask.dashboard import Event, Follower, Mirror, Progress, Recorder, Source
 from trio_dask.errors import AuthenticationError, ConfigError, TrioDaskError
 
 if TYPE_CHECKING:
@@ -215,6 +215,29 @@ def test_so_many_pictures(capsys: pytest.CaptureFixture[str]) -> None:
         assert time.monotonic() - began >= 0.05
         assert capsys.readouterr().out.count("tcp://192.0.2.1:8786") == 2
         assert len(asked) >= 1
+
+
+@pytest.mark.network
+def test_what_goes_wrong_in_the_thread_that_reads_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever it is: nobody is to look at an old picture for ever."""
+
+    def fail(*_: object) -> None:
+        raise MemoryError
+
+    monkeypatch.setattr("trio_dask.dashboard.following.Lines.take", fail)
+    with (
+        answering(200, stream_of()) as (source, _),
+        Follower(source) as follower,
+        pytest.raises(TrioDaskError, match=r"cannot be followed any more: MemoryError"),
+    ):
+        follower.hear(lambda _: None, 30.0)
+    with answering(200, stream_of(), stream_of()) as (source, _):
+        with pytest.raises(TrioDaskError, match="cannot be followed any more"):
+            Recorder(source).begin()
+        monkeypatch.undo()
+        monkeypatch.setattr(Recorder, "_take", fail)
+        with pytest.raises(TrioDaskError, match="cannot be followed any more: MemoryError"):
+            Recorder(source).begin()
 
 
 @pytest.mark.network

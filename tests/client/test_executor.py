@@ -6,6 +6,7 @@ import asyncio
 import concurrent.futures
 import operator
 import os
+import sys
 import threading
 import time
 from concurrent.futures import FIRST_COMPLETED, FIRST_EXCEPTION
@@ -152,6 +153,27 @@ def test_callbacks(client: Client) -> None:
         future = executor.submit(abs, -3)
         future.add_done_callback(lambda done: told.set() if done.result() == 3 else None)
         assert told.wait(30)
+
+
+class Leaves:
+    """What exits when it is unpickled."""
+
+    def __reduce__(self) -> Any:
+        return sys.exit, ("no",)
+
+
+def test_a_result_that_exits_is_the_error_of_its_future(
+    client: Client, caplog: pytest.LogCaptureFixture
+) -> None:
+    """And of no other one: those that come later have their values."""
+    with client.get_executor() as executor:
+        with pytest.raises(SystemExit, match="no"):
+            executor.submit(Leaves).result(timeout=30)
+        future = executor.submit(abs, -3)
+        future.add_done_callback(lambda _: sys.exit("enough"))
+        assert future.result(timeout=30) == 3
+        assert executor.submit(abs, -4).result(timeout=30) == 4
+    assert "enough" in caplog.text
 
 
 def test_it_ends_with_its_client(client: Client, gate: threading.Event) -> None:

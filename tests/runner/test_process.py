@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import atexit
+import importlib
 import os
 import select
 import signal
@@ -18,6 +19,8 @@ import trio
 
 from tests.runner.runner_driver import PATIENCE_S, Held, Runner, run_of
 from tests.runner.runner_tasks import Ref, inc
+from trio_dask.messages.plugins import Plugins
+from trio_dask.messages.sealing import Unload
 from trio_dask.messages.session import Goodbye
 from trio_dask.messages.tasks import Done, Free, Functions, Recall, Returned
 from trio_dask.messages.values import Fetch, Prepare, Ready, Values
@@ -25,6 +28,8 @@ from trio_dask.runner.wire import Outbox
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from trio_dask.messages import Message
 
 pytestmark = pytest.mark.processes
 
@@ -54,32 +59,49 @@ def test_the_board_shows_what_runs(gate: Path) -> None:
         assert runner.board.running() == []
 
 
-def break_slots() -> None:
-    """From now on the end of a task ends the thread that ran it."""
-    from trio_dask.runner.slots import Slots
+def _raises(*_: object) -> None:
+    raise MemoryError
 
-    def row(*_: object) -> None:
-        raise MemoryError
 
-    Slots._row = row  # type: ignore[assignment,method-assign]
+def break_what(owner: str, name: str) -> None:
+    """From now on this part of a runner raises an error that is no task's."""
+    module, _, kind = owner.partition(":")
+    setattr(getattr(importlib.import_module(f"trio_dask.runner.{module}"), kind), name, _raises)
+
+
+BREAKS: list[tuple[str, str, Message | None]] = [
+    ("slots:Slots", "_row", None),
+    ("wire:Outbox", "_call_all", None),
+    ("wire:Outbox", "_send", None),
+    ("exports:Exports", "_answer", Fetch(1, [1])),
+    ("exports:Exports", "_unload", Unload(1, [1])),
+    ("plugins:PluginHost", "_one", Plugins(1, ["p"], [b"x"])),
+]
 
 
 @pytest.mark.parametrize("nthreads", [1, 3])
 @pytest.mark.parametrize("hosted", [False, True])
-def test_it_ends_when_a_slot_has(
-    nthreads: int, hosted: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Nobody is to wait for tasks that no thread runs any more."""
-    from trio_dask.runner.slots import Slots
-
-    monkeypatch.setattr(Slots, "_row", Slots._row)  # put back
+@pytest.mark.parametrize(("owner", "name", "message"), BREAKS, ids=[each[1] for each in BREAKS])
+def test_it_ends_when_a_thread_of_its_own_has(
+    owner: str, name: str, message: Message | None, nthreads: int, hosted: bool, tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    """Nobody is to wait for tasks that no thread runs any more, values that none packs, and so on."""
+    module, _, kind = owner.partition(":")
+    broken = getattr(importlib.import_module(f"trio_dask.runner.{module}"), kind)
+    monkeypatch.setattr(broken, name, getattr(broken, name))  # put back
     monkeypatch.setattr(sys, "excepthook", lambda *_: None)
     with ExitStack() as stack:
         said = stack.enter_context((tmp_path / "said").open("wb"))
         streams: dict[str, Any] = {} if hosted else {"stderr": said}
         runner = stack.enter_context(Runner(nthreads, hosted=hosted, **streams))
-        runner.function(1, break_slots)
-        runner.run(*range(1, 9))
+        runner.function(1, break_what)
+        if message is None:
+            runner.run(*range(1, 9), args=(owner, name))
+        else:
+            runner.run(1, args=(owner, name))
+            assert runner.outcomes(1) == {1: None}
+            runner.say(message)
         with pytest.raises(EOFError):
             runner.outcomes(9)
         assert runner.wait() == (None if hosted else 1)

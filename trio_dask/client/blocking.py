@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import threading
 import weakref
+from functools import partial
 from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any, ClassVar, Final, Literal, Self, TypeVar, overload
 
@@ -20,6 +22,7 @@ from trio_dask.client.loop_thread import LoopThread, at_exit, not_at_exit
 from trio_dask.client.loops import dial as dial_here, refuse_running_loop
 from trio_dask.client.managing import Managing
 from trio_dask.client.moving import Moving
+from trio_dask.client.outcomes import Failed
 from trio_dask.client.reporting import Reporting
 from trio_dask.client.scopes import Scope
 from trio_dask.client.submitting import Submitting
@@ -38,6 +41,8 @@ if TYPE_CHECKING:
     from trio_dask.deploy import LocalCluster
 
 T = TypeVar("T")
+
+logger = logging.getLogger("trio_dask.client")
 
 #: All that are open, for the moment in which the process forks.
 _open: Final[weakref.WeakSet[Client]] = weakref.WeakSet()
@@ -236,7 +241,14 @@ class Client(Submitting, Moving, Managing, Computing, Everywhere, Reporting):
 
     def follow(self, future: BaseFuture[Any], settle: Callable[[object], None]) -> None:
         """Call `settle` with the value of a task when it has ended, or with its error as `Failed`."""
-        self.call_when_done(future, lambda done: self.run_blocking(self._outcome(done, settle)))
+        self.call_when_done(future, partial(self._settle, settle))
+
+    def _settle(self, settle: Callable[[object], None], done: BaseFuture[Any]) -> None:
+        try:
+            self.run_blocking(self._outcome(done, settle))
+        except BaseException as error:  # as of unpickling what exits: somebody waits for it
+            settle(Failed(error))
+            raise
 
     def after(self, seconds: float, call: Callable[[], None]) -> Callable[[], None]:
         """Have something called on the client's loop, unless the client is closed by then.
@@ -323,7 +335,10 @@ class Client(Submitting, Moving, Managing, Computing, Everywhere, Reporting):
 
 def _serve(calls: SimpleQueue[Callable[[], None] | None]) -> None:
     while (call := calls.get()) is not None:
-        call()
+        try:
+            call()
+        except BaseException:  # as of `sys.exit`: there are others' callbacks to come
+            logger.exception("a callback would have ended the thread of all callbacks")
         del call  # it has its future, which nobody else may want any more
 
 

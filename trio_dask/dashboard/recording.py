@@ -142,6 +142,10 @@ class Recorder:
                 self._follower.hear(self._take, _LOOK_S)
         except TrioDaskError as error:
             self._error = error
+        except BaseException as error:  # noqa: BLE001 - who waits for it is told
+            msg = f"the dashboard at {self._source.place} cannot be followed any more: {error!r}"
+            self._error = TrioDaskError(msg)
+        finally:
             self._ready.set()
 
     def _take(self, event: Event) -> None:

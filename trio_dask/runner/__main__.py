@@ -88,7 +88,11 @@ def _read(runner: Runner, parent: int) -> None:
     except BaseException:  # noqa: BLE001 - what a handler of users' signals has raised, say
         sys.excepthook(*sys.exc_info())
         _leave(1)  # nobody reads any more, so nothing would ever end it
-    runner.close()
+    try:
+        runner.close()
+    except BaseException:  # noqa: BLE001 - as above
+        sys.excepthook(*sys.exc_info())
+        _leave(1)
     if runner.slots.idle(0):
         # The main thread leaves by itself, after the users' exit functions.
         time.sleep(_LEAVE_S)

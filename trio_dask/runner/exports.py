@@ -57,7 +57,9 @@ class Exports:
         """The first call starts the thread."""
         self._asked.put(call)
         if self._thread is None:
-            self._thread = Thread(target=self._run, name="exports", daemon=True)
+            self._thread = Thread(
+                target=self._outbox.ends.run, args=(self._run,), name="exports", daemon=True
+            )
             self._thread.start()
 
     def close(self) -> None:

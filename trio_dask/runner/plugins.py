@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 from trio_dask.messages.payload import unpack
 from trio_dask.messages.plugins import Plugins, PluginsDone
+from trio_dask.runner.ends import read_nothing_more
 from trio_dask.runner.preloading import view_of
-from trio_dask.runner.wire import read_nothing_more
 
 if TYPE_CHECKING:
     from trio_dask.runner.slots import Slots
@@ -42,7 +42,8 @@ class PluginHost:
         self._todo.put(message)
         if not self._started:
             self._started = True
-            Thread(target=self._run, name="plugins", daemon=True).start()
+            ends = self._slots.outbox.ends
+            Thread(target=ends.run, args=(self._run,), name="plugins", daemon=True).start()
 
     def _run(self) -> None:
         while (message := self._todo.get()) is not None:

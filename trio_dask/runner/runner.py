@@ -8,7 +8,6 @@ Nothing here ever waits for a peer: what tasks need is given before they are.
 from __future__ import annotations
 
 import os
-from functools import partial
 from itertools import islice, repeat
 from threading import Event, Thread
 from time import monotonic
@@ -41,7 +40,7 @@ from trio_dask.runner.holdings import Function, Missing, Packed
 from trio_dask.runner.plugins import PluginHost
 from trio_dask.runner.reading import Reading
 from trio_dask.runner.slots import NO_LIMIT, Slots, Task
-from trio_dask.runner.wire import Outbox, read_messages, read_nothing_more
+from trio_dask.runner.wire import Outbox, read_messages
 from trio_dask.store import Segment
 
 if TYPE_CHECKING:
@@ -81,7 +80,7 @@ class Runner:
             settings |= first[0].settings
         self._early = first[1:]
         self.outbox = Outbox(fd)
-        self.slots = Slots(settings, board, self.outbox, partial(read_nothing_more, fd))
+        self.slots = Slots(settings, board, self.outbox)
         self._held = self.slots.held
         self._functions: dict[FunctionId, Function] = {}
         self._exports = Exports(self._held, self.outbox, self.slots.sealer)
@@ -160,7 +159,7 @@ class Runner:
     @property
     def failed(self) -> bool:
         """Whether it ends because something is not there that its tasks rely on, or went wrong."""
-        return self._plugins.failed or self.slots.failed
+        return self._plugins.failed or self.outbox.ends.failed
 
     @property
     def at_work(self) -> bool:

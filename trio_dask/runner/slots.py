@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import sys
-from contextlib import suppress
 from heapq import heappop, heappush
 from math import inf
 from threading import Lock, Thread
@@ -127,7 +125,6 @@ class Slots:
         settings: dict[str, Any],
         board: Board,
         outbox: Outbox,
-        on_failure: Callable[[], object] = lambda: None,
     ) -> None:
         self.count: int = min(int(settings["nthreads"]), board.slots)
         self.queue = Queue()
@@ -156,9 +153,6 @@ class Slots:
         self.limits: dict[Attempt, Limit] = {}
         #: Of attempts that are traced, while they run.
         self.spans: dict[Attempt, TaskSpan] = {}
-        #: Whether a thread of these has ended by an error of its own.
-        self.failed = False
-        self._on_failure = on_failure
         opened(self)
 
     # ------------------------------------------------------------ threads
@@ -169,13 +163,7 @@ class Slots:
         What goes wrong in here, and not in a task, ends the runner: without this thread it would
         be waited for tasks that nobody runs.
         """
-        try:
-            self._run(row)
-        except BaseException:  # noqa: BLE001 - no task's
-            self.failed = True
-            with suppress(Exception):
-                sys.excepthook(*sys.exc_info())
-            self._on_failure()
+        self.outbox.ends.run(self._run, row)
 
     def _run(self, row: int) -> None:
         outbox, queue, seats, seat = self.outbox, self.queue, self.seats, self._seats[row]
@@ -449,8 +437,9 @@ class Slots:
 
     def _unattended(self, coroutine: AsyncTask, value: Any, error: BaseException | None) -> None:
         """A coroutine has ended while it had no slot. On the loop."""
-        self.outbox.rows.append(self._row_of(coroutine, value, error))
-        self.outbox.wake()
+        with self.outbox.ends.guarding():
+            self.outbox.rows.append(self._row_of(coroutine, value, error))
+            self.outbox.wake()
 
 
 def _over(limit: Limit | None, began: float, error: BaseException | None) -> int:

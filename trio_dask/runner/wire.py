@@ -6,7 +6,7 @@ import _socket  # `socket` takes long to load
 import os
 import sys
 from collections import deque
-from contextlib import closing, contextmanager, suppress
+from contextlib import closing
 from queue import SimpleQueue
 from threading import Lock
 from typing import TYPE_CHECKING, Final, TypeAlias
@@ -15,11 +15,12 @@ from trio_dask.comm import FrameDecoder, Lead, Stretch, frame
 from trio_dask.messages import Message, decode, encode
 from trio_dask.messages.sealing import Sealed
 from trio_dask.messages.tasks import Done
+from trio_dask.runner.ends import Ends, borrowed
 from trio_dask.runner.speech import Speech
 from trio_dask.store import DESCRIPTORS_MAX, Arrivals, rights
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Iterator
+    from collections.abc import Callable, Generator
 
     from trio_dask.messages import Buffer
     from trio_dask.store import Segment
@@ -69,22 +70,6 @@ def _decoded(decoder: FrameDecoder, data: bytes) -> list[Message]:
     return [message for each in frames for message in decode(*each)]
 
 
-@contextmanager
-def borrowed(fd: int) -> Iterator[_socket.socket]:
-    """The socket of a descriptor that is somebody else's to close."""
-    sock = _socket.socket(fileno=fd)
-    try:
-        yield sock
-    finally:
-        sock.detach()
-
-
-def read_nothing_more(fd: int) -> None:
-    """Have `read_messages` come to its end."""
-    with suppress(OSError), borrowed(fd) as sock:
-        sock.shutdown(_socket.SHUT_RD)
-
-
 class Outbox:
     """What a runner has to say, written by whoever comes first.
 
@@ -108,6 +93,7 @@ class Outbox:
         self._wake: SimpleQueue[str] = SimpleQueue()
         #: Whether the writer thread will look at everything that is there now.
         self.awake = False
+        self.ends: Final = Ends(fd)
 
     def wake(self) -> None:
         """Let the writer thread write, soon."""
@@ -162,6 +148,9 @@ class Outbox:
 
     def run_writer(self) -> None:
         """The writer thread, until `close`."""
+        self.ends.run(self._run_writer)
+
+    def _run_writer(self) -> None:
         while self._wake.get():
             self.awake = False
             self._call_all()
@@ -185,9 +174,17 @@ class Outbox:
     def forked(self) -> None:
         """In a child that a task forked: what the parent says is not the child's to say."""
         os.close(self._fd)
-        self._fd = -1
+        self._fd = self.ends.fd = -1
 
     def _write_all(self) -> None:
+        try:
+            self._write_each()
+        except BaseException:
+            self._closed = True  # what was taken to be written is lost, whoever's thread this is
+            self.ends.broken()
+            raise
+
+    def _write_each(self) -> None:
         while self.rows or self._words or self.sealed or self._said:
             if self._fd < 0:
                 os._exit(0)  # a task forked, and its child came back into the slot
