@@ -313,23 +313,6 @@ def test_callbacks_may_block() -> None:
         assert done.wait(30)
 
 
-@pytest.mark.parametrize("error", [SystemExit, KeyboardInterrupt])
-def test_a_callback_that_would_end_its_thread_ends_itself(
-    error: type[BaseException], caplog: pytest.LogCaptureFixture
-) -> None:
-    """Those of others are still called."""
-
-    def leave(_: object) -> None:
-        raise error
-
-    called = threading.Event()
-    with open_blocking() as (client, _):
-        client.submit(inc, 1).add_done_callback(leave)
-        client.submit(inc, 2).add_done_callback(lambda _: called.set())
-        assert called.wait(30)
-    assert "ended the thread of all callbacks" in caplog.text
-
-
 def test_closing_ends_the_waiting_of_other_threads() -> None:
     """It may be done from anywhere, twice, and says itself what it was."""
     with open_blocking() as (client, fake):

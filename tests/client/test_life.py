@@ -170,3 +170,23 @@ async def test_questions() -> None:
             await client.wait_for_workers(3, timeout=0.001)
         with pytest.raises(ValueError, match="n_workers=0"):
             await client.wait_for_workers(0)
+
+
+async def test_an_unforeseen_error_in_sending_is_told_to_who_waits(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The loop is not ours to end, and would not tell those who wait."""
+
+    def fail(*_: object) -> None:
+        raise MemoryError
+
+    async with open_client() as (client, fake):
+        fake.held = True
+        future = client.submit(inc, 1)
+        await client.flush()
+        monkeypatch.setattr(client._core, "flush", fail)
+        client.submit(inc, 2)
+        with pytest.raises(SchedulerUnreachable, match="the client failed: MemoryError"):
+            await future
+        monkeypatch.undo()
+    assert "MemoryError" in caplog.text

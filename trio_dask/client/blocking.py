@@ -6,6 +6,7 @@ import logging
 import os
 import threading
 import weakref
+from contextlib import suppress
 from functools import partial
 from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any, ClassVar, Final, Literal, Self, TypeVar, overload
@@ -170,7 +171,8 @@ class Client(Submitting, Moving, Managing, Computing, Everywhere, Reporting):
             return
         with self._closing:
             if self._loop.running:
-                self._loop.call(self._part)
+                with suppress(RuntimeError):  # an error has ended the loop, and is in the log
+                    self._loop.call(self._part)
                 self._loop.stop()
             if self._callbacks is not None:
                 self._callbacks.put(None)

@@ -325,6 +325,21 @@ class Live:
 
     def flush_now(self) -> None:
         """Send what is to be sent, without waiting. For the loop only."""
+        try:
+            self._send()
+        except Exception as error:
+            # What is lost with it is nobody's to tell: end all, and say why. A loop that calls this
+            # would end or log it, and those who wait would go on waiting.
+            if isinstance(error, LocalProtocolError):
+                reason = f"what was to be sent to the scheduler cannot be: {error}"
+            else:
+                logger.exception("the client of %s failed", self.entrance.address)
+                reason = f"the client failed: {error!r}"
+            self._on_end(reason)
+            if self._connection is not None:
+                self._connection.cut("what was to be sent cannot be")
+
+    def _send(self) -> None:
         with self.lock:
             while self._forgotten:
                 self.core.unwatch(self._forgotten.popleft())
@@ -332,13 +347,7 @@ class Live:
                 return
             messages, data = self.core.flush(time.monotonic())
         if messages:
-            try:
-                self._connection.send(*messages)
-            except LocalProtocolError as error:
-                # What is lost with it is nobody's to tell: end all, and say why.
-                self._on_end(f"what was to be sent to the scheduler cannot be: {error}")
-                self._connection.cut("what was to be sent cannot be")
-                return
+            self._connection.send(*messages)
         if self._data is not None:
             for address, message in data:
                 self._data.send(address, message)
