@@ -140,6 +140,7 @@ with joblib.parallel_backend("dask"):
     fit()
 with joblib.parallel_config(backend="dask"), joblib.parallel_config(backend="loky"):
     joblib.Parallel(backend="dask"), joblib.Parallel("dask")
+prophet.diagnostics.cross_validation(m, parallel="dask"); cross_validation(m, parallel=None)
 """
 
 
@@ -168,6 +169,7 @@ def test_what_notebooks_do() -> None:
         (14, 'parallel_backend("dask")'): backend,
         (16, 'parallel_config("dask")'): backend,
         (17, 'Parallel("dask")'): backend,
+        (18, 'cross_validation(parallel="dask")'): (OTHER, "client.get_executor()"),
     }
     assert uses("import joblib\njoblib.parallel_backend('dask')")
     assert not any(hasattr(Client, name) for name in CLIENT_INSIDES)

@@ -228,6 +228,7 @@ def _around(nodes: list[ast.AST]) -> Iterator[Use]:
             yield from _of_others(node)
         elif isinstance(node, ast.Call):
             yield from _of_joblib(node)
+            yield from _of_prophet(node)
 
 
 def _of_others(node: ast.Import | ast.ImportFrom) -> Iterator[Use]:
@@ -249,6 +250,14 @@ def _of_joblib(node: ast.Call) -> Iterator[Use]:
     given += node.args[:1] if name != "Parallel" else []
     if any(isinstance(each, ast.Constant) and each.value == "dask" for each in given):
         yield Use(node.lineno, f'{name}("dask")', OTHER, 'it is "trio_dask"')
+
+
+def _of_prophet(node: ast.Call) -> Iterator[Use]:
+    """Its way of looking for a client, and the one of giving it something to map with."""
+    name = ast.unparse(node.func).rpartition(".")[2]
+    for each in node.keywords if name == "cross_validation" else ():
+        if each.arg == "parallel" and getattr(each.value, "value", None) == "dask":
+            yield Use(node.lineno, f'{name}(parallel="dask")', OTHER, "client.get_executor()")
 
 
 def _settings(node: ast.Call) -> Iterator[Use]:
