@@ -185,7 +185,7 @@ async def test_an_unforeseen_error_in_sending_is_told_to_who_waits(
         future = client.submit(inc, 1)
         await client.flush()
         monkeypatch.setattr(client._core, "flush", fail)
-        client.submit(inc, 2)
+        _ = client.submit(inc, 2)
         with pytest.raises(SchedulerUnreachable, match="the client failed: MemoryError"):
             await future
         monkeypatch.undo()
