@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
+import time
 from contextlib import suppress
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import pytest
+import trio
 
 from trio_dask import (
     AsyncClient,
@@ -25,6 +28,9 @@ from trio_dask.runner.actors import ActorCell, call_actor
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+
+PATIENCE_S = 30.0
 
 
 class Counter:
@@ -185,6 +191,55 @@ def test_map(client: Client) -> None:
     assert [each.add().result() for each in counters] == list(range(1, 7))
     with pytest.raises(SubmitError, match="object of a class"):
         client.map(use, range(3), actor=True)
+
+
+class Gate:
+    """Somebody waits, and somebody else opens."""
+
+    def __init__(self) -> None:
+        self.event = trio.Event()
+        self.here = 0
+
+    async def wait(self) -> int:
+        """Until it is open; how many have waited."""
+        self.here += 1
+        await self.event.wait()
+        return self.here
+
+    async def open(self) -> None:
+        """All go on."""
+        self.event.set()
+
+
+def test_coroutines_wait_for_what_is_called_after_them(client: Client) -> None:
+    """More of them than there are slots, of one caller and of several; they take none."""
+    future = client.submit(Gate, actor=True)
+    gate: Any = future.result()
+    calls = [gate.wait() for _ in range(5)] + [future.result().wait() for _ in range(5)]
+    for call in calls:
+        with pytest.raises(TimeoutError):
+            call.result(timeout=0)
+    gate.open().result(timeout=PATIENCE_S)
+    assert [call.result(timeout=PATIENCE_S) for call in calls] == [10] * 10
+
+
+def test_calls_are_made_whoever_holds_what_they_give(client: Client) -> None:
+    """Also if nobody holds the actor object that has called, as it is the last that is done with it."""
+    future: Future[Any] = client.submit(Counter, actor=True)
+    counter = future.result()
+    for _ in range(20):
+        future.result().add()
+        future.result().later(1)
+    counter.add()
+    counter.later(1)
+    del counter
+    gc.collect()
+    client.flush()
+    other = future.result()
+    deadline = time.monotonic() + PATIENCE_S
+    while other.n < 42:
+        assert time.monotonic() < deadline
+    assert other.n == 42
 
 
 def test_names_that_begin_with_an_underscore(client: Client) -> None:

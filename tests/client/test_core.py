@@ -173,6 +173,18 @@ def test_drops_wake_once() -> None:
     assert not drops.tids
 
 
+def test_what_is_dropped_may_have_to_run_to_its_end() -> None:
+    """Unless it is over: then it is just let go of."""
+    core = new_core()
+    tids = submitted(core, 3)
+    core.handle([finished(tids[:1])])
+    for tid in (~tids[0], ~tids[1], tids[2]):
+        core.table.drops.append(tid)
+    said = told(core)
+    kept, released = tasks.Keep(tids[1:2]), tasks.Release(tids)
+    assert said[-2:] == [kept, released]
+
+
 def test_fetch_goes_on_elsewhere() -> None:
     """One message for each worker; what is absent or unreachable is sought at the next place."""
     core = new_core()

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     Kind: TypeAlias = type[Any]  # in a class that has a `type` this is another word
 
 T = TypeVar("T")
+F = TypeVar("F", bound="BaseFuture[Any]")
 
 #: Of so many calls of one object the end of one is heard of, if nobody waits for any.
 _MARK: Final = 16
@@ -55,6 +56,20 @@ def rebuilt(target: Any, name: str, methods: dict[str, bool]) -> Any:
     return (AsyncActor if isinstance(target, AsyncFuture) else Actor)(target, name, methods)
 
 
+class Call(BaseFuture[Any]):
+    """A call of a method: it is made, also if nobody holds what it gives, nor the actor."""
+
+    __slots__ = ("followed",)
+
+    def __init__(self, batch: Batch, tid: TaskId) -> None:
+        super().__init__(batch, tid)
+        #: Another call waits for this one, so that it is made for the sake of that.
+        self.followed = False
+
+    def __del__(self) -> None:
+        self._batch.drops.append(self._tid if self.followed else ~self._tid)
+
+
 class BaseActor:
     """An actor of one client. What one such object calls is done in the order of the calls."""
 
@@ -62,7 +77,7 @@ class BaseActor:
         self._future = future
         self._name = name
         self._methods = methods
-        self._before: BaseFuture[Any] | None = None
+        self._before: Call | None = None
         self._marks: deque[BaseFuture[Any]] = deque()  # calls under way whose ends are heard of
         self._calls = 0
         self._lock = threading.Lock()
@@ -77,19 +92,24 @@ class BaseActor:
         return sorted({*super().__dir__(), *self._methods})
 
     def _call(self, method: str, /, *args: Any, **kwargs: Any) -> Any:
-        """Have the method called, or an attribute read, after all that was called before."""
+        """Have the method called, or an attribute read, after all that was called before.
+
+        Only what is over at once is waited for: a coroutine may wait for what comes after it.
+        """
         kwargs.pop("separate_thread", None)  # a choice that there is not
-        fn = call_actor_async if self._methods.get(method) else call_actor
+        waits = self._methods.get(method, False)
+        fn = call_actor_async if waits else call_actor
         with self._lock:
             before = self._before
             if before is not None and before.done():
                 before = None  # as an input it would be known for as long as this one is
             done = self._submit(fn, self._future, (method, args, kwargs), before)
+            done.client.keep([done])  # a call is made, also if nobody waits for what it gives
             self._mark(done)
-            self._before = done
+            self._before = before if waits else done
         return self._submit(opened, done)
 
-    def _submit(self, fn: Callable[..., Any], *args: Any) -> BaseFuture[Any]:
+    def _submit(self, fn: Callable[..., Any], *args: Any) -> Any:
         """A task that is never run a second time."""
         client: Any = cast("Any", self._future).client
         make = AsyncFuture if client.asynchronous else Future

@@ -14,6 +14,8 @@ import traceback
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, NoReturn, TypeAlias
 
+from trio_dask.runner.nests import current
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator
 
@@ -98,9 +100,15 @@ def call_actor(cell: ActorCell, called: Called, before: Outcome | None) -> Outco
 
 
 async def call_actor_async(cell: ActorCell, called: Called, before: Outcome | None) -> Outcome:
-    """Await a method that is a coroutine function; the call `before` is over."""
+    """Await a method that is a coroutine function; the call `before` is over.
+
+    It takes no slot: what it waits for may be another call.
+    """
     del before
     name, args, kwargs = called
+    nest = current()
+    if nest is not None:
+        nest.secede()
     try:
         return Outcome(await getattr(cell._thing, name)(*args, **kwargs))  # noqa: SLF001
     except Exception as error:  # noqa: BLE001 - it is the caller's

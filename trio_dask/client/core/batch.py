@@ -55,6 +55,8 @@ class Function:
 class Drops:
     """Tasks whose futures are gone, on their way to be released.
 
+    A task is there by its id, or by ``~id`` if it is to run to its end all the same.
+
     `append` is called by the garbage collector, at any point of any thread: it must
     neither lock nor call anything of ours. `wake` is called once until `take`.
     """
@@ -77,11 +79,14 @@ class Drops:
                 self.armed = False
                 raise
 
-    def take(self) -> list[int]:
-        """All of them, in order."""
+    def take(self) -> tuple[list[int], list[int]]:
+        """All of them, in order, and those that are to run to their end."""
         self.armed = False  # first: who comes later wakes again
         popleft = self.tids.popleft
-        return [popleft() for _ in range(len(self.tids))]
+        found = [popleft() for _ in range(len(self.tids))]
+        if not found or min(found) >= 0:
+            return found, []
+        return [tid if tid >= 0 else ~tid for tid in found], [~tid for tid in found if tid < 0]
 
     def end(self) -> None:
         """Nobody takes any more."""

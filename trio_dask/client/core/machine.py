@@ -389,7 +389,10 @@ class ClientCore:
     def drop(self) -> None:
         """Release those whose futures are gone."""
         if self.table.drops.armed:
-            self.release(self.table.drops.take())
+            tids, kept = self.table.drops.take()
+            if kept := [tid for tid in kept if self._is_pending(tid)]:
+                self.keep(kept)
+            self.release(tids)
 
     def _on_settled(self, batch: Batch, rows: list[int]) -> None:
         """Some tasks have ended: what was kept for their sake can go."""
