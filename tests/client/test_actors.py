@@ -5,7 +5,6 @@ from __future__ import annotations
 import gc
 import os
 import signal
-import time
 from contextlib import suppress
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
@@ -13,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import trio
 
+from tests.client.fake_cluster import open_client
 from trio_dask import (
     AsyncClient,
     Client,
@@ -23,7 +23,9 @@ from trio_dask import (
     SubmitError,
     TaskError,
     as_completed,
+    get_client,
 )
+from trio_dask.messages import tasks
 from trio_dask.runner.actors import ActorCell, call_actor
 
 if TYPE_CHECKING:
@@ -223,23 +225,50 @@ def test_coroutines_wait_for_what_is_called_after_them(client: Client) -> None:
     assert [call.result(timeout=PATIENCE_S) for call in calls] == [10] * 10
 
 
-def test_calls_are_made_whoever_holds_what_they_give(client: Client) -> None:
-    """Also if nobody holds the actor object that has called, as it is the last that is done with it."""
-    future: Future[Any] = client.submit(Counter, actor=True)
-    counter = future.result()
-    for _ in range(20):
-        future.result().add()
-        future.result().later(1)
-    counter.add()
-    counter.later(1)
-    del counter
-    gc.collect()
-    client.flush()
-    other = future.result()
-    deadline = time.monotonic() + PATIENCE_S
-    while other.n < 42:
-        assert time.monotonic() < deadline
-    assert other.n == 42
+class Delegates:
+    """Has others work."""
+
+    def squares(self, count: int) -> int:
+        """By tasks, for which it waits."""
+        client = get_client()
+        return sum(client.gather(client.map(pow, range(count), [2] * count)))
+
+
+def delegate(actor: Any, count: int) -> int:
+    """A task that calls it where it is."""
+    return int(actor.squares(count).result())
+
+
+def test_who_waits_to_be_let_in_takes_no_slot(cluster: LocalCluster, client: Client) -> None:
+    """Else more callers than slots would keep the one that is in from going on."""
+    name = next(iter(cluster.workers))
+    future: Future[Any] = client.submit(Delegates, actor=True, workers=name)
+    calls = [future.result().squares(4) for _ in range(6)]
+    calls += client.map(delegate, [future] * 6, [4] * 6)
+    assert [call.result(timeout=PATIENCE_S) for call in calls] == [14] * 12
+
+
+@pytest.mark.anyio
+async def test_calls_are_made_whoever_holds_what_they_give() -> None:
+    """Each coroutine, and the last of the plain ones, for the sake of which the others are."""
+    async with open_client() as (client, fake):
+        fake.held = True
+        future: Any = client.submit(Counter, actor=True)
+        counter = future.stand_in()
+        calls = [counter.add(), counter.add()]
+        await client.flush()
+        assert fake.told(tasks.Keep) == []
+        calls += [counter.later(1), counter.add()]
+        await client.flush()
+        assert len(fake.told(tasks.Keep)) == 1
+        del counter, calls
+        gc.collect()
+        await client.flush()
+        kept = [tid for each in fake.told(tasks.Keep) for tid in each.tids]
+        released = {tid for each in fake.told(tasks.Release) for tid in each.tids}
+        assert len(kept) == 2
+        assert set(kept) < released
+        assert len(released) == 8
 
 
 def test_names_that_begin_with_an_underscore(client: Client) -> None:

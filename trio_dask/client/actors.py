@@ -103,17 +103,19 @@ class BaseActor:
             before = self._before
             if before is not None and before.done():
                 before = None  # as an input it would be known for as long as this one is
-            done = self._submit(fn, self._future, (method, args, kwargs), before)
-            done.client.keep([done])  # a call is made, also if nobody waits for what it gives
+            done = self._submit(Call, fn, self._future, (method, args, kwargs), before)
             self._mark(done)
-            self._before = before if waits else done
-        return self._submit(opened, done)
+            if not waits:
+                if before is not None:
+                    before.followed = True
+                self._before = done
+        make = AsyncFuture if cast("Any", self._future).client.asynchronous else Future
+        return self._submit(make, opened, done)
 
-    def _submit(self, fn: Callable[..., Any], *args: Any) -> Any:
+    def _submit(self, make: type[F], fn: Callable[..., Any], *args: Any) -> F:
         """A task that is never run a second time."""
         client: Any = cast("Any", self._future).client
-        make = AsyncFuture if client.asynchronous else Future
-        future: BaseFuture[Any] = client.submit_one(make, (fn, args, {}), {"once": True})
+        future: F = client.submit_one(make, (fn, args, {}), {"once": True})
         return future
 
     def _mark(self, done: BaseFuture[Any]) -> None:

@@ -12,7 +12,7 @@ import inspect
 import threading
 import traceback
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any, NoReturn, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, NoReturn, TypeAlias
 
 from trio_dask.runner.nests import current
 
@@ -20,6 +20,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Generator
 
 
+#: Who waits for longer than this to enter an actor gives the slot up meanwhile.
+_SHORT_S: Final = 0.02
+_STEP_S: Final = 0.5
 #: The name of a method, and with what it is called.
 Called: TypeAlias = tuple[str, tuple[Any, ...], dict[str, Any]]
 
@@ -36,6 +39,31 @@ class ActorMaker:
         return ActorCell(self.kind(*args, **kwargs))
 
 
+class Door:
+    """Lets one in at a time: whoever is in may enter again."""
+
+    def __init__(self) -> None:
+        self._lock = threading.RLock()
+
+    def __enter__(self) -> None:
+        if self._lock.acquire(timeout=_SHORT_S):
+            return
+        # Who is in may be waiting for a task, and then for a slot to go on in.
+        nest = current()
+        parked = nest is not None and nest.park()
+        while not self._lock.acquire(timeout=_STEP_S):  # who is to stop does here
+            pass
+        if nest is not None and parked:
+            try:
+                nest.come()
+            except BaseException:
+                self._lock.release()
+                raise
+
+    def __exit__(self, *_: object) -> None:
+        self._lock.release()
+
+
 class ActorCell:
     """Holds the object, and is the actor of all tasks here that have it as an input.
 
@@ -44,7 +72,7 @@ class ActorCell:
 
     def __init__(self, thing: Any) -> None:
         self._thing = thing
-        self._lock = threading.RLock()
+        self._lock = Door()
 
     def __repr__(self) -> str:
         return f"<Actor: {type(self._thing).__name__}, here>"
