@@ -11,7 +11,7 @@ import pytest
 
 from tests.client.fake_cluster import client_of, open_client
 from tests.client.jobs import Sealed, add, fail, inc, size, total, zeros
-from trio_dask.client import as_completed
+from trio_dask.client import as_completed, futures_of
 from trio_dask.errors import CancelledError, SubmitError
 from trio_dask.messages import tasks
 
@@ -103,6 +103,10 @@ async def test_gather_and_errors() -> None:
         assert await client.gather([good, bad], errors="skip") == [2]
         assert await client.gather({"g": good, "b": bad}, errors="skip") == {"g": 2}
         assert await client.gather(Pair(good, bad), errors="skip") == (2,)
+        assert await client.gather(bad, errors="skip") is None
+        with pytest.raises(TypeError, match="gather takes futures"):
+            await client.gather("abc")
+        assert futures_of(5) == futures_of("abc") == futures_of([5, Pair(1, "x")]) == []
         value, error = await client.gather([good, bad], errors="return")
         assert value == 2
         assert isinstance(error, ValueError)
@@ -400,7 +404,10 @@ async def test_futures_of_others_and_outside() -> None:
     """Another client's futures are refused by name."""
     async with open_client() as (client, fake), client_of(fake) as other:
         future = client.submit(inc, 1)
-        with pytest.raises(SubmitError, match=r"^argument 0 .* another client$"):
+        with pytest.raises(
+            SubmitError,
+            match=r"^argument 0 .* another client, .* publish_dataset, a Variable or a Queue$",
+        ):
             _ = other.submit(inc, [future])
         with pytest.raises(ValueError, match="another client"):
             await other.gather([future])

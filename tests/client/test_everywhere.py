@@ -6,12 +6,15 @@ import operator
 import os
 import socket
 import sys
-from typing import TYPE_CHECKING
+import threading
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from trio_dask import AsyncClient, Client, LocalCluster, get_worker
 from trio_dask.client import everywhere
+from trio_dask.errors import TaskError
 from trio_dask.runner.versions import versions
 
 if TYPE_CHECKING:
@@ -31,6 +34,11 @@ def client() -> Iterator[Client]:
 def own_address() -> str:
     """Of the worker."""
     return get_worker().address
+
+
+def get_worker_of(address: str) -> Any:
+    """Something that looks like a worker."""
+    return SimpleNamespace(address=address)
 
 
 def fails_at(address: str) -> int:
@@ -53,6 +61,32 @@ def test_on_each_worker(client: Client) -> None:
         assert list(client.run(own_address, workers=[host, name])) == addresses
     with pytest.raises(ValueError, match="there is no worker 'nobody'"):
         client.run(own_address, workers="nobody")
+
+
+def test_what_dask_gives_to_such_functions(client: Client) -> None:
+    """The worker, to those that have a parameter for it; an empty list is of no workers."""
+
+    def who(prefix: str, dask_worker: Any) -> str:
+        return prefix + str(dask_worker.address)
+
+    async def later(dask_worker: Any = None) -> str:
+        return str(dask_worker.address)
+
+    addresses = list(client.nthreads())
+    assert client.run(who, "at ") == {each: f"at {each}" for each in addresses}
+    assert client.run(later) == {each: each for each in addresses}
+    assert set(client.run(later, dask_worker=get_worker_of("other")).values()) == {"other"}
+    assert client.run(own_address, workers=[]) == {}
+    with pytest.raises(AttributeError, match=r"'data'.*it has name, address, .*another process"):
+        client.run(lambda dask_worker: dask_worker.data)
+
+
+def test_what_cannot_be_had(client: Client) -> None:
+    """A result that cannot be pickled is an error, as one that is raised; one that is given is not."""
+    with pytest.raises(TaskError, match="cannot be pickled"):
+        client.run(threading.Lock)
+    assert client.run(threading.Lock, on_error="ignore") == {}
+    assert all(isinstance(each, ValueError) for each in client.run(ValueError, 1).values())
 
 
 def test_errors(client: Client) -> None:

@@ -77,6 +77,12 @@ def test_where_values_and_tasks_are(cluster: LocalCluster, tmp_path: Path) -> No
         [holder] = [address for address, keys in client.has_what().items() if large.key in keys]
         assert client.has_what(holder) == {holder: (large.key,)}
         assert client.ncores() == client.nthreads() == dict.fromkeys(client.has_what(), 1)
+        assert client.nthreads(holder) == client.ncores([holder]) == {holder: 1}
+        assert client.nthreads([]) == {}
+        assert client.who_has()[large.key] == [holder]
+        client.rebalance(workers=[])
+        assert client.who_has(large) == {large.key: [holder]}
+        assert list(client.scheduler_info(n_workers=1)["workers"]) == list(client.nthreads())[:1]
         assert sorted(client.processing().values()) == [(), ("waits",)]
         sizes = client.nbytes()
         assert sizes.keys() == {"ones", "len"}

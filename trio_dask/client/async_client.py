@@ -378,20 +378,23 @@ class AsyncClient(AsyncSubmitting, AsyncManaging, AsyncComputing, AsyncEverywher
         """Wait until the scheduler has everything that was submitted."""
         await self.live.ask("flush", {})
 
-    async def scheduler_info(self) -> dict[str, Any]:
-        """What the scheduler and its workers are, and how they are."""
-        return await self._scheduler_info()
+    async def scheduler_info(self, n_workers: int = -1) -> dict[str, Any]:
+        """What the scheduler and its workers are, and how they are; of `n_workers` at most."""
+        return await self._scheduler_info(n_workers)
 
     async def task_counts(self) -> dict[str, int]:
         """How many tasks are in which state, those of all clients together."""
         return await self.live.ask("counts", {})
 
-    async def nthreads(self) -> dict[str, int]:
-        """The slots of each worker, by address."""
-        return await self.live.ask("nthreads", {})
+    async def nthreads(self, workers: str | Iterable[str] | None = None) -> dict[str, int]:
+        """The slots of each worker, or of these, by address."""
+        return await self._nthreads(workers)
 
-    async def who_has(self, futures: Any) -> dict[str, list[str]]:
-        """The addresses of the workers that hold each value, by key."""
+    async def who_has(self, futures: Any = None) -> dict[str, list[str]]:
+        """The addresses of the workers that hold each value, by key.
+
+        Without `futures` of all values that workers hold, those of other clients, too.
+        """
         return await self._who_has(futures)
 
     async def wait_for_workers(

@@ -54,7 +54,10 @@ def reduce_future(
     """
     if is_finding():
         if _present.owner is not None and _present.owner is not owner:
-            msg = f"the future {key} belongs to another client"
+            msg = (
+                f"the future {key} belongs to another client, which may hand it over by "
+                "publish_dataset, a Variable or a Queue"
+            )
             raise SubmitError(msg)
         note_input(tid)
         return input_value, (tid,)

@@ -6,7 +6,7 @@ from collections import Counter
 from typing import TYPE_CHECKING, Any, overload
 
 from trio_dask.client.core import FINISHED
-from trio_dask.client.finding import AnyFuture, futures_of
+from trio_dask.client.finding import AnyFuture, futures_meant
 from trio_dask.client.futures import AsyncFuture, Future
 from trio_dask.client.metering import Row
 from trio_dask.client.showing import shown
@@ -41,7 +41,7 @@ def progress(*futures: Any, console: Console | None = None) -> Awaitable[None] |
         futures: what to wait for. An error in one of them is shown, not raised.
         console: where to show it; the standard output, if nothing is said.
     """
-    found = futures_of(list(futures))
+    found = futures_meant(list(futures))
     if not found:
         return _Nothing()
     bars = _Bars(found)

@@ -10,12 +10,13 @@ from trio_dask.client import currents, metering
 from trio_dask.client.collections.known import KnownKeys
 from trio_dask.client.core import ERROR, AllDone, Batch, group
 from trio_dask.client.describing import Describer
-from trio_dask.client.finding import futures_of
+from trio_dask.client.finding import futures_meant
 from trio_dask.client.futures import BaseFuture
+from trio_dask.client.named import meant
 from trio_dask.client.notebook import as_html
 from trio_dask.client.options import refuse_old_names
 from trio_dask.client.outcomes import Failed
-from trio_dask.client.shapes import futures_in, refill
+from trio_dask.client.shapes import SKIPPED, futures_in, refill
 from trio_dask.client.topics import Listening
 from trio_dask.client.tracing import Tracing
 from trio_dask.client.waits import TimeIsUp
@@ -216,7 +217,7 @@ class BaseClient:
             msg = f"errors={errors!r}: it is 'raise', 'skip' or 'return'"
             raise ValueError(msg)
         if not isinstance(futures, list | tuple | set | frozenset | dict | BaseFuture):
-            if not isinstance(futures, Iterable):
+            if isinstance(futures, str | bytes) or not isinstance(futures, Iterable):
                 msg = (
                     f"gather takes futures, in lists, tuples, sets and dicts, not {futures!r:.100}"
                 )
@@ -239,7 +240,8 @@ class BaseClient:
             return values
         if plain and errors != "skip":
             return values
-        return refill(futures, iter(values))
+        filled = refill(futures, iter(values))
+        return None if filled is SKIPPED else filled
 
     async def _cancel(self, futures: Any, reason: object) -> None:
         found = self._found(futures)
@@ -302,7 +304,7 @@ class BaseClient:
 
     def _found(self, futures: Any) -> list[BaseFuture[Any]]:
         """Those of containers and of Dask's collections that were persisted."""
-        found: list[BaseFuture[Any]] = list(futures_of(futures))
+        found: list[BaseFuture[Any]] = list(futures_meant(futures))
         self._check_own(found)
         return found
 
@@ -311,12 +313,27 @@ class BaseClient:
     async def _dashboard_link(self) -> str:
         return str((await self.live.ask("dashboard", {})).get("link", ""))
 
-    async def _scheduler_info(self) -> dict[str, Any]:
+    async def _nthreads(self, workers: str | Iterable[str] | None) -> dict[str, int]:
+        if workers is None:
+            found: dict[str, int] = await self.live.ask("nthreads", {})
+            return found
+        known = (await self.live.ask("info", {}))["workers"]
+        return {address: known[address]["nthreads"] for address in meant(known, workers)}
+
+    async def _scheduler_info(self, n_workers: int = -1) -> dict[str, Any]:
         info = await self.live.ask("info", {})
+        if n_workers >= 0:
+            info["workers"] = dict(list(info["workers"].items())[:n_workers])
         info["address"] = self.scheduler_address
         return info
 
     async def _who_has(self, futures: Any) -> dict[str, list[str]]:
+        if futures is None:
+            by_key: dict[str, list[str]] = {}
+            for address, keys in (await self.live.ask("has_what", {}))["keys"].items():
+                for key in keys:
+                    by_key.setdefault(key, []).append(address)
+            return by_key
         found = self._found(futures)
         tids = [future._tid for future in found]  # noqa: SLF001
         answer = await self.live.ask("who_has", {"tids": tids})

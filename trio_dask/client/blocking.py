@@ -31,7 +31,7 @@ from trio_dask.config import load_config
 from trio_dask.errors import TrioDaskError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine
+    from collections.abc import Callable, Coroutine, Iterable
     from types import TracebackType
 
     from trio_dask.client.base import BaseClient
@@ -310,20 +310,23 @@ class Client(Submitting, Moving, Managing, Computing, Everywhere, Reporting):
             return self.run_blocking(self._dashboard_link())
         return self.live.dashboard_link
 
-    def scheduler_info(self) -> dict[str, Any]:
-        """What the scheduler and its workers are, and how they are."""
-        return self.run_blocking(self._scheduler_info())
+    def scheduler_info(self, n_workers: int = -1) -> dict[str, Any]:
+        """What the scheduler and its workers are, and how they are; of `n_workers` at most."""
+        return self.run_blocking(self._scheduler_info(n_workers))
 
     def task_counts(self) -> dict[str, int]:
         """How many tasks are in which state, those of all clients together."""
         return self.run_blocking(self.live.ask("counts", {}))
 
-    def nthreads(self) -> dict[str, int]:
-        """The slots of each worker, by address."""
-        return self.run_blocking(self.live.ask("nthreads", {}))
+    def nthreads(self, workers: str | Iterable[str] | None = None) -> dict[str, int]:
+        """The slots of each worker, or of these, by address."""
+        return self.run_blocking(self._nthreads(workers))
 
-    def who_has(self, futures: Any) -> dict[str, list[str]]:
-        """The addresses of the workers that hold each value, by key."""
+    def who_has(self, futures: Any = None) -> dict[str, list[str]]:
+        """The addresses of the workers that hold each value, by key.
+
+        Without `futures` of all values that workers hold, those of other clients, too.
+        """
         return self.run_blocking(self._who_has(futures))
 
     def wait_for_workers(self, n_workers: int, timeout: float | str | None = None) -> None:

@@ -235,7 +235,10 @@ class Describer:
         with packing_for(self._owner):
             payload = pack(value, refs=refs)
         if refs:
-            msg = f"a {type(value).__name__} with futures inside cannot be scattered"
+            msg = (
+                f"a value of type {type(value).__name__} with futures inside cannot be scattered: "
+                "tasks take it as an argument, and publish_dataset keeps it for others"
+            )
             raise SubmitError(msg)
         return payload
 

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import inspect
 import warnings
 from typing import TYPE_CHECKING, Any, Final, Literal, TypeVar
 
 from trio_dask.client.base import BaseClient
 from trio_dask.client.futures import AsyncFuture, BaseFuture, Future
-from trio_dask.client.options import task_options, worker_names
+from trio_dask.client.named import meant
+from trio_dask.client.options import task_options
 from trio_dask.client.outcomes import Failed
 from trio_dask.runner.versions import PACKAGES, versions
+from trio_dask.runner.with_worker import with_worker
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Iterable
@@ -36,12 +39,12 @@ async def _run(
     if on_error not in {"raise", "return", "ignore"}:
         msg = f"on_error={on_error!r}: it is 'raise', 'return' or 'ignore'"
         raise ValueError(msg)
+    fn, args, kwargs = called
+    if _takes_worker(fn):
+        called = with_worker(fn), args, kwargs
     known = (await client.live.ask("info", {}))["workers"]
-    addresses = list(known)
-    if workers is not None:
-        addresses = _meant(known, worker_names(workers))
     futures: dict[str, F] = {}
-    for address in addresses:
+    for address in meant(known, workers):
         options = task_options(
             priority=_PRIORITY, retries=0, resources=None, workers=[address],
             allow_other_workers=False, timeout=None, deadline=None, on_cancel="interrupt",
@@ -58,30 +61,17 @@ async def _run(
     }
 
 
+def _takes_worker(fn: Any) -> bool:
+    """Whether it has a parameter for the worker, as functions for Dask's `run` have."""
+    try:
+        return "dask_worker" in inspect.signature(fn).parameters
+    except (TypeError, ValueError):  # it has no signature, or is no function, which is said later
+        return False
+
+
 async def _outcome(client: BaseClient, future: BaseFuture[Any]) -> Any:
     """What it gave, which may be an exception; `Failed` if it raised one, or cannot be had."""
     return await client.live.values.one(future._batch, future._tid, None)  # noqa: SLF001
-
-
-def _meant(known: dict[str, Any], names: list[str]) -> list[str]:
-    """The addresses of workers by name or address, or of all on a host.
-
-    Raises:
-        ValueError: there is none of that name.
-    """
-    found: list[str] = []
-    for name in names:
-        own = [each for each, worker in known.items() if name in {each, worker.get("name")}]
-        there = own or [
-            each
-            for each, worker in known.items()
-            if name in {worker.get("host"), each.partition("://")[2].rpartition(":")[0].strip("[]")}
-        ]
-        if not there:
-            msg = f"there is no worker {name!r}"
-            raise ValueError(msg)
-        found += there
-    return list(dict.fromkeys(found))
 
 
 async def _get_versions(
@@ -132,12 +122,14 @@ class AsyncEverywhere(BaseClient):
     ) -> dict[str, Any]:
         """Call ``fn(*args, **kwargs)`` once on each worker, in the process that runs its tasks.
 
-        It runs before all tasks that have not begun, and takes a slot as they do.
+        It runs before all tasks that have not begun, and takes a slot as they do. A parameter
+        `dask_worker` is what `get_worker` gives there.
 
         Args:
             fn: the function, an ``async def`` one, too.
             args: its arguments.
-            workers: which, by address, name or host; all, if nothing is said.
+            workers: which, by address, name or host; all, if nothing is said, and none of an
+                empty list.
             on_error: with ``"raise"`` the first error is raised, with ``"return"`` errors are in
                 the place of values, with ``"ignore"`` there are no entries for those workers.
             kwargs: its named arguments.
@@ -184,12 +176,14 @@ class Everywhere(BaseClient):
     ) -> dict[str, Any]:
         """Call ``fn(*args, **kwargs)`` once on each worker, in the process that runs its tasks.
 
-        It runs before all tasks that have not begun, and takes a slot as they do.
+        It runs before all tasks that have not begun, and takes a slot as they do. A parameter
+        `dask_worker` is what `get_worker` gives there.
 
         Args:
             fn: the function, an ``async def`` one, too.
             args: its arguments.
-            workers: which, by address, name or host; all, if nothing is said.
+            workers: which, by address, name or host; all, if nothing is said, and none of an
+                empty list.
             on_error: with ``"raise"`` the first error is raised, with ``"return"`` errors are in
                 the place of values, with ``"ignore"`` there are no entries for those workers.
             kwargs: its named arguments.

@@ -13,7 +13,19 @@ AnyFuture: TypeAlias = AsyncFuture[Any] | Future[Any]
 
 
 def futures_of(found_in: Any) -> list[AnyFuture]:
-    """The futures in nested containers, and in dask's collections that were persisted."""
+    """The futures in nested containers, and in dask's collections that were persisted.
+
+    There are none in anything else.
+    """
+    return [] if _is_strange(found_in) else futures_meant(found_in)
+
+
+def futures_meant(found_in: Any) -> list[AnyFuture]:
+    """The same, of what is to be futures.
+
+    Raises:
+        TypeError: it is nothing that has any.
+    """
     found: list[Any] = []
     shape = found_in if isinstance(found_in, list | tuple | set | dict) else _listed(found_in)
     futures_in(_without_collections(shape), found)
@@ -55,10 +67,17 @@ def of_one_kind(futures: list[Any]) -> list[AnyFuture]:
     return futures
 
 
+def _is_strange(shape: Any) -> bool:
+    """Whether it is neither a future, nor a collection, nor a container."""
+    if isinstance(shape, BaseFuture) or ("dask.base" in sys.modules and _is_collection(shape)):
+        return False
+    return isinstance(shape, str | bytes) or not isinstance(shape, Iterable)
+
+
 def _listed(shape: Any) -> list[Any]:
     if isinstance(shape, BaseFuture) or ("dask.base" in sys.modules and _is_collection(shape)):
         return [shape]
-    if isinstance(shape, str | bytes) or not isinstance(shape, Iterable):
+    if _is_strange(shape):
         msg = f"what is meant are futures, in lists, tuples, sets or dicts, not {shape!r:.100}"
         raise TypeError(msg)
     return list(shape)

@@ -51,8 +51,8 @@ def _checked_key(key: Any, length_max: int = KEY_MAX) -> str:
 
 def _prefixed(prefix: str, count: int) -> list[str]:
     """Others than those of any other call: the same key would be the same task."""
-    lead = f"{prefix}-{secrets.token_hex(6)}"
-    return [f"{lead}-{row}" for row in range(count)]
+    lead = f"{prefix}-{secrets.token_hex(6)}"  # what follows the last hyphen is no part of a name
+    return [f"{lead}{row:05x}" for row in range(count)]
 
 
 def _many_keys(key: list[str], count: int) -> list[str]:

@@ -86,7 +86,7 @@ class Moving(BaseClient):
         """Wait for the values of futures in nested lists, tuples, sets and dicts.
 
         They come in the same shape. The first task that fails raises its error at once; with
-        ``errors="skip"`` failed ones are left out, with ``"return"`` the errors are in the
+        ``errors="skip"`` failed ones are left out (one that is all there is gives None), with ``"return"`` the errors are in the
         place of values. An iterator gives a list.
 
         With ``progress=True`` it shows how many tasks are done, and how many values have

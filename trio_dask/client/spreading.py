@@ -6,6 +6,7 @@ import logging
 from typing import TYPE_CHECKING, Any
 
 from trio_dask.client.core import group
+from trio_dask.client.named import is_nobody
 from trio_dask.client.options import worker_names
 from trio_dask.client.plugging import AsyncPlugging, Plugging
 
@@ -25,6 +26,8 @@ async def spread(
     **params: Any,
 ) -> None:
     """Wait until the values are there, and then until they are where they should be."""
+    if is_nobody(workers) and topic == "rebalance":
+        return
     if futures is not None:
         found = client._found(futures)  # noqa: SLF001
         groups = group((future._batch, future._tid) for future in found)  # noqa: SLF001

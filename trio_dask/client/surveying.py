@@ -89,10 +89,9 @@ class AsyncSurveying(BaseClient):
         """
         return await nbytes(self, keys, summary=summary)
 
-    async def ncores(self) -> dict[str, int]:
+    async def ncores(self, workers: str | Iterable[str] | None = None) -> dict[str, int]:
         """How many tasks each worker runs at a time, by address: as `nthreads`."""
-        found: dict[str, int] = await self.live.ask("nthreads", {})
-        return found
+        return await self._nthreads(workers)
 
 
 class Surveying(BaseClient):
@@ -152,7 +151,7 @@ class Surveying(BaseClient):
         sizes: dict[str, int] = self.run_blocking(nbytes(self, keys, summary=summary))
         return sizes
 
-    def ncores(self) -> dict[str, int]:
+    def ncores(self, workers: str | Iterable[str] | None = None) -> dict[str, int]:
         """How many tasks each worker runs at a time, by address: as `nthreads`."""
-        found: dict[str, int] = self.run_blocking(self.live.ask("nthreads", {}))
+        found: dict[str, int] = self.run_blocking(self._nthreads(workers))
         return found

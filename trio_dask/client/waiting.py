@@ -18,7 +18,7 @@ from typing import (
 )
 
 from trio_dask.client.core import PENDING, EachDone, group
-from trio_dask.client.finding import AnyFuture, futures_of, of_one_kind
+from trio_dask.client.finding import AnyFuture, futures_meant, of_one_kind
 from trio_dask.client.futures import AsyncFuture, Future
 from trio_dask.client.outcomes import Failed
 from trio_dask.client.waits import TimeIsUp, seconds_of
@@ -92,7 +92,7 @@ def wait(
         TimeoutError: they were not within `timeout` seconds.
         SchedulerUnreachable: the connection was lost before.
     """
-    futures = futures_of(fs)
+    futures = futures_meant(fs)
     if return_when not in {"ALL_COMPLETED", "FIRST_COMPLETED"}:
         msg = f"return_when={return_when!r}: it is 'ALL_COMPLETED' or 'FIRST_COMPLETED'"
         raise ValueError(msg)
@@ -259,7 +259,7 @@ class as_completed(Generic[Y]):  # noqa: N801 - the name Dask and concurrent.fut
         self.update(futures)
 
     def __del__(self) -> None:
-        for client, watch in self._clients.items():
+        for client, watch in getattr(self, "_clients", {}).items():  # else it was never begun
             client.live.forget(watch)
 
     def __repr__(self) -> str:
@@ -471,5 +471,5 @@ def fire_and_forget(futures: Any) -> None:
 
     Takes a future, or futures in lists, tuples, sets and dicts.
     """
-    for client, own in _by_client(futures_of(futures)).items():
+    for client, own in _by_client(futures_meant(futures)).items():
         client.keep(own)

@@ -26,6 +26,15 @@ class TaskWorker:
     #: For the worker's log.
     log: logging.Logger = field(repr=False)
 
+    def __getattr__(self, name: str) -> Any:
+        msg = f"{type(self).__name__!r} object has no attribute {name!r}"
+        if not name.startswith("_"):
+            msg += (
+                f": it has {', '.join(self.__slots__)}; the worker itself is another process, "
+                "and what is under way there is asked for with get_client()"
+            )
+        raise AttributeError(msg, name=name, obj=self)
+
     def get_current_task(self) -> str:
         """The task's key."""
         return self.key
