@@ -318,6 +318,22 @@ async def test_awaited(cluster: LocalCluster) -> None:
             await counter.fail("no")
 
 
+def test_by_a_call(client: Client) -> None:
+    """It is there for as long as what was given of it."""
+    counter: Any = client.call(Counter, 3, actor=True)
+    assert client.call(abs, -1) == 1  # what was let go of is gone by then
+    assert counter.add().result() == 4
+
+
+@pytest.mark.anyio
+async def test_by_a_call_that_is_awaited(cluster: LocalCluster) -> None:
+    """The same."""
+    async with AsyncClient(cluster) as other:
+        awaited: Any = await other.call(Counter, 5, actor=True)
+        assert await other.call(abs, -1) == 1
+        assert await awaited.add() == 6
+
+
 @pytest.mark.processes
 def test_an_actor_is_lost_with_its_process() -> None:
     """Never made again behind anybody's back: who calls it is told."""

@@ -150,7 +150,8 @@ class AsyncClient(AsyncSubmitting, AsyncManaging, AsyncComputing, AsyncEverywher
             self._cancel_now(future, "its caller was cancelled")
             raise
         finally:
-            future.release()
+            if not kwargs.get("actor"):  # which lives as long as what is given here
+                future.release()
             self.live.flush_now()
 
     def follow(self, future: BaseFuture[Any], settle: Callable[[object], None]) -> None:

@@ -216,7 +216,8 @@ class Client(Submitting, Moving, Managing, Computing, Everywhere, Reporting):
             self._cancel_now(future, "its caller was interrupted")
             raise
         finally:
-            future.release()
+            if not kwargs.get("actor"):  # which lives as long as what is given here
+                future.release()
             self.live.flush()
 
     def scope(
