@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import threading
 import weakref
+from contextlib import suppress
 from typing import Any, NamedTuple
 
 import pytest
@@ -337,7 +338,7 @@ async def test_an_error_does_not_keep_its_future(way: str) -> None:
             if way == "exception":
                 future.release()
                 await client.flush()
-            try:
+            with suppress(ValueError, CancelledError):
                 if way == "gather":
                     await client.gather([future])
                 elif way == "as_completed":
@@ -347,8 +348,7 @@ async def test_an_error_does_not_keep_its_future(way: str) -> None:
                     await future.exception()
                 else:
                     await future.result()
-            except (ValueError, CancelledError):
-                del future
+            del future
             assert kept() is None
     finally:
         gc.enable()

@@ -24,7 +24,17 @@ from trio_dask.messages import Message, encode, nested, session, tasks as words
 from trio_dask.messages.ids import first_attempt, first_id
 from trio_dask.messages.nested import Numbers
 from trio_dask.messages.plugins import Plugins, PluginsDone
-from trio_dask.messages.reunion import Announced, Attempts, Members
+from trio_dask.messages.reunion import (
+    CANCELLED,
+    FAILED,
+    INLINE,
+    LOST,
+    Announced,
+    Attempts,
+    Disown,
+    Known,
+    Members,
+)
 from trio_dask.scheduler.core import Misuse
 from trio_dask.scheduler.core.reunion import ANOTHER
 from trio_dask.scheduler.inside import Inside
@@ -199,3 +209,50 @@ def test_clients_inside_tasks_wait_with_their_workers(town: Reunion) -> None:
     inside.catch_up()
     assert inside.refusals() == []
     assert ME + 1 in town.core.state.clients
+
+
+def shares_a_key(status: int, value: bytes) -> tuple[Reunion, int, int]:
+    """A newcomer has had a task begun; somebody comes back who knows how the one of that key ended."""
+    town = Reunion()
+    town.worker(A, 1)
+    town.core.client_joined(D, session.RegisterClient("new", "the secret of peer 2"), town.now)
+    town.settle()
+    (welcome, *_) = town.heard(D)
+    assert isinstance(welcome, session.Welcome)
+    own = first_id(welcome.number)
+    town.tell(D, words.Functions([own], ["inc"], [b"INC"]))
+    town.tell(D, words.Submit(own, [own], [b"1"], [], [], ["k"], [], True, {}))
+    (attempt,) = town.window(A)
+    town.client_back()
+    town.remembers(C, workers=())
+    town.tell(C, words.Functions([FIRST], ["inc"], [b"INC"]))
+    town.tell(C, words.Submit(FIRST, [FIRST], [b"1"], [], [], ["k"], [], True, {}))
+    town.tell(C, Known([FIRST], [status], [value], [FIRST]))
+    town.tell(C, Announced(0, []))
+    town.tick(RESTART_S + 0.1)
+    return town, own, attempt
+
+
+def test_what_one_who_comes_back_knows_is_not_made_for_others() -> None:
+    """Nor told to it once more; and whatever becomes of the attempt, the value is there."""
+    town, own, attempt = shares_a_key(INLINE, b"v")
+    assert Disown([attempt]) in town.heard(A)
+    finished = [each for each in town.heard(D) if isinstance(each, words.Finished)]
+    assert [(each.tids, each.values) for each in finished] == [([own], [b"v"])]
+    town.tell(A, words.Done([attempt], [words.OK_INLINE], [0.1], [1], [b"w"]))
+    town.core.lost(A, "it died", town.now)
+    town.settle()
+    assert town.core.state.tasks[own].value == b"v"
+    for peer in (C, D):
+        assert not any(isinstance(each, words.Finished | words.Again) for each in town.heard(peer))
+
+
+@pytest.mark.parametrize("status", [FAILED, CANCELLED, LOST])
+def test_what_ended_badly_for_one_who_comes_back_is_made_for_others(status: int) -> None:
+    """And who has an answer is told no other."""
+    town, own, attempt = shares_a_key(status, b"oops")
+    assert town.window(A) == {attempt: own}
+    town.tell(A, words.Done([attempt], [words.OK_INLINE], [0.1], [1], [b"w"]))
+    finished = [each for each in town.heard(D) if isinstance(each, words.Finished)]
+    assert [(each.tids, each.values) for each in finished] == [([own], [b"w"])]
+    assert not any(isinstance(each, words.Finished) for each in town.heard(C))

@@ -25,7 +25,7 @@ from trio_dask.scheduler.core import (
 )
 from trio_dask.scheduler.core.lifecycle import end, finish, tell, wants
 from trio_dask.scheduler.core.misuse import Misuse
-from trio_dask.scheduler.core.returning import take_attempts, take_leave, take_values
+from trio_dask.scheduler.core.returning import give_up, take_attempts, take_leave, take_values
 from trio_dask.scheduler.core.state import Client, Worker
 
 if TYPE_CHECKING:
@@ -36,7 +36,11 @@ if TYPE_CHECKING:
     from trio_dask.scheduler.core.state import ClusterState, Task
 
 _VALUES: Final = (words.INLINE, words.HELD, words.SOUGHT)
-_BAD_ENDS: Final = (words.FAILED, words.CANCELLED, words.LOST)
+#: What clients know, and what that is here.
+_BAD_ENDS: Final = {
+    words.FAILED: st.FAILED, words.CANCELLED: st.CANCELLED, words.LOST: st.LOST,
+}  # fmt: skip
+_ENDS: Final = (st.DONE, *_BAD_ENDS.values())
 Knowledge = dict[int, tuple[int, bytes, int]]  # of a task: status, value or reason, source
 
 
@@ -270,6 +274,8 @@ def _learn_values(state: ClusterState, told: _Told) -> None:
         if status == words.INLINE and task is not None and task.state in st.PENDING:
             if task.queue is not None:
                 task.queue.discard(task)
+            if task.state == st.ASSIGNED:  # somebody else has its key, and did not know
+                give_up(state, task)
             task.state = st.WAITING
             task.nbytes = len(value)
             finish(state, task, value, None)
@@ -285,8 +291,10 @@ def _learn_ends(state: ClusterState, told: _Told) -> None:
         task = state.tasks.get(tid)
         if task is None or status not in _BAD_ENDS:
             continue
-        if task.state == st.DONE:
-            intake.unwant(state, tid)  # others have the value, and this client does not look for it
+        if task.state in _ENDS and task.state != _BAD_ENDS[status]:
+            intake.unwant(state, tid)  # it is that for others, and this client does not look for it
+        elif task.state == st.ASSIGNED and len(wants(task)) > 1:
+            intake.unwant(state, tid)  # it is made for others, and this client has its answer
         elif task.state not in (st.WAITING, st.READY):
             continue
         elif status == words.FAILED:
@@ -294,8 +302,7 @@ def _learn_ends(state: ClusterState, told: _Told) -> None:
         elif len(wants(task)) > 1:
             intake.unwant(state, tid)  # it was for this client only
         else:
-            how = st.CANCELLED if status == words.CANCELLED else st.LOST
-            end(state, task, how, value)
+            end(state, task, _BAD_ENDS[status], value)
 
 
 def _miss(state: ClusterState, told: _Told) -> None:

@@ -138,6 +138,14 @@ def disown(state: ClusterState, worker: Worker, stale: dict[int, int]) -> None:
     state.reunion.disowned[worker.peer] = said, before | stale
 
 
+def give_up(state: ClusterState, task: Task) -> None:
+    """Nobody counts on the attempt of this task any more: it is to be stopped."""
+    worker = task.worker
+    if worker is not None and vacate(worker, task.attempt) is not None:
+        disown(state, worker, {task.attempt: task.tid})
+        touch(state, worker)
+
+
 def _may_go_on(worker: Worker, task: Task, *, begun: bool) -> bool:
     """Whether the task is to be done, and can be there."""
     if task.state not in (st.WAITING, st.READY) or task.spec.function is None:
