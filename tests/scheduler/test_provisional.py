@@ -211,7 +211,7 @@ def test_clients_inside_tasks_wait_with_their_workers(town: Reunion) -> None:
     assert ME + 1 in town.core.state.clients
 
 
-def shares_a_key(status: int, value: bytes) -> tuple[Reunion, int, int]:
+def shares_a_key(status: int, value: bytes, *, released: bool = False) -> tuple[Reunion, int, int]:
     """A newcomer has had a task begun; somebody comes back who knows how the one of that key ended."""
     town = Reunion()
     town.worker(A, 1)
@@ -225,6 +225,8 @@ def shares_a_key(status: int, value: bytes) -> tuple[Reunion, int, int]:
     (attempt,) = town.window(A)
     town.client_back()
     town.remembers(C, workers=())
+    if released:
+        town.tell(D, words.Release([own]))
     town.tell(C, words.Functions([FIRST], ["inc"], [b"INC"]))
     town.tell(C, words.Submit(FIRST, [FIRST], [b"1"], [], [], ["k"], [], True, {}))
     town.tell(C, Known([FIRST], [status], [value], [FIRST]))
@@ -247,7 +249,7 @@ def test_what_one_who_comes_back_knows_is_not_made_for_others() -> None:
         assert not any(isinstance(each, words.Finished | words.Again) for each in town.heard(peer))
 
 
-@pytest.mark.parametrize("status", [FAILED, CANCELLED, LOST])
+@pytest.mark.parametrize("status", [CANCELLED, LOST])
 def test_what_ended_badly_for_one_who_comes_back_is_made_for_others(status: int) -> None:
     """And who has an answer is told no other."""
     town, own, attempt = shares_a_key(status, b"oops")
@@ -256,3 +258,27 @@ def test_what_ended_badly_for_one_who_comes_back_is_made_for_others(status: int)
     finished = [each for each in town.heard(D) if isinstance(each, words.Finished)]
     assert [(each.tids, each.values) for each in finished] == [([own], [b"w"])]
     assert not any(isinstance(each, words.Finished) for each in town.heard(C))
+
+
+def test_what_has_failed_for_one_who_comes_back_has_failed_for_all() -> None:
+    """Also for what is made of it later."""
+    town, own, attempt = shares_a_key(FAILED, b"oops")
+    assert Disown([attempt]) in town.heard(A)
+    failed = [each for each in town.heard(D) if isinstance(each, words.Failed)]
+    assert [(each.tids, each.failures) for each in failed] == [([own], [b"oops"])]
+    town.tell(A, words.Done([attempt], [words.OK_INLINE], [0.1], [1], [b"w"]))
+    town.tell(C, words.Submit(FIRST + 1, [FIRST], [b"2"], [1], [FIRST], [], [], True, {}))
+    told = [each for each in town.heard(C) if isinstance(each, words.Failed | words.Finished)]
+    assert [(each.tids, type(each)) for each in told] == [([FIRST + 1], words.Failed)]
+    assert town.core.state.tasks[FIRST + 1].value == b"oops"
+
+
+@pytest.mark.parametrize("status", [CANCELLED, LOST])
+def test_what_nobody_waits_for_is_not_told(status: int) -> None:
+    """Who had it made has let go of it meanwhile: it is not made for whom it has ended for already."""
+    town, own, attempt = shares_a_key(status, b"oops", released=True)
+    said = town.heard(A)
+    assert any(isinstance(each, words.Recall) and each.attempts == [attempt] for each in said)
+    town.tell(A, words.Done([attempt], [words.OK_INLINE], [0.1], [1], [b"w"]))
+    assert not any(isinstance(each, words.Finished) for each in town.heard(C))
+    assert own not in town.core.state.tasks

@@ -95,6 +95,23 @@ def test_one_after_the_other() -> None:
         assert simulation.command() in run.command
 
 
+def _shares_keys(seed: int) -> bool:
+    result = run_one(seed, workload="shared_keys", faults=SCHEDULERS_DIE)
+    return not isinstance(result, str) and result.ok
+
+
+def test_others_have_begun_the_same_meanwhile() -> None:
+    """By its key: each is told one end of a task, and nothing is made twice that somebody knows."""
+    found_faults = (68, 84, 111, 114, 639, 1230, 2974)
+    assert [seed for seed in (*range(20), *found_faults) if not _shares_keys(seed)] == []
+
+
+@pytest.mark.nightly
+def test_others_have_begun_the_same_meanwhile_often() -> None:
+    """Seeds that are not looked at each day."""
+    assert [seed for seed in range(20, 3000) if not _shares_keys(seed)] == []
+
+
 def test_no_such_trouble() -> None:
     """The error says which there is."""
     with pytest.raises(ValueError, match="'rain'; there is 'schedulers die'"):

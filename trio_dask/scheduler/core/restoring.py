@@ -293,13 +293,14 @@ def _learn_ends(state: ClusterState, told: _Told) -> None:
             continue
         if task.state in _ENDS and task.state != _BAD_ENDS[status]:
             intake.unwant(state, tid)  # it is that for others, and this client does not look for it
-        elif task.state == st.ASSIGNED and len(wants(task)) > 1:
-            intake.unwant(state, tid)  # it is made for others, and this client has its answer
-        elif task.state not in (st.WAITING, st.READY):
+        elif task.state not in st.PENDING:
             continue
         elif status == words.FAILED:
+            if task.state == st.ASSIGNED:
+                give_up(state, task)
+                task.state = st.WAITING
             end(state, task, st.FAILED, value)
-        elif len(wants(task)) > 1:
+        elif task.state == st.ASSIGNED or len(wants(task)) > 1:
             intake.unwant(state, tid)  # it was for this client only
         else:
             end(state, task, _BAD_ENDS[status], value)
