@@ -343,7 +343,7 @@ def _serve(calls: SimpleQueue[Callable[[], None] | None]) -> None:
     while (call := calls.get()) is not None:
         try:
             call()
-        except BaseException:  # as of `sys.exit`: there are others' callbacks to come
+        except BaseException:  # noqa: ASYNC103 - as of `sys.exit`: there are others' callbacks to come
             logger.exception("a callback would have ended the thread of all callbacks")
         del call  # it has its future, which nobody else may want any more
 

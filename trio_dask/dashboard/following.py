@@ -136,10 +136,10 @@ class Follower:
                 return
             except (OSError, http.client.HTTPException, ValueError):
                 pass
-            except BaseException as error:  # noqa: BLE001 - who listens would see what was, for ever
+            except BaseException as error:  # noqa: ASYNC103, BLE001 - else one would see what was, for ever
                 where = f"{self._source.scheme}://{self._source.place}"
                 self._heard.put(TrioDaskError(f"{where} cannot be followed any more: {error!r}"))
-                return
+                return  # noqa: ASYNC104 - a thread without a loop
             self._heard.put(None)
             self._ended.wait(_AGAIN_S)
 
