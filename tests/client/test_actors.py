@@ -198,24 +198,29 @@ def test_map(client: Client) -> None:
 class Gate:
     """Somebody waits, and somebody else opens."""
 
-    def __init__(self) -> None:
+    def __init__(self, expected: int) -> None:
+        self.expected = expected
         self.event = trio.Event()
+        self.full = trio.Event()
         self.here = 0
 
     async def wait(self) -> int:
         """Until it is open; how many have waited."""
         self.here += 1
+        if self.here == self.expected:
+            self.full.set()
         await self.event.wait()
         return self.here
 
     async def open(self) -> None:
-        """All go on."""
+        """All go on, when they are here: coroutines begin in any order."""
+        await self.full.wait()
         self.event.set()
 
 
 def test_coroutines_wait_for_what_is_called_after_them(client: Client) -> None:
     """More of them than there are slots, of one caller and of several; they take none."""
-    future = client.submit(Gate, actor=True)
+    future = client.submit(Gate, 10, actor=True)
     gate: Any = future.result()
     calls = [gate.wait() for _ in range(5)] + [future.result().wait() for _ in range(5)]
     for call in calls:
