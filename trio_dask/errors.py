@@ -30,7 +30,7 @@ the tree, as a cancelled future is no failure.
 from __future__ import annotations
 
 import concurrent.futures
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -105,6 +105,14 @@ class RemoteError(TaskError):
         return ": ".join(part for part in (self.kind, message) if part)
 
 
+class LastWorker(NamedTuple):
+    """Where the last process died, of an error of type `KilledWorker`; empty is what is not known."""
+
+    name: str = ""
+    address: str = ""
+    host: str = ""
+
+
 class KilledWorker(TaskError):
     """The process that ran the task died, as often as is allowed; says what is known of the deaths.
 
@@ -114,11 +122,26 @@ class KilledWorker(TaskError):
     running) and ``lasted_s`` (how long the process had), ``rss`` and ``peak_rss`` in bytes.
     The last one also has ``memory``, pairs of seconds before the end and bytes, and
     ``output``, the last lines that the process wrote.
+
+    `task` is the task's key, `last_worker` the worker whose process was the last one to die,
+    with a ``name``, an ``address`` and a ``host``, and `allowed_failures` how many deaths a
+    task survives in this cluster.
     """
 
-    def __init__(self, message: str = "", deaths: Sequence[Mapping[str, Any]] = ()) -> None:
+    def __init__(
+        self,
+        message: str = "",
+        deaths: Sequence[Mapping[str, Any]] = (),
+        *,
+        task: str = "",
+        last_worker: LastWorker | None = None,
+        allowed_failures: int = 0,
+    ) -> None:
         super().__init__(message)
         self.deaths = tuple(deaths)
+        self.task = task
+        self.last_worker = last_worker or LastWorker()
+        self.allowed_failures = allowed_failures
 
 
 class DataLost(TaskError):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -66,7 +67,7 @@ def test_any_certificate_can_be_told(said: dict[str, Any]) -> None:
     """Whatever it says: it is text, and data that can be sent."""
     deaths = Deaths()
     deaths.add(death_of(said, 1, "w"))
-    error = rebuild(Failure.from_bytes(killed("f-1", deaths)))
+    error = rebuild(Failure.from_bytes(killed("f-1", deaths, "tcp://a:1", 3)))
     assert isinstance(error, KilledWorker)
     assert str(error) == told("f-1", deaths)
     assert error.deaths[0]["worker"] == "w"
@@ -107,7 +108,7 @@ def test_it_reads_well() -> None:
 def test_the_error_has_the_deaths_as_data(cluster: Driver) -> None:
     """The certificate that the worker sent, on the exception that the future raises."""
     first = cluster.client()
-    cluster.worker(A)
+    address = cluster.worker(A)
     cluster.submit(first, [b"killer"])
     attempt = 0
     for _ in range(4):
@@ -124,12 +125,20 @@ def test_the_error_has_the_deaths_as_data(cluster: Driver) -> None:
     assert error.deaths[-1]["output"] == ["one", "two"]
     assert error.deaths[-1]["attempt"] == attempt
     assert not getattr(error, "__notes__", []), "all of it is in the message"
+    assert error.task == str(error).split()[0] != ""
+    assert error.last_worker == ("w10", address, "vm")
+    assert error.last_worker.address == address
+    assert error.allowed_failures == 3
+    again = pickle.loads(pickle.dumps(error))
+    assert (again.task, again.last_worker) == (error.task, error.last_worker)
 
 
 def test_the_error_of_odd_deaths() -> None:
     """A failure that a peer has made up is still an error."""
     for deaths in (None, 5, {"a": 1}):
-        failure = Failure("trio_dask.errors.KilledWorker", "f-1", origin={"deaths": deaths})
+        odd: dict[str, Any] = {"deaths": deaths, "key": 5, "address": [], "allowed": "three"}
+        failure = Failure("trio_dask.errors.KilledWorker", "f-1", origin=odd)
         error = rebuild(failure)
         assert isinstance(error, KilledWorker)
         assert error.deaths == ()
+        assert (error.task, error.last_worker.address, error.allowed_failures) == ("", "", 0)

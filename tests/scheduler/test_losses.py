@@ -192,7 +192,7 @@ def test_a_killers_failure_reads_well() -> None:
     deaths = Deaths()
     for certificate in (exited, crashed, odd):
         deaths.add(death_of(certificate, 1, str(certificate["worker"])))
-    message = Failure.from_bytes(killed("f-1", deaths)).message
+    message = Failure.from_bytes(killed("f-1", deaths, "tcp://a:1", 3)).message
     assert message.splitlines() == [
         "f-1 was running each of the 3 times its process died:",
         "  1. exited with code 3 after 0.8 s on worker w-0 (host vm, pid 42), last seen with 15.6 MiB",

@@ -30,8 +30,6 @@ _STEERING: Final = frozenset(
         "trio._core._exceptions.Cancelled",
     )
 )
-#: Of the origin of a `KilledWorker`: what its attribute of that name is to be.
-_DEATHS: Final = "deaths"
 #: What Python keeps in an exception's dict, and we carry beside it.
 _OURS: Final = ("__notes__",)
 
@@ -297,11 +295,21 @@ def _by_name(node: Failure) -> BaseException | None:
         return None
     exc = kind(node.message)
     if isinstance(exc, errors.KilledWorker):
-        deaths = node.origin.get(_DEATHS)
-        exc.deaths = tuple(deaths) if isinstance(deaths, list) else ()
+        _give_deaths(exc, node.origin)
     if isinstance(exc, errors.TaskTimeout):
         _give_details(exc, node.origin)
     return exc if str(exc) == node.message else None
+
+
+def _give_deaths(exc: errors.KilledWorker, origin: dict[str, Any]) -> None:
+    """What its scheduler knows of a task whose process died too often."""
+    deaths, key, allowed = origin.get("deaths"), origin.get("key"), origin.get("allowed")
+    exc.deaths = tuple(deaths) if isinstance(deaths, list) else ()
+    exc.task = key if isinstance(key, str) else ""
+    exc.allowed_failures = allowed if type(allowed) is int else 0
+    last = exc.deaths[-1] if exc.deaths and isinstance(exc.deaths[-1], dict) else {}
+    place = (last.get("worker"), origin.get("address"), last.get("host"))
+    exc.last_worker = errors.LastWorker(*(each if isinstance(each, str) else "" for each in place))
 
 
 def _give_details(exc: errors.TaskTimeout, origin: dict[str, Any]) -> None:
@@ -336,5 +344,6 @@ def _head(node: Failure, main: Failure, members: set[int]) -> str:
 def _remote_notes(node: Failure, head: str, *, full: bool) -> list[str]:
     shown = node.lead + node.traceback if full else node.traceback
     if not shown:
-        return [f"{head}."] if node.origin.keys() - {_DEATHS} else []
+        # What is known of deaths is all in the message.
+        return [f"{head}."] if node.origin and "deaths" not in node.origin else []
     return [f"{head}:\nTraceback (most recent call last):\n{shown}".rstrip("\n")]

@@ -97,10 +97,13 @@ def out_of_time(
     return Failure(kind=kind, message=message, origin=origin).to_bytes()
 
 
-def killed(key: str, deaths: Deaths) -> bytes:
-    """The failure of a task whose process died too often, with all that is known of it."""
+def killed(key: str, deaths: Deaths, address: str, allowed: int) -> bytes:
+    """The failure of a task whose process died too often, with all that is known of it.
+
+    `address` is that of the last one's worker, `allowed` how many deaths it would have survived.
+    """
     return Failure(
         kind="trio_dask.errors.KilledWorker",
         message=told(key, deaths),
-        origin={"deaths": deaths.kept},
+        origin={"deaths": deaths.kept, "key": key, "address": address, "allowed": allowed},
     ).to_bytes()

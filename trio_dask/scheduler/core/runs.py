@@ -209,11 +209,11 @@ def on_runner_died(state: ClusterState, worker: Worker, message: words.RunnerDie
             death = death_of(message.certificate, attempt, worker.name)
             if attempt in waiting:
                 death.pop("oom", None)  # to run alone would not help: others run while it waits
-            blame(state, task, death)
+            blame(state, task, death, worker)
     touch(state, worker)
 
 
-def blame(state: ClusterState, task: Task, death: dict[str, Any]) -> None:
+def blame(state: ClusterState, task: Task, death: dict[str, Any], worker: Worker) -> None:
     """The task was running when its process died: try again, but not for ever.
 
     What died for want of memory is tried once more, alone on its worker.
@@ -225,8 +225,9 @@ def blame(state: ClusterState, task: Task, death: dict[str, Any]) -> None:
     if deaths is None:
         deaths = state.deaths[task.tid] = Deaths()
     deaths.add(death)
-    if deaths.unexplained > state.settings.allowed_failures or deaths.starved > ALONE_MAX:
-        end(state, task, st.FAILED, killed(state.key_of(task), deaths))
+    allowed = state.settings.allowed_failures
+    if deaths.unexplained > allowed or deaths.starved > ALONE_MAX:
+        end(state, task, st.FAILED, killed(state.key_of(task), deaths, worker.address, allowed))
     else:
         requeue(state, task, begun=True)
 
