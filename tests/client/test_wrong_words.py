@@ -5,12 +5,22 @@ from __future__ import annotations
 import collections
 import enum
 import threading
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pytest
 
 from tests.client.jobs import inc
-from trio_dask import Client, LocalCluster, SubmitError, fire_and_forget, get_client, wait
+from trio_dask import (
+    Client,
+    LocalCluster,
+    SubmitError,
+    as_completed,
+    fire_and_forget,
+    get_client,
+    wait,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -215,3 +225,76 @@ def test_containers_of_other_types_keep_their_type(client: Client) -> None:
     assert client.gather(ordered, errors="skip") == collections.OrderedDict(b=3)
     mixed: Any = ordered
     assert wait(mixed).not_done == set()
+
+
+@pytest.mark.parametrize("odd", ["hello", 5, [], {}, b"", float("nan"), object()])
+@pytest.mark.parametrize(
+    "ask",
+    [
+        lambda client, odd: client.submit(inc, 1, pure=odd),
+        lambda client, odd: client.map(inc, [1], pure=odd, key="a"),
+        lambda client, odd: client.submit(int, 1, actor=odd),
+        lambda client, odd: client.map(int, [1], actor=odd),
+        lambda client, odd: client.submit(inc, 1, allow_other_workers=odd),
+        lambda client, odd: client.submit(inc, 1, workers="x", allow_other_workers=odd),
+        lambda client, odd: client.gather([], progress=odd),
+        lambda client, odd: client.gather([], errors=odd),
+        lambda client, odd: client.scatter([], progress=odd),
+        lambda client, odd: client.scatter([], hash=odd),
+        lambda client, odd: wait([], return_when=odd),
+        lambda client, odd: as_completed([], with_results=odd),
+        lambda client, odd: as_completed([], raise_errors=odd),
+        lambda client, odd: as_completed([]).next_batch(block=odd),
+        lambda client, odd: client.publish_dataset(1, name="x", override=odd),
+        lambda client, odd: client.run(inc, 1, on_error=odd),
+    ],
+)
+def test_a_choice_that_is_none_is_refused(
+    client: Client, ask: Callable[[Client, Any], object], odd: Any
+) -> None:
+    """It would be one of them by chance: the error shows it, and says what it may be."""
+    with pytest.raises((ValueError, TypeError), match=r"=.*: (it is|keys are)") as caught:
+        ask(client, odd)
+    assert repr(odd)[:20] in str(caught.value)
+
+
+@pytest.mark.parametrize("yes", [True, 1, np.True_])
+@pytest.mark.parametrize("no", [False, 0, None, np.False_])
+def test_what_is_as_good_as_true_or_false(client: Client, yes: Any, no: Any) -> None:
+    """As programs have it that compute such a choice, or were written for Dask."""
+    assert client.submit(inc, 1, pure=yes).key == client.submit(inc, 1, pure=yes).key
+    assert client.submit(inc, 1, pure=no).key != client.submit(inc, 1, pure=no).key
+    assert client.submit(inc, 1, actor=no, allow_other_workers=no).result() == 2
+    assert client.submit(inc, 1, workers="nobody", allow_other_workers=yes).result() == 2
+    assert client.gather(client.map(inc, [1]), progress=no) == [2]
+    assert [value for _, value in as_completed(client.map(inc, [1]), with_results=yes)] == [2]
+
+
+@pytest.mark.parametrize("resources", [[], 0, "", False])
+def test_resources_are_a_mapping(client: Client, resources: Any) -> None:
+    """Also those that look as if there were none."""
+    with pytest.raises(SubmitError, match="resources="):
+        client.submit(inc, 1, resources=resources)
+
+
+@pytest.mark.parametrize("odd", [5, None, "print", []])
+def test_a_callback_can_be_called(client: Client, odd: Any) -> None:
+    """Else that is said at once, not in a log when the task is done."""
+    future = client.submit(inc, 1)
+    with pytest.raises(TypeError, match="cannot be called"):
+        future.add_done_callback(odd)
+
+
+def test_a_list_of_keys_is_one(client: Client) -> None:
+    """Or a prefix."""
+    with pytest.raises(SubmitError, match="key=5: it is a prefix for all calls, or a list"):
+        client.map(inc, [1], key=5)  # type: ignore[call-overload]
+
+
+@pytest.mark.parametrize("odd", [True, False, [], "soon", float("nan")])
+def test_a_time_limit_is_none_by_chance(client: Client, odd: Any) -> None:
+    """True is no second."""
+    future = client.submit(inc, 1)
+    for ask in (future.result, future.exception, partial(wait, future)):
+        with pytest.raises(ValueError, match="timeout="):
+            ask(timeout=odd)

@@ -14,7 +14,7 @@ from trio_dask.client.finding import futures_meant
 from trio_dask.client.futures import BaseFuture
 from trio_dask.client.named import meant
 from trio_dask.client.notebook import as_html
-from trio_dask.client.options import refuse_old_names
+from trio_dask.client.options import bars, refuse_old_names
 from trio_dask.client.outcomes import Failed
 from trio_dask.client.shapes import SKIPPED, futures_in, refill
 from trio_dask.client.topics import Listening
@@ -213,7 +213,7 @@ class BaseClient:
         progress: bool | Console = False,  # noqa: FBT001, FBT002
     ) -> Any:
         """Their values in the same shape, or `Failed`: who raises is next to the user's code."""
-        if errors not in {"raise", "skip", "return"}:
+        if errors not in ("raise", "skip", "return"):
             msg = f"errors={errors!r}: it is 'raise', 'skip' or 'return'"
             raise ValueError(msg)
         if not isinstance(futures, list | tuple | set | frozenset | dict | BaseFuture):
@@ -230,6 +230,7 @@ class BaseClient:
         if not plain:
             futures_in(futures, found)
         self._check_own(found)
+        progress = bars(progress)
         if progress is False:
             values = await self.live.values.many(found, errors)
         else:
@@ -263,6 +264,10 @@ class BaseClient:
 
     def call_when_done(self, future: F, callback: Callable[[F], object]) -> None:
         """Call `callback` when the future is done."""
+        strange: Any = callback
+        if not callable(strange):
+            msg = f"a callback is called with the future, and {callback!r:.100} cannot be called"
+            raise TypeError(msg)
         self.live.check_open()
 
         def call() -> None:

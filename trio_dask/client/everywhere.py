@@ -36,7 +36,7 @@ async def _run(
     on_error: OnError,
 ) -> dict[str, Any] | Failed:
     """Call something in the runner of each worker: values by address, or the first error."""
-    if on_error not in {"raise", "return", "ignore"}:
+    if on_error not in ("raise", "return", "ignore"):
         msg = f"on_error={on_error!r}: it is 'raise', 'return' or 'ignore'"
         raise ValueError(msg)
     fn, args, kwargs = called

@@ -5,11 +5,12 @@ from __future__ import annotations
 import functools
 import hashlib
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from trio_dask.client.core import Function, Rows
+from trio_dask.client.options import flag
 from trio_dask.errors import SubmitError
 
 if TYPE_CHECKING:
@@ -25,17 +26,24 @@ KEY_MAX: Final = 4096
 _ADDED_MAX: Final = 64
 
 
-def chosen_keys(key: str | list[str] | None, *, pure: bool, single: bool) -> Keys | None:
+def chosen_keys(key: Any, *, pure: bool, single: bool) -> Keys | None:
     """How the keys of calls are made, when the user wants to have them made.
 
     Raises:
         SubmitError: `key` is none, or no list of them.
     """
+    if pure is not False:
+        pure = flag("pure", pure)
     if key is None:
         return _pure() if pure else None
     if single:
         one = [_checked_key(key)]
         return lambda _, rows: one
+    if not isinstance(key, Iterable):
+        msg = (
+            f"key={key!r:.100}: it is a prefix for all calls, or a list with a key for each of them"
+        )
+        raise SubmitError(msg)
     if not isinstance(key, str):
         return lambda _, rows: _many_keys(key, len(rows.args))
     prefix = _checked_key(key, KEY_MAX - _ADDED_MAX)
@@ -55,7 +63,7 @@ def _prefixed(prefix: str, count: int) -> list[str]:
     return [f"{lead}{row:05x}" for row in range(count)]
 
 
-def _many_keys(key: list[str], count: int) -> list[str]:
+def _many_keys(key: Iterable[Any], count: int) -> list[str]:
     keys = [_checked_key(each) for each in key]
     if len(keys) != count:
         msg = f"key= has {len(keys)} keys for {count} calls"

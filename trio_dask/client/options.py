@@ -9,12 +9,15 @@ from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from datetime import timedelta
 from numbers import Real
-from typing import Any, Final, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
 
 from trio_dask.config import parse_seconds
 from trio_dask.errors import ConfigError, SubmitError
 from trio_dask.messages.tasks import COOPERATE, INTERRUPT, KILL
 from trio_dask.runner import OnAsyncio
+
+if TYPE_CHECKING:
+    from rich.console import Console
 
 _NAME_MAX: Final = 1000
 _AMOUNT_MAX: Final = sys.float_info.max
@@ -54,13 +57,45 @@ def task_options(  # noqa: PLR0913 - options have names
         options["on_cancel"] = _way(on_cancel)
     if timeout is not None or deadline is not None:
         options |= _limits(timeout, deadline)
-    if resources:
-        options["resources"] = _resources(resources)
+    if resources is not None and (amounts := _resources(resources)):
+        options["resources"] = amounts
     if workers is not None:
         options["workers"] = worker_names(workers)
-    if allow_other_workers:
+    if allow_other_workers is not False and flag("allow_other_workers", allow_other_workers):
         options["allow_other_workers"] = _where_else(workers)
     return options
+
+
+def flag(
+    name: str, value: object, error: type[Exception] = SubmitError, may_be: str = "True or False"
+) -> bool:
+    """What is to be true or false, also as numpy has it, as 0 and 1, or as None for false.
+
+    Raises:
+        error: it is anything else, which would be taken for one of them by chance.
+    """
+    if value is None or isinstance(value, bool):
+        return bool(value)
+    of_numpy = type(value).__module__ == "numpy" and type(value).__name__ in {"bool", "bool_"}
+    if of_numpy or (isinstance(value, int) and value in (0, 1)):
+        return bool(value)
+    msg = f"{name}={value!r:.100}: it is {may_be}"
+    raise error(msg)
+
+
+def bars(progress: Any) -> bool | Console:
+    """Whether bars are to be shown, or the console where they are.
+
+    Raises:
+        TypeError: `progress` says neither.
+    """
+    if progress is None or isinstance(progress, bool):
+        return bool(progress)
+    from rich.console import Console
+
+    if isinstance(progress, Console):
+        return progress
+    return flag("progress", progress, TypeError, "True, False, or a Console of rich")
 
 
 def _priority(priority: Any) -> int:
@@ -155,6 +190,8 @@ def run_by(executor: TaskExecutor, *, actor: bool = False) -> dict[str, bool]:
     Raises:
         SubmitError: there is no such thing, or it does not run actors.
     """
+    if actor is not False:
+        actor = flag("actor", actor)
     if executor not in (None, "asyncio", "process"):
         msg = (
             f"executor={executor!r}: it is 'asyncio', for coroutine functions, 'process', for a "

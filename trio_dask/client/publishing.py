@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final, NoReturn, cast
 
 from trio_dask.client import sharing, topics
 from trio_dask.client.inquiring import AsyncInquiring, Inquiring
+from trio_dask.client.options import flag
 from trio_dask.messages.kept import DATASET_BYTES_MAX
 from trio_dask.messages.payload import unpack
 
@@ -110,6 +111,7 @@ async def publish(
     client: BaseClient, args: tuple[Any, ...], named: dict[str, Any], *, name: Any, override: bool
 ) -> None:
     """Keep values under names."""
+    override = flag("override", override, ValueError)
     wanted = {_tagged(each): (each, value) for each, value in _by_name(args, named, name).items()}
     if len(wanted) > 1 and not override:  # all or none, as far as can be told
         there = (await client.live.ask("dataset.list", {}))["names"]

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 from trio_dask.client import metering
 from trio_dask.client.core import group
 from trio_dask.client.explaining import explain
-from trio_dask.client.options import worker_names
+from trio_dask.client.options import bars, flag, worker_names
 from trio_dask.client.spreading import spread
 from trio_dask.client.waits import TimeIsUp
 
@@ -46,7 +46,7 @@ async def scatter(  # noqa: PLR0913 - they are the options of `scatter`
     limit_s: float | None,
 ) -> Any:
     """Store values, and give futures for them in the same shape. See `Client.scatter`."""
-    if by_content:
+    if flag("hash", by_content, ValueError):
         msg = (
             "scatter(hash=True): keys are not made of values; scatter once, and pass the future on"
         )
@@ -59,6 +59,7 @@ async def scatter(  # noqa: PLR0913 - they are the options of `scatter`
     kind = type(data)
     whole = kind not in (list, tuple, set, frozenset, dict)
     items = [data] if whole else list(data.values() if kind is dict else data)
+    progress = bars(progress)
     if progress is False:
         futures = await _stored(client, make, items, names, broadcast=broadcast, limit_s=limit_s)
     else:

@@ -20,6 +20,7 @@ from typing import (
 from trio_dask.client.core import PENDING, EachDone, group
 from trio_dask.client.finding import AnyFuture, futures_meant, of_one_kind
 from trio_dask.client.futures import AsyncFuture, Future
+from trio_dask.client.options import flag
 from trio_dask.client.outcomes import Failed
 from trio_dask.client.waits import TimeIsUp, seconds_of
 from trio_dask.errors import SchedulerUnreachable
@@ -93,7 +94,7 @@ def wait(
         SchedulerUnreachable: the connection was lost before.
     """
     futures = futures_meant(fs)
-    if return_when not in {"ALL_COMPLETED", "FIRST_COMPLETED"}:
+    if return_when not in ("ALL_COMPLETED", "FIRST_COMPLETED"):
         msg = f"return_when={return_when!r}: it is 'ALL_COMPLETED' or 'FIRST_COMPLETED'"
         raise ValueError(msg)
     if not futures:
@@ -244,8 +245,8 @@ class as_completed(Generic[Y]):  # noqa: N801 - the name Dask and concurrent.fut
         raise_errors: bool = True,
         timeout: float | str | None = None,
     ) -> None:
-        self._with_results = with_results
-        self._errors = "raise" if raise_errors else "return"
+        self._with_results = flag("with_results", with_results, TypeError)
+        self._errors = "raise" if flag("raise_errors", raise_errors, TypeError) else "return"
         self._timeout = seconds_of(timeout)
         self._deadline: float | None = None
         self._ringer = _Ringer()
@@ -379,6 +380,7 @@ class as_completed(Generic[Y]):  # noqa: N801 - the name Dask and concurrent.fut
         At least one, unless none is to come; with ``block=False`` it may be none. With futures
         of an `AsyncClient` it is to be awaited.
         """
+        block = flag("block", block, TypeError)
         if self._first is None:
             return _NoBatch()
         batch = self._next_batch(block=block)

@@ -33,8 +33,10 @@ def seconds_of(timeout: float | str | timedelta | None) -> float | None:
     """
     if isinstance(timeout, timedelta):
         timeout = timeout.total_seconds()
-    if timeout is None or (isinstance(timeout, int | float) and not math.isnan(timeout)):
-        return None if timeout is None else max(0.0, timeout)
+    if timeout is None:
+        return None
+    if isinstance(timeout, int | float) and type(timeout) is not bool and not math.isnan(timeout):
+        return max(0.0, timeout)
     try:
         return parse_seconds(timeout)
     except ConfigError:
