@@ -45,7 +45,6 @@ SIDE_DOORS = frozenset({
     "trio_dask.runner.chunks",
     "trio_dask.runner.graphs",
     "trio_dask.runner.versions",
-    "trio_dask.runner.with_worker",
 })  # fmt: skip
 
 #: What programs may rely on. A change here is a change for every user.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 import warnings
+from functools import partial
 from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +13,7 @@ import anyio
 import pytest
 
 import trio_dask
-from trio_dask import AsyncClient, Client, LocalCluster, SubmitError, get_client
+from trio_dask import AsyncClient, Client, LocalCluster, SubmitError, get_client, get_worker
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -42,6 +43,53 @@ def log_twice(topic: str) -> None:
     client = get_client()
     client.log_event(topic, {"step": 1})
     client.log_event([topic, "other"], {"step": 2})
+
+
+def says_by_its_worker(topic: str) -> str:
+    """As tasks do that were written for Dask."""
+    worker = get_worker()
+    worker.log_event(topic, {"by": worker.get_current_task()})
+    worker.log_event([topic, "and-this"], [1])
+    return worker.key
+
+
+async def awaits_nothing(topic: str) -> str:
+    """The same in code that awaits."""
+    return says_by_its_worker(topic)
+
+
+@pytest.mark.parametrize(
+    ("task", "executor"),
+    [(says_by_its_worker, None), (awaits_nothing, None), (awaits_nothing, "asyncio")],
+)
+def test_a_task_says_something_by_its_worker(client: Client, task: Any, executor: Any) -> None:
+    """All of it is there when the task has ended, in its order."""
+    topic = f"by-{task.__name__}-{executor}"
+    key = client.submit(task, topic, executor=executor).result()
+    assert [said for _, said in client.get_events(topic)] == [{"by": key}, [1]]
+    assert client.get_events("and-this")[-1][1] == [1]
+
+
+def test_what_cannot_be_said_by_a_worker(client: Client) -> None:
+    """It is the task's error, and it names what is wrong."""
+
+    def odd(topic: Any, said: Any) -> None:
+        get_worker().log_event(topic, said)
+
+    for topic, said, error, match in (
+        ("x", threading.Lock, SubmitError, "cannot be pickled"),
+        (5, str, ValueError, "topic=5: it is text, or a list of texts"),
+        ([5], str, ValueError, "topic=.5.: it is text"),
+        ([], str, ValueError, "topic=..: it is text"),
+        ("x", partial(bytes, 1 << 20), ValueError, "bytes, where"),
+    ):
+        with pytest.raises(error, match=match):
+            client.submit(lambda topic, made: odd(topic, made()), topic, said).result()
+
+
+def test_the_client_of_a_task_by_its_worker(client: Client) -> None:
+    """It is the one that `get_client` gives."""
+    assert client.submit(lambda: get_worker().client is get_client()).result()
 
 
 def test_events_are_heard_and_remembered(client: Client, cluster: LocalCluster) -> None:

@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from trio_dask.client.loop_thread import LoopThread, at_exit, not_at_exit
     from trio_dask.client.loops import refuse_running_loop, waker
     from trio_dask.client.notebook import Logs, as_html
+    from trio_dask.client.task_worker import TaskWorker, get_worker
     from trio_dask.client.topics import print, warn  # noqa: A004 - as in Dask
     from trio_dask.client.waiting import DoneAndNotDone, as_completed, fire_and_forget, wait
     from trio_dask.client.waits import seconds_of
@@ -57,6 +58,7 @@ _HOMES: Final[dict[str, str]] = {
     "MultiLock": "coordination",
     "Queue": "exchange",
     "Semaphore": "coordination",
+    "TaskWorker": "task_worker",
     "Variable": "exchange",
     "as_completed": "waiting",
     "Logs": "notebook",
@@ -65,6 +67,7 @@ _HOMES: Final[dict[str, str]] = {
     "fire_and_forget": "waiting",
     "futures_of": "finding",
     "get_client": "inside",
+    "get_worker": "task_worker",
     "not_at_exit": "loop_thread",
     "print": "topics",
     "progress": "bars",
@@ -95,6 +98,7 @@ __all__ = [
     "MultiLock",
     "Queue",
     "Semaphore",
+    "TaskWorker",
     "Variable",
     "as_completed",
     "as_html",
@@ -102,6 +106,7 @@ __all__ = [
     "fire_and_forget",
     "futures_of",
     "get_client",
+    "get_worker",
     "not_at_exit",
     "print",
     "progress",

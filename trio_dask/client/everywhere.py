@@ -11,8 +11,8 @@ from trio_dask.client.futures import AsyncFuture, BaseFuture, Future
 from trio_dask.client.named import meant
 from trio_dask.client.options import task_options
 from trio_dask.client.outcomes import Failed
+from trio_dask.client.task_worker import with_worker
 from trio_dask.runner.versions import PACKAGES, versions
-from trio_dask.runner.with_worker import with_worker
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Iterable

@@ -24,13 +24,9 @@ NO_DEFAULT: Final = "__no_default__"
 # ---------------------------------------------------------------- events
 
 
-def _names(topic: str | list[str]) -> list[str]:
-    return [topic] if isinstance(topic, str) else list(topic)
-
-
 async def log_event(client: BaseClient, topic: str | list[str], message: Any) -> None:
     """Say something under these topics."""
-    params = {"topics": _names(topic), "event": topics.packed(message)}
+    params = {"topics": topics.names(topic), "event": topics.packed(message)}
     await client.live.ask("topic.log", params)
 
 

@@ -7,6 +7,7 @@ import logging
 import sys
 import time
 import warnings
+from collections.abc import Iterable
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
@@ -15,7 +16,7 @@ from trio_dask.messages.kept import EVENT_BYTES_MAX, PRINT, WARN
 from trio_dask.messages.payload import pack, unpack
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable
     from types import FrameType
 
     from trio_dask.client.base import BaseClient
@@ -58,6 +59,20 @@ def _handle(handler: Callable[[Any], Any], topic: str, event: bytes) -> Any:
     except Exception:
         logger.exception("the handler %r of topic %r failed", handler, topic)
         return None
+
+
+def names(topic: Any) -> list[str]:
+    """The topics that are meant.
+
+    Raises:
+        ValueError: they are nothing of that kind.
+    """
+    single = isinstance(topic, str) or not isinstance(topic, Iterable)
+    found = [topic] if single else list(topic)
+    if found and all(isinstance(each, str) and each for each in found):
+        return found
+    msg = f"topic={topic!r:.100}: it is text, or a list of texts"
+    raise ValueError(msg)
 
 
 def packed(event: Any) -> bytes:

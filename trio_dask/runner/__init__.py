@@ -24,8 +24,6 @@ if TYPE_CHECKING:
     from trio_dask.runner.holdings import resolve as resolve
     from trio_dask.runner.hosting import host_runner as host_runner
     from trio_dask.runner.inside import (
-        TaskWorker as TaskWorker,
-        get_worker as get_worker,
         rejoin as rejoin,
         secede as secede,
     )
@@ -45,7 +43,6 @@ _HOMES: Final[dict[str, str]] = {
     "Callback": "plugin_kinds",
     "Nest": "nests",
     "OnAsyncio": "on_asyncio",
-    "TaskWorker": "inside",
     "UploadFile": "plugin_kinds",
     "WorkerPlugin": "plugin_kinds",
     "call_actor": "actors",
@@ -53,7 +50,6 @@ _HOMES: Final[dict[str, str]] = {
     "check_cancelled": "cancelling",
     "current": "nests",
     "current_deadline": "shielding",
-    "get_worker": "inside",
     "host_runner": "hosting",
     "opened": "actors",
     "passed_on": "hearing",
@@ -72,7 +68,6 @@ __all__ = [
     "Callback",
     "Nest",
     "OnAsyncio",
-    "TaskWorker",
     "UploadFile",
     "WorkerPlugin",
     "call_actor",
@@ -80,7 +75,6 @@ __all__ = [
     "check_cancelled",
     "current",
     "current_deadline",
-    "get_worker",
     "host_runner",
     "opened",
     "passed_on",
