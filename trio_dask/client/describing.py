@@ -11,7 +11,7 @@ import weakref
 from collections import deque
 from collections.abc import Callable, Iterable
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, Final, cast
+from typing import TYPE_CHECKING, Any, Final
 
 from trio_dask.client.attaching import packing_for
 from trio_dask.client.core import ClientCore, Function, Rows
@@ -20,7 +20,7 @@ from trio_dask.errors import SubmitError
 from trio_dask.messages import Payload, payload_bytes
 from trio_dask.messages.kept import VALUE_BYTES_MAX
 from trio_dask.messages.payload import (
-    Bare,
+    Taken,
     call_payload,
     function_name,
     in_one_piece,
@@ -28,6 +28,7 @@ from trio_dask.messages.payload import (
     note_input,
     pack,
     pack_function,
+    taken_by,
     travels_by_name,
 )
 
@@ -82,7 +83,7 @@ class Describer:
         self._owner = owner
         self._limit = argument_bytes_max
         self._lock = lock
-        self._known: dict[int, tuple[weakref.ref[Any], Function, Bare | None]] = {}
+        self._known: dict[int, tuple[weakref.ref[Any], Function, Taken | None]] = {}
         self._gone: deque[tuple[int, Function]] = deque()
 
     def function(self, fn: Callable[..., Any]) -> Function:
@@ -94,13 +95,11 @@ class Describer:
         with self._lock:
             self._forget_gone()
             known = self._known.get(id(fn))
-            if (
-                known is not None
-                and known[0]() is fn
-                and (known[2] is None or known[2].describes(cast("types.FunctionType", fn)))
-            ):
+            if known is not None and known[0]() is fn and (known[2] is None or known[2].is_so()):
                 known[1].uses += 1
                 return known[1]
+        # Looked at before, so that what another thread changes meanwhile is seen.
+        taken = taken_by(fn) if type(fn) is types.FunctionType else None
         name, blob = function_name(fn)[:NAME_MAX], pack_function(fn)
         if len(blob) > FUNCTION_BYTES_MAX:
             msg = (
@@ -109,15 +108,14 @@ class Describer:
             )
             raise SubmitError(msg)
         # What a function takes along by value may be another by the next call.
-        steady, bare = isinstance(fn, _STEADY) and travels_by_name(fn, blob), None
-        if not steady and isinstance(fn, types.FunctionType):
-            bare = Bare(fn)
-            steady = bare.describes(fn)
+        steady = isinstance(fn, _STEADY) and travels_by_name(fn, blob)
+        if steady:
+            taken = None
         with self._lock:
             function = self._core.function(name, blob)
             function.uses += 1
-            if steady:
-                self._remember(fn, function, bare)
+            if steady or taken is not None:
+                self._remember(fn, function, taken)
         return function
 
     def submit(
@@ -134,17 +132,18 @@ class Describer:
         if rows.stored:
             self._core.let_go(rows.stored)
 
-    def _remember(self, fn: Callable[..., Any], function: Function, bare: Bare | None) -> None:
+    def _remember(self, fn: Callable[..., Any], function: Function, taken: Taken | None) -> None:
         number, gone = id(fn), self._gone
         known = self._known.get(number)
         if known is not None and known[0]() is fn:
-            if known[1] is function:
-                return  # another thread was faster
+            if known[1] is function:  # so it still is, or another thread was faster
+                self._known[number] = known[0], function, taken
+                return
             self._core.unuse(known[1])  # it has changed: this is what it is now
         function.uses += 1
         # Called by the garbage collector, anywhere: it only makes a note.
         ref = weakref.ref(fn, lambda _: gone.append((number, function)))
-        self._known[number] = ref, function, bare
+        self._known[number] = ref, function, taken
 
     def _forget_gone(self) -> None:
         while self._gone:

@@ -67,6 +67,13 @@ def register_pickle_by_value(module: ModuleType) -> None:
     cloudpickle.register_pickle_by_value(module)
 
 
+def state() -> tuple[int, frozenset[str]]:
+    """While this is the same, so is what `refers_to_foreign` says of a pickle."""
+    if len(sys.modules) != _looked_at:
+        _look_again()
+    return _looked_at, frozenset(_named - _named_by_us) if _named else frozenset()
+
+
 @contextmanager
 def by_value() -> Iterator[None]:
     """While it lasts, cloudpickle takes foreign modules by value."""

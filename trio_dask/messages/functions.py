@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import types
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import nullcontext
 from typing import Any
 
@@ -64,47 +63,6 @@ def _pickled_somehow(fn: Callable[..., Any], errors: list[Exception]) -> bytes |
         except Exception as error:  # noqa: BLE001 - users' reducers raise what they like
             errors.append(error)
     return None
-
-
-def travels_by_name(fn: Callable[..., Any], blob: bytes) -> bool:
-    """Whether the blob is only the function's name: then it is the same however often it is made.
-
-    What travels by value takes along what it refers to as that is at the moment.
-    """
-    try:
-        return dumps(fn) == blob
-    except Exception:  # noqa: BLE001 - it could not be found by its name
-        return False
-
-
-class Bare:
-    """A plain function that takes nothing along but its code, as far as can be seen now.
-
-    A name that its code uses may become that of a global, and a default may be set: so it
-    is asked at each call.
-    """
-
-    __slots__ = ("_code", "_names")
-
-    def __init__(self, fn: types.FunctionType) -> None:
-        self._code = fn.__code__
-        self._names = frozenset(_names(fn.__code__))
-
-    def describes(self, fn: types.FunctionType) -> bool:
-        """Whether what was pickled of `fn` is what would be pickled of it now."""
-        return (
-            fn.__code__ is self._code
-            and fn.__closure__ is None
-            and not (fn.__defaults__ or fn.__kwdefaults__ or fn.__dict__)
-            and fn.__globals__.keys().isdisjoint(self._names)
-        )
-
-
-def _names(code: types.CodeType) -> Iterator[str]:
-    yield from code.co_names
-    for each in code.co_consts:
-        if isinstance(each, types.CodeType):
-            yield from _names(each)
 
 
 def unpack_function(blob: bytes) -> Callable[..., Any]:

@@ -24,10 +24,8 @@ from trio_dask.messages.codec import payload_bytes
 from trio_dask.messages.columns import Buffer, Handle, Payload
 from trio_dask.messages.foreign import MAIN, by_value, refers_to_foreign
 from trio_dask.messages.functions import (
-    Bare,
     function_name,
     pack_function,
-    travels_by_name,
     unpack_function,
 )
 from trio_dask.messages.ids import TaskId
@@ -41,10 +39,11 @@ from trio_dask.messages.inputs import (
 )
 from trio_dask.messages.pickling import OWN_BYTES_MIN, PROTOCOL, File, dumps, pickler, pieces_of
 from trio_dask.messages.sizes import sizeof
+from trio_dask.messages.taking import Taken, taken_by, travels_by_name
 from trio_dask.messages.unpickling import loads, loads_with
 
 __all__ = [
-    "Bare",
+    "Taken",
     "call_payload",
     "collecting",
     "function_name",
@@ -58,6 +57,7 @@ __all__ = [
     "pack_function",
     "pack_small",
     "sizeof",
+    "taken_by",
     "travels_by_name",
     "unpack",
     "unpack_function",
