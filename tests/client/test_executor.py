@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from trio_dask import AsyncClient, Client, LocalCluster, SubmitError, get_client
+from trio_dask import AsyncClient, Client, Future, LocalCluster, SubmitError, get_client
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -155,6 +155,75 @@ def test_callbacks(client: Client) -> None:
         assert told.wait(30)
 
 
+def test_a_callback_waits_for_other_calls(client: Client) -> None:
+    """It may ask for more, and wait for that, by whatever the standard library has for it."""
+    found: list[Any] = []
+    told = threading.Event()
+
+    def more(done: concurrent.futures.Future[int]) -> None:
+        with client.get_executor() as another:
+            found.append(another.submit(abs, -done.result()).result(timeout=30))
+            found.extend(another.map(abs, [-1, -2], timeout=30))
+            last = another.submit(abs, -7)
+            found.extend(each.result() for each in concurrent.futures.as_completed([last], 30))
+        told.set()
+
+    executor = client.get_executor()
+    executor.submit(abs, -3).add_done_callback(more)
+    assert told.wait(60), found
+    assert found == [3, 1, 2, 7]
+    executor.shutdown()
+
+
+def test_callbacks_of_the_client_wait_for_its_executors(client: Client) -> None:
+    """And one that shuts an executor down waits for what is under way."""
+    found: list[Any] = []
+    told = threading.Event()
+    executor = client.get_executor()
+
+    def ask(done: Future[int]) -> None:
+        found.append(executor.submit(abs, -done.result()).result(timeout=30))
+        told.set()
+
+    client.submit(abs, -5).add_done_callback(ask)
+    assert told.wait(60)
+    assert found == [5]
+    told.clear()
+    futures = [executor.submit(abs, -number) for number in range(4)]
+
+    def end(_: object) -> None:
+        executor.shutdown()
+        told.set()
+
+    futures[0].add_done_callback(end)
+    assert told.wait(60)
+    assert [each.done() for each in futures] == [True] * 4
+
+
+@pytest.mark.parametrize("by", ["a value", "a cancellation"])
+def test_a_callback_cancels_all(client: Client, gate: threading.Event, by: str) -> None:
+    """Also the future whose callback it is, as whoever wants the first of several does."""
+    told = threading.Event()
+    executor = client.get_executor()
+    futures = [executor.submit(hold) for _ in range(4)]
+    asked: list[bool] = []
+
+    def enough(_: object) -> None:
+        asked.extend(each.cancel() for each in futures)
+        told.set()
+
+    futures[0].add_done_callback(enough)
+    if by == "a cancellation":  # in a thread that may be left behind
+        threading.Thread(target=futures[0].cancel, daemon=True).start()
+    else:
+        gate.set()
+    assert told.wait(30)
+    assert asked[0] is (by == "a cancellation")
+    assert concurrent.futures.wait(futures, 30).not_done == set()
+    assert executor.submit(abs, -3).result(timeout=30) == 3
+    executor.shutdown()
+
+
 class Leaves:
     """What exits when it is unpickled."""
 
@@ -172,7 +241,11 @@ def test_a_result_that_exits_is_the_error_of_its_future(
         future = executor.submit(abs, -3)
         future.add_done_callback(lambda _: sys.exit("enough"))
         assert future.result(timeout=30) == 3
-        assert executor.submit(abs, -4).result(timeout=30) == 4
+        told = threading.Event()
+        last = executor.submit(abs, -4)
+        last.add_done_callback(lambda _: told.set())
+        assert last.result(timeout=30) == 4
+        assert told.wait(30)
     assert "enough" in caplog.text
 
 

@@ -268,7 +268,6 @@ class BaseClient:
         if not callable(strange):
             msg = f"a callback is called with the future, and {callback!r:.100} cannot be called"
             raise TypeError(msg)
-        self.live.check_open()
 
         def call() -> None:
             try:
@@ -276,16 +275,27 @@ class BaseClient:
             except Exception:
                 logger.exception("the callback %r of %r failed", callback, future)
 
+        self._when_done(future, call, self._run_callback)
+
+    def _when_done(
+        self,
+        future: BaseFuture[Any],
+        call: Callable[[], None],
+        run: Callable[[Callable[[], None]], None],
+    ) -> None:
+        """Have `call` run when the future is done."""
+        self.live.check_open()
+
         def done() -> None:
             self.live.forget(watch)
-            self._run_callback(call)
+            run(call)
 
         watch = AllDone(1, done)
         with self.live.lock:
             if not future.done():
                 self._core.watch(watch, group([(future._batch, future._tid)]))  # noqa: SLF001
                 return
-        self._run_callback(call)
+        run(call)
 
     def _run_callback(self, call: Callable[[], None]) -> None:
         """Where callbacks run."""

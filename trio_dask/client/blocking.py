@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import logging
 import os
 import threading
 import weakref
 from contextlib import suppress
 from functools import partial
-from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any, ClassVar, Final, Literal, Self, TypeVar, overload
 
 import trio
 
 from trio_dask.client import currents, waits
+from trio_dask.client.calling import CallingThread
 from trio_dask.client.collections import defaults
 from trio_dask.client.collections.computing import Computing
 from trio_dask.client.entrance import Entrance, advised, client_name, own_cluster
@@ -43,7 +42,6 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-logger = logging.getLogger("trio_dask.client")
 
 #: All that are open, for the moment in which the process forks.
 _open: Final[weakref.WeakSet[Client]] = weakref.WeakSet()
@@ -114,7 +112,7 @@ class Client(Submitting, Moving, Managing, Computing, Everywhere, Reporting):
             live = Live(entrance, self, dial, name=name, waits=own_way, on_loop=False)
             super().__init__(live)
             self._closing = threading.Lock()
-            self._callbacks: SimpleQueue[Callable[[], None] | None] | None = None
+            self._make_threads(name)
             self._loop = LoopThread(f"trio-dask {name}")
             self._loop.start()
             try:
@@ -174,8 +172,7 @@ class Client(Submitting, Moving, Managing, Computing, Everywhere, Reporting):
                 with suppress(RuntimeError):  # an error has ended the loop, and is in the log
                     self._loop.call(self._part)
                 self._loop.stop()
-            if self._callbacks is not None:
-                self._callbacks.put(None)
+            self._end_threads()
             self._look_no_more()
             if self.cluster is not None:
                 self.cluster.close()
@@ -244,7 +241,7 @@ class Client(Submitting, Moving, Managing, Computing, Everywhere, Reporting):
 
     def follow(self, future: BaseFuture[Any], settle: Callable[[object], None]) -> None:
         """Call `settle` with the value of a task when it has ended, or with its error as `Failed`."""
-        self.call_when_done(future, partial(self._settle, settle))
+        self._when_done(future, partial(self._settle, settle, future), self._results.call)
 
     def _settle(self, settle: Callable[[object], None], done: BaseFuture[Any]) -> None:
         try:
@@ -289,14 +286,16 @@ class Client(Submitting, Moving, Managing, Computing, Everywhere, Reporting):
 
     def _run_callback(self, call: Callable[[], None]) -> None:
         """In a thread of their own, where they may wait for whatever they like."""
-        with self.live.lock:
-            if self._callbacks is None:
-                self._callbacks = SimpleQueue()
-                name = f"{self.live.core.name} callbacks"
-                threading.Thread(
-                    target=_serve, args=(self._callbacks,), name=name, daemon=True
-                ).start()
-        self._callbacks.put(call)
+        self._callbacks.call(call)
+
+    def _make_threads(self, name: str) -> None:
+        self._callbacks = CallingThread(f"{name} callbacks")
+        #: Where what callbacks may wait for gets its value.
+        self._results = CallingThread(f"{name} results")
+
+    def _end_threads(self) -> None:
+        self._results.end()
+        self._callbacks.end()
 
     # ------------------------------------------------------------ questions
 
@@ -337,15 +336,6 @@ class Client(Submitting, Moving, Managing, Computing, Everywhere, Reporting):
             TimeoutError: there were not within `timeout` seconds.
         """
         self.run_blocking(self._wait_for_workers(n_workers, waits.seconds_of(timeout)))
-
-
-def _serve(calls: SimpleQueue[Callable[[], None] | None]) -> None:
-    while (call := calls.get()) is not None:
-        try:
-            call()
-        except BaseException:  # noqa: ASYNC103 - as of `sys.exit`: there are others' callbacks to come
-            logger.exception("a callback would have ended the thread of all callbacks")
-        del call  # it has its future, which nobody else may want any more
 
 
 def _after_fork() -> None:

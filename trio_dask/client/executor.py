@@ -52,15 +52,20 @@ class ExecutorFuture(concurrent.futures.Future[T]):
 
     Inside a task who waits for it does so without its slot, as what is waited for may need it: with
     `result` and `exception`, and with `wait` and `as_completed` of the standard library.
+
+    Callbacks are called where those of the client's own futures are, and may wait for other calls;
+    those of a future that is cancelled in the thread that cancels it.
     """
 
     def __init__(
         self,
         give_up: Callable[[ExecutorFuture[T]], None],
         wait: Callable[[list[ExecutorFuture[Any]], float | None], float | None],
+        run_callback: Callable[[Callable[[], None]], None],
         event: Callable[[], threading.Event] | None = None,
     ) -> None:
         super().__init__()
+        self._run_callback = run_callback
         if event is not None:
             self._waiters = _Waiters(event)
         self._give_up = give_up
@@ -78,11 +83,12 @@ class ExecutorFuture(concurrent.futures.Future[T]):
     def cancel(self) -> bool:
         """Give the task up, whether it has begun or not. False if it has ended."""
         with self._settling:
-            if not super().cancel():
+            was_done = self.done()
+            if not self._cancel():
                 return False
-            if self._state == concurrent.futures._base.CANCELLED:  # noqa: SLF001 - who waits is told
-                self.set_running_or_notify_cancel()
-        self._give_up(self)
+        if not was_done:
+            self._tell()
+            self._give_up(self)
         return True
 
     def settle(self, outcome: object) -> None:
@@ -93,10 +99,24 @@ class ExecutorFuture(concurrent.futures.Future[T]):
             if not isinstance(outcome, Failed):
                 self.set_result(outcome)  # type: ignore[arg-type]
             elif isinstance(outcome.error, concurrent.futures.CancelledError):
-                super().cancel()
-                self.set_running_or_notify_cancel()
+                self._cancel()
             else:
                 self.set_exception(outcome.error)
+        self._run_callback(self._tell)
+
+    def _cancel(self) -> bool:
+        """With the lock."""
+        if not super().cancel():
+            return False
+        if self._state == concurrent.futures._base.CANCELLED:  # noqa: SLF001 - who waits is told
+            self.set_running_or_notify_cancel()
+        return True
+
+    def _invoke_callbacks(self) -> None:
+        """Not here, with the lock: they may well cancel this future, as one of several."""
+
+    def _tell(self) -> None:
+        super()._invoke_callbacks()  # type: ignore[misc]
 
 
 class ClientExecutor(concurrent.futures.Executor):
@@ -131,7 +151,12 @@ class ClientExecutor(concurrent.futures.Executor):
             if self._is_shut:
                 msg = "this executor was shut down: it takes no more calls"
                 raise RuntimeError(msg)
-            future: ExecutorFuture[T] = ExecutorFuture(self._give_up, self._wait, self._event)
+            future: ExecutorFuture[T] = ExecutorFuture(
+                self._give_up,
+                self._wait,
+                self._client._run_callback,  # noqa: SLF001 - where those of its futures run
+                self._event,
+            )
             task: Any = self._client.submit(fn, *args, **self._options, **kwargs)
             self._pending[future] = task
         self._client.follow(task, partial(self._settle, future))

@@ -189,7 +189,7 @@ class TaskClient(Client):
     def __init__(self, nest: Nest) -> None:
         self._nest = nest
         self.cluster = None
-        self._callbacks = None
+        self._make_threads(nest.key)
         BaseClient.__init__(self, NestedLive(nest, self, TaskThreadWaits(nest)))
 
     def __enter__(self) -> Self:
@@ -208,8 +208,7 @@ class TaskClient(Client):
 
     def end_callbacks(self) -> None:
         """No callback comes any more."""
-        if self._callbacks is not None:
-            self._callbacks.put(None)
+        self._end_threads()
 
     def after(self, seconds: float, call: Callable[[], None]) -> Callable[[], None]:
         """Have something called in a while, unless it is taken back, or the process ends before."""
