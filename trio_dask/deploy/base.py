@@ -327,4 +327,4 @@ class AsyncCluster(ClusterBase):
 def show_line(line: str) -> None:
     """What the servers, or tasks, write on stderr goes to this program's."""
     with suppress(OSError, ValueError):  # closed, or nobody reads it
-        print(line, file=sys.stderr, flush=True)  # noqa: T201
+        print(line, end="" if line.endswith("\r") else "\n", file=sys.stderr, flush=True)  # noqa: T201

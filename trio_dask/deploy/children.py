@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -26,6 +27,12 @@ _TAIL_LINES: Final = 20
 #: How long a server's last line may take to arrive after its end.
 _LAST_WORDS_S: Final = 1.0
 _READ_BYTES: Final = 1 << 16
+#: After a line; what is drawn over with a carriage return, as a bar is, keeps that.
+_LINE_ENDS: Final = re.compile(rb"\r?\n|(?<=\r)(?!\n)(?=.)", re.DOTALL)
+#: A longer one is parted.
+_LINE_MAX: Final = 1 << 16
+#: After its end so many reads are made, whoever else still writes there.
+_LAST_READS: Final = 32
 
 
 @dataclass(slots=True, eq=False)
@@ -38,6 +45,7 @@ class Child:
     tie: socket.socket | None = None
     _heard: dict[str, list[str]] = field(default_factory=dict)
     _more: trio.Event = field(default_factory=trio.Event)
+    _begun: bytes = b""  # of a line whose end has not been read
     #: Set when stderr has been read to its end.
     silent: trio.Event = field(default_factory=trio.Event)
 
@@ -90,16 +98,36 @@ class Child:
         stream = self.process.stderr
         if stream is None:
             return
-        rest = b""
         async for data in stream:
-            *lines, rest = (rest + data).split(b"\n")
-            for raw in lines:
-                self._hear(raw.decode(errors="replace"), on_line)
+            self._feed(data, on_line)
+        self._feed(b"\n" if self._begun else b"", on_line)
         self.silent.set()
         self._wake()
 
+    def drain(self, on_line: Callable[[str], None] | None) -> None:
+        """Read what it has written on stderr before its end, and nobody has read yet."""
+        stream = self.process.stderr
+        if self.silent.is_set() or not isinstance(stream, trio.lowlevel.FdStream):
+            return
+        with suppress(OSError):  # nothing is there now: a grandchild holds it open
+            for _ in range(_LAST_READS):
+                data = os.read(stream.fileno(), _READ_BYTES)
+                if not data:
+                    break
+                self._feed(data, on_line)
+        self._feed(b"\n" if self._begun else b"", on_line)
+
+    def _feed(self, data: bytes | bytearray, on_line: Callable[[str], None] | None) -> None:
+        *lines, self._begun = _LINE_ENDS.split(self._begun + data)
+        if len(self._begun) > _LINE_MAX:
+            lines.append(self._begun)
+            self._begun = b""
+        for raw in lines:
+            self._hear(raw.decode(errors="replace"), on_line)
+
     def _hear(self, line: str, on_line: Callable[[str], None] | None) -> None:
-        self.tail.append(line)
+        if not line.endswith("\r"):  # a bar is drawn again and again
+            self.tail.append(line)
         for label, found in self._heard.items():
             if label in line:
                 found.append(_after(line, label))
@@ -187,6 +215,7 @@ async def open_child(
                         child.order(CLOSE)  # a worker has nobody to leave anything to
                         await _end(process, patient=command is not None)
                     listeners.cancel_scope.cancel("the child has ended")
+                    child.drain(on_line)
         finally:
             if process.stderr is not None:
                 with trio.move_on_after(1, shield=True):
