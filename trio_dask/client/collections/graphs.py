@@ -98,6 +98,8 @@ def concrete(dsk: Any, keys: Iterable[Any]) -> Graph:
     from dask.highlevelgraph import HighLevelGraph
     from dask.order import order
 
+    from trio_dask.client.collections.fusing import fused, may_be_fused
+
     wanted = list(keys)
     expr: Any = dsk
     if isinstance(dsk, HighLevelGraph):
@@ -121,7 +123,12 @@ def concrete(dsk: Any, keys: Iterable[Any]) -> Graph:
     ranks = order(nodes)
     ordered = {key: nodes[key] for key in sorted(nodes, key=ranks.__getitem__)}
     meant = _aliases(ordered, set(wanted))
-    return Graph(ordered, meant, _chosen(expr.__dask_annotations__()))
+    annotations = _chosen(expr.__dask_annotations__())
+    if not annotations and may_be_fused(expr):
+        kept = {meant.get(key, key) for key in wanted}
+        ordered, become = fused(ordered, meant, kept)
+        meant = {key: become.get(real, real) for key, real in meant.items()} | become
+    return Graph(ordered, meant, annotations)
 
 
 def common_options(options: Mapping[str, Any]) -> dict[str, Any]:
