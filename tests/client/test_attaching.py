@@ -237,3 +237,107 @@ async def test_awaited(cluster: LocalCluster) -> None:
         future.release()
         assert await found == 2
         assert await client.gather({"a": pickle.loads(pickle.dumps([found]))}) == {"a": [2]}
+
+
+# ---------------------------------------------------------------- by key
+
+
+def test_a_future_by_its_key(client: Client) -> None:
+    """As programs written for Dask have it: one more hold on what the client holds."""
+    chosen, plain = client.submit(inc, 1, key="chosen"), client.submit(inc, 2)
+    for future in (chosen, plain):
+        again: Future[int]
+        for again in (Future(future.key, client), Future(future.key), Future(key=future.key)):
+            assert again.key == future.key
+            assert again.client is client
+            assert again.result(PATIENCE_S) == future.result(PATIENCE_S)
+    found: Future[int] = Future("chosen", client)
+    gone(client, chosen)
+    assert client.submit(inc, found).result(PATIENCE_S) == 3
+    assert found.result(PATIENCE_S) == 2
+
+
+def test_the_last_one_of_a_key_is_meant(client: Client) -> None:
+    """One that was let go of is not."""
+    first = client.submit(inc, 1, key="twice")
+    assert first.result(PATIENCE_S) == 2
+    gone(client, first)
+    last = client.submit(inc, 5, key="twice")
+    assert Future("twice", client).result(PATIENCE_S) == 6
+    del first
+    gone(client, last)
+    with pytest.raises(ValueError, match=r"holds no task of this key.*a Variable or a Queue"):
+        Future("twice", client)
+
+
+def test_a_future_of_a_graph_by_its_key(client: Client) -> None:
+    """Where that is text."""
+    delayed = pytest.importorskip("dask").delayed
+    persisted = delayed(inc)(3).persist()
+    found: Future[int] = Future(persisted.key, client)
+    assert found.key == persisted.key
+    assert found.result(PATIENCE_S) == 4
+
+
+def test_in_a_task_it_is_the_task_s(client: Client) -> None:
+    """And of another client's tasks it knows nothing."""
+
+    def asks() -> tuple[int, str]:
+        own = get_client().submit(inc, 1, key="inner")
+        try:
+            Future("outer")
+        except ValueError as error:
+            return Future("inner").result() + own.result(), str(error)
+        return 0, ""
+
+    outer = client.submit(inc, 1, key="outer")
+    found, error = client.submit(asks).result(PATIENCE_S)
+    assert found == 4
+    assert error.startswith("Future('outer', …): the client holds no task of this key")
+    assert outer.result(PATIENCE_S) == 2
+
+
+async def test_an_awaited_one_by_its_key(cluster: LocalCluster) -> None:
+    """Of the same kind as its client."""
+    async with AsyncClient(cluster) as client:
+        future = client.submit(inc, 1, key="awaited")
+        assert await AsyncFuture("awaited", client) == 2
+        assert await AsyncFuture("awaited") == 2
+        with pytest.raises(TypeError, match="is of type Client"):
+            Future("awaited", client)
+        await future
+
+
+@pytest.mark.parametrize("odd", [5, None, ("x", 0), b"x"])
+def test_what_is_no_key(client: Client, odd: Any) -> None:
+    """The error says where futures of collections are; nothing is written to stderr."""
+    with pytest.raises(TypeError, match=r"key of a task is text; .* futures_of\(\)"):
+        Future(odd, client)
+    with pytest.raises(TypeError, match="is of type Client"):
+        Future("x", odd or 5)
+
+
+def test_a_future_that_was_released_is_no_argument(client: Client) -> None:
+    """It is named by its key, at the call."""
+    first, second = client.map(inc, [1, 2])
+    client.gather([first, second])
+    gone(client, second)
+    for ask in (client.submit, client.map):
+        with pytest.raises(SubmitError, match=f"the future {second.key} was released"):
+            ask(inc, [second])
+    with pytest.raises(SubmitError, match=f"the future {second.key} was released"):
+        client.publish_dataset(x=[first, second])
+
+
+def test_futures_of_others_are_named_by_their_keys(client: Client, cluster: LocalCluster) -> None:
+    """Not by that of their neighbour, also when their client is closed."""
+    with Client(cluster) as other:
+        first, second = other.map(inc, [1, 2])
+        other.gather([first, second])
+        with pytest.raises(ValueError, match=f"the future {second.key} belongs to another client"):
+            client.gather([second])
+    for ask in (client.gather, client.cancel):
+        with pytest.raises(ValueError, match=f"{second.key} belongs to another client: ask that"):
+            ask([client.submit(inc, 1), second])
+    with pytest.raises(SubmitError, match=f"the future {second.key} belongs to another client"):
+        client.submit(inc, second)

@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, cast
 
 from trio_dask.client import currents
+from trio_dask.client.core import RELEASED
 from trio_dask.errors import SubmitError
 from trio_dask.messages.payload import input_value, is_finding, note_input
 
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from trio_dask.client.base import BaseClient
+    from trio_dask.client.core import Batch
     from trio_dask.messages.ids import TaskId
 
 
@@ -42,31 +44,37 @@ def packing_for(owner: object) -> Iterator[None]:
 
 
 def reduce_future(
-    owner: object, tid: TaskId, key: str, *graph_key: Any
+    batch: Batch, tid: TaskId, graph_key: Callable[[], tuple[Any, ...]]
 ) -> tuple[Callable[..., Any], Any]:
     """How a future is pickled: as an input of the task whose argument it is in, or for `attach`.
 
     A future of a graph has the key that the graph knows it by, too.
 
     Raises:
-        SubmitError: it is another client's than the one that packs arguments.
+        SubmitError: it is another client's than the one that packs arguments, or was released.
         TypeError: its client is closed, or has lost its scheduler for good.
     """
     if is_finding():
-        if _present.owner is not None and _present.owner is not owner:
+        if _present.owner is not None and _present.owner is not batch.owner:
             msg = (
-                f"the future {key} belongs to another client, which may hand it over by "
-                "publish_dataset, a Variable or a Queue"
+                f"the future {batch.key(tid)} belongs to another client, which may hand it over "
+                "by publish_dataset, a Variable or a Queue"
+            )
+            raise SubmitError(msg)
+        if batch.status[tid - batch.first] == RELEASED:
+            msg = (
+                f"the future {batch.key(tid)} was released, so that nobody keeps its value: "
+                "release it when what it is an argument of has been submitted"
             )
             raise SubmitError(msg)
         note_input(tid)
         return input_value, (tid,)
-    client = cast("BaseClient", owner)
-    core = client.live.core
+    client = cast("BaseClient", batch.owner)
+    core, key = client.live.core, batch.key(tid)
     if core.ended:
         msg = f"the future {key} cannot be pickled, as its client has ended: {core.ended}"
         raise TypeError(msg)
-    return attach, (core.cluster, client.scheduler_address, core.origin(tid), key, *graph_key)
+    return attach, (core.cluster, client.scheduler_address, core.origin(tid), key, *graph_key())
 
 
 def attach(cluster: str, address: str, tid: TaskId, key: str, *graph_key: Any) -> Any:

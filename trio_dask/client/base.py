@@ -305,11 +305,16 @@ class BaseClient:
         """Where handlers of events run; they give a coroutine if they are to go on."""
         self._run_callback(lambda: self.live.go_on(call()))
 
-    def _check_own(self, futures: Iterable[BaseFuture[Any]]) -> None:
-        for batch in {future._batch: None for future in futures}:  # noqa: SLF001
-            if batch.owner is not self:
-                msg = f"the future {batch.key(batch.first)} belongs to another client"
-                raise ValueError(msg)
+    def _check_own(self, futures: Sequence[BaseFuture[Any]]) -> None:
+        owners = {future._batch.owner for future in futures}  # noqa: SLF001
+        if owners <= {self}:
+            return
+        key = next(each.key for each in futures if each._batch.owner is not self)  # noqa: SLF001
+        msg = (
+            f"the future {key} belongs to another client: ask that one, or have it handed over "
+            "by publish_dataset, a Variable or a Queue"
+        )
+        raise ValueError(msg)
 
     async def _retry(self, futures: Any) -> None:
         found = self._found(futures)

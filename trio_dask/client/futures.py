@@ -7,6 +7,7 @@ import sys
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar, cast
 
 from trio_dask.client.attaching import reduce_future
+from trio_dask.client.binding import NOWHERE, of_key
 from trio_dask.client.core import (
     CANCELLED,
     PENDING,
@@ -56,9 +57,14 @@ class BaseFuture(Generic[T]):
     #: The value stays where it is, and here is what stands for it.
     stays: ClassVar[bool] = False
 
-    def __init__(self, batch: Batch, tid: TaskId) -> None:
-        self._batch = batch
-        self._tid = tid
+    def __init__(self, key: Any = None, client: Any = None) -> None:
+        # Those that the client makes are views of a batch; the names are those of the others.
+        self._batch: Batch = key
+        self._tid: TaskId = client
+        if type(key) is not Batch:
+            self._batch = NOWHERE  # if it is an error
+            asynchronous = isinstance(self, AsyncFuture)
+            self._batch, self._tid = of_key(key, client, asynchronous=asynchronous)
 
     def __del__(self) -> None:
         self._batch.drops.append(self._tid)
@@ -70,9 +76,7 @@ class BaseFuture(Generic[T]):
         return as_html(self._title, {"Key": self.key, "Status": self.status})
 
     def __reduce_ex__(self, protocol: object) -> Any:
-        return reduce_future(
-            self._batch.owner, self._tid, self._batch.key(self._tid), *self._graph_key()
-        )
+        return reduce_future(self._batch, self._tid, self._graph_key)
 
     @property  # type: ignore[misc]  # in typeshed it can be set
     def __class__(self) -> type:
@@ -121,7 +125,10 @@ class BaseFuture(Generic[T]):
 
 
 class AsyncFuture(BaseFuture[T]):
-    """A task of an `AsyncClient`. Await it for its value."""
+    """A task of an `AsyncClient`. Await it for its value.
+
+    ``AsyncFuture(key, client)`` is one more of a task that the client holds, as with `Future`.
+    """
 
     __slots__ = ()
     _title = "AsyncFuture"
@@ -208,7 +215,17 @@ class AsyncFuture(BaseFuture[T]):
 
 
 class Future(BaseFuture[T]):
-    """A task of a `Client`."""
+    """A task of a `Client`: what `submit` and `map` give.
+
+    ``Future(key, client)`` is one more of a task that the client holds, by its key; as long as
+    it is there the task is wanted. Without a client it is that of the block, or of the task.
+
+    Raises:
+        ValueError: the client holds no task of this key.
+
+    Example:
+        ``Future("load-1", client).result()``
+    """
 
     __slots__ = ()
 

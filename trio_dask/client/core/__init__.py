@@ -9,6 +9,7 @@ from trio_dask.client.core.batch import (
     RELEASED,
     STATUS_NAMES,
     Batch,
+    Drops,
     Function,
     Watch,
 )
@@ -28,6 +29,7 @@ __all__ = [
     "AllDone",
     "Batch",
     "ClientCore",
+    "Drops",
     "EachDone",
     "Function",
     "Groups",
