@@ -91,6 +91,54 @@ def test_a_dependent_of_a_lost_value_fails(cluster: Driver) -> None:
     assert "left" in failure.message
 
 
+def test_what_failed_for_want_of_data_runs_anew(cluster: Driver) -> None:
+    """Its key is submitted again, with another input; who holds the old future keeps its error."""
+    first, second = cluster.client(1), cluster.client(2)
+    cluster.worker(A)
+    cluster.tell(CLIENT, words.Put([first], [100], [], False))
+    cluster.tell(A, words.Stored([first], [100]))
+    cluster.submit(first + 1, [b"b"], [[first]], keys=["x"])
+    cluster.submit(first + 2, [b"c"], [[first + 1]], keys=["y"])
+    cluster.leave(A)
+    assert {type(each) for each in cluster.heard(CLIENT)} >= {words.Lost, words.Failed}
+    cluster.submit(second, [b"b"], [[first]], keys=["x"], peer=2)  # of what is lost: the same again
+    (failed,) = cluster.heard(2)
+    assert isinstance(failed, words.Failed)
+    cluster.worker(B)
+    cluster.submit(second + 1, [b"b"], keys=["x"], peer=2)
+    cluster.submit(second + 2, [b"c"], [[second + 1]], keys=["y"], peer=2)
+    run = cluster.run_last(B)
+    assert (run.tids, run.keys) == ([second + 1], ["x"])
+    cluster.done(B, run)
+    run = cluster.run_last(B)
+    assert (run.tids, run.keys) == ([second + 2], ["y"])
+    cluster.done(B, run)
+    told = [each.tids for each in cluster.heard(2) if isinstance(each, words.Finished)]
+    assert [tid for tids in told for tid in tids] == [second + 1, second + 2]
+    assert not cluster.heard(CLIENT), "those are over"
+    cluster.leave(CLIENT)
+    cluster.leave(2)
+    assert cluster.at_rest()
+
+
+@pytest.mark.parametrize("kind", ["ValueError", "trio_dask.errors.DataLost"])
+def test_what_its_function_failed_with_fails_for_all(cluster: Driver, kind: str) -> None:
+    """Also where that is what a task of its own has raised."""
+    first = cluster.client(1)
+    cluster.worker(A)
+    cluster.submit(first, [b"b"], keys=["x"])
+    failure = Failure(kind=kind, message="no", origin={"key": "x"}).to_bytes()
+    (attempt,) = cluster.run(A).attempts
+    cluster.tell(A, words.Done([attempt], [words.ERROR], [0.1], [9], [failure]))
+    cluster.heard(CLIENT)
+    cluster.submit(first + 1, [b"b"], keys=["x"])
+    (failed,) = cluster.heard(CLIENT)
+    assert isinstance(failed, words.Failed)
+    assert failed.tids == [first + 1]
+    assert failed.failures == [failure]
+    assert not cluster.heard(A)
+
+
 def test_puts_wait_for_a_worker(cluster: Driver) -> None:
     """Where to store is said when there is somewhere."""
     first = cluster.client()

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 #: What is remembered of a failure for people; more than that is not what they read.
 _REMEMBERED_BYTES_MAX: Final = 64 * 1024
+_LOST: Final = "trio_dask.errors.DataLost"
 
 
 def remember(state: ClusterState, task: Task, why: bytes) -> None:
@@ -60,14 +61,23 @@ def unpacked(why: bytes | None) -> str:
 
 def data_lost(key: str, reason: str) -> bytes:
     """The failure of a task one of whose inputs is gone for good."""
-    return Failure(kind="trio_dask.errors.DataLost", message=f"{key} is lost: {reason}").to_bytes()
+    return Failure(kind=_LOST, message=f"{key} is lost: {reason}").to_bytes()
+
+
+def is_for_want_of_data(why: bytes) -> bool:
+    """Whether this failure says that an input is gone or out of reach: the function has not failed."""
+    try:
+        failure = Failure.from_bytes(why)
+    except RemoteProtocolError:
+        return False
+    return failure.kind == _LOST and not failure.origin
 
 
 def unreached(key: str, worker: str, dep: str, places: str) -> bytes:
     """The failure of a task that found no worker which can reach all that it needs."""
     why = f"the last one, {worker}, could not fetch {dep} from {places}"
     message = f"{key} found no worker that can reach all of its inputs: {why}"
-    return Failure(kind="trio_dask.errors.DataLost", message=message).to_bytes()
+    return Failure(kind=_LOST, message=message).to_bytes()
 
 
 def out_of_time(

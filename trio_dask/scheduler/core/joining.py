@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 from trio_dask.scheduler.core import state as st
 from trio_dask.scheduler.core.expiring import joined as on_joined
+from trio_dask.scheduler.core.failures import is_for_want_of_data
 from trio_dask.scheduler.core.lifecycle import require, tell
 
 if TYPE_CHECKING:
@@ -42,12 +43,18 @@ def is_known(
 def _will_do(state: ClusterState, task: Task) -> bool:
     """Whether it is, or may become, what somebody asks for who submits its key.
 
-    What failed fails for all: nobody knows better. What somebody has cancelled is not run for
-    that one; the next one wants it again.
+    What failed fails for all: nobody knows better; but for what could not run, as an input was
+    lost, since there may be another one now. What somebody has cancelled is not run for that
+    one; the next one wants it again.
     """
-    if task.state in _NOT_RUN or task.tid in state.cancelling:
-        return False
-    return _may_be_made(task)
+    return not _was_not_run(task) and task.tid not in state.cancelling and _may_be_made(task)
+
+
+def _was_not_run(task: Task) -> bool:
+    """Whether it has come to an end that says nothing of what its function gives."""
+    if task.state == st.FAILED:
+        return is_for_want_of_data(task.value or b"")
+    return task.state in _NOT_RUN
 
 
 def _may_be_made(task: Task) -> bool:
@@ -58,7 +65,7 @@ def _may_be_made(task: Task) -> bool:
         looked += len(each.deps) + 1
         if each.args is None or looked > _LOOK:
             return False
-        if any(dep.state == st.LOST for dep in each.deps):
+        if any(map(_was_not_run, each.deps)):
             return False
         look += [dep for dep in each.deps if dep.state == st.RELEASED]
     return True
