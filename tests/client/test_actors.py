@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import copy
 import gc
 import os
+import pickle
 import signal
 from contextlib import suppress
 from types import SimpleNamespace
@@ -15,6 +17,7 @@ import trio
 from tests.client.fake_cluster import open_client
 from trio_dask import (
     AsyncClient,
+    AsyncVariable,
     Client,
     DataLost,
     Future,
@@ -22,6 +25,7 @@ from trio_dask import (
     Queue,
     SubmitError,
     TaskError,
+    Variable,
     as_completed,
     get_client,
 )
@@ -290,6 +294,80 @@ def test_through_a_queue(client: Client, cluster: LocalCluster) -> None:
         Queue("actors", client=other).put(other.submit(Counter, actor=True).result())
     counter = queue.get()
     assert counter.add(2).result() == 2
+
+
+def through_queue(future: Future[Any], giver: Client, taker: Client) -> Any:
+    """The future comes out of a queue."""
+    Queue("futures", client=giver).put({"deep": [future]})
+    return Queue("futures", client=taker).get()["deep"][0]
+
+
+def through_variable(future: Future[Any], giver: Client, taker: Client) -> Any:
+    """Out of a variable."""
+    Variable("actor", client=giver).set(future)
+    return Variable("actor", client=taker).get()
+
+
+def through_dataset(future: Future[Any], giver: Client, taker: Client) -> Any:
+    """Out of a published data set."""
+    giver.publish_dataset(future, name="actor", override=True)
+    return taker.get_dataset("actor")
+
+
+def through_pickle(future: Future[Any], giver: Client, taker: Client) -> Any:
+    """Out of a pickle, which names the class, and does not need it."""
+    data = pickle.dumps(future)
+    assert __name__.encode() not in data
+    return pickle.loads(data)
+
+
+def through_copy(future: Future[Any], giver: Client, taker: Client) -> Any:
+    """Out of a copy of a copy."""
+    return copy.deepcopy([copy.copy(future)])[0]
+
+
+@pytest.mark.parametrize(
+    "way", [through_queue, through_variable, through_dataset, through_pickle, through_copy]
+)
+def test_the_future_of_an_actor_is_handed_over(
+    client: Client, cluster: LocalCluster, way: Any
+) -> None:
+    """What comes out is the future of an actor, for whoever has it, and holds it."""
+    with Client(cluster) as other:
+        future = client.submit(Counter, 5, actor=True)
+        client.flush()  # a pickle is nothing that the scheduler would know of
+        found = way(future, client, other)
+        counter = found.result()
+        assert counter.add().result() == 6
+        assert found.client.gather([found])[0].add().result() == 7
+        assert found.client.submit(use, found, 2).result() == [8, 9]
+        assert found.type is Counter
+        assert future.result().n == 9
+        future.release()
+        client.flush()
+        del future
+        assert counter.add().result() == 10
+        again = way(found, found.client, client)
+        assert again.result().n == 10
+
+
+async def test_an_awaited_one_is_handed_over(cluster: LocalCluster) -> None:
+    """The same, also inside a task that awaits."""
+
+    async def asks() -> int:
+        found: Any = await AsyncVariable("awaited-actor").get()
+        counter = await found
+        await counter.add()
+        return int(await counter.later(10))
+
+    async with AsyncClient(cluster) as client:
+        future = client.submit(Counter, 5, actor=True)
+        await AsyncVariable("awaited-actor", client=client).set(future)
+        found: Any = await AsyncVariable("awaited-actor", client=client).get()
+        assert await client.submit(asks) == 16
+        counter = await found
+        assert await counter.n == 16
+        assert await found.type is Counter
 
 
 def test_what_cannot_be(client: Client) -> None:

@@ -183,6 +183,35 @@ def consume(queue: Queue) -> int:
     return int(queue.get(PATIENCE_S)["square"].result(PATIENCE_S))
 
 
+def double(number: int) -> int:
+    """A task."""
+    return 2 * number
+
+
+@pytest.mark.parametrize("key", ["of-two", None])
+def test_a_future_that_others_had_first_is_handed_over(
+    client: Client, cluster: LocalCluster, key: str | None
+) -> None:
+    """By who has it from a queue, or has submitted its key, too: the first one's id is another."""
+    with Client(cluster) as other:
+        first = client.submit(double, 4, key=key)
+        client.flush()
+        second: Any = other.submit(double, 4, key=key)
+        if key is None:
+            Queue("to-other", client=client).put(first)
+            second = Queue("to-other", client=other).get()
+        third = other.submit(double, 5)
+        Queue("back", client=other).put([third, {"a": second}, second, third])
+        Variable("back", client=other).set(second)
+        other.publish_dataset(second, name=f"back-{key}")
+        a, b, c, d = Queue("back", client=client).get()
+        assert client.gather([a, b, c, d]) == [10, {"a": 8}, 8, 10]
+        assert Variable("back", client=client).get().result() == 8
+        assert client.get_dataset(f"back-{key}").result() == 8
+        client.unpublish_dataset(f"back-{key}")
+        Variable("back", client=client).delete()
+
+
 def test_a_queue_of_futures(client: Client) -> None:
     """They are made in one task, which has ended by then, and used in others."""
     queue = Queue("squares")

@@ -8,7 +8,10 @@ from collections import deque
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final, TypeVar, cast
 
+from trio_dask.client.attaching import is_argument
+from trio_dask.client.binding import NOWHERE
 from trio_dask.client.futures import AsyncFuture, BaseFuture, Future
+from trio_dask.client.kinds import kind_of
 from trio_dask.errors import SubmitError
 from trio_dask.runner import ActorCell, ActorMaker, call_actor, call_actor_async, opened
 
@@ -153,20 +156,70 @@ class AsyncActor(BaseActor):
         return self._call(name)
 
 
+class Looks:
+    """What is known of an actor without asking it: its class, or only how that is called and its methods."""
+
+    __slots__ = ("_shown", "kind")
+
+    def __init__(self, kind: type | None, shown: tuple[str, dict[str, bool]] | None = None) -> None:
+        self.kind = kind
+        self._shown = shown
+
+    @property
+    def shown(self) -> tuple[str, dict[str, bool]]:
+        """The name of the class, and its methods, of which some are coroutine functions."""
+        if self._shown is None:
+            assert self.kind is not None
+            self._shown = self.kind.__name__, methods_of(self.kind)
+        return self._shown
+
+
+class _Plain:
+    """A future of an actor, to be pickled as any other is."""
+
+    def __init__(self, future: BaseFuture[Any]) -> None:
+        self._future = future
+
+    def __reduce_ex__(self, protocol: object) -> Any:
+        return BaseFuture.__reduce_ex__(self._future, protocol)
+
+
+def _handed_over(target: Any, shown: tuple[str, dict[str, bool]]) -> Any:
+    """The future of an actor out of a queue, a pickle and so on: the class need not be there."""
+    if isinstance(target, _Plain):  # a copy
+        fn, args = target.__reduce_ex__(2)
+        target = fn(*args)
+    if not isinstance(target, BaseFuture):
+        return target  # in a task it is the actor itself
+    make: Any = AsyncActorFuture if isinstance(target, AsyncFuture) else ActorFuture
+    future = make(Looks(None, shown), target._batch, target._tid)  # noqa: SLF001 - it takes its place
+    target._batch = NOWHERE  # noqa: SLF001 - so that there is one to let go of it
+    return future
+
+
+def _reduced(future: ActorFuture[Any] | AsyncActorFuture[Any], protocol: object) -> Any:
+    if is_argument():
+        return BaseFuture.__reduce_ex__(future, protocol)
+    return _handed_over, (_Plain(future), future.looks.shown)
+
+
 class ActorFuture(Future[T]):
     """The actor that `submit` makes: its `result` is something to call methods of."""
 
-    __slots__ = ("_kind",)
+    __slots__ = ("looks",)
 
     stays = True
 
-    def __init__(self, kind: type, batch: Batch, tid: TaskId) -> None:
+    def __init__(self, looks: Looks, batch: Batch, tid: TaskId) -> None:
         super().__init__(batch, tid)
-        self._kind = kind
+        self.looks = looks
+
+    def __reduce_ex__(self, protocol: object) -> Any:
+        return _reduced(self, protocol)
 
     def stand_in(self) -> Actor:
         """What there is here for the actor."""
-        return Actor(self, self._kind.__name__, methods_of(self._kind))
+        return Actor(self, *self.looks.shown)
 
     def result(self, timeout: float | str | None = None) -> T:
         """The actor, when it has been made, or the error that making it raised."""
@@ -178,23 +231,28 @@ class ActorFuture(Future[T]):
     @property
     def type(self) -> Kind | None:
         """The class of the actor; None while it has not been made."""
-        return self._kind if self.status == "finished" else None
+        if self.looks.kind is None:
+            return self.client.run_blocking(kind_of(self.client, self))
+        return self.looks.kind if self.status == "finished" else None
 
 
 class AsyncActorFuture(AsyncFuture[T]):
     """The same, awaited."""
 
-    __slots__ = ("_kind",)
+    __slots__ = ("looks",)
 
     stays = True
 
-    def __init__(self, kind: type, batch: Batch, tid: TaskId) -> None:
+    def __init__(self, looks: Looks, batch: Batch, tid: TaskId) -> None:
         super().__init__(batch, tid)
-        self._kind = kind
+        self.looks = looks
+
+    def __reduce_ex__(self, protocol: object) -> Any:
+        return _reduced(self, protocol)
 
     def stand_in(self) -> AsyncActor:
         """What there is here for the actor."""
-        return AsyncActor(self, self._kind.__name__, methods_of(self._kind))
+        return AsyncActor(self, *self.looks.shown)
 
     async def result(self, timeout: float | str | None = None) -> T:  # noqa: ASYNC109 - as in Dask
         """The actor, when it has been made, or the error that making it raised."""
@@ -209,10 +267,12 @@ class AsyncActorFuture(AsyncFuture[T]):
         return self._type()
 
     async def _type(self) -> Kind | None:
-        return self._kind if self.status == "finished" else None
+        if self.looks.kind is None:
+            return await kind_of(self.client, self)
+        return self.looks.kind if self.status == "finished" else None
 
 
-def made_by(kind: Callable[..., Any], *, asynchronous: bool) -> Callable[[Batch, TaskId], Any]:
+def made_by(kind: Any, *, asynchronous: bool) -> Callable[[Batch, TaskId], Any]:
     """What makes the future of an actor."""
     future: Any = AsyncActorFuture if asynchronous else ActorFuture
-    return partial(future, kind)
+    return partial(future, Looks(kind))

@@ -28,19 +28,27 @@ class _Present(threading.local):
     """For which client this thread is packing arguments."""
 
     owner: object | None = None
+    #: Whether these are for the scheduler to keep, and not of a task.
+    keeps = False
 
 
 _present = _Present()
 
 
 @contextmanager
-def packing_for(owner: object) -> Iterator[None]:
-    """While it lasts, this thread packs what this client is going to send."""
-    before, _present.owner = _present.owner, owner
+def packing_for(owner: object, *, keeps: bool = False) -> Iterator[None]:
+    """While it lasts, this thread packs what this client is going to send: arguments, or what is kept."""
+    before = _present.owner, _present.keeps
+    _present.owner, _present.keeps = owner, keeps
     try:
         yield
     finally:
-        _present.owner = before
+        _present.owner, _present.keeps = before
+
+
+def is_argument() -> bool:
+    """Whether a future that is pickled here stands for its value, and not for itself."""
+    return is_finding() and not _present.keeps
 
 
 def reduce_future(
@@ -67,8 +75,9 @@ def reduce_future(
                 "release it when what it is an argument of has been submitted"
             )
             raise SubmitError(msg)
-        note_input(tid)
-        return input_value, (tid,)
+        number = note_input(tid)
+        # What is kept is read by others, who are told which tasks these are by other ids.
+        return input_value, (number if _present.keeps else tid,)
     client = cast("BaseClient", batch.owner)
     core, key = client.live.core, batch.key(tid)
     if core.ended:

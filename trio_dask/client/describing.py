@@ -248,7 +248,7 @@ class Describer:
             SubmitError: it cannot be pickled, or is too large.
         """
         refs: list[TaskId] = []
-        with packing_for(self._owner):
+        with packing_for(self._owner, keeps=True):
             payload = pack(value, refs=refs)
         nbytes = payload_bytes(payload)
         if nbytes > bytes_max:

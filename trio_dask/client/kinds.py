@@ -5,8 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from trio_dask.client.core import FINISHED
+from trio_dask.client.futures import AsyncFuture, Future
 from trio_dask.client.options import task_options
 from trio_dask.client.outcomes import Failed
+from trio_dask.runner import ActorCell
 
 if TYPE_CHECKING:
     from trio_dask.client.base import BaseClient
@@ -18,7 +20,7 @@ _PRIORITY = 100_000
 
 def _kind(value: Any) -> type:
     """Of what class a value is; called where it is."""
-    return type(value)
+    return type(value._thing) if isinstance(value, ActorCell) else type(value)  # noqa: SLF001
 
 
 async def kind_of(client: BaseClient, future: BaseFuture[Any]) -> type | None:
@@ -38,7 +40,8 @@ async def kind_of(client: BaseClient, future: BaseFuture[Any]) -> type | None:
         priority=_PRIORITY, retries=0, resources=None, workers=None, allow_other_workers=False,
         timeout=None, deadline=None, on_cancel="interrupt",
     )  # fmt: skip
-    asked = client.submit_one(type(future), (_kind, (future,), {}), options)
+    make: Any = AsyncFuture if client.asynchronous else Future
+    asked = client.submit_one(make, (_kind, (future,), {}), options)
     outcome = await client.live.values.one(asked._batch, asked._tid, None)  # noqa: SLF001
     if type(outcome) is Failed:
         raise outcome.take()

@@ -91,10 +91,7 @@ def opened(client: BaseClient, item: dict[str, Any]) -> Any:
     make: Any = AsyncFuture if client.asynchronous else Future
     with client.live.lock:
         placed = client.live.core.want(targets, item["keys"])
-    futures = {
-        target: make(batch, tid) for target, (batch, tid) in zip(targets, placed, strict=True)
-    }
-    with given(futures):
+    with given({number: make(batch, tid) for number, (batch, tid) in enumerate(placed)}):
         return unpack(item["data"])
 
 

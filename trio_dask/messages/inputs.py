@@ -19,7 +19,7 @@ class _Present(threading.local):
     """What this thread is packing and unpacking."""
 
     def __init__(self) -> None:
-        self.found: dict[TaskId, None] | None = None
+        self.found: dict[TaskId, int] | None = None
         self.values: Mapping[TaskId, Any] | None = None
 
 
@@ -31,8 +31,10 @@ def is_finding() -> bool:
     return _present.found is not None
 
 
-def note_input(tid: TaskId) -> None:
+def note_input(tid: TaskId) -> int:
     """A future is being pickled: the arguments being packed need the task's value.
+
+    Returns its place among those that were found, from 0.
 
     Raises:
         TypeError: nothing is being packed, so that the future would not be found.
@@ -41,7 +43,7 @@ def note_input(tid: TaskId) -> None:
     if found is None:
         msg = "a future can only be pickled as, or inside, an argument of a task"
         raise TypeError(msg)
-    found[tid] = None
+    return found.setdefault(tid, len(found))
 
 
 def input_value(tid: TaskId) -> Any:
@@ -54,9 +56,9 @@ def input_value(tid: TaskId) -> Any:
 
 
 @contextmanager
-def finding() -> Iterator[dict[TaskId, None]]:
+def finding() -> Iterator[dict[TaskId, int]]:
     """While it lasts, futures pickled by this thread are noted in the dict it gives."""
-    before, found = _present.found, dict[TaskId, None]()
+    before, found = _present.found, dict[TaskId, int]()
     _present.found = found
     try:
         yield found
