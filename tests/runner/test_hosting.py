@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 import time
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -16,14 +17,16 @@ from trio_dask.runner import hosting
 from trio_dask.runner.on_asyncio import OnAsyncio
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
     from pathlib import Path
 
 
-def here() -> list[str]:
+Threads = Callable[..., list[threading.Thread]]
+
+
+@pytest.fixture
+def here(new_threads: Threads) -> Callable[[], list[str]]:
     """The threads that run tasks."""
-    ours = ("slot-", "async-tasks", "writer", "runner")
-    return [each.name for each in threading.enumerate() if each.name.startswith(ours)]
+    return lambda: [each.name for each in new_threads("slot-", "async-tasks", "writer", "runner")]
 
 
 def loop(begun: str) -> None:
@@ -97,21 +100,24 @@ def begin(runner: Runner, fn: Callable[..., Any], path: Path, attempt: int = 1) 
     [loop, short_naps, polite, stubborn, shielded, asleep, OnAsyncio(asleep_on_asyncio)],
     ids=lambda fn: fn.__name__,
 )
-def test_what_runs_ends_with_it(fn: Callable[..., Any], tmp_path: Path) -> None:
+def test_what_runs_ends_with_it(
+    fn: Callable[..., Any], tmp_path: Path, new_threads: Threads, here: Callable[[], list[str]]
+) -> None:
     """It is asked, and interrupted until it has ended; nothing begins any more."""
     runner = Runner(2, hosted=True, profile_interval_s=0.0)
     begin(runner, fn, tmp_path)
     begin(runner, fn, tmp_path, 2)
     runner.run(3, fid=1, args=[str(tmp_path / "late")])
     runner.close()
-    for thread in threading.enumerate():
-        if thread.name == "async-tasks":  # it was told
-            thread.join(PATIENCE_S)
+    for thread in new_threads("async-tasks"):  # it was told
+        thread.join(PATIENCE_S)
     assert here() == []
     assert not (tmp_path / "late").exists()
 
 
-def test_who_looks_is_asked_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_who_looks_is_asked_first(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, here: Callable[[], list[str]]
+) -> None:
     """And has time to end in its own way before it is interrupted."""
     monkeypatch.setattr(hosting, "_ASK_S", PATIENCE_S)
     runner = Runner(hosted=True, profile_interval_s=0.0)
@@ -121,7 +127,12 @@ def test_who_looks_is_asked_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     assert here() == []
 
 
-def test_what_is_stuck_is_left_behind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_is_stuck_is_left_behind(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    new_threads: Threads,
+    here: Callable[[], list[str]],
+) -> None:
     """Nothing reaches it in a function in C: it holds nobody up, and ends when that comes back."""
     monkeypatch.setattr(hosting, "_STRIKE_S", 0.05)
     gate = threading.Lock()
@@ -138,7 +149,7 @@ def test_what_is_stuck_is_left_behind(tmp_path: Path, monkeypatch: pytest.Monkey
     runner.close()
     assert here() == ["slot-0"]
     gate.release()
-    [left] = [each for each in threading.enumerate() if each.name == "slot-0"]
+    [left] = new_threads("slot-0")
     left.join(PATIENCE_S)
     assert here() == []
     assert not begun.with_suffix(".after").exists(), "it was interrupted as soon as it could be"

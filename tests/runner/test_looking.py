@@ -190,12 +190,16 @@ def below(node: Node, *functions: str) -> Node | None:
     return node
 
 
-def test_nobody_looks_where_that_is_switched_off() -> None:
+@pytest.mark.parametrize("interval_s", [0.0, 0.001])
+def test_nobody_looks_where_that_is_switched_off(
+    interval_s: float, new_threads: Callable[..., list[threading.Thread]]
+) -> None:
     """No thread is started."""
-    with Runner(hosted=True, profile_interval_s=0.0) as runner:
-        runner.function(1, _threads)
+    with Runner(hosted=True, profile_interval_s=interval_s) as runner:
+        runner.function(1, int)
         runner.run(1)
-        assert "profiler" not in str(runner.outcomes(1)[1])
+        assert runner.outcomes(1) == {1: 0}
+        assert bool(new_threads("profiler")) == bool(interval_s)
 
 
 class Watched(Sampler):
@@ -241,12 +245,6 @@ def test_nobody_looks_while_nothing_runs() -> None:
     thread.join(PATIENCE_S)
     assert not thread.is_alive()
     assert not sampler.resting
-
-
-def _threads() -> list[str]:
-    import threading
-
-    return [each.name for each in threading.enumerate()]
 
 
 def test_who_has_looked_keeps_nothing() -> None:

@@ -27,6 +27,7 @@ from trio_dask.messages.values import Fetch, Prepare, Ready, Values
 from trio_dask.runner.wire import Outbox
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
     from trio_dask.messages import Message
@@ -384,21 +385,24 @@ def test_it_starts_without_what_it_does_not_need() -> None:
     assert done.stdout.strip() == "[]"
 
 
-def test_a_hosted_runner_leaves_its_process_alone(gate: Path) -> None:
+def test_a_hosted_runner_leaves_its_process_alone(
+    gate: Path, new_threads: Callable[..., list[threading.Thread]]
+) -> None:
     """In threads of another process it ends with its socket, and drops what comes too late."""
     runner = Runner(hosted=True)
     runner.function(1, gate.read_bytes)
     runner.run(1)
     with gate.open("wb"):
         assert runner.close() is None
-    for thread in threading.enumerate():
-        if thread.name == "slot-0":
-            thread.join(PATIENCE_S)
+    for thread in new_threads("slot-0"):
+        thread.join(PATIENCE_S)
     assert signal.getsignal(signal.SIGINT) is not None
-    assert [each.name for each in threading.enumerate() if each.name.startswith("slot-")] == []
+    assert new_threads("slot-") == []
 
 
-def test_a_hosted_runner_at_rest_ends_with_all_its_threads(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_hosted_runner_at_rest_ends_with_all_its_threads(
+    monkeypatch: pytest.MonkeyPatch, new_threads: Callable[..., list[threading.Thread]]
+) -> None:
     """Also with one that takes its time: who waits for its end finds nothing left."""
     real, moment = Outbox.run_writer, threading.Event()
 
@@ -409,5 +413,4 @@ def test_a_hosted_runner_at_rest_ends_with_all_its_threads(monkeypatch: pytest.M
     monkeypatch.setattr(Outbox, "run_writer", run_writer)
     runner = Runner(2, hosted=True)
     assert runner.close() is None
-    left = [each.name for each in threading.enumerate()]
-    assert [name for name in left if name.startswith(("slot-", "writer"))] == []
+    assert new_threads("slot-", "writer") == []

@@ -89,7 +89,9 @@ def test_others_go_on_beside_it() -> None:
 
 
 @pytest.mark.parametrize("hosted", [False, True])
-def test_a_runner_that_keeps_slots_ends(hosted: bool) -> None:
+def test_a_runner_that_keeps_slots_ends(
+    hosted: bool, new_threads: Callable[..., list[threading.Thread]]
+) -> None:
     """When it is told to, and at once: what it keeps is for nobody then."""
     with Runner(2, hosted=hosted) as runner:
         runner.say(Reserve([7, 8, 9], [0, 0, 0]))
@@ -98,8 +100,7 @@ def test_a_runner_that_keeps_slots_ends(hosted: bool) -> None:
         with pytest.raises(EOFError):
             runner.hear()
         assert runner.close() in (0, None)
-    slots = [each for each in threading.enumerate() if each.name.startswith("slot-")]
-    assert not slots or not hosted
+    assert new_threads("slot-") == []
 
 
 # ---------------------------------------------------------------- a process for one task
