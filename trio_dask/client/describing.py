@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Final
 from trio_dask.client.attaching import packing_for
 from trio_dask.client.core import ClientCore, Function, Rows
 from trio_dask.client.keys import Add, Keys, Tokens
+from trio_dask.client.kits import Kits
 from trio_dask.errors import SubmitError
 from trio_dask.messages import Payload, payload_bytes
 from trio_dask.messages.kept import VALUE_BYTES_MAX
@@ -85,6 +86,8 @@ class Describer:
         self._lock = lock
         self._known: dict[int, tuple[weakref.ref[Any], Function, Taken | None]] = {}
         self._gone: deque[tuple[int, Function]] = deque()
+        #: Those of graphs.
+        self.kits: Final = Kits(core, self, lock)
 
     def function(self, fn: Callable[..., Any]) -> Function:
         """What the scheduler knows a function as, until `submit` or `discard`.

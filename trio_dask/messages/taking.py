@@ -27,7 +27,7 @@ _NOTHING: Final = object()
 
 
 class Taken:
-    """What a plain function took along when it was pickled, function after function.
+    """What plain functions took along when they were pickled, function after function.
 
     Nothing that could change unseen is among it: see `taken_by`. Of what its code names it has
     what there was under each name, as a name may become that of something else at any time.
@@ -56,9 +56,13 @@ class Taken:
                     return False
         return True
 
-    def add(self, fn: types.FunctionType) -> bool:
-        """Note what it takes along, and what that takes along; False if it may change unseen."""
-        seen, new = {fn}, [fn]
+    def add(self, thing: Any) -> bool:
+        """Note what something takes along, and what that takes along; False if it may change unseen."""
+        if _found_by_name(thing):
+            return True
+        if type(thing) is not types.FunctionType:
+            return False
+        seen, new = {thing}, [thing]
         while new:
             each = new.pop()
             names = tuple(dict.fromkeys(_names(each.__code__)))
@@ -79,13 +83,13 @@ class Taken:
         return True
 
 
-def taken_by(fn: types.FunctionType) -> Taken | None:
-    """What it takes along; None if that includes something that can change without a trace.
+def taken_by(*things: Any) -> Taken | None:
+    """What they take along; None if that includes something that can change without a trace.
 
     As do lists, arrays, objects and classes that travel by value, too.
     """
     taken = Taken()
-    return taken if taken.add(fn) else None
+    return taken if all(map(taken.add, things)) else None
 
 
 def travels_by_name(fn: Callable[..., Any], blob: bytes) -> bool:

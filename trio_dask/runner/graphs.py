@@ -47,21 +47,21 @@ def from_inputs(number: int) -> Any:
 class GraphCall:
     """Runs tasks of graphs that share a kit."""
 
-    __slots__ = ("__name__", "_kit")
+    __slots__ = ("__name__", "kit")
 
     def __init__(self, name: str, kit: tuple[Any, ...]) -> None:
         self.__name__ = name
-        self._kit = kit
+        self.kit = kit
 
     def __reduce__(self) -> tuple[type[GraphCall], tuple[str, tuple[Any, ...]]]:
-        return GraphCall, (self.__name__, self._kit)
+        return GraphCall, (self.__name__, self.kit)
 
     def __call__(self, program: bytes, *inputs: Any) -> Any:
         """Run a program; its first inputs are values before the first call."""
         count, steps = self._loaded(program, inputs)
         values = list(inputs[:count])
         del inputs
-        kit = self._kit
+        kit = self.kit
         for call, args, kwargs, fills, drops in steps:
             places = iter(fills)
             for place in places:
@@ -78,7 +78,7 @@ class GraphCall:
 
     def _loaded(self, program: bytes, inputs: tuple[Any, ...]) -> tuple[int, list[Any]]:
         before = _present.kit, _present.inputs
-        _present.kit, _present.inputs = self._kit, inputs
+        _present.kit, _present.inputs = self.kit, inputs
         try:
             loaded: tuple[int, list[Any]] = loads(program)
         finally:

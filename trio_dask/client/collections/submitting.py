@@ -127,7 +127,7 @@ class GraphSubmission:
         packed = [self._pack(key) for key in keys]
         for each in packed:
             if each.kit.function is None:
-                each.kit.function = self._describer.function(each.kit.call())
+                each.kit.function = self._describer.kits.function(each.kit.call())
                 self._functions.append(each.kit.function)
         with self._live.lock:
             first = self._core.table.next_tid
