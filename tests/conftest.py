@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import signal
 from typing import TYPE_CHECKING
@@ -41,6 +42,19 @@ def signals() -> Iterator[None]:
         signal.signal(signal.SIGINT, signal.default_int_handler)
     yield
     signal.signal(signal.SIGHUP, before)
+
+
+@pytest.fixture(autouse=True)
+def own_log() -> Iterator[None]:
+    """A command that a test runs in its own process shows its log for as long as the test lasts."""
+    logger = logging.getLogger("trio_dask")
+    before, level, strict = set(logger.handlers), logger.level, logging.raiseExceptions
+    yield
+    for handler in set(logger.handlers) - before:
+        if type(handler) is logging.StreamHandler:
+            logger.removeHandler(handler)
+    logger.setLevel(level)
+    logging.raiseExceptions = strict
 
 
 @pytest.fixture(autouse=True)
