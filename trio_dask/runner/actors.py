@@ -11,13 +11,18 @@ from __future__ import annotations
 import inspect
 import threading
 import traceback
+from collections import deque
 from contextlib import suppress
+from contextvars import Context, copy_context
 from typing import TYPE_CHECKING, Any, Final, NoReturn, TypeAlias
 
+from trio_dask.runner.asynchronous import AsyncTask, present
 from trio_dask.runner.nests import current
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator
+
+    import trio
 
 
 #: Who waits for longer than this to enter an actor gives the slot up meanwhile.
@@ -63,6 +68,10 @@ class Door:
     def __exit__(self, *_: object) -> None:
         self._lock.release()
 
+    def enter_at_once(self) -> bool:
+        """Go in if nobody else is; whether one is in now."""
+        return self._lock.acquire(blocking=False)
+
 
 class ActorCell:
     """Holds the object, and is the actor of all tasks here that have it as an input.
@@ -73,6 +82,7 @@ class ActorCell:
     def __init__(self, thing: Any) -> None:
         self._thing = thing
         self._lock = Door()
+        self._calls = CallsOfLoop(self)
 
     def __repr__(self) -> str:
         return f"<Actor: {type(self._thing).__name__}, here>"
@@ -86,10 +96,15 @@ class ActorCell:
         raise TypeError(msg)
 
     def __getattr__(self, name: str) -> Any:
-        if name.startswith("__") or name in {"_thing", "_lock"}:
+        if name.startswith("__") or name in {"_thing", "_lock", "_calls"}:
             raise AttributeError(name)
-        with self._lock:
+        task = _task_on_loop()
+        # A method is no state of the object; and who would hold the loop up takes what there is.
+        if task is not None or callable(getattr(type(self._thing), name, None)):
             found = getattr(self._thing, name)
+        else:
+            with self._lock:
+                found = getattr(self._thing, name)
         if not callable(found):
             return found
 
@@ -97,6 +112,8 @@ class ActorCell:
             del separate_thread  # there is nothing to choose
             if inspect.iscoroutinefunction(found):
                 return Answer(found(*args, **kwargs))
+            if task is not None:
+                return self._calls.call(task, (name, args, kwargs))
             return Answer(call_actor(self, (name, args, kwargs), None))
 
         return method
@@ -162,6 +179,55 @@ def opened(outcome: Outcome) -> Any:
     return outcome.value
 
 
+def _task_on_loop() -> AsyncTask | None:
+    """The coroutine that runs here, if this is the thread of the loop that it shares with others."""
+    task = present.get()
+    if task is None or task.loop is None or task.loop.ident != threading.get_ident():
+        return None
+    return task
+
+
+class CallsOfLoop:
+    """Plain methods that coroutines call where the actor is.
+
+    A call is made at once if nobody is in; else by a thread, in order, so that the loop goes on.
+    """
+
+    def __init__(self, cell: ActorCell) -> None:
+        self._cell = cell
+        self._lock = threading.Lock()
+        self._waiting: deque[tuple[Context, Called, AnswerToCome]] = deque()
+
+    def call(self, task: AsyncTask, called: Called) -> Answer:
+        """Make the call, or have it made when its turn comes. On the loop."""
+        with self._lock:
+            if self._waiting or not self._cell._lock.enter_at_once():  # noqa: SLF001
+                answer = AnswerToCome(task)
+                self._waiting.append((copy_context(), called, answer))
+                if len(self._waiting) == 1:
+                    threading.Thread(target=self._run, name="actor-calls", daemon=True).start()
+                return answer
+        try:
+            return Answer(call_actor(self._cell, called, None))
+        finally:
+            self._cell._lock.__exit__()  # noqa: SLF001
+
+    def _run(self) -> None:
+        """Make one call after the other, until none waits."""
+        while True:
+            context, called, answer = self._waiting[0]
+            try:
+                outcome = context.run(call_actor, self._cell, called, None)
+            except BaseException as error:  # noqa: BLE001 - it is the caller's
+                outcome = Outcome(error=error)
+            with self._lock:
+                self._waiting.popleft()
+                over = not self._waiting
+            answer.came(outcome)
+            if over:
+                return
+
+
 class Answer:
     """What a method of an actor that is here has given, in the form of a future."""
 
@@ -185,3 +251,53 @@ class Answer:
     async def _get(self) -> Any:
         outcome = self._outcome
         return opened(outcome) if isinstance(outcome, Outcome) else await outcome
+
+
+class AnswerToCome(Answer):
+    """The same, of a call of which the turn has not come yet."""
+
+    def __init__(self, task: AsyncTask) -> None:
+        super().__init__(None)
+        self._loop = task.loop
+        self._here = threading.Event()
+        self._bells: list[trio.Event] = []
+
+    def came(self, outcome: Outcome) -> None:
+        """This has come of it. In any thread."""
+        self._outcome = outcome
+        self._here.set()
+        if self._loop is not None:
+            self._loop.soon(self._ring)
+
+    def _ring(self) -> None:
+        for bell in self._bells:
+            bell.set()
+
+    def result(self, timeout: Any = None) -> Any:
+        """The value, or the error that it raised. It holds the loop up until then: await it instead.
+
+        Raises:
+            TimeoutError: it was not there within so many seconds.
+        """
+        if not self._here.wait(timeout):
+            msg = f"the actor's method is not done after {timeout:g} s"
+            raise TimeoutError(msg)
+        return opened(self._outcome)
+
+    async def _get(self) -> Any:
+        import trio
+
+        bell = trio.Event()
+        self._bells.append(bell)  # first: what comes later rings it
+        if not self.done():
+            with trio.move_on_after(_SHORT_S):
+                await bell.wait()
+        if not self.done():
+            # Who is in may be waiting for a task, and then for a slot to go on in.
+            nest = current()
+            if nest is not None:
+                nest.park_coroutine()
+            await bell.wait()
+            if nest is not None:
+                await nest.come_coroutine()
+        return opened(self._outcome)
