@@ -7,6 +7,7 @@ import math
 import pickle
 import types
 from dataclasses import dataclass, field
+from numbers import Integral
 from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 from trio_dask.client.collections.compiling import Program, Value
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
 _PROTOCOL: Final = 5
 #: A kit is closed when it has so many things: then another one is begun.
 KIT_MAX: Final = 256
+#: A frame of so many cells is measured only if its node turns out to be large.
+_FEW_CELLS: Final = 500
 #: Functions that are shared from the first time on.
 _STEADY: Final = (types.FunctionType, types.BuiltinFunctionType, type)
 #: cloudpickle's, as a plain dict: it is asked about each object.
@@ -79,6 +82,8 @@ class Packer:
         self._kits: dict[Hashable, Kit] = {}
         self._sized: dict[type, bool] = {}
         self._seen: dict[int, Any] = {}
+        self._closely = True
+        self._passed_over = False  # whether something was not measured
 
     def pack(self, name: str, node: Any, keys: tuple[Any, ...]) -> tuple[Kit, bytes, list[TaskId]]:
         """A node as a program, with the inputs that it has beyond those that the graph knows.
@@ -100,6 +105,20 @@ class Packer:
             return made
 
     def _packed(self, kit: Kit, program: Program, node: Any) -> tuple[bytes, list[TaskId]]:
+        """What has come out small has nothing large in it: so only the others are looked at closely.
+
+        Each part of a dataframe has an empty frame with it, and to measure that takes longer than
+        to pickle all of the node.
+        """
+        made = self._pickled(kit, program, node, closely=False)
+        if self._passed_over and len(made[0]) > self._large:
+            return self._pickled(kit, program, node, closely=True)
+        return made
+
+    def _pickled(
+        self, kit: Kit, program: Program, node: Any, *, closely: bool
+    ) -> tuple[bytes, list[TaskId]]:
+        self._closely, self._passed_over = closely, False
         with io.BytesIO() as file:
             pickler = _Pickler(file, self, kit, program.count)
             try:
@@ -160,11 +179,24 @@ class Packer:
         sized = self._sized.get(kind)
         if sized is None:
             sized = self._sized[kind] = hasattr(kind, "nbytes") or hasattr(kind, "memory_usage")
-        if not sized or _nbytes(thing) <= self._large:
+        if not sized:
+            return None
+        if not self._closely and _has_few_cells(thing):
+            self._passed_over = True
+            return None
+        if _nbytes(thing) <= self._large:
             return None
         tid = self._share(thing)
         self._shared[id(thing)] = thing, tid
         return tid
+
+
+def _has_few_cells(thing: Any) -> bool:
+    """Whether it is a frame that is small unless there is much in one of its cells."""
+    if hasattr(thing, "nbytes"):
+        return False  # it says itself how large it is
+    cells = getattr(thing, "size", None)
+    return isinstance(cells, Integral) and int(cells) <= _FEW_CELLS
 
 
 def _nbytes(thing: Any) -> int:
