@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from tests.worker.worker_driver import FID, new_core, ready_core, run
-from trio_dask.errors import RemoteProtocolError
+from trio_dask.errors import RemoteProtocolError, TaskError
+from trio_dask.messages.exceptions import rebuild
+from trio_dask.messages.failure import Failure
 from trio_dask.messages.plugins import Plugins, PluginsDone
 from trio_dask.messages.tasks import Functions
 from trio_dask.worker.core import ToRunner, ToScheduler
@@ -99,3 +103,39 @@ def test_who_dies_is_not_waited_for() -> None:
     assert ToRunner(2, [Plugins(5, ["p"], [b"P"])]) in core.flush()
     core.on_runner(2, PluginsDone(5, [b""]))
     assert core.flush() == [ToScheduler([PluginsDone(5, [b""])])]
+
+
+def test_what_ends_the_process_is_given_up() -> None:
+    """Three runners have died while they set it up: that is the answer, and the next has tasks."""
+    core = ready_core()
+    for serial, name in ((0, "p"), (5, "q"), (6, "r")):
+        core.on_scheduler(Plugins(serial, [name], [name.encode()]))
+    said: list[Any] = [
+        Plugins(0, ["p"], [b"p"]), Plugins(5, ["q"], [b"q"]), Plugins(6, ["r"], [b"r"])
+    ]  # fmt: skip
+    for number, reason in ((1, "exited with code 3"), (2, "killed by SIGSEGV")):
+        assert ToRunner(number, said) in core.flush()
+        core.runner_died(number, [], {"reason": reason})
+        core.runner_ready(number + 1)
+    core.runner_died(3, [], {"reason": "it was restarted", "on_purpose": True})
+    core.runner_ready(4)
+    assert ToRunner(4, said) in core.flush()
+    core.runner_died(4, [], {"reason": "killed by SIGSEGV"})
+    [answer] = [
+        message
+        for each in core.flush()
+        if isinstance(each, ToScheduler)
+        for message in each.messages
+        if isinstance(message, PluginsDone)
+    ]
+    assert answer.serial == 5
+    error = rebuild(Failure.from_bytes(answer.failures[0]))
+    assert str(error) == (
+        "the process that was to set it up ended, 3 times, on worker me: "
+        "exited with code 3, killed by SIGSEGV"
+    )
+    assert isinstance(error, TaskError)
+    core.runner_ready(5)
+    assert ToRunner(5, [said[0], said[2]]) in core.flush()
+    core.on_runner(5, PluginsDone(6, [b""]))
+    assert core.flush() == [ToScheduler([PluginsDone(6, [b""])])]

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Final
 
 from trio_dask.errors import RemoteProtocolError
+from trio_dask.messages.failure import Failure
 from trio_dask.messages.plugins import Plugins, PluginsDone
 
 if TYPE_CHECKING:
     from trio_dask.messages import Message
     from trio_dask.worker.core.state import Runner, WorkerState
+
+
+#: So many runners may die while they set one up, of what else it may be.
+DEATHS_MAX: Final = 3
 
 
 @dataclass(slots=True, eq=False)
@@ -20,6 +25,7 @@ class Plugging:
     message: Plugins
     waiting: set[int] = field(default_factory=set)  # runners that have not said
     failures: list[bytes] | None = None  # None until one of them has
+    deaths: list[str] = field(default_factory=list)  # of runners that were at it
 
 
 def on_plugins(state: WorkerState, message: Plugins) -> None:
@@ -60,6 +66,34 @@ def runner_left(state: WorkerState, runner: Runner) -> None:
     for serial, each in list(state.plugging.items()):
         each.waiting.discard(runner.number)
         _answer(state, serial, each)
+
+
+def runner_died(state: WorkerState, runner: Runner, certificate: dict[str, Any]) -> None:
+    """It has ended: what it was setting up may be why, and is not tried for ever."""
+    if not certificate.get("on_purpose"):
+        for serial, each in list(state.plugging.items()):
+            if runner.number in each.waiting:  # they come one after the other
+                each.deaths.append(str(certificate.get("reason", "ended")))
+                if len(each.deaths) >= DEATHS_MAX:
+                    _give_up(state, serial, each)
+                break
+    runner_left(state, runner)
+
+
+def _give_up(state: WorkerState, serial: int, each: Plugging) -> None:
+    """Whoever has asked hears that it cannot be set up, and the next runner does without."""
+    for name, blob in zip(each.message.names, each.message.blobs, strict=True):
+        if state.plugins.get(name) is blob:
+            del state.plugins[name]
+    deaths = ", ".join(dict.fromkeys(each.deaths))
+    message = (
+        f"the process that was to set it up ended, {len(each.deaths)} times, "
+        f"on worker {state.name}: {deaths}"
+    )
+    failure = Failure(kind="trio_dask.errors.TaskError", message=message).to_bytes()
+    each.failures = [failure] * len(each.message.names)
+    each.waiting.clear()
+    _answer(state, serial, each)
 
 
 def on_done(state: WorkerState, runner: Runner, message: PluginsDone) -> None:

@@ -59,7 +59,7 @@ def on_died(
     """
     del state.runners[runner.number]
     inquiring.runner_died(state, runner)
-    plugins.runner_left(state, runner)
+    plugins.runner_died(state, runner, certificate)
     room.runner_is_gone(state, runner)
     if runner.ready and not runner.forgotten:
         state.review()
