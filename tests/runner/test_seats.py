@@ -41,7 +41,7 @@ def test_a_free_slot_is_taken_at_once() -> None:
     seat = Seat(0, 0)
     room.seats.leave(seat)
     assert (seat.slot, room.seats.free) == (-1, [0])
-    assert room.seats.come(seat, never)
+    assert room.seats.come(seat, never, at_once=never)
     assert (seat.slot, room.seats.free) == (0, [])
 
 
@@ -66,7 +66,7 @@ def test_who_goes_on_comes_before_new_tasks() -> None:
     """A thread that would take the next one gives its slot away, and rests."""
     room = Room(1)
     waiting, other = Seat(0), Seat(1, 0)
-    thread, answer = room.calls(lambda: room.seats.come(waiting, never))
+    thread, answer = room.calls(lambda: room.seats.come(waiting, never, at_once=never))
     while not room.seats.going:
         pass
     room.work = True
@@ -80,7 +80,7 @@ def test_who_waits_gives_its_slot_to_who_goes_on() -> None:
     """At once."""
     room = Room(1)
     first, second = Seat(0), Seat(1, 0)
-    thread, answer = room.calls(lambda: room.seats.come(first, never))
+    thread, answer = room.calls(lambda: room.seats.come(first, never, at_once=never))
     while not room.seats.going:
         pass
     room.seats.leave(second)
@@ -108,8 +108,8 @@ def test_who_is_cancelled_does_not_wait_for_a_slot() -> None:
     """Neither before it has begun to, nor after."""
     room = Room(1)
     seat = Seat(0)
-    assert not room.seats.come(seat, lambda: True)
-    thread, answer = room.calls(lambda: room.seats.come(seat, never))
+    assert not room.seats.come(seat, lambda: True, at_once=never)
+    thread, answer = room.calls(lambda: room.seats.come(seat, never, at_once=never))
     while not room.seats.going:
         pass
     room.seats.forget(seat)
@@ -117,6 +117,21 @@ def test_who_is_cancelled_does_not_wait_for_a_slot() -> None:
     assert answer == [False]
     assert seat.slot == -1
     room.seats.forget(seat)
+
+
+def test_who_goes_on_at_once_has_no_slot() -> None:
+    """Those who have the slots may take long; nor has who is let go."""
+    room = Room(1)
+    seat, other = Seat(0), Seat(1)
+    assert room.seats.come(seat, never, at_once=lambda: True)
+    thread, answer = room.calls(lambda: room.seats.come(other, never, at_once=never))
+    while not room.seats.going:
+        pass
+    room.seats.come_without_thread("another")
+    room.seats.let_go()
+    thread.join()
+    assert answer == [True]
+    assert (seat.slot, other.slot, list(room.seats.going)) == (-1, -1, ["another"])
 
 
 def test_too_many_wait() -> None:
@@ -134,7 +149,7 @@ def test_the_end() -> None:
     room = Room(2)
     resting, waiting = Seat(0, 0), Seat(1)
     one, first = room.calls(lambda: room.seats.rest(resting))
-    two, second = room.calls(lambda: room.seats.come(waiting, never))
+    two, second = room.calls(lambda: room.seats.come(waiting, never, at_once=never))
     while not room.seats.free and waiting.slot < 0:
         pass
     two.join()

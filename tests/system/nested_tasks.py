@@ -6,6 +6,7 @@ import os
 import signal
 import threading
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -197,3 +198,53 @@ def scope_of_failure(begun: str) -> Any:
     with get_client().scope() as scope:
         scope.submit(endless, begun)
         scope.submit(fails)
+
+
+def held(begun: str, gate: str) -> int:
+    """A child that has the only slot until the gate is open."""
+    touch(begun)
+    while not Path(gate).exists():
+        time.sleep(0.01)
+    return 1
+
+
+def impatient(begun: str, gate: str) -> int:
+    """Its time for waiting is up while the child has the slot, and it opens the gate then."""
+    child = get_client().submit(held, begun, gate)
+    while not Path(begun).exists():
+        with suppress(TimeoutError):
+            child.result(timeout=0.05)
+    with suppress(TimeoutError):
+        child.result(timeout=0.05)
+    touch(gate)
+    return int(child.result() + get_client().submit(double, 4).result())
+
+
+async def async_impatient(begun: str, gate: str) -> int:
+    """The same in async code."""
+    child = get_client().submit(held, begun, gate)
+    while not Path(begun).exists():
+        with suppress(TimeoutError):
+            await child.result(timeout=0.05)
+    with suppress(TimeoutError):
+        await child.result(timeout=0.05)
+    touch(gate)
+    return int(await child + await get_client().submit(double, 4))
+
+
+def deaf(begun: str, fifo: str) -> None:
+    """A child in a call that does not end, and that nothing interrupts."""
+    touch(begun)
+    os.open(fifo, os.O_RDONLY)
+
+
+def stops_the_deaf(begun: str, fifo: str) -> str:
+    """A cancelled child does not keep its parent from going on, though it has the only slot."""
+    client = get_client()
+    child = client.submit(deaf, begun, fifo)
+    while not Path(begun).exists():
+        with suppress(TimeoutError):
+            child.result(timeout=0.05)
+    child.cancel()
+    wait(child)
+    return str(child.status)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -112,6 +113,26 @@ async def test_secede_and_rejoin(
         future = client.submit(aside, str(gate))
         await client.submit(jobs.touch, str(gate))
         assert await future == future.key
+
+
+@pytest.mark.parametrize("impatient", [jobs.impatient, jobs.async_impatient])
+async def test_a_time_limit_holds_also_on_one_slot(
+    cluster: Cluster, impatient: Callable[[str, str], Any], tmp_path: Path
+) -> None:
+    """Who does not wait any longer does not wait for its slot either."""
+    async with alone(cluster) as client:
+        paths = str(tmp_path / "begun"), str(tmp_path / "gate")
+        assert await client.submit(impatient, *paths).result(timeout=60) == 9
+
+
+async def test_a_child_that_does_not_stop_keeps_nobody(cluster: Cluster, tmp_path: Path) -> None:
+    """Its parent goes on without it, and without the slot."""
+    os.mkfifo(tmp_path / "fifo")
+    async with alone(cluster) as client:
+        future = client.submit(
+            jobs.stops_the_deaf, str(tmp_path / "begun"), str(tmp_path / "fifo"), retries=0
+        )
+        assert await future.result(timeout=25) == "cancelled"
 
 
 async def test_reschedule(cluster: Cluster, tmp_path: Path) -> None:

@@ -44,7 +44,7 @@ def _wait_aside(nest: Nest, event: threading.Event, wait: Callable[[], bool]) ->
         nest.alarm = None
     nest.check()
     if parked:
-        nest.come()
+        nest.come(at_once=not in_time)
     return in_time
 
 
@@ -110,11 +110,6 @@ class _TaskLoopBell(LoopBell):
     async def wait(self, deadline: float | None = None) -> None:
         if self._event.is_set():
             return
-        nest = self._nest
-        nest.park_coroutine()
-        try:
-            await super().wait(deadline)
-        except TimeIsUp:
-            await nest.come_coroutine()  # noqa: ASYNC120 - a cancellation comes first
-            raise
-        await nest.come_coroutine()
+        self._nest.park_coroutine()
+        await super().wait(deadline)  # whose time is up goes on without a slot
+        await self._nest.come_coroutine()

@@ -69,7 +69,8 @@ class Strikes:
     """
 
     __slots__ = (
-        "aside", "current", "ends", "flagged", "hit", "idents", "main", "shields", "struck", "wanted",
+        "aside", "current", "ends", "flagged", "hit", "idents", "main", "shields", "struck", "times",
+        "wanted",
     )  # fmt: skip
 
     def __init__(self, slots: int) -> None:
@@ -79,6 +80,7 @@ class Strikes:
         self.idents = [0] * slots
         self.flagged: set[Attempt] = set()  # asked to stop
         self.hit: set[Attempt] = set()  # in which an exception was raised
+        self.times: dict[Attempt, int] = {}  # how often that was tried
         self.aside: set[Attempt] = set()  # attempts that have begun and have no thread now
         self.shields: dict[Attempt, list[float]] = {}  # until when it is left alone
         self.main = False  # whether slot 0 is the main thread
@@ -131,6 +133,9 @@ class Strikes:
             slot = self.current.index(attempt)
         except ValueError:
             return
+        for ended in [each for each in self.times if each not in self.current]:
+            del self.times[ended]
+        self.times[attempt] = self.times.get(attempt, 0) + 1
         ident = self.idents[slot]
         if slot == 0 and self.main:
             self.wanted = attempt
@@ -146,6 +151,11 @@ class Strikes:
             set_exception = ctypes.pythonapi.PyThreadState_SetAsyncExc
             set_exception(ctypes.c_ulong(ident), ctypes.py_object(TaskCancelled))
         self.struck[slot] = 0
+
+    def stuck(self) -> bool:
+        """Whether something that runs was to stop, and has not: it may be in a call without end."""
+        times = self.times
+        return bool(times) and any(times.get(each, 0) > 1 for each in self.current)
 
     def on_signal(self, _number: int, frame: FrameType | None) -> None:
         """In the main thread, wherever it is."""

@@ -6,6 +6,7 @@ task. The client itself is another room's; here is what it talks through.
 
 from __future__ import annotations
 
+from functools import partial
 from math import inf
 from queue import Empty, SimpleQueue
 from threading import get_ident
@@ -110,6 +111,8 @@ class Nest:
         self._ident = get_ident()
         self._parked_at: float | None = None
         self._seceded = False
+        #: Goes on without a slot, and waits for one when it has waited again.
+        self._ahead = False
 
     @property
     def key(self) -> str:
@@ -175,27 +178,37 @@ class Nest:
             TaskError: too many wait.
         """
         seat = self._seat
-        if seat is None or seat.slot < 0 or not self.is_mine or self.keeps_slot:
+        if seat is None or not self.is_mine or self.keeps_slot:
+            return False
+        if seat.slot < 0 and not self._ahead:
             return False
         slots = self.slots
         slots.seats.count_parked(1)
         self._parked_at = monotonic()
+        if self._ahead:
+            self._ahead = False
+            return True
         slots.board.end(seat.slot)
         slots.outbox.say(Parked([self.attempt], [1]))
         slots.seats.leave(seat)
         return True
 
-    def come(self) -> None:
+    def come(self, *, at_once: bool = False) -> None:
         """The task goes on: it has a slot again when this returns.
+
+        It has none, and will wait for one the next time, if it is to go on `at_once`, as its time
+        for waiting is up, or if a task has the slot that does not stop.
 
         Raises:
             TaskCancelled: it was cancelled, and is not to wait for that.
         """
         seat, slots = self._seat, self.slots
         assert seat is not None
-        if not slots.seats.come(seat, lambda: slots.strikes.must_stop(self.attempt)):
+        must_stop = partial(slots.strikes.must_stop, self.attempt)
+        if not slots.seats.come(seat, must_stop, at_once=lambda: at_once or slots.strikes.stuck()):
             raise TaskCancelled
         self._has_come()
+        self._ahead = seat.slot < 0
         if seat.slot >= 0:
             slots.board.begin(seat.slot, self.attempt, monotonic())
             slots.outbox.post(Parked([self.attempt], [0]))

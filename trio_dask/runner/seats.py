@@ -162,8 +162,11 @@ class Seats(Generic[T]):
         if self.going or self._work():
             self._rouse(1)
 
-    def come(self, seat: Seat, unless: Callable[[], bool]) -> bool:
-        """The thread's task goes on: wait for a slot. False if it is not to wait for that."""
+    def come(self, seat: Seat, unless: Callable[[], bool], *, at_once: Callable[[], bool]) -> bool:
+        """The thread's task goes on: wait for a slot. False if it is not to wait for that.
+
+        With `at_once` it goes on without one if there is none.
+        """
         with self._lock:
             if unless():  # before `forget` is called
                 return False
@@ -172,8 +175,19 @@ class Seats(Generic[T]):
             if self.free:
                 seat.slot = self.free.pop()
                 return True
+            if at_once():  # before `let_go` is called
+                return True
             self.going.append(seat)
         return bool(seat.call.get())
+
+    def let_go(self) -> None:
+        """Who waits for a slot goes on without one: those who have them may never end."""
+        with self._lock:
+            waiting = [each for each in self.going if isinstance(each, Seat)]
+            for each in waiting:
+                self.going.remove(each)
+        for seat in waiting:
+            seat.call.put(1)
 
     def come_without_thread(self, task: T) -> None:
         """The task goes on as soon as a thread with a slot takes it up, in `give_way`."""

@@ -255,6 +255,8 @@ class Slots:
         """Ask an attempt that has begun to stop, or raise an exception in it."""
         if strike:
             self.strikes.strike(attempt)
+            if self.strikes.stuck():
+                self.seats.let_go()
         else:
             self.strikes.ask(attempt)
             self._asynchronous.cancel(attempt)
