@@ -213,6 +213,53 @@ def test_a_blocking_scope_has_a_time_limit() -> None:
         assert future.cancelled()
 
 
+@pytest.mark.parametrize("why", ["time", "an error", "cancelled before"])
+def test_blocking_scopes_in_scopes(why: str) -> None:
+    """What stops the outer one stops those inside, and the block goes on with nothing else."""
+    inner: list[Any] = []
+    went_on = False
+    with open_blocking() as (client, fake):
+        fake.held = True
+        before = client.scope()
+        with before:
+            pass
+        limit = 0.01 if why == "time" else None
+        with pytest.raises(ExceptionGroup) as caught, client.scope(timeout=limit) as scope:
+            bad = scope.submit(fail, "no")
+            if why == "cancelled before":
+                client.flush()
+                on_loop(client, fake.run)
+            with client.scope(timeout="1h") as middle, client.scope() as inside:
+                inner = [middle.submit(inc, 1), inside.submit(inc, 2)]
+                if why == "an error":
+                    client.flush()
+                    on_loop(client, fake.run, 1)
+            went_on = True
+        assert not went_on
+        assert [each.status for each in inner] == ["cancelled"] * 2
+        assert [type(each) for each in caught.value.exceptions] == [
+            TaskTimeout if why == "time" else ValueError
+        ]
+        assert bad.status == ("cancelled" if why == "time" else "error")
+        fake.held = False
+        with client.scope() as scope:
+            assert scope.submit(inc, 1).result() == 2  # nothing of that is left
+
+
+def test_an_error_in_an_inner_scope_is_the_outer_ones_too() -> None:
+    """As it was raised there; what the outer one has ends with it."""
+    with open_blocking() as (client, fake):
+        fake.held = True
+        with pytest.raises(ExceptionGroup) as caught, client.scope() as scope:
+            other = scope.submit(inc, 1)
+            with client.scope() as inside:
+                inside.submit(inc, 2)
+                raise KeyError
+        assert caught.group_contains(KeyError)
+        assert len(caught.value.exceptions) == 1
+        assert other.cancelled()
+
+
 def test_a_scope_that_was_left_keeps_nothing_until_its_time_is_over() -> None:
     """Its futures, and with them the values, are released as soon as nobody holds them."""
     with open_blocking() as (client, _):

@@ -7,6 +7,7 @@ together.
 
 from __future__ import annotations
 
+from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, Final, Generic, Literal, Self, TypeAlias, TypeVar, overload
 
 import anyio
@@ -16,7 +17,7 @@ from trio_dask.client.futures import AsyncFuture, BaseFuture, Future
 from trio_dask.client.options import limit_s
 from trio_dask.client.outcomes import late_task, task_of
 from trio_dask.client.waits import TimeIsUp
-from trio_dask.errors import SchedulerUnreachable, TaskTimeout
+from trio_dask.errors import CancelledError, SchedulerUnreachable, TaskTimeout
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Iterable
@@ -56,7 +57,10 @@ class BaseScope(Generic[F]):
         return f"<{type(self).__name__}: {self._state}, {len(self._futures)} tasks>"
 
     def cancel(self, reason: str = "the scope was cancelled") -> None:
-        """Stop all that has not ended. The block goes on, and waits for the end when it is left."""
+        """Stop all that has not ended, and the block where it awaits something.
+
+        In blocking code the block goes on until it leaves a scope inside it, or its end.
+        """
         with self._client.live.lock:
             self._stop(reason)
 
@@ -305,6 +309,10 @@ def _why(error: BaseException) -> str:
     return f"its scope's block raised {type(error).__name__}"
 
 
+#: The scope of blocking code whose block this is.
+_here: Final[ContextVar[Scope | None]] = ContextVar("scope", default=None)
+
+
 class Scope(BaseScope[Future[Any]]):
     """A block that owns what it starts on the cluster. See `Client.scope`."""
 
@@ -315,12 +323,51 @@ class Scope(BaseScope[Future[Any]]):
         self._run = client.run_blocking
         self._after = client.after
         self._in_time: Callable[[], None] | None = None
+        self._before: Scope | None = None
+        self._around: Scope | None = None  # the same, if it is of the same client
+        self._inside: list[Scope] = []
+        #: What was raised at the end of a scope inside because this one was stopped.
+        self._unwound: CancelledError | None = None
+        self._stopped_with: Scope | None = None  # the scope around it, if it was stopped with that
 
     def __enter__(self) -> Self:
         self._begin()
+        self._before = before = _here.get()
+        if before is not None and before._takes_in(self, self._client):  # noqa: SLF001 - of its kind
+            self._around = before
+        _here.set(self)
         if self._timeout_s is not None:
             self._in_time = self._after(self._timeout_s, self._on_time)
         return self
+
+    def _takes_in(self, scope: Scope, client: BaseClient) -> bool:
+        """A scope is entered: whether that is in this one's block, of the same client."""
+        if self._client is not client or self._state != "open":
+            return False
+        with client.live.lock:
+            self._inside.append(scope)
+            if self._stopped:
+                self._interrupt_block()
+        return True
+
+    def _interrupt_block(self) -> None:
+        """Its thread may be where it leaves a scope inside this one, and goes on from there."""
+        for each in self._inside:
+            each._stopped_with = self  # noqa: SLF001
+            each._stop(self._stopped)  # noqa: SLF001
+
+    def _is_ours(self, error: BaseException) -> bool:
+        return error is self._unwound or super()._is_ours(error)
+
+    def _part(self) -> None:
+        """It is in no other scope any more."""
+        if _here.get() is self:
+            _here.set(self._before)
+        self._before = None
+        around, self._around = self._around, None
+        if around is not None:
+            with self._client.live.lock:
+                around._inside.remove(self)  # noqa: SLF001
 
     def _on_time(self) -> None:
         if self._state == "open":
@@ -347,8 +394,17 @@ class Scope(BaseScope[Future[Any]]):
                 self._run(self._ended())
                 raise
         finally:
+            self._part()
             self._leave()
-        return self._result(error)
+        is_over = self._result(error)
+        around, self._stopped_with = self._stopped_with, None
+        if around is None or not (is_over or error is None):
+            return is_over
+        raise around._unwinding(self._stopped)  # noqa: SLF001
+
+    def _unwinding(self, reason: str) -> CancelledError:
+        self._unwound = CancelledError(f"a scope was stopped with the one around it: {reason}")
+        return self._unwound
 
     @overload
     def submit(
