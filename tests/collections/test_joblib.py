@@ -7,18 +7,15 @@ import operator
 import subprocess
 import sys
 import time
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pytest
 
 joblib = pytest.importorskip("joblib", reason="joblib is not installed")
 
-from trio_dask import get_worker  # noqa: E402 - after it is known to be there
+from trio_dask import Client, get_worker  # noqa: E402 - after it is known to be there
 from trio_dask.client.joblib import TrioDaskBackend  # noqa: E402
-
-if TYPE_CHECKING:
-    from trio_dask import Client
 
 
 def test_calls(client: Client) -> None:
@@ -105,6 +102,19 @@ def endless() -> None:
     """A call that an exception stops: a thread of this process is to be left in good order."""
     while True:
         time.sleep(0.001)
+
+
+def squares(count: int) -> list[int]:
+    """A task that makes calls; nothing there has asked for a client."""
+    with joblib.parallel_config(backend="trio_dask"):
+        return list(joblib.Parallel()(joblib.delayed(pow)(each, 2) for each in range(count)))
+
+
+@pytest.mark.processes
+def test_calls_of_a_task() -> None:
+    """It has no client but that of the task, and leaves them its slot."""
+    with Client(n_workers=1, threads_per_worker=1) as own:
+        assert own.submit(squares, 4).result(timeout=60) == [0, 1, 4, 9]
 
 
 def test_calls_that_take_too_long(client: Client) -> None:

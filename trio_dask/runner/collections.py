@@ -1,7 +1,8 @@
-"""Collections of dask that a task computes: on its own cluster."""
+"""Collections of dask, and calls of joblib, that a task computes: on its own cluster."""
 
 from __future__ import annotations
 
+import importlib
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from trio_dask.runner.afterimport import when_imported
@@ -53,8 +54,18 @@ def _of_task() -> Any:
 
 
 def be_default() -> None:
-    """Have dask, once it is imported here, compute with the clients of tasks."""
+    """Have dask and joblib, once they are imported here, compute with the clients of tasks."""
     when_imported("dask.config", _choose)
+    when_imported("joblib", _offer)
+
+
+def _offer(joblib: ModuleType) -> None:
+    joblib.register_parallel_backend("trio_dask", _backend)
+
+
+def _backend(**options: Any) -> Any:
+    # By its name: it is a client's, which nothing here knows.
+    return importlib.import_module("trio_dask.client.joblib").TrioDaskBackend(**options)
 
 
 def _choose(module: ModuleType) -> None:
