@@ -263,6 +263,23 @@ def test_names_that_begin_with_an_underscore(client: Client) -> None:
     assert not hasattr(counter, "_repr_html_")
 
 
+def set_from_a_task(counter: Any) -> None:
+    """In the process where the actor is."""
+    counter.n = 7
+
+
+def test_attributes_are_not_set_from_afar(client: Client) -> None:
+    """It would be another attribute, of what stands for the actor."""
+    counter: Any = client.submit(Counter, 3, actor=True).result()
+    with pytest.raises(AttributeError, match="not set: let a method of it do that to 'n'"):
+        counter.n = 7
+    with pytest.raises(AttributeError, match="not deleted"):
+        del counter.n
+    with pytest.raises(AttributeError, match="not set"):
+        client.submit(set_from_a_task, counter).result()
+    assert counter.n == 3
+
+
 def test_through_a_queue(client: Client, cluster: LocalCluster) -> None:
     """Another client uses it, and it lives as long as somebody can."""
     queue = Queue("actors")

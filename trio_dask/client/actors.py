@@ -13,7 +13,14 @@ from trio_dask.client.binding import NOWHERE
 from trio_dask.client.futures import AsyncFuture, BaseFuture, Future
 from trio_dask.client.kinds import kind_of
 from trio_dask.errors import SubmitError
-from trio_dask.runner import ActorCell, ActorMaker, call_actor, call_actor_async, opened
+from trio_dask.runner import (
+    ActorCell,
+    ActorMaker,
+    StandIn,
+    call_actor,
+    call_actor_async,
+    opened,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -73,8 +80,10 @@ class Call(BaseFuture[Any]):
         self._batch.drops.append(self._tid if self.followed else ~self._tid)
 
 
-class BaseActor:
+class BaseActor(StandIn):
     """An actor of one client. What one such object calls is done in the order of the calls."""
+
+    OWN = frozenset({"_before", "_calls", "_future", "_lock", "_marks", "_methods", "_name"})
 
     def __init__(self, future: BaseFuture[Any], name: str, methods: dict[str, bool]) -> None:
         self._future = future

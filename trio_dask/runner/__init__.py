@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from trio_dask.runner.actors import (
         ActorCell as ActorCell,
         ActorMaker as ActorMaker,
+        StandIn as StandIn,
         call_actor as call_actor,
         call_actor_async as call_actor_async,
         opened as opened,
@@ -43,6 +44,7 @@ _HOMES: Final[dict[str, str]] = {
     "Callback": "plugin_kinds",
     "Nest": "nests",
     "OnAsyncio": "on_asyncio",
+    "StandIn": "actors",
     "UploadFile": "plugin_kinds",
     "WorkerPlugin": "plugin_kinds",
     "call_actor": "actors",
@@ -68,6 +70,7 @@ __all__ = [
     "Callback",
     "Nest",
     "OnAsyncio",
+    "StandIn",
     "UploadFile",
     "WorkerPlugin",
     "call_actor",

@@ -14,7 +14,7 @@ import traceback
 from collections import deque
 from contextlib import suppress
 from contextvars import Context, copy_context
-from typing import TYPE_CHECKING, Any, Final, NoReturn, TypeAlias
+from typing import TYPE_CHECKING, Any, ClassVar, Final, NoReturn, TypeAlias
 
 from trio_dask.runner.asynchronous import AsyncTask, present
 from trio_dask.runner.nests import current
@@ -73,11 +73,32 @@ class Door:
         return self._lock.acquire(blocking=False)
 
 
-class ActorCell:
+class StandIn:
+    """What has no attributes but its own, as those of the object for which it is are elsewhere."""
+
+    OWN: ClassVar[frozenset[str]]
+
+    def __setattr__(self, name: str, value: object) -> None:
+        if name not in self.OWN:
+            _refuse("set", name)
+        super().__setattr__(name, value)
+
+    def __delattr__(self, name: str) -> NoReturn:
+        _refuse("deleted", name)
+
+
+def _refuse(done: str, name: str) -> NoReturn:
+    msg = f"attributes of an actor are read from afar, not {done}: let a method of it do that to {name!r}"
+    raise AttributeError(msg)
+
+
+class ActorCell(StandIn):
     """Holds the object, and is the actor of all tasks here that have it as an input.
 
     They just call it, in its own process. Plain methods run one at a time.
     """
+
+    OWN = frozenset({"_calls", "_lock", "_thing"})
 
     def __init__(self, thing: Any) -> None:
         self._thing = thing
