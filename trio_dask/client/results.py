@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from trio_dask.client.core import (
     ERROR,
@@ -34,6 +34,9 @@ if TYPE_CHECKING:
     from trio_dask.client.waits import Waits
     from trio_dask.messages import Buffer
     from trio_dask.messages.ids import TaskId
+
+#: Stands for a value that has to be waited for, or fetched, or that there will not be.
+ELSEWHERE: Final = object()
 
 
 class Results:
@@ -126,6 +129,14 @@ class Results:
         except TimeIsUp:
             msg = f"{batch.key(tid)} is not done after {limit_s:g} s"
             return Failed(TimeoutError(msg))
+
+    def at_hand(self, future: BaseFuture[Any]) -> Any:
+        """The value of a task that has ended well, if it has come with the news; else `ELSEWHERE`."""
+        with self._lock:
+            status, value = _end(future._batch, future._tid)  # noqa: SLF001
+        if status != FINISHED or type(value) is not bytes or future.stays:
+            return ELSEWHERE
+        return _opened(value, future._batch, future._tid)  # noqa: SLF001
 
     async def error(self, batch: Batch, tid: TaskId, limit_s: float | None) -> BaseException | None:
         """The error of one task, or None."""

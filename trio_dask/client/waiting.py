@@ -22,6 +22,7 @@ from trio_dask.client.finding import AnyFuture, futures_meant, of_one_kind
 from trio_dask.client.futures import AsyncFuture, Future
 from trio_dask.client.options import flag
 from trio_dask.client.outcomes import Failed
+from trio_dask.client.results import ELSEWHERE
 from trio_dask.client.waits import TimeIsUp, seconds_of
 from trio_dask.errors import SchedulerUnreachable
 
@@ -371,7 +372,11 @@ class as_completed(Generic[Y]):  # noqa: N801 - the name Dask and concurrent.fut
                 future = self._ready.popleft() if self._ready else None
         if not self._with_results:
             return future
-        values = await future.client.live.values.many([future], self._errors)
+        results = future.client.live.values
+        value = results.at_hand(future)
+        if value is not ELSEWHERE:
+            return future, value
+        values = await results.many([future], self._errors)
         return values if isinstance(values, Failed) else (future, values[0])
 
     def next_batch(self, block: bool = True) -> Any:  # noqa: FBT001, FBT002 - as in Dask
