@@ -6,7 +6,16 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from trio_dask import AsyncEvent, Client, Event, Future, LocalCluster, get_client
+from trio_dask import (
+    AsyncEvent,
+    Client,
+    Event,
+    Future,
+    LocalCluster,
+    TaskError,
+    Variable,
+    get_client,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -139,3 +148,31 @@ def test_coroutines_that_wait_to_be_let_in_take_no_slot(
 async def waits_for_its_turn(actor: Any) -> int:
     """Calls what needs nothing, and awaits it."""
     return int(await actor.ten())
+
+
+def uses_two(here: Any, name: str) -> list[Any]:
+    """One that is an argument, and one from elsewhere."""
+    there = Variable(name).get()
+    if isinstance(there, Future):
+        there = there.result()
+    return [type(here).__name__, type(there).__name__, here.add(1).result(), there.add(2).result()]
+
+
+def test_two_actors_of_two_processes_in_one_task(cluster: LocalCluster, client: Client) -> None:
+    """One is an argument, the other one is called from afar; that is what the error says, too."""
+    first, second = (
+        client.submit(Held, actor=True, workers=name) for name in list(cluster.workers)[:2]
+    )
+    with pytest.raises(TaskError, match="takes the other one out of a Variable"):
+        client.submit(use_both, first, second).result(PATIENCE_S)
+    for given in (second, second.result()):
+        Variable("second").set(given)
+        kinds = client.submit(uses_two, first, "second").result(PATIENCE_S)[:2]
+        assert kinds == ["ActorCell", "Actor"]
+    Variable("second").delete()
+    assert (first.result().n, second.result().n) == (2, 4)
+
+
+def use_both(one: Any, other: Any) -> list[int]:
+    """Both as arguments."""
+    return [one.add().result(), other.add().result()]

@@ -111,8 +111,9 @@ class ActorCell(StandIn):
     def __reduce_ex__(self, protocol: object) -> NoReturn:
         msg = (
             f"the actor {type(self._thing).__name__} stays in the process where it is: pass on "
-            "what result() of its future gives, and call its methods; two actors in one task "
-            "have to be in one process"
+            "what result() of its future gives, and call its methods; of two actors that a task "
+            "uses, and that are elsewhere, one is an argument, and the task takes the other one "
+            "out of a Variable, a Queue or a data set"
         )
         raise TypeError(msg)
 
