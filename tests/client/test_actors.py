@@ -256,6 +256,16 @@ async def test_calls_are_made_whoever_holds_what_they_give() -> None:
         assert len(released) == 8
 
 
+def test_calls_are_known_by_their_methods(client: Client) -> None:
+    """In keys, and so in errors, on the dashboard and in what `why` says."""
+    counter: Any = client.submit(Counter, actor=True).result()
+    keys = [each.key for each in (counter.add(), counter.later(1))]
+    assert [key.rpartition("-")[0] for key in keys] == [
+        "Counter.add-result",
+        "Counter.later-result",
+    ]
+
+
 def test_names_that_begin_with_an_underscore(client: Client) -> None:
     """Methods may be called; what shows objects finds nothing more, without asking the cluster."""
     counter: Any = client.submit(Counter, actor=True).result()

@@ -448,6 +448,9 @@ def test_functions_have_names() -> None:
     """Partials have their function's name, callable objects their type's."""
     assert function_name(twice) == "twice"
     assert function_name(functools.partial(functools.partial(twice), 1)) == "twice"
+    named: Any = functools.partial(twice)
+    named.__name__ = "by another name"
+    assert function_name(functools.partial(named, 1)) == "by another name"
     assert function_name(Adder(1)) == "Adder"
     assert function_name(Adder(1).method) == "method"
     assert function_name(abs) == "abs"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import threading
 from collections import deque
-from functools import partial
+from functools import lru_cache, partial
 from typing import TYPE_CHECKING, Any, Final, TypeVar, cast
 
 from trio_dask.client.attaching import is_argument
@@ -66,6 +66,14 @@ def rebuilt(target: Any, name: str, methods: dict[str, bool]) -> Any:
     return (AsyncActor if isinstance(target, AsyncFuture) else Actor)(target, name, methods)
 
 
+@lru_cache(maxsize=1024)
+def _named(fn: Callable[..., Any], name: str) -> Callable[..., Any]:
+    """The function, under the name by which people know what is called with it."""
+    named: Any = partial(fn)
+    named.__name__ = name
+    return cast("Callable[..., Any]", named)
+
+
 class Call(BaseFuture[Any]):
     """A call of a method: it is made, also if nobody holds what it gives, nor the actor."""
 
@@ -110,7 +118,8 @@ class BaseActor(StandIn):
         """
         kwargs.pop("separate_thread", None)  # a choice that there is not
         waits = self._methods.get(method, False)
-        fn = call_actor_async if waits else call_actor
+        name = f"{self._name}.{method}"
+        fn = _named(call_actor_async if waits else call_actor, name)
         with self._lock:
             before = self._before
             if before is not None and before.done():
@@ -122,7 +131,7 @@ class BaseActor(StandIn):
                     before.followed = True
                 self._before = done
         make = AsyncFuture if cast("Any", self._future).client.asynchronous else Future
-        return self._submit(make, opened, done)
+        return self._submit(make, _named(opened, f"{name}-result"), done)
 
     def _submit(self, make: type[F], fn: Callable[..., Any], *args: Any) -> F:
         """A task that is never run a second time."""

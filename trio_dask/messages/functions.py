@@ -77,7 +77,9 @@ def unpack_function(blob: bytes) -> Callable[..., Any]:
 def function_name(fn: Callable[..., Any]) -> str:
     """The name of a function for people, also of partials and callable objects."""
     inner = fn
-    while (wrapped := getattr(inner, "func", None)) is not None and callable(wrapped):
-        inner = wrapped  # functools.partial
-    name = getattr(inner, "__name__", None)
+    while (name := getattr(inner, "__name__", None)) is None:
+        wrapped = getattr(inner, "func", None)
+        if not callable(wrapped):
+            break
+        inner = wrapped  # functools.partial, unless it was given a name
     return name if isinstance(name, str) else type(inner).__name__

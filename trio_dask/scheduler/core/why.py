@@ -324,7 +324,8 @@ def _is_parked(state: ClusterState, task: Task, worker: Worker, facts: dict[str,
     if not pending:
         return line
     names = named(f"{state.key_of(each)} ({st.STATE_NAMES[each.state]})" for each in pending)
-    return f"{line} Of what it has submitted {count(len(pending), 'task')} are not done: {names}."
+    open_ = f"{count(len(pending), 'task')} {'is' if len(pending) == 1 else 'are'} not done"
+    return f"{line} Of what it has submitted {open_}: {names}."
 
 
 _BY_STATE: Final = {
