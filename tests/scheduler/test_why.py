@@ -277,6 +277,14 @@ def failed(cluster: Driver, first: int) -> int:
     return first
 
 
+def failed_at_length(cluster: Driver, first: int) -> int:
+    """With more to say than is shown."""
+    cluster.worker(A)
+    cluster.submit(first, [b"x"])
+    cluster.fail(A, cluster.run(A), Failure("builtins.ValueError", "so " * 400).to_bytes())
+    return first
+
+
 def failed_with_its_input(cluster: Driver, first: int) -> int:
     """Failed with its input."""
     cluster.worker(A)
@@ -359,6 +367,7 @@ TABLE: list[tuple[Callable[[Driver, int], int], str, list[str]]] = [
     (done, "done", ["1 future of clients", "with the scheduler"]),
     (done_and_held, "done", ["The value is at w10"]),
     (failed, "failed", ["ValueError: no such thing", "again 1 of 1 time"]),
+    (failed_at_length, "failed", ["ValueError: so so", "so …."]),
     (failed_with_its_input, "failed", ["ValueError: no such thing", "that of 1 input"]),
     (killed, "failed", ["KilledWorker", "4 processes ended"]),
     (cancelled, "cancelled", ["cancelled by client-1: enough"]),

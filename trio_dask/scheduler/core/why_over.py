@@ -84,9 +84,14 @@ def failure_line(why: bytes | None) -> str:
         failure = Failure.from_bytes(why or b"")
     except RemoteProtocolError:
         return "with nothing that can be shown"
-    kind = failure.kind.removeprefix("builtins.")[:_TEXT_MAX]
-    message = failure.message.strip()[:_TEXT_MAX]
+    kind = _shown(failure.kind.removeprefix("builtins."))
+    message = _shown(failure.message.strip())
     return f"{kind}: {message}".rstrip(".") if message else kind
+
+
+def _shown(text: str) -> str:
+    """As much of it as is shown, with a sign where there is more."""
+    return text if len(text) <= _TEXT_MAX else f"{text[:_TEXT_MAX]} …"
 
 
 def is_cancelled(state: ClusterState, task: Task) -> Why:
