@@ -26,6 +26,8 @@ OTHER_PYTHONS = ["3.12", "3.13"]
 SEEDS = "600"
 #: Processes share the tests, and take from each other what is left.
 SHARED = ("--dist", "worksteal")
+#: Property tests find what they find each time here; a plain ``pytest`` tries others each time.
+SAME_EXAMPLES = {"HYPOTHESIS_PROFILE": "ci"}
 #: Where the simulations are: to look for them in all files takes longer than some of them.
 SIMULATIONS = (
     "tests/simulation", "tests/scheduler/test_recording.py", "tests/worker/test_recording.py",
@@ -126,7 +128,7 @@ def tests(session: nox.Session) -> None:
     install(session, "test", "neighbours")
     session.run(
         "pytest", "-n", "2", *SHARED, "-m", "not simulation and not nightly", "--durations=5",
-        *session.posargs,
+        *session.posargs, env=SAME_EXAMPLES,
     )  # fmt: skip
 
 
@@ -165,7 +167,7 @@ def simulate(session: nox.Session) -> None:
     patient = ("-o", "faulthandler_timeout=300")
     session.run(
         "pytest", "-n", "2", *SHARED, *patient, "-m", "simulation and not nightly",
-        "--seeds", "20", *SIMULATIONS,
+        "--seeds", "20", *SIMULATIONS, env=SAME_EXAMPLES,
     )  # fmt: skip
     asked = session.posargs or ["--seeds", SEEDS]
     play = ("python", "-m", "trio_dask.testing.simulation", "--jobs", "2")

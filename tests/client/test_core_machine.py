@@ -287,6 +287,10 @@ class ClientMachine(World):
             elif known.status == PENDING and now == LOST:
                 assert known.row in {None, ("not held",)}, "only values to be stored are given up"
                 known.status, known.value = LOST, batch.values[tid - batch.first]
+        for fetching in self.fetching:
+            assert fetching.request is not None
+            ended = [tid for tid in fetching.tids if tid not in fetching.request.left]
+            fetching.gave_up.update(tid for tid in ended if tid not in fetching.request.payloads)
 
     @rule(address=st.sampled_from([A, B]), error=st.sampled_from(["", "", "no room"]))
     def stored(self, address: str, error: str) -> None:
