@@ -191,5 +191,15 @@ def settle(pids: list[int]) -> None:
         time.sleep(_LOOK_S)
         now = {pid: cpu_seconds(pid) for pid in pids}
         busiest = max(now[pid] - before[pid] for pid in pids)
-        calm = calm + 1 if busiest < _CALM_SHARE * _LOOK_S else 0
+        rests = busiest < _CALM_SHARE * _LOOK_S and not any(map(_wants_to_run, pids))
+        calm = calm + 1 if rests else 0
         before = now
+
+
+def _wants_to_run(pid: int) -> bool:
+    """Whether a thread of it runs, or waits for a processor or a disk, where the system tells."""
+    for stat in Path(f"/proc/{pid}/task").glob("*/stat"):
+        with suppress(OSError):  # it has ended
+            if stat.read_text().rpartition(")")[2].split()[0] in "RD":
+                return True
+    return False
