@@ -82,10 +82,12 @@ def test_what_comes_back_runs_elsewhere_and_nobody_is_blamed(cluster: Driver) ->
     cluster.worker(B)
     leave(cluster)
     cluster.tell(A, words.Returned(run.attempts[1:]))
-    assert cluster.run(B).tids == [first + 1]
+    other = cluster.run(B)
+    assert other.tids == [first + 1]
     cluster.tell(
         A, words.Done(run.attempts[:1], [words.STOPPED], [0.1], [0], [b""])
     )  # fmt: skip
+    cluster.done(B, other)
     assert cluster.run(B).tids == [first]
     assert cluster.heard(A) == [Farewell(0, 0, 0, 0)]
     assert cluster.core.state.deaths == {}

@@ -127,6 +127,20 @@ def test_long_tasks_are_not_given_ahead(cluster: Driver) -> None:
     assert len(cluster.run(A).tids) == 2
 
 
+@pytest.mark.parametrize("workers", [[], ["h"]])
+def test_the_last_tasks_wait_for_who_is_free_first(cluster: Driver, workers: list[str]) -> None:
+    """Nobody has one ahead that another would begin sooner, whoever tells first of its ends."""
+    first = cluster.client()
+    cluster.worker(A, nthreads=2, host="h")
+    cluster.worker(B, nthreads=2, host="h")
+    cluster.submit(first, [bytes([each]) for each in range(8)], workers=workers)
+    runs = {peer: cluster.run(peer) for peer in (A, B)}
+    assert [len(run.tids) for run in runs.values()] == [3, 2]
+    for (peer, run), more in zip(runs.items(), (1, 2), strict=True):
+        cluster.tell(peer, words.Done(run.attempts[:2], [0, 0], [1.0] * 2, [9] * 2, [b"1"] * 2))
+        assert len(cluster.run(peer).tids) == more
+
+
 def test_lower_rank_first(cluster: Driver) -> None:
     """Higher priority is given out first, then whatever was submitted first."""
     first = cluster.client()

@@ -1,7 +1,7 @@
 """From the queues into the windows: late binding, by priority, in batches.
 
-Each worker has a window of attempts: always a task more than it has slots, and
-beyond that as much as is expected to keep it busy for a horizon. So short tasks
+Each worker has a window of attempts: a task more than it has slots, but for the last
+tasks, and beyond that as much as is expected to keep it busy for a horizon. So short tasks
 travel in large batches and long ones stay here, where they can still go anywhere.
 The least loaded worker draws next, from all queues it may draw from, lowest rank
 first. The work for each task does not depend on how many workers there are.
@@ -60,7 +60,7 @@ def dispatch(state: ClusterState) -> None:
         least = _least_loaded(state)
         if least is None:
             break
-        if not _fill(state, least, _share(state, queue)):
+        if not _fill(state, least, _share(state, queue), _ahead(queue, least, len(state.workers))):
             heappop(state.by_load)  # full: it comes back when its window changes
     if state.homes:
         _fill_from_homes(state, ahead)  # what was more urgent is out of their way now
@@ -73,6 +73,14 @@ def dispatch(state: ClusterState) -> None:
     if pace.deals <= 0:
         pace.undealt = True
         look_again(state)
+
+
+def _ahead(queue: ReadyQueue, worker: Worker, workers: int) -> int:
+    """How many the worker gets beyond its slots, however long they are: one, if enough remain.
+
+    The last ones wait here, for the first slot that is free anywhere, where there are others.
+    """
+    return int(workers == 1 or len(queue) > workers * worker.slots)
 
 
 def _is_idle(worker: Worker | None) -> bool:
@@ -94,7 +102,11 @@ def _dispatch_restricted(state: ClusterState) -> None:
         given = 1
         while given and len(requirement.queue) and state.pace.deals > 0:
             able = sorted(candidates(state, requirement), key=state.load_s)
-            given = sum(_fill(state, each, _share(state, requirement.queue)) for each in able)
+            queue = requirement.queue
+            given = sum(
+                _fill(state, each, _share(state, queue), _ahead(queue, each, len(able)))
+                for each in able
+            )
         if not len(requirement.queue) and requirement in state.restricted:
             delist(state, requirement)
 
