@@ -106,7 +106,8 @@ def test_what_workers_have_logged(cluster: LocalCluster) -> None:
 
 def test_what_the_scheduler_has_logged(cluster: LocalCluster) -> None:
     """The newest first, as many as one likes; also for a client of a task."""
-    logging.getLogger("trio_dask.scheduler").warning("mind %s", "the step")
+    for what in "the gap", "the step":
+        logging.getLogger("trio_dask.scheduler").warning("mind %s", what)
     with Client(cluster) as client:
         assert ("WARNING", "mind the step") in client.get_scheduler_logs()
         [newest] = client.get_scheduler_logs(1)
@@ -135,6 +136,7 @@ async def test_the_same_for_who_awaits(cluster: LocalCluster, gate: str) -> None
         while not (await client.profile("opens"))["count"]:
             pass
         assert await client.get_worker_logs(n=3)
+        logging.getLogger("trio_dask.scheduler").warning("mind the gap")
         assert len(await client.get_scheduler_logs(n=1)) == 1
         let_go(gate)
         assert await running == 0
