@@ -107,3 +107,19 @@ def test_the_same_values(client: Client, active: bool | None) -> None:
         del kept
     pd.testing.assert_series_equal(found, expected)
     pd.testing.assert_series_equal(again, expected)
+
+
+def test_steps_that_are_known_by_other_names() -> None:
+    """As a part that two frames share has: nobody asks for a step amid others by any of its names."""
+    frame = dd.from_pandas(FRAME, npartitions=3)
+    expr = FinalizeCompute(
+        collections_to_expr([dd.concat([frame, frame]).partitions[4].a + 1])
+    ).optimize()
+    keys = keys_in(list(expr.__dask_keys__()))
+    with dask.config.set({"optimization.fuse.active": False}):
+        apart = concrete(expr, keys)
+    together = concrete(expr, keys)
+    assert apart.missing() == together.missing() == []
+    assert len(together.nodes) < len(apart.nodes)
+    amid = set(apart.meant.values()) - together.nodes.keys() - together.meant.keys()
+    assert amid, "some had names"

@@ -31,7 +31,7 @@ def may_be_fused(expr: Any) -> bool:
 def fused(
     nodes: Mapping[Any, Any], meant: Mapping[Any, Any], wanted: set[Any]
 ) -> tuple[dict[Any, Any], dict[Any, Any]]:
-    """Fewer nodes that do the same, and what keys have become another name of.
+    """Fewer nodes that do the same, and which keys are another name of one of these.
 
     Args:
         nodes: inputs before those who need them.
@@ -64,9 +64,12 @@ def fused(
             continue
         key = last if last in wanted else _name(row, nodes)
         made[key] = _as_one(key, {each: nodes[each] for each in row}, meant)
+        become.update((each, None) for each in row[:-1])
         if key != last:
             become[last] = key
-    return made, become
+    # Names of what is amid a row are nobody's any more.
+    names = {key: become.get(real, real) for key, real in meant.items()} | become
+    return made, {key: real for key, real in names.items() if real is not None}
 
 
 def _is_plain(node: Any) -> bool:

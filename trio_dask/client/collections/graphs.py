@@ -124,15 +124,9 @@ def concrete(dsk: Any, keys: Iterable[Any]) -> Graph:
     ordered = {key: nodes[key] for key in sorted(nodes, key=ranks.__getitem__)}
     meant = _aliases(ordered, set(wanted))
     annotations = _chosen(expr.__dask_annotations__())
-    graph = Graph(ordered, meant, annotations)
     if not annotations and may_be_fused(expr):
-        kept = {meant.get(key, key) for key in wanted}
-        ordered, become = fused(ordered, meant, kept)
-        meant = {key: become.get(real, real) for key, real in meant.items()} | become
-        made = Graph(ordered, meant)
-        if set(made.missing()) == set(graph.missing()):  # nobody knew a step by another name
-            return made
-    return graph
+        ordered, meant = fused(ordered, meant, {meant.get(key, key) for key in wanted})
+    return Graph(ordered, meant, annotations)
 
 
 def common_options(options: Mapping[str, Any]) -> dict[str, Any]:
