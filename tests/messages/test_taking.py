@@ -109,7 +109,8 @@ def test_what_is_around_it() -> None:
 
 def test_a_module_more(monkeypatch: pytest.MonkeyPatch) -> None:
     """It may be a part of a package that the function uses: then it has to be imported, too."""
-    taken = taken_by(script()["outer"])
+    space = script()  # which holds what is looked at
+    taken = taken_by(space["outer"])
     assert taken is not None
     monkeypatch.setitem(sys.modules, "json.more", types.ModuleType("json.more"))
     assert not taken.is_so()
@@ -117,14 +118,15 @@ def test_a_module_more(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_a_module_that_is_to_travel() -> None:
     """The user says so after the function was looked at."""
-    taken = taken_by(script()["outer"])
+    space = script()
+    taken = taken_by(space["outer"])
     assert taken is not None
     with by_value():
         assert taken.is_so()  # what we say to cloudpickle is nothing new
     cloudpickle.register_pickle_by_value(json)
     try:
         assert not taken.is_so()
-        assert taken_by(script()["outer"]) is None  # all of the module comes along
+        assert taken_by(space["outer"]) is None  # all of the module comes along
     finally:
         cloudpickle.unregister_pickle_by_value(json)
     assert taken.is_so()

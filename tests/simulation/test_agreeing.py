@@ -26,14 +26,18 @@ _SEE_IT = {"nobody_is_doubted", "books_agree_on_attempts"}
 
 @contextmanager
 def losing(*which: int) -> Iterator[list[Run]]:
-    """Of what workers are given nothing is taken in these times."""
-    calls, lost = 0, list[Run]()
+    """Of what workers are given nothing is taken in these times, but once by each worker.
+
+    One that goes on losing what it is given, also after it was asked, is let go of.
+    """
+    calls, lost, losers = 0, list[Run](), list[Any]()
 
     def on_run(state: Any, message: Run) -> None:
         nonlocal calls
         calls += 1
-        if calls in which:
+        if calls in which and not any(each is state for each in losers):
             lost.append(message)
+            losers.append(state)
         else:
             attempts.on_run(state, message)
 
