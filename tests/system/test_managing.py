@@ -140,6 +140,7 @@ def test_processes_that_have_done_enough_make_room(cluster: Cluster, tmp_path: P
         worker.wait_for("(it has run")
         assert [int(each[0]) for each in client.gather(futures)] == list(range(len(futures)))
     assert set(counts(tmp_path).values()) == {1}
+    cluster.scheduler.wait_for("the client was closed")  # nobody wants the values any more
     worker.end()
     assert only_log_lines(worker) == []
     assert not [line for line in worker.lines if "WARNING" in line]
