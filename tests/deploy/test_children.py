@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from contextlib import suppress
 
 import pytest
 import trio
@@ -35,7 +36,8 @@ async def heard(program: str) -> list[str]:
     def on_line(line: str) -> None:
         lines.append(line)
         if line == "begins":  # from here on nobody reads, until it is over
-            os.waitid(os.P_PID, child.process.pid, os.WEXITED | os.WNOWAIT)
+            with suppress(ChildProcessError):  # it is, and somebody has taken note
+                os.waitid(os.P_PID, child.process.pid, os.WEXITED | os.WNOWAIT)
 
     command = [sys.executable, "-c", program]
     async with open_child("scheduler", [], environ=None, on_line=on_line, command=command) as child:

@@ -71,10 +71,15 @@ def run_with_signals(main: Callable[[AsyncIterator[int]], Awaitable[None]]) -> N
         signal.signal(number, lambda number, _: early.append(number))
 
     async def watch() -> None:
-        with trio.open_signal_receiver(*watched) as signals:
-            for number in early:
-                signal.raise_signal(number)
-            await main(signals)
+        try:
+            with trio.open_signal_receiver(*watched) as signals:
+                for number in early:
+                    signal.raise_signal(number)
+                await main(signals)
+        finally:
+            # One that comes while Trio puts its things away would be complained of on stderr.
+            for number in watched:
+                signal.signal(number, signal.SIG_IGN)
 
     trio.run(watch)
 
